@@ -1,0 +1,41 @@
+# `make run` and `make test` need Python 3.11 to 3.13, make and a C compiler; they set up .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test test-gpu bench ui lint format clean
+
+run: $(READY)  ## all stages on the built-in corpus
+	$(BIN)/echopair run
+
+test: $(READY)  ## the tests
+	$(BIN)/python -m pytest
+
+test-gpu: $(READY)  ## the tests that need a CUDA GPU
+	$(BIN)/python -m pytest -m cuda
+
+bench: $(READY)  ## what is measured rather than asserted
+	$(BIN)/python -m tests.benchmarks.prepare_speed
+
+ui: $(READY)  ## the MLflow UI on the runs below ./work
+	$(BIN)/echopair ui
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 13) else f"echopair needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV): about 5 GB, most of it torch with its CUDA libraries"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]'
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) work build *.egg-info
