@@ -1,0 +1,60 @@
+"""What every encoder shares: the check of its input and the type of its output."""
+
+from torch import Tensor, nn
+
+
+class Encoder(nn.Module):
+    """A network from log-mels to embeddings; subclasses implement `encode`.
+
+    Attributes:
+        embedding_dim: D, the width of the embedding.
+        minimum_mel_bands: fewest F that leave one band after all downsampling.
+        minimum_frames: fewest T that leave one frame after all downsampling.
+    """
+
+    embedding_dim: int
+    minimum_mel_bands: int
+    minimum_frames: int
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """Embed log-mels.
+
+        Args:
+            log_mel: (B, 1, F, T), floating point.
+
+        Returns:
+            (B, D), in the dtype of `log_mel` even under autocast.
+
+        Raises:
+            ValueError: not one channel of floats, or too few mel bands or frames.
+        """
+        self._check(log_mel)
+        return self.encode(_as_channels_last(log_mel)).to(log_mel.dtype)  # (B, D)
+
+    def encode(self, log_mel: Tensor) -> Tensor:
+        """Embed checked log-mels (B, 1, F, T) as (B, D)."""
+        raise NotImplementedError
+
+    def _check(self, log_mel: Tensor) -> None:
+        if log_mel.ndim != 4 or log_mel.shape[1] != 1 or not log_mel.is_floating_point():
+            raise ValueError(
+                f"log_mel is {log_mel.dtype} of shape {tuple(log_mel.shape)}: "
+                "an encoder takes floats of shape (batch, 1, mel bands, frames)"
+            )
+        mel_bands, frames = log_mel.shape[2:]
+        if mel_bands < self.minimum_mel_bands:
+            raise ValueError(
+                f"log_mel has {mel_bands} mel bands: {type(self).__name__} needs at least "
+                f"{self.minimum_mel_bands}; compute more mel bands or choose another encoder"
+            )
+        if frames < self.minimum_frames:
+            raise ValueError(
+                f"log_mel has {frames} frames: {type(self).__name__} needs at least "
+                f"{self.minimum_frames}; use longer crops or pad the clip"
+            )
+
+
+def _as_channels_last(log_mel: Tensor) -> Tensor:
+    # With one channel both layouts are the same memory, but torch reads the strides and would run the first
+    # layers contiguous, converting later. The view costs nothing and keeps all layers channels_last.
+    return log_mel.squeeze(1).unsqueeze(-1).permute(0, 3, 1, 2)  # (B, 1, F, T)

@@ -1,0 +1,105 @@
+"""A ResNet for log-mels, half as wide as ResNet-18 by default."""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field, PositiveInt
+from torch import Tensor, nn
+
+from models.encoders.base import Encoder
+
+
+class ResNetConfig(BaseModel, frozen=True, extra="forbid"):
+    """Shape of `ResNet`. Width 64 with the coarse stem is ResNet-18 but for its pooling."""
+
+    name: Literal["resnet"] = "resnet"
+    width: int = Field(
+        32, ge=8, multiple_of=8, description="channels of the first stage; each stage doubles them"
+    )
+    stem: Literal["fine", "strided", "patch", "coarse"] = Field(
+        "coarse",
+        description="fine: 3x3, keeps every band and frame; strided: 3x3 stride 2; "
+        "patch: 4x4 stride 4; coarse: 7x7 stride 2 and max pooling, stride 4 in all",
+    )
+    blocks: tuple[PositiveInt, ...] = Field(
+        (2, 2, 2, 2), min_length=1, max_length=5, description="residual blocks of each stage"
+    )
+
+
+class ResNet(Encoder):
+    """Residual network of basic blocks; mean and maximum over bands and frames, side by side.
+
+    The embedding has `width * 2 ** stages` dimensions.
+
+    Args:
+        config: width, stem and depth.
+
+    Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016 (blocks and initialisation);
+    Fonseca et al., Unsupervised Contrastive Learning of Sound Event Representations, ICASSP 2021 (pooling).
+    """
+
+    def __init__(self, config: ResNetConfig) -> None:
+        super().__init__()
+        self.stem, downsampling = _build_stem(config)
+        stages: list[nn.Module] = []
+        channels = config.width
+        for stage, block_count in enumerate(config.blocks):
+            stage_channels = config.width * 2**stage
+            for block in range(block_count):
+                stride = 2 if stage > 0 and block == 0 else 1
+                stages.append(BasicBlock(channels, stage_channels, stride))
+                channels = stage_channels
+        self.stages = nn.Sequential(*stages)
+        self.embedding_dim = 2 * channels
+        self.minimum_mel_bands = self.minimum_frames = downsampling * 2 ** (len(config.blocks) - 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def encode(self, log_mel: Tensor) -> Tensor:
+        features: Tensor = self.stem(log_mel)  # (B, width, F / stem, T / stem)
+        features = self.stages(features)  # (B, D / 2, F / all strides, T / all strides)
+        return torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1)  # (B, D)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside an identity, or beside a 1x1 convolution where the shape changes."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or in_channels != out_channels:
+            # Dropping every second band and frame, then a 1x1 convolution: equal to the paper's strided one,
+            # whose float32 channels_last weight gradient writes out of bounds on CPU with fewer than
+            # 16 channels (oneDNN of torch 2.11: the process dies of a damaged heap).
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2d(1, stride),
+                nn.Conv2d(in_channels, out_channels, 1, bias=False),
+                nn.BatchNorm2d(out_channels),
+            )
+
+    def forward(self, features: Tensor) -> Tensor:
+        residual = torch.relu_(self.norm1(self.conv1(features)))
+        residual = self.norm2(self.conv2(residual))
+        output: Tensor = torch.relu_(residual.add_(self.shortcut(features)))
+        return output
+
+
+def _build_stem(config: ResNetConfig) -> tuple[nn.Sequential, int]:
+    """The stem and the factor by which it downsamples bands and frames."""
+    pool: list[nn.Module] = []
+    match config.stem:
+        case "fine":
+            conv, downsampling = nn.Conv2d(1, config.width, 3, padding=1, bias=False), 1
+        case "strided":
+            conv, downsampling = nn.Conv2d(1, config.width, 3, stride=2, padding=1, bias=False), 2
+        case "patch":
+            conv, downsampling = nn.Conv2d(1, config.width, 4, stride=4, bias=False), 4
+        case "coarse":
+            conv, downsampling = nn.Conv2d(1, config.width, 7, stride=2, padding=3, bias=False), 4
+            pool = [nn.MaxPool2d(3, stride=2, padding=1)]
+    return nn.Sequential(conv, nn.BatchNorm2d(config.width), nn.ReLU(inplace=True), *pool), downsampling

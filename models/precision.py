@@ -1,0 +1,42 @@
+"""Which device and number format a computation uses."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "bfloat16", "float32"]
+
+
+def resolve_device(device: Device) -> torch.device:
+    """The device asked for; `auto` is the GPU where there is one.
+
+    Raises:
+        ValueError: `cuda` where torch sees no CUDA GPU.
+    """
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
+        raise ValueError("device=cuda, but torch sees no CUDA GPU here; set device=auto or device=cpu")
+    return torch.device("cuda" if has_cuda and device != "cpu" else "cpu")
+
+
+def uses_bfloat16(precision: Precision, device: torch.device) -> bool:
+    """Whether matrix products run in bfloat16: asked for, or `auto` on hardware that multiplies in it."""
+    match precision:
+        case "bfloat16":
+            return True
+        case "float32":
+            return False
+        case "auto":
+            if device.type == "cuda":
+                return torch.cuda.is_bf16_supported(including_emulation=False)
+            # AMX or AVX512-BF16; without them the CPU would emulate, slower than float32.
+            return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """The autocast context for a precision on a device; float32 is no context at all."""
+    if uses_bfloat16(precision, device):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()

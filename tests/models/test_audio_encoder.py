@@ -1,0 +1,141 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models import AudioEncoder
+from models.audio_encoder import AudioEncoderConfig, ClipPool, crop_starts
+from models.encoders import ResNetConfig
+from models.log_mel import LogMelConfig
+from models.resample import resample
+
+CONFIG = AudioEncoderConfig(
+    log_mel=LogMelConfig(),
+    log_mel_mean=-9.0,
+    log_mel_standard_deviation=3.0,
+    encoder=ResNetConfig(width=8),
+    crop_seconds=0.96,
+    crop_hop_seconds=0.48,
+)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> AudioEncoder:
+    torch.manual_seed(0)
+    return AudioEncoder(CONFIG, device="cpu", precision="float32")
+
+
+def noise(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
+    return (0.1 * np.random.default_rng(seed).normal(size=round(seconds * rate))).astype(np.float32)
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.2, 0.96, 5, 61])
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+def test_any_length_and_rate(encoder: AudioEncoder, seconds: float, rate: int) -> None:
+    embedding = encoder.embed(noise(seconds, rate), sample_rate_hz=rate)
+    assert embedding.shape == (encoder.embedding_dim,)
+    assert embedding.dtype == torch.float32
+    assert embedding.isfinite().all()
+
+
+def test_a_batch_is_each_recording_alone(encoder: AudioEncoder) -> None:
+    batch = np.stack([noise(2, 44100, seed) for seed in range(3)])
+    together = encoder.embed(batch, sample_rate_hz=44100)
+    assert together.shape == (3, encoder.embedding_dim)
+    torch.testing.assert_close(together[1], encoder.embed(torch.from_numpy(batch[1]), 44100))
+
+
+def test_is_mean_and_maximum_over_the_crops(encoder: AudioEncoder) -> None:
+    waveform = noise(2, 16000)
+    starts = [0, 7680, 15360, 32000 - 15360]
+    crops = encoder.embed_crops(torch.from_numpy(np.stack([waveform[s : s + 15360] for s in starts])))
+    torch.testing.assert_close(encoder.embed(waveform, 16000), torch.cat([crops.mean(0), crops.amax(0)]))
+
+
+def test_integers_are_scaled_by_their_range(encoder: AudioEncoder) -> None:
+    integers = (noise(1, 16000) * 32768).astype(np.int16)
+    torch.testing.assert_close(encoder.embed(integers, 16000), encoder.embed(integers / 32768.0, 16000))
+
+
+def test_training_mode_does_not_last(encoder: AudioEncoder, tmp_path: Path) -> None:
+    encoder.save(tmp_path)
+    assert not any(module.training for module in AudioEncoder.load(tmp_path).modules())
+
+
+def test_saved_and_loaded_is_bit_equal(encoder: AudioEncoder, tmp_path: Path) -> None:
+    encoder.save(tmp_path / "encoder")
+    assert sorted(file.name for file in (tmp_path / "encoder").iterdir()) == [
+        "encoder.json",
+        "encoder.safetensors",
+    ]
+    loaded = AudioEncoder.load(tmp_path / "encoder", device="cpu", precision="float32")
+    assert loaded.config == CONFIG
+    waveform = noise(3, 22050)
+    assert torch.equal(loaded.embed(waveform, 22050), encoder.embed(waveform, 22050))
+
+
+@pytest.mark.parametrize(
+    ("waveform", "message"),
+    [
+        (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
+        (np.zeros(0), r"shape \(0,\)"),
+        (np.array([0.0, np.nan]), "NaN or infinite"),
+        (np.array(["a"]), "of type"),
+    ],
+)
+def test_what_is_no_waveform_is_refused(encoder: AudioEncoder, waveform: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        encoder.embed(waveform, 16000)
+
+
+def test_a_rate_of_nought_is_refused(encoder: AudioEncoder) -> None:
+    with pytest.raises(ValueError, match="sample_rate_hz=0"):
+        encoder.embed(noise(1, 16000), 0)
+
+
+def test_weights_of_another_encoder_are_refused(encoder: AudioEncoder, tmp_path: Path) -> None:
+    encoder.save(tmp_path)
+    config = json.loads((tmp_path / "encoder.json").read_text())
+    config["encoder"]["width"] = 16
+    (tmp_path / "encoder.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="does not hold the weights of its config"):
+        AudioEncoder.load(tmp_path)
+
+
+def test_an_unknown_key_is_refused(encoder: AudioEncoder, tmp_path: Path) -> None:
+    encoder.save(tmp_path)
+    config = json.loads((tmp_path / "encoder.json").read_text())
+    (tmp_path / "encoder.json").write_text(json.dumps({**config, "colour": "blue"}))
+    with pytest.raises(ValueError, match="colour"):
+        AudioEncoder.load(tmp_path)
+
+
+def test_a_folder_without_encoder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"it has no encoder\.json"):
+        AudioEncoder.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("samples", "starts"),
+    [(1, [0]), (10, [0]), (12, [0, 2]), (15, [0, 5]), (20, [0, 5, 10]), (23, [0, 5, 10, 13])],
+)
+def test_crops_cover_the_clip_and_end_with_it(samples: int, starts: list[int]) -> None:
+    assert crop_starts(samples, 10, 5).tolist() == starts
+
+
+def test_a_pool_may_be_filled_in_any_order() -> None:
+    crops = torch.randn(6, 4)
+    clips = torch.tensor([0, 1, 0, 1, 0, 1])
+    pool = ClipPool(2, 4)
+    pool.add(crops[:1], clips[:1])
+    pool.add(crops[1:], clips[1:])
+    torch.testing.assert_close(pool.result()[1], torch.cat([crops[1::2].mean(0), crops[1::2].amax(0)]))
+
+
+def test_resampling_keeps_a_tone_where_it_is() -> None:
+    time = np.arange(44100) / 44100
+    resampled = resample(np.sin(2 * np.pi * 1000 * time).astype(np.float32), 44100, 16000)
+    expected = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
+    assert np.abs(resampled - expected)[200:-200].max() < 1e-3

@@ -1,0 +1,85 @@
+import math
+
+import librosa
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from models.log_mel import LogMel, LogMelConfig
+
+RATE = 16000
+
+
+def tone(frequency_hz: float, seconds: float = 0.96, amplitude: float = 1.0) -> torch.Tensor:
+    time = torch.arange(round(seconds * RATE)) / RATE
+    return amplitude * torch.sin(2 * math.pi * frequency_hz * time)[None]
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(0.96, 96), (0.2, 20), (0.03, 3), (1 / RATE, 1), (5.0, 500)])
+def test_a_hop_is_a_frame(seconds: float, frames: int) -> None:
+    assert LogMel(LogMelConfig())(torch.randn(2, round(seconds * RATE))).shape == (2, 64, frames)
+
+
+def test_is_librosa_s_mel_spectrogram() -> None:
+    waveform = torch.from_numpy(np.random.default_rng(0).normal(size=(1, RATE)).astype(np.float32) * 0.1)
+    config = LogMelConfig()
+    padding = config.window_samples - config.hop_samples
+    padded = np.pad(waveform[0].numpy(), (padding // 2, padding - padding // 2), mode="reflect")
+    reference = librosa.feature.melspectrogram(
+        y=padded,
+        sr=RATE,
+        n_fft=1024,
+        hop_length=160,
+        center=False,
+        fmin=60,
+        fmax=7800,
+        n_mels=64,
+        htk=True,
+        norm=None,
+    )
+    full_scale_sine = (np.hanning(1025)[:-1].sum() / 2) ** 2
+    expected = np.log(reference / full_scale_sine + 1e-9)
+    np.testing.assert_allclose(LogMel(config)(waveform)[0].numpy(), expected, atol=2e-3)
+
+
+def test_a_full_scale_sine_is_near_nought_decibels_and_silence_at_the_floor() -> None:
+    log_mel = LogMel(LogMelConfig())
+    centre = log_mel.band_centres_hz[40]
+    loudest = log_mel(tone(centre))[0, 40, 48].item() * 10 / math.log(10)
+    assert abs(loudest) < 2
+    assert torch.allclose(log_mel(torch.zeros(1, RATE)), torch.tensor(-90.0 * math.log(10) / 10), atol=1e-4)
+
+
+def test_half_the_amplitude_is_six_decibels_less() -> None:
+    log_mel = LogMel(LogMelConfig())
+    difference = (log_mel(tone(1000)) - log_mel(tone(1000, amplitude=0.5)))[0, :, 48].max().item()
+    assert difference * 10 / math.log(10) == pytest.approx(6.02, abs=0.05)
+
+
+def test_a_batch_in_chunks_is_each_crop_alone() -> None:
+    crops = torch.randn(40, 15360)
+    log_mel = LogMel(LogMelConfig())
+    torch.testing.assert_close(log_mel(crops)[37:38], log_mel(crops[37:38]))
+
+
+def test_nothing_of_it_belongs_into_a_state_dict() -> None:
+    assert not LogMel(LogMelConfig()).state_dict()
+
+
+def test_is_the_same_on_bands_that_a_low_rate_allows() -> None:
+    config = LogMelConfig(sample_rate_hz=8000, max_hz=4000)
+    assert LogMel(config)(torch.randn(1, 8000)).shape == (1, 64, 100)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"max_hz": 9000}, "max_hz=9000 is above half of sample_rate_hz=16000"),
+        ({"min_hz": 7900}, "min_hz=7900 must be below max_hz=7800"),
+        ({"hop_seconds": 0.1}, "must not exceed window_seconds"),
+    ],
+)
+def test_ranges_that_do_not_fit_are_refused(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        LogMelConfig(**values)
