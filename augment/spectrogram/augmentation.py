@@ -1,0 +1,86 @@
+"""What all augmentations of log-mels have in common: a random draw, then a deterministic use of it."""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+import torch
+from torch import Generator, Tensor
+
+from augment.strength import check_strength
+
+# A decibel is a tenth of the decimal logarithm of power; log-mels are its natural logarithm.
+LOG_POWER_PER_DECIBEL = math.log(10) / 10
+
+Parameters = TypeVar("Parameters")
+
+
+class SpectrogramAugmentation(ABC, Generic[Parameters]):
+    """Changes a batch of natural-log-mel power spectrograms, each example by parameters of its own.
+
+    Works before normalisation and on any device. The input is never changed; at strength 0 it is what
+    comes back, bit for bit.
+
+    Args:
+        strength: scales the configured ranges, 0 to 4; 1 keeps them.
+
+    Raises:
+        ValueError: the strength is out of range.
+    """
+
+    def __init__(self, strength: float) -> None:
+        self.strength = check_strength(strength)
+
+    @abstractmethod
+    def draw(self, log_mel: Tensor, generator: Generator) -> Parameters:
+        """Random parameters for each example of `log_mel` (B, F, T), whose values are not read."""
+
+    @abstractmethod
+    def apply(self, log_mel: Tensor, parameters: Parameters) -> Tensor:
+        """`log_mel` (B, F, T) changed by `parameters`: a new tensor of the same shape, nothing random."""
+
+    def __call__(self, log_mel: Tensor, generator: Generator) -> Tensor:
+        """Draw, then apply.
+
+        Args:
+            log_mel: (B, F, T) float32, natural logarithm of mel power, every row another clip.
+            generator: where the draw comes from; on the CPU or on the device of `log_mel`.
+
+        Returns:
+            (B, F, T) float32; `log_mel` itself at strength 0.
+
+        Raises:
+            ValueError: `log_mel` is not a float32 tensor of three axes.
+        """
+        if log_mel.ndim != 3 or log_mel.dtype != torch.float32:
+            raise ValueError(
+                f"augmentations need log-mels as float32 of shape (batch, bands, frames), "
+                f"not {log_mel.dtype} of shape {tuple(log_mel.shape)}"
+            )
+        if self.strength == 0:
+            return log_mel
+        return self.apply(log_mel, self.draw(log_mel, generator))
+
+
+def uniform(
+    low: float, high: float, shape: tuple[int, ...], generator: Generator, device: torch.device
+) -> Tensor:
+    """Uniform float32 numbers, drawn where the generator lives and moved to `device`.
+
+    Args:
+        low: smallest value.
+        high: bound above; equal to `low` gives exactly `low`.
+        shape: shape of the result.
+        generator: its state alone decides the numbers.
+        device: where the result is needed.
+    """
+    shares = torch.rand(shape, generator=generator, device=generator.device).to(device)
+    return shares.mul_(high - low).add_(low)
+
+
+def example_mean(log_mel: Tensor) -> Tensor:
+    """Mean of each example, (B, F, T) -> (B, 1, 1): what stands where nothing is known.
+
+    The papers fill with 0 in normalised spectrograms, which is the mean; here normalisation comes later.
+    """
+    return log_mel.mean(dim=(1, 2), keepdim=True)

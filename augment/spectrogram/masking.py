@@ -1,0 +1,50 @@
+"""Masks along one axis, as the time mask and the frequency mask draw them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from augment.spectrogram.augmentation import uniform
+
+# A mask never covers a whole axis, so that every view keeps something of its clip.
+HIGHEST_MASK_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class MaskParameters:
+    """`starts` and `widths` (B, M) int64: M masks an example, in bands or frames; they may overlap."""
+
+    starts: Tensor
+    widths: Tensor
+
+
+def draw_masks(
+    mask_count: int, max_share: float, log_mel: Tensor, axis: int, generator: Generator
+) -> MaskParameters:
+    """Masks anywhere within an axis, from nothing to a share of it.
+
+    Source: Park et al. 2019 (SpecAugment), section 2: width ~ U{0..W}, start ~ U{0..length - width}.
+
+    Args:
+        mask_count: masks an example, M.
+        max_share: largest width W as a share of the axis, 0 to 0.9, rounded down to whole bins.
+        log_mel: (B, F, T); only its shape and device matter.
+        axis: 1 for masks over bands, 2 for masks over frames.
+        generator: decides the masks.
+    """
+    length = log_mel.shape[axis]
+    max_width = int(max_share * length)
+    shape = (log_mel.shape[0], mask_count)
+    # A product in float32 may round up to its bound: the minimum keeps both in range.
+    widths = uniform(0, max_width + 1, shape, generator, log_mel.device).long().clamp_(max=max_width)
+    places = length - widths
+    starts = (uniform(0, 1, shape, generator, log_mel.device) * (places + 1)).long().minimum(places)
+    return MaskParameters(starts, widths)
+
+
+def masked_bins(parameters: MaskParameters, length: int) -> Tensor:
+    """Which bins of an axis lie under any mask, (B, length) bool."""
+    bins = torch.arange(length, device=parameters.starts.device)
+    starts, widths = parameters.starts[:, :, None], parameters.widths[:, :, None]
+    return ((bins >= starts) & (bins < starts + widths)).any(dim=1)  # (B, M, length) -> (B, length)

@@ -1,0 +1,116 @@
+"""Random resized crop: a view slightly shifted and stretched, in time and in pitch."""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, Field, model_validator
+from torch import Generator, Tensor
+
+from augment.spectrogram.augmentation import SpectrogramAugmentation, example_mean, uniform
+from augment.strength import scale_ratio
+
+
+class RandomResizedCropConfig(BaseModel, frozen=True, extra="forbid"):
+    """Ranges of the crop and of the canvas it is cut from, in views; the paper's defaults."""
+
+    name: Literal["random_resized_crop"] = "random_resized_crop"
+    min_frequency_scale: float = Field(0.6, gt=0, le=4, description="smallest height of the crop, in views")
+    max_frequency_scale: float = Field(1.5, gt=0, le=4, description="largest height, cut at the canvas's")
+    min_time_scale: float = Field(0.6, gt=0, le=4, description="smallest length of the crop, in views")
+    max_time_scale: float = Field(1.5, gt=0, le=4, description="largest length, cut at the canvas's")
+    canvas_frequency_scale: float = Field(1.0, ge=1, le=4, description="height of the canvas, in views")
+    canvas_time_scale: float = Field(1.5, ge=1, le=4, description="length of the canvas, in views")
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        for axis in ("frequency", "time"):
+            low, high = getattr(self, f"min_{axis}_scale"), getattr(self, f"max_{axis}_scale")
+            if low > high:
+                raise ValueError(
+                    f"min_{axis}_scale = {low} is above max_{axis}_scale = {high}: exchange them"
+                )
+        return self
+
+
+@dataclass(frozen=True)
+class CropParameters:
+    """Where each example is read, (B,) float32, in bands and frames of the view; outside it lies padding."""
+
+    first_band: Tensor
+    bands: Tensor
+    first_frame: Tensor
+    frames: Tensor
+
+
+@dataclass(frozen=True)
+class _AxisRange:
+    """Sizes of the crop and of the canvas along one axis, as multiples of it."""
+
+    min_scale: float
+    max_scale: float
+    canvas_scale: float
+
+
+class RandomResizedCrop(SpectrogramAugmentation[CropParameters]):
+    """Cuts a random rectangle from a canvas around each example and stretches it back to the full size.
+
+    Source: Niizumi et al. 2021 (BYOL-A), "Random Resize Crop" and its virtual crop boundary. Differences:
+    interpolation is linear along both axes (a third of the time of cubic, no overshoot); sizes and places are
+    not rounded to whole bins; the canvas is filled with the example's mean, for want of normalisation.
+
+    Args:
+        config: ranges at strength 1.
+        strength: scales the logarithm of every range and of the canvas.
+    """
+
+    def __init__(self, config: RandomResizedCropConfig, strength: float) -> None:
+        super().__init__(strength)
+        self.frequency = _AxisRange(
+            scale_ratio(config.min_frequency_scale, strength),
+            scale_ratio(config.max_frequency_scale, strength),
+            scale_ratio(config.canvas_frequency_scale, strength),
+        )
+        self.time = _AxisRange(
+            scale_ratio(config.min_time_scale, strength),
+            scale_ratio(config.max_time_scale, strength),
+            scale_ratio(config.canvas_time_scale, strength),
+        )
+
+    def draw(self, log_mel: Tensor, generator: Generator) -> CropParameters:
+        """A rectangle for each example, uniform in size and then in place."""
+        first_band, bands = _draw_span(self.frequency, log_mel, axis=1, generator=generator)
+        first_frame, frames = _draw_span(self.time, log_mel, axis=2, generator=generator)
+        return CropParameters(first_band, bands, first_frame, frames)
+
+    def apply(self, log_mel: Tensor, parameters: CropParameters) -> Tensor:
+        """`log_mel` (B, F, T) read across the rectangles, whose corner bins become the corners."""
+        batch, bands, frames = log_mel.shape
+        rows = _grid_positions(parameters.first_band, parameters.bands, bands)  # (B, F)
+        columns = _grid_positions(parameters.first_frame, parameters.frames, frames)  # (B, T)
+        shape = (batch, bands, frames)
+        grid = torch.stack((columns[:, None, :].expand(shape), rows[:, :, None].expand(shape)), dim=-1)
+        # grid_sample pads with 0, so it reads the difference from the mean.
+        mean = example_mean(log_mel)
+        centred = (log_mel - mean)[:, None]  # (B, 1, F, T)
+        read = F.grid_sample(centred, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+        return read[:, 0].add_(mean)
+
+
+def _draw_span(scales: _AxisRange, log_mel: Tensor, axis: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """First bin and number of bins, both (B,), of a span within a canvas that has the view in its middle."""
+    batch, length, device = (log_mel.shape[0],), log_mel.shape[axis], log_mel.device
+    canvas = scales.canvas_scale * length
+    sizes = uniform(scales.min_scale * length, scales.max_scale * length, batch, generator, device)
+    sizes = sizes.clamp(1, canvas)
+    margins = (canvas - length) / 2
+    firsts = uniform(0, 1, batch, generator, device) * (canvas - sizes) - margins
+    return firsts, sizes
+
+
+def _grid_positions(first: Tensor, size: Tensor, length: int) -> Tensor:
+    """`length` even steps from bin `first` to `first + size - 1`, (B, length); -1 .. 1 is the whole axis."""
+    steps = torch.linspace(0, 1, length, device=first.device)
+    bins = first[:, None] + (size - 1)[:, None] * steps  # (B, length)
+    return bins * (2 / max(length - 1, 1)) - 1

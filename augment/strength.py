@@ -1,0 +1,65 @@
+"""One number says how different two views become: 0 changes nothing, 1 is every default, more is stronger.
+
+Each augmentation hands its configured limits to the functions here once, when it is built. All of them grow
+with the strength, from "no change" at 0 through the configured value at 1 to the last valid value.
+"""
+
+import math
+from typing import Annotated
+
+from pydantic import Field
+
+# Beyond four times the defaults most ranges have reached what is valid, and a view says little of its clip.
+MAX_STRENGTH = 4.0
+
+Strength = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=MAX_STRENGTH,
+        description="how strongly views are augmented: 0 not at all, 1 as configured, above 1 more than that",
+    ),
+]
+
+
+def check_strength(strength: float) -> float:
+    """The strength itself, if it is one.
+
+    Args:
+        strength: 0 (no change) to MAX_STRENGTH; 1 keeps the configured ranges.
+
+    Raises:
+        ValueError: it is negative, too large or not a number.
+    """
+    if not 0 <= strength <= MAX_STRENGTH:
+        raise ValueError(f"strength must be from 0 to {MAX_STRENGTH:g}, not {strength}: 1 is the default")
+    return strength
+
+
+def scale_limit(limit: float, strength: float, highest: float = math.inf) -> float:
+    """A limit whose neutral value is 0 (decibels, shares): proportional to the strength.
+
+    Args:
+        limit: the configured value, >= 0, reached at strength 1.
+        strength: 0 to MAX_STRENGTH.
+        highest: the largest valid value, kept to however high the strength.
+
+    Returns:
+        0 to `highest`, in the unit of `limit`.
+    """
+    return min(limit * strength, highest)
+
+
+def scale_ratio(ratio: float, strength: float) -> float:
+    """A ratio whose neutral value is 1 (sizes, rates): its logarithm is proportional to the strength.
+
+    So a ratio stays positive however high the strength, and 1/2 moves as far from 1 as 2 does.
+
+    Args:
+        ratio: the configured value, > 0, reached at strength 1.
+        strength: 0 to MAX_STRENGTH.
+
+    Returns:
+        A ratio > 0; 1 at strength 0.
+    """
+    return float(ratio**strength)

@@ -1,0 +1,41 @@
+import itertools
+import math
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from augment.strength import MAX_STRENGTH, Strength, check_strength, scale_limit, scale_ratio
+
+STRENGTHS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, MAX_STRENGTH)
+
+
+def test_a_limit_is_nothing_at_0_as_configured_at_1_and_grows() -> None:
+    limits = [scale_limit(6.0, strength) for strength in STRENGTHS]
+    assert limits[0] == 0
+    assert scale_limit(6.0, 1.0) == 6.0
+    assert all(low < high for low, high in itertools.pairwise(limits))
+
+
+def test_a_limit_stops_at_the_highest_valid_value() -> None:
+    assert scale_limit(0.4, 4.0, highest=0.9) == 0.9
+
+
+@pytest.mark.parametrize("ratio", [0.6, 1.5])
+def test_a_ratio_is_1_at_0_as_configured_at_1_and_moves_away(ratio: float) -> None:
+    distances = [abs(math.log(scale_ratio(ratio, strength))) for strength in STRENGTHS]
+    assert scale_ratio(ratio, 0.0) == 1
+    assert scale_ratio(ratio, 1.0) == ratio
+    assert all(low < high for low, high in itertools.pairwise(distances))
+
+
+@pytest.mark.parametrize("strength", [-0.1, MAX_STRENGTH + 0.1, math.nan, math.inf])
+def test_a_strength_out_of_range_is_refused_by_value(strength: float) -> None:
+    with pytest.raises(ValueError, match=f"from 0 to 4, not {strength}"):
+        check_strength(strength)
+    with pytest.raises(ValidationError):
+        TypeAdapter(Strength).validate_python(strength)
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0, MAX_STRENGTH])
+def test_a_strength_within_range_is_kept(strength: float) -> None:
+    assert check_strength(strength) == strength
