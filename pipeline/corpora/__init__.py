@@ -1,0 +1,37 @@
+"""Where recordings come from: a folder, a table, or the built-in generator."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
+from pipeline.corpora.recording import Recording
+from pipeline.corpora.synthetic import SyntheticCorpusConfig, find_synthetic_recordings
+from pipeline.corpora.table import TableCorpusConfig, find_table_recordings
+
+__all__ = ["CorpusConfig", "Recording", "SyntheticCorpusConfig", "find_recordings"]
+
+CorpusConfig = Annotated[
+    FolderCorpusConfig | TableCorpusConfig | SyntheticCorpusConfig, Field(discriminator="name")
+]
+
+
+def find_recordings(corpus: str, config: CorpusConfig, work_folder: Path) -> list[Recording]:
+    """What a corpus lists; nothing is decoded.
+
+    Args:
+        corpus: its name in the run's config.
+        config: where and how it lies on disk.
+        work_folder: where a generated corpus is written.
+
+    Raises:
+        UserError: the corpus is not there, is empty, or its table does not fit its files.
+    """
+    match config:
+        case FolderCorpusConfig():
+            return find_folder_recordings(corpus, config)
+        case TableCorpusConfig():
+            return find_table_recordings(corpus, config)
+        case SyntheticCorpusConfig():
+            return find_synthetic_recordings(corpus, config, work_folder / "corpora")

@@ -1,0 +1,93 @@
+"""The built-in corpus: a folder of WAV files of generated sound events, with a table of labels."""
+
+import csv
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from pipeline.cores import available_cores
+from pipeline.corpora.recording import Recording
+from pipeline.corpora.synthesis import KINDS, fold_of_clip, synthesise_clip, write_recording
+from pipeline.corpora.table import TableCorpusConfig, find_table_recordings
+from pipeline.progress import progress_bar
+from pipeline.stages import digest_files, fingerprint, locked, read_done, stage_work
+
+SYNTHETIC_VERSION = 1
+FOLDS = 5
+
+
+class SyntheticCorpusConfig(BaseModel, frozen=True, extra="forbid"):
+    """Generated sound events, the same for the same seed."""
+
+    name: Literal["synthetic"] = "synthetic"
+    seed: int = Field(0, ge=0, description="of the corpus; the run's own seed leaves it as it is")
+    clips_a_kind: int = Field(60, ge=5, le=100_000, description="clips of each kind of sound event")
+    min_seconds: float = Field(2.0, ge=0.5, le=600, description="shortest clip")
+    max_seconds: float = Field(3.0, ge=0.5, le=600, description="longest clip")
+    min_snr_db: float = Field(0.0, ge=-10, le=60, description="event over background, noisiest clip")
+    max_snr_db: float = Field(20.0, ge=-10, le=60, description="event over background, cleanest clip")
+    sample_rate_hz: int = Field(16000, ge=8000, le=192000, description="rate of the files")
+
+    @model_validator(mode="after")
+    def _ranges_are_ranges(self) -> "SyntheticCorpusConfig":
+        for low, high in (("min_seconds", "max_seconds"), ("min_snr_db", "max_snr_db")):
+            if getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low}={getattr(self, low):g} is above {high}={getattr(self, high):g}")
+        return self
+
+
+def find_synthetic_recordings(corpus: str, config: SyntheticCorpusConfig, folder: Path) -> list[Recording]:
+    """The recordings, generated into a folder of their own unless they are there already.
+
+    Args:
+        corpus: its name, for the progress bar.
+        config: what to generate.
+        folder: where corpora are generated; each config has its own below it.
+    """
+    key = fingerprint("synthetic", SYNTHETIC_VERSION, config)
+    root = folder / f"synthetic-{key}"
+    with locked(root):
+        if read_done(root) is None:
+            with stage_work(root, key) as work:
+                _generate(corpus, config, work.folder)
+                work.finish(digest_files(work.folder / "labels.csv"))
+    return find_table_recordings(corpus, TableCorpusConfig(root=root, label="label", fold="fold"))
+
+
+def _generate(corpus: str, config: SyntheticCorpusConfig, folder: Path) -> None:
+    tasks = [(config, folder, kind) for kind in KINDS]
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "fold"])
+        for kind in KINDS:
+            for index in range(config.clips_a_kind):
+                writer.writerow([_file_name(kind, index), kind, fold_of_clip(index, FOLDS) + 1])
+    workers = min(available_cores(), len(tasks))
+    with (
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        progress_bar(f"generate {corpus}", len(tasks), "kinds of sound event") as advance,
+    ):
+        for _ in pool.map(_write_kind, tasks):
+            advance()
+
+
+def _write_kind(task: tuple[SyntheticCorpusConfig, Path, str]) -> None:
+    config, folder, kind = task
+    (folder / kind).mkdir()
+    for index in range(config.clips_a_kind):
+        waveform = synthesise_clip(
+            config.seed,
+            kind,
+            index,
+            sample_rate_hz=config.sample_rate_hz,
+            seconds_range=(config.min_seconds, config.max_seconds),
+            snr_db_range=(config.min_snr_db, config.max_snr_db),
+        )
+        write_recording(folder / _file_name(kind, index), waveform, config.sample_rate_hz)
+
+
+def _file_name(kind: str, index: int) -> str:
+    return f"{kind}/{kind}-{index:04d}.wav"

@@ -1,0 +1,179 @@
+"""A corpus that a CSV or TSV describes: a row a recording, columns to choose."""
+
+import csv
+import string
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from pipeline.config_text import did_you_mean
+from pipeline.corpora.folder import existing_folder
+from pipeline.corpora.recording import Recording, Split
+from pipeline.errors import UserError
+
+SPLIT_SYNONYMS = {"val": "validation", "valid": "validation", "training": "train", "eval": "test"}
+ROWS_NAMED_IN_ERRORS = 3
+
+
+class TableConfig(BaseModel, frozen=True, extra="forbid"):
+    """One table and which of its columns say what."""
+
+    table: str = Field("labels.csv", description="the CSV or TSV, below the corpus's root")
+    path: str = Field(
+        "{path}", description="the recording's path below the root; {column} stands for a column's value"
+    )
+    label: str | None = Field(None, description="column with the one label of a clip")
+    labels: str | None = Field(None, description="column with several labels of a clip")
+    label_separator: str = Field(",", min_length=1, description="what stands between several labels")
+    fold: str | None = Field(None, description="column with the fold")
+    split: str | None = Field(
+        None, description="column with train, validation or test; its absence means `all_split`"
+    )
+    all_split: Split | None = Field(None, description="the split of every row of this table")
+    group: str | None = Field(None, description="column with the source: its clips stay in one fold")
+    where: dict[str, str] = Field({}, description="only rows in which each of these columns has this value")
+
+    @model_validator(mode="after")
+    def _one_kind_of_label(self) -> "TableConfig":
+        if self.label is not None and self.labels is not None:
+            raise ValueError(
+                f"give label={self.label} for one label a clip or labels={self.labels} for several, not both"
+            )
+        return self
+
+    @field_validator("path")
+    @classmethod
+    def _path_is_a_template(cls, path: str) -> str:
+        if not template_columns(path):
+            raise ValueError(f"{path!r} names no column; write for instance {{path}} or audio/{{filename}}")
+        return path
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns that must be there, and the key that names each."""
+        named = {
+            "label": self.label,
+            "labels": self.labels,
+            "fold": self.fold,
+            "split": self.split,
+            "group": self.group,
+        }
+        columns = {column: key for key, column in named.items() if column is not None}
+        columns |= dict.fromkeys(template_columns(self.path), "path")
+        return columns | dict.fromkeys(self.where, "where")
+
+
+class TableCorpusConfig(TableConfig, frozen=True, extra="forbid"):
+    """Recordings that a table lists; further tables add theirs, fallbacks stand in for a missing `table`."""
+
+    name: Literal["table"] = "table"
+    root: Path = Field(description="the folder that paths and tables are relative to")
+    further_tables: tuple[TableConfig, ...] = Field((), description="more tables of the same corpus")
+    fallbacks: tuple[TableConfig, ...] = Field(
+        (), description="other layouts, tried in turn if `table` is not there"
+    )
+    allow_missing_files: bool = Field(
+        False, description="refuse rows without files one by one, instead of all"
+    )
+
+    def layouts(self) -> list[tuple[TableConfig, ...]]:
+        """The ways this corpus may lie on disk, the first first."""
+        return [(self, *self.further_tables), *((fallback,) for fallback in self.fallbacks)]
+
+
+def template_columns(template: str) -> list[str]:
+    """The columns that a path template names."""
+    try:
+        return [field for _, field, _, _ in string.Formatter().parse(template) if field]
+    except ValueError:
+        return []
+
+
+def find_table_recordings(corpus: str, config: TableCorpusConfig) -> list[Recording]:
+    """The recordings of the first layout whose tables are all there, in the order of their rows.
+
+    Raises:
+        UserError: no table, a missing column, an empty table, a row without a file or named twice.
+    """
+    root = existing_folder(corpus, config.root)
+    for layout in config.layouts():
+        if all((root / table.table).is_file() for table in layout):
+            recordings = [recording for table in layout for recording in _read_table(corpus, root, table)]
+            break
+    else:
+        wanted = " or ".join(" and ".join(table.table for table in layout) for layout in config.layouts())
+        raise UserError(
+            f"corpora.{corpus}.root={root} has no {wanted}; name another root or set corpora.{corpus}.table"
+        )
+    seen: set[str] = set()
+    for recording in recordings:
+        if recording.name in seen:
+            raise UserError(f"corpora.{corpus}: {recording.name} stands in two rows of its table; remove one")
+        seen.add(recording.name)
+    missing = [recording.name for recording in recordings if not recording.path.exists()]
+    if missing and not config.allow_missing_files:
+        raise UserError(
+            f"corpora.{corpus}.root={root}: {len(missing)} of {len(recordings)} rows have no file, "
+            f"{', '.join(missing[:ROWS_NAMED_IN_ERRORS])}{', ...' if len(missing) > ROWS_NAMED_IN_ERRORS else ''}; "
+            f"mend the paths or set corpora.{corpus}.allow_missing_files=true to count them as refused"
+        )
+    return recordings
+
+
+def _read_table(corpus: str, root: Path, table: TableConfig) -> list[Recording]:
+    file = root / table.table
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            delimiter = "\t" if file.suffix.lower() in (".tsv", ".tab") else ","
+            reader = csv.DictReader(lines, delimiter=delimiter)
+            header = list(reader.fieldnames or ())
+            for column, key in table.columns.items():
+                if column not in header:
+                    hint = did_you_mean(column, header) or f"; its columns are {', '.join(header) or 'none'}"
+                    raise UserError(f"corpora.{corpus}.{key}: {file} has no column {column!r}{hint}")
+            rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise UserError(
+            f"corpora.{corpus}.table: {file} cannot be read as a table in UTF-8: {error}"
+        ) from error
+    wanted = [
+        _recording(corpus, root, table, line, row)
+        for line, row in rows
+        if all(row[column] == value for column, value in table.where.items())
+    ]
+    if not wanted:
+        where = f" with {table.where}" if table.where else ""
+        raise UserError(f"corpora.{corpus}.table: {file} has no rows{where}; add rows or name another table")
+    return wanted
+
+
+def _recording(
+    corpus: str, root: Path, table: TableConfig, line: int, row: dict[str, str | None]
+) -> Recording:
+    def value(column: str | None) -> str | None:
+        return (row[column] or "").strip() or None if column is not None else None
+
+    cells = {column: value(column) for column in table.columns}
+    for column in template_columns(table.path):
+        if cells[column] is None:
+            raise UserError(
+                f"corpora.{corpus}.table: {root / table.table}, line {line}: column {column!r} is empty"
+            )
+    name = table.path.format_map({column: cell or "" for column, cell in cells.items()})
+    labels: tuple[str, ...] = ()
+    if table.labels is not None:
+        parts = (part.strip() for part in (value(table.labels) or "").split(table.label_separator))
+        labels = tuple(sorted({part for part in parts if part}))
+    elif (label := value(table.label)) is not None:
+        labels = (label,)
+    split = value(table.split) or table.all_split
+    split = SPLIT_SYNONYMS.get(split.lower(), split.lower()) if split is not None else None
+    if split is not None and split not in get_args(Split):
+        raise UserError(
+            f"corpora.{corpus}.split: {root / table.table}, line {line}: {split!r} is no split; "
+            f"write {', '.join(get_args(Split))}"
+        )
+    return Recording(
+        root / name, name, labels, value(table.fold), cast(Split | None, split), value(table.group)
+    )

@@ -1,0 +1,1 @@
+"""Recordings as found -> waveforms that can be trusted."""

@@ -1,0 +1,231 @@
+"""Turns one recording into a clip: checked, mono, resampled, int16; or says why it cannot be one."""
+
+import errno
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from pipeline.decoding.loudness import LoudnessMeter
+from pipeline.decoding.reading import (
+    UNKNOWN_FRAMES,
+    Recording,
+    Refused,
+    check_header,
+    declared_and_held,
+    open_recording,
+    read_blocks,
+    read_envelope,
+)
+from pipeline.decoding.truncation import Envelope
+
+__all__ = ["AUDIO_EXTENSIONS", "Clip", "Refused", "decode"]
+
+AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
+SAMPLE_STEP = 1 / 32768  # one 16-bit step of a full scale from -1 to 1
+SPOOL_BYTES = 64 << 20
+QUANTISE_BYTES = 4 << 20
+TOLERANCE_SECONDS = 0.1  # of MP3 and Ogg, whose encoders count their own delay in or out
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What is known of a clip beside its samples.
+
+    Attributes:
+        samples, seconds: its length at the clip's rate.
+        original_rate_hz, channels: of the recording.
+        peak_dbfs: its highest absolute value, in dB of full scale; above 0 for some float recordings.
+        loudness_lufs: integrated loudness by BS.1770-4, -70.0 where nothing is louder than its absolute gate.
+        scale: the waveform is its int16 samples times this.
+        samples_sha256: of the scale (little-endian float32) and the int16 samples.
+    """
+
+    samples: int
+    seconds: float
+    original_rate_hz: int
+    channels: int
+    peak_dbfs: float
+    loudness_lufs: float
+    scale: float
+    samples_sha256: str
+
+
+def decode(path: str | Path, sample_rate_hz: int, sink: BinaryIO, *, min_seconds: float) -> Clip:
+    """Check a recording, mix it down, resample it, append its samples to `sink`.
+
+    Memory is bounded whatever its length: past 64 MiB (17 min at 16 kHz) it waits in a temporary file.
+
+    Args:
+        path: a WAV, RF64, FLAC, Ogg (Vorbis, Opus), MP3 or AIFF file, known by its content.
+        sample_rate_hz: rate of the clip, 4000 or more.
+        sink: seekable binary file, gets little-endian int16 of shape (samples,) at its end.
+        min_seconds: a shorter recording is refused.
+
+    Raises:
+        Refused: with the reason. OSError: if the sink or the disk fails. Nothing stays appended either way.
+    """
+    envelope = read_envelope(path)
+    with (
+        tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool,
+        open_recording(path, envelope) as sound,
+    ):
+        check_header(sound, envelope)
+        mixdown, meter, span = _Mixdown(sound), LoudnessMeter(sample_rate_hz), _Span()
+        samples = 0
+        for block in _resampled(mixdown.blocks(), sound.samplerate, sample_rate_hz):
+            span.add(block)
+            meter.add(block)
+            samples += len(block)
+            spool.write(block.data)
+        mixdown.check(envelope, min_seconds)
+        _check_clip(span, samples, sample_rate_hz)
+        spool.seek(0)
+        scale, samples_sha256 = _append(spool, sink, span.peak)
+        return Clip(
+            samples=samples,
+            seconds=samples / sample_rate_hz,
+            original_rate_hz=sound.samplerate,
+            channels=sound.channels,
+            peak_dbfs=20 * math.log10(span.peak),
+            loudness_lufs=meter.lufs(),
+            scale=scale,
+            samples_sha256=samples_sha256,
+        )
+
+
+class _Span:
+    """Lowest and highest value of what passed by; both are NaN once a NaN did."""
+
+    def __init__(self) -> None:
+        self.low, self.high = math.inf, -math.inf
+
+    def add(self, waveform: NDArray[np.float32]) -> None:
+        if waveform.size:
+            self.low = float(np.minimum(self.low, waveform.min()))
+            self.high = float(np.maximum(self.high, waveform.max()))
+
+    @property
+    def width(self) -> float:
+        return self.high - self.low
+
+    @property
+    def peak(self) -> float:
+        return float(np.maximum(-self.low, self.high))
+
+
+class _Mixdown:
+    """The mean of a recording's channels, and what was seen of them on the way."""
+
+    def __init__(self, sound: Recording) -> None:
+        self._sound = sound
+        self._frames = self._not_finite = 0
+        self._span = _Span()
+        self._channel_spans = [_Span() for _ in range(sound.channels)]
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Mono blocks of shape (frames,) at the recording's rate; none from the first that is not finite."""
+        channels = self._sound.channels
+        for block in read_blocks(self._sound):
+            self._frames += len(block)
+            mono = block[:, 0]
+            if channels > 1:
+                mono = mono.copy()
+                # Channel by channel is faster than a mean along the short axis.
+                with np.errstate(invalid="ignore", over="ignore"):
+                    for channel in range(1, channels):
+                        mono += block[:, channel]
+                    mono *= np.float32(1 / channels)
+            self._span.add(mono)
+            if not math.isfinite(self._span.width):
+                self._not_finite += int(np.count_nonzero(~np.isfinite(block)))
+                continue
+            if channels > 1 and self._span.width < SAMPLE_STEP:
+                for channel, channel_span in enumerate(self._channel_spans):
+                    channel_span.add(block[:, channel])
+            yield mono
+
+    def check(self, envelope: Envelope, min_seconds: float) -> None:
+        """Raise Refused if what was read, all of it, is no clip."""
+        self._check_length(envelope)
+        if not self._frames:
+            raise Refused("no samples")
+        if not math.isfinite(self._span.width):
+            if not self._not_finite:
+                raise Refused("its samples are too large to mix down")
+            values = self._frames * self._sound.channels
+            raise Refused(f"{self._not_finite} of its {values} samples are NaN or infinite")
+        held = self._frames / self._sound.samplerate
+        if held < min_seconds:
+            raise Refused(f"too short: {held:.3g} s (samples: {self._frames}), {min_seconds:g} s are needed")
+        if self._span.width < SAMPLE_STEP:
+            if any(span.width >= SAMPLE_STEP for span in self._channel_spans):
+                raise Refused("silent once mixed down: its channels cancel each other")
+            if self._span.width == 0:
+                raise Refused(f"silent: every sample is {self._span.low:g}")
+            raise Refused("silent: it moves by less than a 16-bit step")
+
+    def _check_length(self, envelope: Envelope) -> None:
+        declared, read, rate_hz = self._sound.frames, self._frames, self._sound.samplerate
+        missing = 0 if declared == UNKNOWN_FRAMES else declared - read
+        tolerated = TOLERANCE_SECONDS * rate_hz if self._sound.format in ("MP3", "OGG") else 0
+        if missing > tolerated or (missing > 0 and envelope.may_be_cut):
+            raise Refused(f"truncated: {declared_and_held(declared / rate_hz, read / rate_hz)}")
+        if envelope.frames_held and envelope.frames_held - read > TOLERANCE_SECONDS * rate_hz:
+            seconds = f"{read / rate_hz:.2f} s of {envelope.frames_held / rate_hz:.2f} s"
+            raise Refused(f"only {seconds} would be read, as it declares no length: convert it")
+
+
+def _check_clip(span: _Span, samples: int, sample_rate_hz: int) -> None:
+    if not samples:
+        raise Refused(f"too short: it leaves no sample at {sample_rate_hz} Hz")
+    if not math.isfinite(span.width):
+        raise Refused("its samples are too large to resample")
+    if span.width < SAMPLE_STEP:
+        raise Refused(f"silent at {sample_rate_hz} Hz: its sound lies above {sample_rate_hz / 2:g} Hz")
+
+
+def _resampled(
+    blocks: Iterator[NDArray[np.float32]], rate_hz: int, sample_rate_hz: int
+) -> Iterator[NDArray[np.float32]]:
+    if rate_hz == sample_rate_hz:
+        yield from map(np.ascontiguousarray, blocks)
+        return
+    resampler = soxr.ResampleStream(rate_hz, sample_rate_hz, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield resampler.resample_chunk(block)
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _append(spool: Any, sink: BinaryIO, peak: float) -> tuple[float, str]:
+    """Quantise what waits in the spool so that the peak becomes 32767; returns the scale and the hash."""
+    scale = np.float32(peak / 32767)
+    digest = hashlib.sha256(scale.astype("<f4").tobytes())
+    start = sink.seek(0, os.SEEK_END)
+    try:
+        while data := spool.read(QUANTISE_BYTES):
+            waveform = np.frombuffer(data, np.float32) / scale
+            samples = np.rint(waveform, out=waveform).astype("<i2")
+            digest.update(samples.data)
+            if sink.write(samples.data) != samples.nbytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        # Here, while it can be taken back: a buffered file reports a full disk only when it is flushed.
+        sink.flush()
+    except BaseException:
+        with suppress(OSError):
+            # Past the buffer first: truncating through it would write what it holds, and fail again.
+            os.ftruncate(sink.fileno(), start)
+            os.lseek(sink.fileno(), start, os.SEEK_SET)
+        sink.truncate(start)
+        sink.seek(start)
+        raise
+    return float(scale), digest.hexdigest()

@@ -1,0 +1,78 @@
+"""Integrated loudness of a mono waveform that arrives in blocks, by ITU-R BS.1770-4."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import sosfilt
+
+FLOOR_LUFS = -70.0  # the absolute gate; nothing below it is measured
+RELATIVE_GATE_LU = -10.0
+OFFSET_LU = -0.691
+STEPS_PER_GATE = 4  # 400 ms, overlapping by three quarters
+
+
+def k_weighting(sample_rate_hz: int) -> NDArray[np.float64]:
+    """The two filters of BS.1770-4, annex 1, tables 1 and 2, at any rate: (2, 6) second-order sections.
+
+    The standard gives coefficients for 48 kHz alone; these are the analogue prototypes behind them (a shelf
+    of 4 dB at 1682 Hz, a high-pass at 38 Hz), put through the bilinear transform at `sample_rate_hz`.
+    """
+    k, q = math.tan(math.pi * 1681.974450955533 / sample_rate_hz), 0.7071752369554196
+    high = 10 ** (3.999843853973347 / 20)
+    band = high**0.4996667741545416
+    a0 = 1 + k / q + k * k
+    middle = 2 * (k * k - 1) / a0
+    shelf = [(high + band * k / q + k * k) / a0, 2 * (k * k - high) / a0, (high - band * k / q + k * k) / a0]
+    shelf += [1.0, middle, (1 - k / q + k * k) / a0]
+    k, q = math.tan(math.pi * 38.13547087602444 / sample_rate_hz), 0.5003270373238773
+    a0 = 1 + k / q + k * k
+    return np.array([shelf, [1.0, -2.0, 1.0, 1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0]])
+
+
+class LoudnessMeter:
+    """Measures block after block in memory that grows by 80 bytes a second.
+
+    Args:
+        sample_rate_hz: rate of the waveform, 4000 or more (the shelf lies at 1682 Hz).
+    """
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self._sections = k_weighting(sample_rate_hz)
+        self._state: NDArray[np.float64] = np.zeros((2, 2))
+        self._step_samples = round(0.1 * sample_rate_hz)
+        self._rest: NDArray[np.float64] = np.zeros(0)
+        self._step_energies: list[NDArray[np.float64]] = []
+
+    def add(self, waveform: NDArray[np.float32]) -> None:
+        """Take the next samples, float32 of shape (samples,)."""
+        weighted: NDArray[Any]
+        # Past digital silence the filters' state decays into subnormal numbers, on which a processor is ten
+        # times slower; an offset 300 dB down keeps it out of them.
+        offset_waveform = waveform + np.float64(1e-15)
+        weighted, self._state = sosfilt(self._sections, offset_waveform, zi=self._state)
+        if self._rest.size:
+            weighted = np.concatenate([self._rest, weighted])
+        whole = len(weighted) // self._step_samples * self._step_samples
+        steps = weighted[:whole].reshape(-1, self._step_samples)
+        self._step_energies.append(np.einsum("ij,ij->i", steps, steps))
+        self._rest = weighted[whole:]
+
+    def lufs(self) -> float:
+        """Loudness of all that was added, in LUFS, -70.0 where nothing is louder than the absolute gate.
+
+        Less than 400 ms count as one gating block.
+        """
+        energies = np.concatenate([*self._step_energies, np.zeros(0)])
+        if len(energies) >= STEPS_PER_GATE:
+            sums = np.convolve(energies, np.ones(STEPS_PER_GATE), mode="valid")
+            blocks = sums / (STEPS_PER_GATE * self._step_samples)
+        else:
+            samples = len(energies) * self._step_samples + len(self._rest)
+            blocks = np.array([energies.sum() + np.dot(self._rest, self._rest)]) / max(1, samples)
+        heard = blocks[blocks > 10 ** ((FLOOR_LUFS - OFFSET_LU) / 10)]
+        if not heard.size:
+            return FLOOR_LUFS
+        heard = heard[heard > heard.mean() * 10 ** (RELATIVE_GATE_LU / 10)]
+        return max(FLOOR_LUFS, OFFSET_LU + 10 * math.log10(heard.mean()))

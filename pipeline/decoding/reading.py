@@ -1,0 +1,141 @@
+"""A recording as found: opened by its content, read in blocks, refused with a reason where that fails."""
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from pipeline.decoding.truncation import Envelope, inspect
+
+# Whatever else libsndfile reads may be cut short without any sign, or be a file that holds no sound.
+FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF")
+BLOCK_SECONDS = 10
+BLOCK_VALUES = 1 << 22  # a block's limit where rate or channels are extreme: 16 MiB as float32
+LOWEST_RATE_HZ = 1000  # below, a header is damaged, and the clip would outgrow its recording a hundredfold
+UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's number for a FLAC that declares no length
+UNRECOGNISED_FORMAT = 1  # libsndfile's code
+
+
+class Refused(Exception):  # noqa: N818 - it is a verdict on a recording, not an error of the program
+    """A recording that cannot be a clip; `str` of it is a short reason that a person understands."""
+
+
+class Recording(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
+    """A sound file that is only read from start to end.
+
+    soundfile seeks after each block of a seekable file; that fails in a FLAC that declares no length.
+    """
+
+    def __init__(self, source: bytes | io.FileIO) -> None:
+        self._source = source
+        super().__init__(source)
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        super().close()
+        if isinstance(self._source, io.FileIO):
+            self._source.close()
+
+
+class _UnsetLengthFile(io.FileIO):
+    """A WAV whose data length is 0 because nobody wrote it at the end; it reads as "up to the file's end"."""
+
+    def __init__(self, path: bytes, length_at: int) -> None:
+        super().__init__(path)
+        self._length_at = length_at
+
+    def readinto(self, buffer: Any) -> int:
+        start = self.tell()
+        count = super().readinto(buffer) or 0
+        for at in range(max(start, self._length_at), min(start + count, self._length_at + 4)):
+            memoryview(buffer).cast("B")[at - start] = 0xFF
+        return count
+
+
+def read_envelope(path: str | Path) -> Envelope:
+    try:
+        # Before opening: opening a FIFO waits for its writer for ever.
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
+            raise Refused(f"not a regular file: {kind}")
+        if status.st_size == 0:
+            raise Refused("empty: the file has zero bytes")
+        with Path(path).open("rb") as file:
+            return inspect(file, status.st_size)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise Refused("missing: no such file") from error
+    except PermissionError as error:
+        raise Refused("no permission to read it") from error
+    except OSError as error:
+        raise Refused(f"cannot be read: {error.strerror}") from error
+
+
+def open_recording(path: str | Path, envelope: Envelope) -> Recording:
+    # Bytes, as a name need not be UTF-8.
+    name = os.fsencode(path)
+    try:
+        if envelope.unset_length_at is not None:
+            return Recording(_UnsetLengthFile(name, envelope.unset_length_at))
+        return Recording(name)
+    except soundfile.LibsndfileError as error:
+        if envelope.cut or envelope.may_be_cut:
+            raise Refused("truncated: it ends before its first sample") from error
+        if error.code == UNRECOGNISED_FORMAT:
+            raise Refused("not audio: its content is of no known audio format") from error
+        raise Refused(f"cannot be decoded: {_reason(error)}") from error
+
+
+def _reason(error: soundfile.LibsndfileError) -> str:
+    reason = str(error.error_string).removeprefix("Error : ").removeprefix("Error in ").rstrip(".")
+    # What the MP3 decoder says of a file in which it finds no frame; that it is a regular file is known here.
+    return "no sound behind its header" if reason.startswith("File does not exist or is not") else reason
+
+
+def check_header(sound: Recording, envelope: Envelope) -> None:
+    if sound.format not in FORMATS:
+        raise Refused(f"not of a known audio format but {sound.format}: convert it to WAV or FLAC")
+    if sound.subtype == "MPEG_LAYER_I":
+        raise Refused("not audio: UTF-16 text, or MPEG audio of layer I")
+    if envelope.several_streams:
+        raise Refused("several Ogg streams in one file, only the first would be read: split it")
+    if envelope.cut:
+        held = sound.frames / sound.samplerate
+        if not held:
+            raise Refused("truncated: it ends before its first sample")
+        if envelope.declared_ratio is None:
+            raise Refused(f"truncated: the end of its stream is missing, holds {held:.2f} s")
+        raise Refused(f"truncated: {declared_and_held(held * envelope.declared_ratio, held)}")
+    if sound.samplerate < LOWEST_RATE_HZ:
+        raise Refused(f"sample rate of {sound.samplerate} Hz: below {LOWEST_RATE_HZ} Hz")
+
+
+def declared_and_held(declared: float, held: float) -> str:
+    digits = next((digits for digits in range(2, 6) if f"{declared:.{digits}f}" != f"{held:.{digits}f}"), 6)
+    return f"declares {declared:.{digits}f} s, holds {held:.{digits}f} s"
+
+
+def read_blocks(sound: Recording) -> Iterator[NDArray[np.float32]]:
+    """Blocks of shape (frames, channels), up to the end or the declared length, whichever comes first."""
+    rate_hz, done = sound.samplerate, 0
+    limit = max(1, min(BLOCK_SECONDS * rate_hz, BLOCK_VALUES // sound.channels))
+    while done < sound.frames:
+        try:
+            # Declared lengths may be absurd: the limit, not they, sets how much memory is reserved.
+            block = sound.read(min(limit, sound.frames - done), dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            known = "" if sound.frames == UNKNOWN_FRAMES else f"declares {sound.frames / rate_hz:.2f} s, "
+            where = f"{known}cannot be decoded after {sound.tell() / rate_hz:.2f} s"
+            raise Refused(f"truncated or damaged: {where} ({_reason(error)})") from error
+        if not len(block):
+            return
+        done += len(block)
+        yield block

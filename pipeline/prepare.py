@@ -1,0 +1,206 @@
+"""Stage 1: recordings -> clips in the store, and a report of what was refused."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from pydantic import BaseModel, Field
+
+from pipeline.cores import available_cores
+from pipeline.corpora.recording import Recording
+from pipeline.decoding.decode import Clip, Refused, decode
+from pipeline.errors import UserError
+from pipeline.progress import progress_bar
+
+PREPARE_VERSION = 1
+RECORDINGS_A_TASK = 8
+REFUSALS_NAMED_IN_ERROR = 3
+
+
+class PrepareConfig(BaseModel, frozen=True, extra="forbid"):
+    """How recordings become clips."""
+
+    max_refused_share: float = Field(
+        0.1, ge=0, le=1, description="more refused recordings than this are an error"
+    )
+    min_seconds: float = Field(0.05, gt=0, description="a shorter recording is refused")
+    workers: int | None = Field(None, ge=1, description="processes; by default one a core")
+
+
+class Outcome(NamedTuple):
+    """What became of one recording: a clip at a place in a shard, or the reason it was refused."""
+
+    recording: int
+    clip: Clip | None
+    reason: str
+    worker_shard: str
+    offset: int
+
+
+def prepare(
+    corpus: str, recordings: Sequence[Recording], config: PrepareConfig, sample_rate_hz: int, folder: Path
+) -> dict[str, object]:
+    """Decode, mix down and resample recordings on all cores into a clip store.
+
+    Each worker appends to a shard of its own, so no audio crosses a process border and memory does not grow
+    with the corpus. Where a clip lies therefore differs between two runs; the manifest's order, the samples
+    and the digest do not.
+
+    Args:
+        corpus: its name, for messages and the report.
+        recordings: what the corpus lists, at least one.
+        config: workers and limits.
+        sample_rate_hz: rate of the clips.
+        folder: existing folder to write shards, manifest and report to.
+
+    Returns:
+        Figures for the stage's marker: `digest`, `clips`, `refused`, `seconds_of_audio`.
+
+    Raises:
+        UserError: more refused than `max_refused_share` (after the report was written), or a full disk.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from pipeline.report import Refusal, write_report
+    from pipeline.store import MANIFEST_FILE, MANIFEST_SCHEMA, shard_file
+
+    outcomes = sorted(_decode_all(corpus, recordings, config, sample_rate_hz, folder))
+    shards = {
+        name: number for number, name in enumerate(sorted({o.worker_shard for o in outcomes if o.clip}))
+    }
+    for name, number in shards.items():
+        (folder / name).rename(folder / shard_file(number))
+    for leftover in folder.glob("worker-*"):  # of a worker that took no clip
+        leftover.unlink()
+
+    rows = []
+    refused = []
+    content = hashlib.sha256()
+    for outcome in outcomes:
+        recording = recordings[outcome.recording]
+        name = printable(recording.name)
+        if outcome.clip is None:
+            refused.append(Refusal(name, outcome.reason))
+            continue
+        clip = outcome.clip
+        content.update(clip.samples_sha256.encode())
+        rows.append(
+            {
+                "path": name,
+                "labels": list(recording.labels),
+                "fold": recording.fold,
+                "split": recording.split,
+                "group": recording.group,
+                **asdict(clip),
+                "shard": shards[outcome.worker_shard],
+                "offset": outcome.offset,
+            }
+        )
+    manifest = pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA)
+    pq.write_table(manifest, folder / MANIFEST_FILE)
+    write_report(folder, corpus, manifest, refused, sample_rate_hz=sample_rate_hz)
+
+    refused_share = len(refused) / len(recordings)
+    if refused_share > config.max_refused_share or not rows:
+        named = "; ".join(f"{r.path}: {r.reason}" for r in refused[:REFUSALS_NAMED_IN_ERROR])
+        raise UserError(
+            f"corpus {corpus!r}: {len(refused)} of {len(recordings)} recordings refused ({named}"
+            f"{'; ...' if len(refused) > REFUSALS_NAMED_IN_ERROR else ''}), "
+            f"more than prepare.max_refused_share={config.max_refused_share:g}; "
+            f"mend them or raise the share. Every one is listed in {folder / 'report.html'}"
+        )
+    return {
+        "digest": content.hexdigest(),
+        "clips": len(rows),
+        "refused": len(refused),
+        "seconds_of_audio": round(sum(row["seconds"] for row in rows), 2),
+    }
+
+
+def printable(name: str) -> str:
+    """A recording's name as text; bytes that are not UTF-8 become escapes such as \\xe9."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _decode_all(
+    corpus: str, recordings: Sequence[Recording], config: PrepareConfig, sample_rate_hz: int, folder: Path
+) -> Iterator[Outcome]:
+    workers = min(config.workers or available_cores(), max(1, len(recordings) // RECORDINGS_A_TASK))
+    tasks = iter(
+        [(n, str(r.path)) for n, r in enumerate(recordings[first : first + RECORDINGS_A_TASK], start=first)]
+        for first in range(0, len(recordings), RECORDINGS_A_TASK)
+    )
+    pool = ProcessPoolExecutor(
+        workers,
+        # A fork of a process with torch's threads can deadlock.
+        mp_context=get_context("spawn"),
+        initializer=_open_worker_shard,
+        initargs=(str(folder), sample_rate_hz, config.min_seconds),
+    )
+    with pool, progress_bar(f"prepare {corpus}", len(recordings), "recordings") as advance:
+        pending: dict[Future[list[Outcome]], list[tuple[int, str]]] = {}
+        try:
+            while True:
+                # A bounded queue: the list of a million recordings is not copied into the pool at once.
+                while len(pending) < 4 * workers and (task := next(tasks, None)) is not None:
+                    pending[pool.submit(_decode_task, task)] = task
+                if not pending:
+                    return
+                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    outcomes = future.result()
+                    del pending[future]
+                    advance(len(outcomes))
+                    yield from outcomes
+        except BrokenProcessPool as error:
+            suspects = ", ".join(path for task in list(pending.values())[: 2 * workers] for _, path in task)
+            raise UserError(
+                f"corpus {corpus!r}: a worker process was killed (out of memory, or a file that crashes the "
+                f"decoder) while reading one of: {suspects}; remove the file, or set prepare.workers=1"
+            ) from error
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise UserError(
+                f"{folder}: the disk is full; free space there or set work_folder to another disk"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+class _Worker(NamedTuple):
+    sink: BinaryIO
+    sample_rate_hz: int
+    min_seconds: float
+
+
+_worker: _Worker | None = None
+
+
+def _open_worker_shard(folder: str, sample_rate_hz: int, min_seconds: float) -> None:
+    global _worker  # noqa: PLW0603 - the one state of a worker process
+    sink = Path(folder, f"worker-{os.getpid()}").open("w+b", buffering=0)  # noqa: SIM115 - open as long as the process
+    _worker = _Worker(sink, sample_rate_hz, min_seconds)
+
+
+def _decode_task(task: list[tuple[int, str]]) -> list[Outcome]:
+    assert _worker is not None
+    sink = _worker.sink
+    outcomes = []
+    for number, path in task:
+        offset = sink.seek(0, os.SEEK_END) // 2
+        shard = Path(sink.name).name
+        try:
+            clip = decode(path, _worker.sample_rate_hz, sink, min_seconds=_worker.min_seconds)
+            outcomes.append(Outcome(number, clip, "", shard, offset))
+        except Refused as refusal:
+            outcomes.append(Outcome(number, None, str(refusal), shard, offset))
+    return outcomes

@@ -1,0 +1,98 @@
+"""The clip store: waveforms as memory-mapped int16 shards, and a manifest beside them."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from models.audio_encoder import tile_to_length
+from pipeline.stages import Done
+
+MANIFEST_FILE = "manifest.parquet"
+MANIFEST_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("labels", pa.list_(pa.string())),
+        ("fold", pa.string()),
+        ("split", pa.string()),
+        ("group", pa.string()),
+        ("samples", pa.int64()),
+        ("seconds", pa.float64()),
+        ("original_rate_hz", pa.int32()),
+        ("channels", pa.int32()),
+        ("peak_dbfs", pa.float32()),
+        ("loudness_lufs", pa.float32()),
+        ("samples_sha256", pa.string()),
+        ("shard", pa.int32()),
+        ("offset", pa.int64()),
+        ("scale", pa.float32()),
+    ]
+)
+
+
+def shard_file(shard: int) -> str:
+    """Name of a shard: little-endian int16 samples, clip after clip."""
+    return f"clips-{shard:04d}.int16"
+
+
+class ClipStore:
+    """The clips of one corpus, at one sample rate; reading touches only the samples asked for.
+
+    Args:
+        folder: what `prepare` wrote.
+        sample_rate_hz: rate of its clips.
+    """
+
+    def __init__(self, folder: Path, sample_rate_hz: int) -> None:
+        self.folder = folder
+        self.sample_rate_hz = sample_rate_hz
+        self.manifest = pq.read_table(folder / MANIFEST_FILE, schema=MANIFEST_SCHEMA)
+        self.samples: NDArray[np.int64] = self.manifest["samples"].to_numpy()
+        self._shard: NDArray[np.int32] = self.manifest["shard"].to_numpy()
+        self._offset: NDArray[np.int64] = self.manifest["offset"].to_numpy()
+        self._scale: NDArray[np.float32] = self.manifest["scale"].to_numpy()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @cached_property
+    def _shards(self) -> list[NDArray[np.int16]]:
+        # Opened at the first read, so that a store pickled to a worker process maps the files there.
+        shards = int(self._shard.max()) + 1 if len(self) else 0
+        return [np.memmap(self.folder / shard_file(n), dtype="<i2", mode="r") for n in range(shards)]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {key: value for key, value in self.__dict__.items() if key != "_shards"}
+
+    def read(self, clip: int, start: int = 0, samples: int | None = None) -> NDArray[np.float32]:
+        """Part of a clip, (samples,) float32; a clip that is too short is repeated until it fills them."""
+        wanted = int(self.samples[clip]) if samples is None else samples
+        first = int(self._offset[clip]) + start
+        last = min(first + wanted, int(self._offset[clip] + self.samples[clip]))
+        waveform = self._shards[self._shard[clip]][first:last] * self._scale[clip]
+        return tile_to_length(waveform, wanted)
+
+    def read_crops(self, clips: Sequence[int], starts: Sequence[int], samples: int) -> NDArray[np.float32]:
+        """Crops of many clips, (B, samples) float32."""
+        crops = np.empty((len(clips), samples), dtype=np.float32)
+        for row, (clip, start) in enumerate(zip(clips, starts, strict=True)):
+            crops[row] = self.read(clip, start, samples)
+        return crops
+
+    def labels(self) -> list[tuple[str, ...]]:
+        """The labels of each clip, none or several, in the manifest's order."""
+        return [tuple(labels) for labels in self.manifest["labels"].to_pylist()]
+
+    def column(self, name: str) -> list[str | None]:
+        """A text column of the manifest: path, fold, split or group."""
+        values: list[str | None] = self.manifest[name].to_pylist()
+        return values
+
+
+def open_store(done: Done, sample_rate_hz: int) -> ClipStore:
+    """The store that a finished `prepare` left."""
+    return ClipStore(done.folder, sample_rate_hz)

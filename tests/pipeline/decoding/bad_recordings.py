@@ -1,0 +1,263 @@
+"""Writes recordings that must be refused, each broken in its own way; `odd_recordings` has the others.
+
+`REFUSED` maps a name to a writer and to a pattern of the reason. A writer takes a folder, writes one
+recording into it, and returns its path.
+"""
+
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+Writer = Callable[[Path], Path]
+RATE_HZ = 16000
+SECONDS = 1.5
+# What soundfile is told to write, by extension.
+FORMATS = {
+    ".wav": ("WAV", "PCM_16"),
+    ".flac": ("FLAC", "PCM_16"),
+    ".ogg": ("OGG", "VORBIS"),
+    ".opus": ("OGG", "OPUS"),
+    ".mp3": ("MP3", "MPEG_LAYER_III"),
+    ".aiff": ("AIFF", "PCM_16"),
+}
+
+
+def tone(seconds: float = SECONDS, rate_hz: int = RATE_HZ, channels: int = 1) -> NDArray[np.float32]:
+    """A seeded tone in a little noise, below -6 dBFS: float32 of shape (frames, channels)."""
+    time = np.arange(round(seconds * rate_hz)) / rate_hz
+    noise = np.random.default_rng(7).standard_normal((len(time), channels))
+    tones = [np.sin(2 * np.pi * 440 * (channel + 1) * time) for channel in range(channels)]
+    return (0.3 * np.stack(tones, axis=1) + 0.02 * noise).astype(np.float32)
+
+
+def write(
+    path: Path,
+    waveform: NDArray[np.float32] | None = None,
+    rate_hz: int = RATE_HZ,
+    subtype: str | None = None,
+    container: str | None = None,
+) -> Path:
+    """Write a recording by its extension, or by `container` whatever its extension."""
+    default = FORMATS.get(path.suffix, ("WAV", "PCM_16"))
+    soundfile.write(
+        os.fsencode(path),
+        tone(rate_hz=rate_hz) if waveform is None else waveform,
+        rate_hz,
+        format=container or default[0],
+        subtype=subtype or (default[1] if container is None else None),
+    )
+    return path
+
+
+def patched(path: Path, at: int, new: bytes) -> Path:
+    content = bytearray(path.read_bytes())
+    content[at : at + len(new)] = new
+    path.write_bytes(content)
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    return path
+
+
+def cut_in_half(extension: str, subtype: str | None = None, container: str | None = None) -> Writer:
+    return lambda folder: cut(
+        write(folder / f"half{extension}", subtype=subtype, container=container), share=0.5
+    )
+
+
+def content(name: str, data: bytes) -> Writer:
+    def writer(folder: Path) -> Path:
+        (folder / name).write_bytes(data)
+        return folder / name
+
+    return writer
+
+
+def waveform(
+    name: str, samples: NDArray[np.float32], rate_hz: int = RATE_HZ, subtype: str = "FLOAT"
+) -> Writer:
+    return lambda folder: write(folder / name, samples, rate_hz, subtype)
+
+
+def fifo(folder: Path) -> Path:
+    os.mkfifo(folder / "pipe.wav")
+    return folder / "pipe.wav"
+
+
+def folder_named_as_recording(folder: Path) -> Path:
+    (folder / "folder.wav").mkdir()
+    return folder / "folder.wav"
+
+
+def dangling_link(folder: Path) -> Path:
+    (folder / "link.wav").symlink_to(folder / "gone.wav")
+    return folder / "link.wav"
+
+
+def spoilt(value: float) -> Writer:
+    samples = tone()
+    samples[100:103] = value
+    return waveform("spoilt.wav", samples)
+
+
+def cut_wav_header(folder: Path) -> Path:
+    path = write(folder / "header.wav")
+    path.write_bytes(path.read_bytes()[:44])
+    return path
+
+
+def damaged_flac(folder: Path) -> Path:
+    path = write(folder / "damaged.flac")
+    return patched(path, path.stat().st_size // 2, bytes(500))
+
+
+def ogg_without_end(folder: Path) -> Path:
+    """Cut between two pages, so that nothing in it is incomplete."""
+    path = write(folder / "no_end.ogg", tone(seconds=8))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rfind(b"OggS")])
+    return path
+
+
+def ogg_of_absurd_length(folder: Path) -> Path:
+    path = write(folder / "absurd.ogg")
+    data = bytearray(path.read_bytes())
+    page = data[data.rfind(b"OggS") :]
+    page[6:14] = struct.pack("<q", 10**15)
+    page[22:26] = bytes(4)
+    remainder = 0  # the CRC of RFC 3533, or the page is skipped
+    for byte in page:
+        remainder ^= byte << 24
+        for _ in range(8):
+            remainder = (remainder << 1 ^ (0x04C11DB7 if remainder >> 31 else 0)) & 0xFFFFFFFF
+    page[22:26] = struct.pack("<I", remainder)
+    path.write_bytes(data[: data.rfind(b"OggS")] + page)
+    return path
+
+
+def chained_ogg(folder: Path) -> Path:
+    """Two streams one after the other, as a radio's dump holds them; libsndfile reads the first."""
+    path = write(folder / "chained.ogg")
+    second = write(folder / "second.ogg", tone()[::-1])
+    path.write_bytes(path.read_bytes() + second.read_bytes())
+    second.unlink()
+    return path
+
+
+def mp3_of_absurd_length(folder: Path) -> Path:
+    path = write(folder / "absurd.mp3")
+    return patched(path, xing_offset(path) + 8, struct.pack(">I", 0x7FFFFFFF))
+
+
+def mp3_without_length(folder: Path) -> Path:
+    """Of varying bit rate, so that the decoder's guess from the first frame falls short."""
+    path = write(
+        folder / "guessed.mp3", np.concatenate([tone(seconds=1), np.zeros((10 * RATE_HZ, 1), np.float32)])
+    )
+    second_frame = mp3_frames(path)[1]
+    return patched(path, xing_offset(path), bytes(second_frame - xing_offset(path)))
+
+
+def xing_offset(path: Path) -> int:
+    head = path.read_bytes()[:200]
+    return max(head.find(b"Xing"), head.find(b"Info"))
+
+
+def mp3_frames(path: Path) -> list[int]:
+    """Offsets of the frames, the first of which holds the length and no sound."""
+    data = path.read_bytes()
+    return [at for at in range(len(data) - 1) if data[at : at + 2] == data[:2]]
+
+
+def cancelled(folder: Path) -> Path:
+    mono = tone()
+    return write(folder / "cancelled.wav", np.concatenate([mono, -mono], axis=1))
+
+
+def ultrasound(folder: Path) -> Path:
+    time = np.arange(192000) / 192000
+    fade = np.hanning(len(time))
+    return write(
+        folder / "ultrasound.wav", (0.5 * fade * np.sin(2 * np.pi * 40000 * time)).astype(np.float32), 192000
+    )
+
+
+def write_huge(folder: Path, rate_hz: int, channels: int) -> Path:
+    signs = np.repeat(np.sign(tone(rate_hz=rate_hz)), channels, axis=1)
+    return write(folder / "huge.wav", signs * np.float32(3.4e38), rate_hz, "FLOAT")
+
+
+def low_rate(folder: Path) -> Path:
+    return write(folder / "low_rate.wav", tone(), 20)
+
+
+REFUSED: dict[str, tuple[Writer, str]] = {
+    "missing": (lambda folder: folder / "gone.wav", "missing: no such file"),
+    "dangling link": (dangling_link, "missing: no such file"),
+    "inside a file": (lambda folder: write(folder / "a.wav") / "b.wav", "missing: no such file"),
+    "null in its name": (lambda folder: folder / "a\0b.wav", "missing: no such file"),
+    "name too long": (lambda folder: folder / ("a" * 300 + ".wav"), "cannot be read: File name too long"),
+    "fifo": (fifo, "not a regular file: a pipe"),
+    "folder": (folder_named_as_recording, "not a regular file: a folder"),
+    "empty": (content("empty.wav", b""), "empty: the file has zero bytes"),
+    "one byte": (content("byte.wav", b"R"), "not audio"),
+    "text": (content("text.wav", b"once upon a time\n" * 99), "not audio"),
+    "utf-16 text": (content("text.mp3", "hällo wörld".encode("utf-16") * 500), "not audio"),
+    "zeros": (content("zeros.flac", bytes(9999)), "not audio"),
+    "noise after an mp3's sync": (
+        content("noise.mp3", b"\xff\xfb\x90\x64" + np.random.default_rng(1).bytes(9999)),
+        "no sound behind its header",
+    ),
+    "another format": (
+        lambda folder: write(folder / "sun.au", container="AU", subtype="PCM_16"),
+        "not of a known audio format but AU: convert it",
+    ),
+    "no samples": (waveform("none.wav", np.zeros((0, 1), np.float32)), "no samples"),
+    "one sample": (
+        waveform("one.wav", tone()[:1]),
+        r"too short: 6.25e-05 s \(samples: 1\), 0.1 s are needed",
+    ),
+    "half a wav": (cut_in_half(".wav"), r"truncated: declares 1.50 s, holds 0.75 s"),
+    "half a float wav": (cut_in_half(".wav", "FLOAT"), r"truncated: declares 1.50 s, holds 0.75 s"),
+    "half an adpcm wav": (cut_in_half(".wav", "MS_ADPCM"), r"truncated: declares 1.\d+ s, holds 0.\d+ s"),
+    "half an rf64": (cut_in_half(".wav", "PCM_16", "RF64"), r"truncated: declares 1.50 s, holds 0.75 s"),
+    "half an aiff": (cut_in_half(".aiff"), r"truncated: declares 1.50 s, holds 0.75 s"),
+    "half a flac": (
+        cut_in_half(".flac"),
+        r"truncated or damaged: declares 1.50 s, cannot be decoded after 0.\d\d s",
+    ),
+    "half an ogg": (cut_in_half(".ogg"), "truncated: "),
+    "half an opus": (cut_in_half(".opus"), r"truncated: "),
+    "half an mp3": (cut_in_half(".mp3"), r"truncated: declares 1.50 s, holds 0.\d\d s"),
+    "wav header alone": (cut_wav_header, "truncated: it ends before its first sample"),
+    "ogg without its last page": (
+        ogg_without_end,
+        r"truncated: the end of its stream is missing, holds \d.\d\d s",
+    ),
+    "ogg of absurd length": (ogg_of_absurd_length, r"truncated: declares 62500000000.00 s, holds 1.5\d s"),
+    "chained ogg": (chained_ogg, "several Ogg streams"),
+    "mp3 of absurd length": (mp3_of_absurd_length, r"truncated: declares \d{7,}.\d\d s, holds 1.\d\d s"),
+    "mp3 without a length": (mp3_without_length, r"only \d.\d\d s of 1\d.\d\d s would be read"),
+    "damaged flac": (damaged_flac, "truncated or damaged: declares 1.50 s"),
+    "nan": (spoilt(np.nan), "3 of its 24000 samples are NaN or infinite"),
+    "infinite": (spoilt(np.inf), "3 of its 24000 samples are NaN or infinite"),
+    "silent": (waveform("silent.wav", np.zeros((8000, 1), np.float32)), "silent: every sample is 0"),
+    "constant": (
+        waveform("constant.wav", np.full((8000, 1), 0.5, np.float32)),
+        "silent: every sample is 0.5",
+    ),
+    "below one step": (waveform("faint.wav", tone() * np.float32(1e-5)), "silent: it moves by less"),
+    "cancelled": (cancelled, "silent once mixed down: its channels cancel each other"),
+    "ultrasound": (ultrasound, "silent at 16000 Hz: its sound lies above 8000 Hz"),
+    "rate of 20 Hz": (low_rate, "sample rate of 20 Hz: below 1000 Hz"),
+    "too large to mix": (lambda folder: write_huge(folder, RATE_HZ, channels=2), "too large to mix down"),
+    "too large to resample": (lambda folder: write_huge(folder, 44100, channels=1), "too large to resample"),
+}

@@ -1,0 +1,85 @@
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.prepare import PrepareConfig
+from pipeline.stages import digest_files, fingerprint, locked, read_done, stage_work, write_atomically
+
+
+def test_fingerprints_are_equal_for_equal_parts_alone() -> None:
+    assert fingerprint("a", {"x": 1, "y": [2]}) == fingerprint("a", {"y": [2], "x": 1})
+    assert fingerprint("a", {"x": 1}) != fingerprint("a", {"x": 1.5})
+    assert fingerprint("ab") != fingerprint("a", "b")
+    assert fingerprint(PrepareConfig()) != fingerprint(PrepareConfig(min_seconds=1))
+
+
+def test_a_stage_appears_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "stage"
+    with stage_work(folder, "key") as work:
+        (work.folder / "output").write_text("x")
+        assert not folder.exists()
+        work.finish("digest", clips=3)
+    done = read_done(folder)
+    assert done is not None
+    assert (done.digest, done.marker["clips"], done.marker["fingerprint"]) == ("digest", 3, "key")
+    assert (folder / "output").read_text() == "x"
+    assert not folder.with_name("stage.partial").exists()
+
+
+def test_a_stage_that_fails_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    folder = tmp_path / "stage"
+    with pytest.raises(ZeroDivisionError), stage_work(folder, "key") as work:
+        (work.folder / "output").write_text("half")
+        raise ZeroDivisionError
+    assert read_done(folder) is None
+    with stage_work(folder, "key") as work:
+        assert not (work.folder / "output").exists()
+        work.finish("digest")
+
+
+def test_partial_output_is_handed_on_where_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "stage"
+    with pytest.raises(KeyboardInterrupt), stage_work(folder, "key", keep_partial=True) as work:
+        (work.folder / "checkpoint").write_text("step 10")
+        raise KeyboardInterrupt
+    with stage_work(folder, "key", keep_partial=True) as work:
+        assert (work.folder / "checkpoint").read_text() == "step 10"
+        work.finish("digest")
+
+
+def test_a_damaged_marker_is_no_marker(tmp_path: Path) -> None:
+    (tmp_path / "done.json").write_text('{"fingerprint": "ab')
+    assert read_done(tmp_path) is None
+
+
+def hold(folder: Path, seconds: float) -> None:
+    with locked(folder):
+        (folder.parent / "held").touch()
+        time.sleep(seconds)
+        (folder.parent / "released").touch()
+
+
+def test_a_second_process_waits(tmp_path: Path) -> None:
+    other = multiprocessing.get_context("spawn").Process(target=hold, args=(tmp_path / "stage", 0.5))
+    other.start()
+    while not (tmp_path / "held").exists():
+        time.sleep(0.01)
+    with locked(tmp_path / "stage"):
+        assert (tmp_path / "released").exists()
+    other.join()
+
+
+def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    write_atomically(file, "old")
+    write_atomically(file, b"new")
+    assert file.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_digest_is_of_content(tmp_path: Path) -> None:
+    for name, text in (("a", "same"), ("b", "same"), ("c", "other")):
+        (tmp_path / name).write_text(text)
+    assert digest_files(tmp_path / "a") == digest_files(tmp_path / "b") != digest_files(tmp_path / "c")
