@@ -1,0 +1,63 @@
+"""A budget of steps, epochs or minutes, as steps."""
+
+import copy
+import time
+from collections.abc import Callable
+
+import torch
+
+from pipeline.crops import CropBatch, PairCrops
+from pipeline.learner import Learner, PretrainConfig
+from pipeline.progress import console
+
+CALIBRATION_WARM_UP_STEPS = 2
+CALIBRATION_SECONDS = 12.0
+CALIBRATION_SHARE = 0.05
+# What calibration cannot foresee: logging, checkpoints, a machine that slows down a little.
+BUDGET_USED = 0.95
+
+
+def steps_of_budget(
+    config: PretrainConfig,
+    crops: PairCrops,
+    started: float,
+    train_step: Callable[[Learner, CropBatch], object],
+    learner: Learner,
+) -> int:
+    """How many steps a budget is; minutes are measured on a copy of the learner, once a run.
+
+    Args:
+        config: the budget.
+        crops: what the steps read.
+        started: `time.monotonic()` of the beginning, since what came before the steps counts as well.
+        train_step: trains a learner on a batch.
+        learner: left as it is.
+    """
+    if config.steps is not None:
+        return config.steps
+    if config.epochs is not None:
+        return max(1, round(config.epochs * crops.steps_an_epoch))
+    assert config.minutes is not None
+    budget_seconds = config.minutes * 60
+    calibration_seconds = min(CALIBRATION_SECONDS, CALIBRATION_SHARE * budget_seconds)
+    throwaway = copy.deepcopy(learner)
+    for step in range(CALIBRATION_WARM_UP_STEPS):
+        train_step(throwaway, crops[step])
+    _wait_for_device()
+    first, step = time.monotonic(), 0
+    while step == 0 or time.monotonic() - first < calibration_seconds:
+        train_step(throwaway, crops[step])
+        step += 1
+        _wait_for_device()
+    seconds_a_step = (time.monotonic() - first) / step
+    left = budget_seconds - (time.monotonic() - started)
+    steps = max(1, int(BUDGET_USED * left / seconds_a_step))
+    console.print(
+        f"pretrain: {config.minutes:g} minutes are {steps} steps of {seconds_a_step:.2f} s on this machine"
+    )
+    return steps
+
+
+def _wait_for_device() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()

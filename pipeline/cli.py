@@ -1,0 +1,198 @@
+"""`echopair`: one command a stage, and run, compare, ui, presets."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+# Before any of them is imported: nothing is reported to anybody, and no library draws bars of its own.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.config import RunConfig
+    from pipeline.run import RunResult
+
+USAGE_ERROR = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="echopair",
+    help="Learns to hear without labels: contrastive audio encoders from a folder of recordings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+output = Console()
+
+RunArguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[PRESET or YAML] [key=value ...]",
+        help="What to start from (default: synthetic; see `echopair presets`), and what to change, as "
+        "objective.temperature=0.1",
+        show_default=False,
+    ),
+]
+
+
+@app.command()
+def run(arguments: RunArguments = None) -> None:
+    """All stages: recordings -> clips -> encoder -> embeddings -> accuracy, recorded in MLflow."""
+    _run(arguments, "PROBE")
+
+
+@app.command()
+def prepare(arguments: RunArguments = None) -> None:
+    """Stage 1: check and decode the recordings; writes a report of what was refused."""
+    _run(arguments, "PREPARE")
+
+
+@app.command()
+def pretrain(arguments: RunArguments = None) -> None:
+    """Stage 2: train an encoder without labels; goes on where a killed one stopped."""
+    _run(arguments, "PRETRAIN")
+
+
+@app.command()
+def embed(arguments: RunArguments = None) -> None:
+    """Stage 3: embed every clip with the encoder."""
+    _run(arguments, "EMBED")
+
+
+@app.command()
+def probe(arguments: RunArguments = None) -> None:
+    """Stage 4: the accuracy of a linear classifier on the embeddings, beside its baselines."""
+    _run(arguments, "PROBE")
+
+
+@app.command()
+def compare(arguments: RunArguments = None) -> None:
+    """The recorded runs as a table, best first."""
+    from pipeline.results import comparison_table
+
+    config = _compose(arguments)
+    output.print(comparison_table(config.tracking, config.work_folder.absolute()))
+
+
+@app.command()
+def ui(
+    arguments: RunArguments = None,
+    port: Annotated[int, typer.Option(help="port on 127.0.0.1", min=1, max=65535)] = 5000,
+) -> None:
+    """The MLflow UI on the recorded runs, on 127.0.0.1 until Ctrl-C."""
+    from pipeline.tracking.server import serve_ui
+
+    config = _compose(arguments)
+    output.print("starting the MLflow UI, which takes some seconds ...")
+    raise typer.Exit(
+        serve_ui(
+            config.tracking,
+            config.work_folder.absolute(),
+            port,
+            on_ready=lambda url: output.print(f"MLflow UI: {url}   (Ctrl-C ends it)"),
+        )
+    )
+
+
+@app.command()
+def presets() -> None:
+    """What a run can be started from."""
+    from pipeline.config import presets as list_presets
+
+    table = Table("preset", "what it does", box=None, pad_edge=False)
+    for name, line in list_presets().items():
+        table.add_row(name, line)
+    output.print(table)
+
+
+@app.command()
+def config(arguments: RunArguments = None) -> None:
+    """The whole config of a run, as YAML, every default filled in; runs nothing."""
+    import yaml
+
+    values = _compose(arguments).model_dump(mode="json")
+    print(yaml.safe_dump(values, sort_keys=False), end="")
+
+
+def main() -> None:
+    """Entry point of the console script: errors that a person can mend are a line or two and exit status 2."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        _fail(str(error), USAGE_ERROR)
+    except typer.TyperException as error:  # pragma: no cover
+        _fail(error.format_message(), USAGE_ERROR)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", INTERRUPTED)
+
+
+def _interrupt(_signal: int, _frame: Any) -> None:
+    # As Ctrl-C: stages unwind, and the MLflow run is ended as KILLED.
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, status: int) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {message}", markup=True)
+    sys.exit(status)
+
+
+def _compose(arguments: list[str] | None) -> "RunConfig":
+    from pipeline.config import compose
+
+    given = arguments or []
+    source = given[0] if given and "=" not in given[0] else None
+    overrides = given[1:] if source else given
+    return compose(source, overrides)
+
+
+def _run(arguments: list[str] | None, until: str) -> None:
+    config = _compose(arguments)
+    from pipeline.run import Stage
+    from pipeline.run import run as run_stages
+
+    result = run_stages(config, Stage[until])
+    _print_result(result, Stage[until].name.lower(), arguments or [])
+
+
+def _print_result(result: "RunResult", stage: str, arguments: list[str]) -> None:
+    from pipeline.results import probe_table
+
+    for summary in result.probes.values():
+        output.print(probe_table(summary))
+    if not result.did:
+        output.print(f"Nothing to do: every stage up to {stage} was done before ({result.seconds:.1f} s).")
+    command = " ".join(
+        ["echopair ui", *[a for a in arguments if a.startswith(("work_folder=", "tracking."))]]
+    )
+    rows: dict[str, object] = {
+        f"report of {corpus}": done.folder / "report.html" for corpus, done in result.clips.items()
+    }
+    if result.encoder is not None:
+        rows |= {"encoder": result.encoder}
+    if result.folder is not None:
+        rows |= {
+            "run": f"{result.folder / 'run.yaml'}",
+            "compare runs": f"echopair compare, or in a browser: {command}",
+        }
+    width = max(len(name) for name in rows)
+    for name, value in rows.items():
+        output.print(f"{name:<{width}}  {_short(value)}", soft_wrap=True, highlight=False)
+
+
+def _short(value: object) -> str:
+    path = value if isinstance(value, Path) else Path(str(value))
+    return (
+        str(path.relative_to(Path.cwd()))
+        if path.is_absolute() and path.is_relative_to(Path.cwd())
+        else str(value)
+    )

@@ -1,0 +1,254 @@
+"""RunConfig: one run, composed of the slices that each package owns, from a preset or file and overrides."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from augment.policy import AugmentConfig
+from models.encoders import EncoderConfig
+from models.encoders.resnet import ResNetConfig
+from models.log_mel import LogMelConfig
+from models.objectives import ObjectiveConfig
+from models.objectives.nt_xent import NTXentConfig
+from models.projection import ProjectionConfig
+from pipeline.config_text import did_you_mean
+from pipeline.corpora import CorpusConfig
+from pipeline.crops import CropsConfig
+from pipeline.embed import EmbedConfig
+from pipeline.errors import UserError
+from pipeline.learner import LearningConfig, PretrainConfig
+from pipeline.prepare import PrepareConfig
+from pipeline.probe import ProbeConfig
+from pipeline.tracking import TrackingConfig
+
+DEFAULT_PRESET = "synthetic"
+PRESET_KEY = "preset"
+ERRORS_SHOWN = 5
+TO_BE_SET = "???"  # as OmegaConf and Hydra write it
+
+
+class RunConfig(BaseModel, frozen=True, extra="forbid"):
+    """One run of the pipeline."""
+
+    run_name: str = Field(
+        "run", min_length=1, max_length=200, description="what tables and the MLflow UI call the run"
+    )
+    seed: int = Field(
+        0, ge=0, le=2**32 - 1, description="of everything random; equal seeds give equal runs on one CPU"
+    )
+    work_folder: Path = Field(Path("work"), description="where everything is written")
+    corpora: dict[str, CorpusConfig] = Field(min_length=1, description="recordings, by a name of your choice")
+    prepare: PrepareConfig = PrepareConfig()
+    log_mel: LogMelConfig = LogMelConfig()
+    crops: CropsConfig = CropsConfig()
+    augment: AugmentConfig = AugmentConfig()
+    encoder: EncoderConfig = ResNetConfig()
+    projection: ProjectionConfig = ProjectionConfig()
+    objective: ObjectiveConfig = NTXentConfig()
+    pretrain: PretrainConfig = PretrainConfig(epochs=100)
+    embed: EmbedConfig = EmbedConfig()
+    probe: ProbeConfig = ProbeConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _corpora_exist(self) -> Self:
+        for name in self.corpora:
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise ValueError(f"corpora.{name}: name a corpus with letters, digits, _ and - alone")
+        for key, names in (
+            ("pretrain.corpora", self.pretrain.corpora),
+            ("probe.corpora", self.probe.corpora),
+        ):
+            for name in names:
+                if name not in self.corpora:
+                    raise ValueError(
+                        f"{key}: there is no corpus {name!r}{did_you_mean(name, self.corpora)}; "
+                        f"corpora are {', '.join(self.corpora)}"
+                    )
+        crop_samples = round(self.crops.crop_seconds * self.log_mel.sample_rate_hz)
+        if crop_samples < self.log_mel.window_samples:
+            raise ValueError(
+                f"crops.crop_seconds={self.crops.crop_seconds:g} is shorter than "
+                f"log_mel.window_seconds={self.log_mel.window_seconds:g}; take longer crops"
+            )
+        return self
+
+    @property
+    def pretrain_corpora(self) -> tuple[str, ...]:
+        """Names of the corpora to learn from."""
+        return self.pretrain.corpora or tuple(self.corpora)
+
+    @property
+    def probe_corpora(self) -> tuple[str, ...]:
+        """Names of the corpora to probe; by default all but folders that say they have no labels."""
+        unlabelled = {
+            name for name, corpus in self.corpora.items() if getattr(corpus, "labels", None) == "none"
+        }
+        return self.probe.corpora or tuple(name for name in self.corpora if name not in unlabelled)
+
+    @property
+    def learning(self) -> LearningConfig:
+        """What decides the encoder."""
+        return LearningConfig(**{name: getattr(self, name) for name in LearningConfig.model_fields})
+
+
+def compose(source: str | None = None, overrides: Sequence[str] = ()) -> RunConfig:
+    """The config of a run.
+
+    Args:
+        source: name of a preset, or path of a YAML file (which may start from another preset by its key
+            `preset`); None is the preset `synthetic`.
+        overrides: `dotted.key=value`, values as in YAML; later ones win.
+
+    Raises:
+        UserError: an unknown preset, key or corpus, an unreadable file, a wrong type or a value out of range.
+    """
+    values = merge(_defaults(), _load(source or DEFAULT_PRESET))
+    for override in overrides:
+        values = merge(values, _parse_override(override))
+    for key, value in flatten(values):
+        if value == TO_BE_SET:
+            raise UserError(f"{key} is missing; add {key}=VALUE")
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise UserError(_explain(error, values)) from error
+
+
+def merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one set of values over another.
+
+    Mappings merge key by key; everything else is replaced. A layer that chooses another alternative by `name`
+    replaces the whole mapping, and a layer that gives one budget takes the others away.
+    """
+    if "name" in layer and "name" in base and layer["name"] != base["name"]:
+        return dict(layer)
+    merged = dict(base)
+    if any(layer.get(budget) is not None for budget in PretrainConfig.BUDGETS):
+        merged.update(dict.fromkeys(PretrainConfig.BUDGETS))
+    for key, value in layer.items():
+        below = merged.get(key)
+        merged[key] = (
+            merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        )
+    return merged
+
+
+def presets() -> dict[str, str]:
+    """Names of the presets, and the line that each says of itself (the comment it begins with)."""
+    folder = files("pipeline.presets")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return {
+        name.removesuffix(".yaml"): (folder / name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        for name in names
+    }
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and their values; lists stay whole."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _defaults() -> dict[str, Any]:
+    fields = RunConfig.model_fields.items()
+    defaults = {name: field.get_default() for name, field in fields if not field.is_required()}
+    return {
+        name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        for name, value in defaults.items()
+    }
+
+
+def _load(source: str) -> dict[str, Any]:
+    known = presets()
+    path = Path(source).expanduser()
+    if source in known:
+        values = _read_yaml(
+            (files("pipeline.presets") / f"{source}.yaml").read_text(encoding="utf-8"), source
+        )
+    elif path.is_file():
+        values = _read_yaml(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    elif path.suffix in (".yaml", ".yml"):
+        raise UserError(f"{source}: there is no such file; `echopair presets` lists what can be started from")
+    else:
+        hint = did_you_mean(source, known) or f"; presets are {', '.join(known)}"
+        raise UserError(f"there is no preset or file {source!r}{hint}")
+    below = values.pop(PRESET_KEY, None)
+    return merge(_load(str(below)), values) if below is not None else values
+
+
+def _read_yaml(text: str, source: str) -> dict[str, Any]:
+    try:
+        values = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{source} must hold keys and values, as `seed: 1`")
+    return {str(key): value for key, value in values.items()}
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    key, equals, _ = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"{override!r} is no override; write key=value, as objective.temperature=0.1")
+    try:
+        values = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=True)
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise UserError(f"{override!r} cannot be read: {' '.join(str(error).split())}") from error
+    assert isinstance(values, dict)
+    return {str(name): value for name, value in values.items()}
+
+
+def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
+    lines = []
+    for problem in error.errors():
+        key = _dotted(problem["loc"], values)
+        message = problem["msg"].removeprefix("Value error, ")
+        match problem["type"]:
+            case "extra_forbidden":
+                lines.append(f"unknown key {key!r}{_nearest_key(key)}")
+            case "missing":
+                lines.append(f"{key} is missing; add {key}=VALUE")
+            case "value_error":
+                lines.append(message if not key or message.startswith(key) else f"{key}: {message}")
+            case _:
+                lines.append(f"{key}={problem['input']!r}: {message[0].lower()}{message[1:]}")
+    hidden = len(lines) - ERRORS_SHOWN
+    return "\n".join(lines[:ERRORS_SHOWN] + ([f"... and {hidden} more"] if hidden > 0 else []))
+
+
+def _dotted(location: Sequence[int | str], values: Any) -> str:
+    """A dotted key, without the alternatives' names that pydantic puts between."""
+    parts = []
+    for part in location:
+        if isinstance(values, Mapping) and part not in values and part == values.get("name"):
+            continue
+        parts.append(str(part))
+        if isinstance(values, Mapping):
+            values = values.get(part)
+        elif isinstance(values, Sequence) and isinstance(part, int) and part < len(values):
+            values = values[part]
+        else:
+            values = None
+    return ".".join(parts)
+
+
+def _nearest_key(key: str) -> str:
+    known = sorted({name for name, _ in flatten(_defaults())} | set(RunConfig.model_fields))
+    for corpus in re.findall(r"^corpora\.([^.]+)", key):
+        for alternative in CorpusConfig.__origin__.__args__:  # type: ignore[attr-defined]
+            known += [f"corpora.{corpus}.{name}" for name in alternative.model_fields]
+    by_last_part = [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
+    near = by_last_part[:1] or difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,120 @@
+"""Clips -> crops: which clips a training step hears, and where in them."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from torch.utils.data import Dataset
+
+from pipeline.counted_random import Stream, numpy_generator
+from pipeline.store import ClipStore
+
+
+class CropsConfig(BaseModel, frozen=True, extra="forbid"):
+    """What a crop is, and which two of a clip make a positive pair."""
+
+    crop_seconds: float = Field(0.96, ge=0.1, le=60, description="length of a crop")
+    positives: Literal["two_offsets", "same_crop"] = Field(
+        "two_offsets", description="the pair's crops: two places of a clip (as COLA), or the same place"
+    )
+    segment_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="a longer clip counts as several segments of this length, each a source of pairs",
+    )
+
+
+class Segment(NamedTuple):
+    """A part of a clip from which both crops of a pair are taken; long clips have several."""
+
+    store: int
+    clip: int
+    start: int
+    samples: int
+
+
+class CropBatch(NamedTuple):
+    """The crops of one step: waveforms (V, N, L) float32, both views of pair n from segment n."""
+
+    step: int
+    waveforms: torch.Tensor
+
+
+class SegmentIndex:
+    """The segments of all clips of several stores.
+
+    A recording of an hour is no single pair among clips of seconds: it is cut into segments of about
+    `segment_seconds`, and an epoch visits each segment once.
+    """
+
+    def __init__(self, stores: Sequence[ClipStore], segment_samples: int) -> None:
+        parts = []
+        for number, store in enumerate(stores):
+            counts = np.maximum(1, store.samples // segment_samples)
+            clips = np.repeat(np.arange(len(store)), counts)
+            within = np.arange(len(clips)) - np.repeat(np.cumsum(counts) - counts, counts)
+            lengths = store.samples[clips] // counts[clips]
+            parts.append(np.stack([np.full_like(clips, number), clips, within * lengths, lengths], axis=1))
+        self._segments: NDArray[np.int64] = np.concatenate(parts)
+
+    def __len__(self) -> int:
+        return len(self._segments)
+
+    def __getitem__(self, number: int) -> Segment:
+        return Segment(*self._segments[number].tolist())
+
+
+class PairCrops(Dataset[CropBatch]):
+    """The crops of every training step, as a pure function of the step.
+
+    Args:
+        stores: clips to pretrain on; their labels are never read.
+        config: crops and positives.
+        pairs: N, pairs a step, at most the number of segments.
+        seed: of the run.
+    """
+
+    def __init__(self, stores: Sequence[ClipStore], config: CropsConfig, pairs: int, seed: int) -> None:
+        self.stores = list(stores)
+        self.config = config
+        self.pairs = pairs
+        self.seed = seed
+        rate = stores[0].sample_rate_hz
+        self.crop_samples = round(config.crop_seconds * rate)
+        self.segments = SegmentIndex(stores, max(self.crop_samples, round(config.segment_seconds * rate)))
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Steps in which each segment is heard once; the few left over wait for the next epoch's order."""
+        return len(self.segments) // self.pairs
+
+    def segments_of(self, step: int) -> NDArray[np.int64]:
+        """Numbers of the N segments that a step hears, all different."""
+        epoch, position = divmod(step, self.steps_an_epoch)
+        order = _epoch_order(self.seed, epoch, len(self.segments))
+        return order[position * self.pairs : (position + 1) * self.pairs]
+
+    def __getitem__(self, step: int) -> CropBatch:
+        # One draw a view and pair, whatever the lengths: a changed clip changes no other clip's offsets.
+        places = numpy_generator(self.seed, step, Stream.CROP_OFFSETS).random((2, self.pairs))
+        if self.config.positives == "same_crop":
+            places[1] = places[0]
+        waveforms = np.empty((2, self.pairs, self.crop_samples), dtype=np.float32)
+        for pair, number in enumerate(self.segments_of(step)):
+            segment = self.segments[number]
+            room = max(0, segment.samples - self.crop_samples) + 1
+            for view in range(2):
+                start = segment.start + int(places[view, pair] * room)
+                waveforms[view, pair] = self.stores[segment.store].read(
+                    segment.clip, start, self.crop_samples
+                )
+        return CropBatch(step, torch.from_numpy(waveforms))
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, segments: int) -> NDArray[np.int64]:
+    return numpy_generator(seed, epoch, Stream.CLIP_ORDER).permutation(segments)

@@ -1,0 +1,109 @@
+"""Stage 3: clips + encoder -> embeddings."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from models.audio_encoder import AudioEncoder, ClipPool, crop_starts
+from models.log_mel import LogMel
+from models.precision import Device, Precision
+from pipeline.progress import progress_bar
+from pipeline.store import ClipStore
+
+EMBED_VERSION = 1
+EMBEDDINGS_FILE = "embeddings.npz"
+MEL_STATISTICS_SECONDS = 30
+
+
+class EmbedConfig(BaseModel, frozen=True, extra="forbid"):
+    """Where embeddings are computed, and in which format."""
+
+    batch_crops: int = Field(128, ge=1, description="crops in one forward pass")
+    device: Device = Field("auto", description="auto: the GPU where there is one")
+    precision: Precision = Field("auto", description="auto: bfloat16 where the hardware multiplies in it")
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """One vector a clip.
+
+    Args:
+        values: (clips, D) float32.
+        clips: (clips,) the clips' sample hashes, in the order of the store they came from.
+    """
+
+    values: NDArray[np.float32]
+    clips: NDArray[np.str_]
+
+    def save(self, folder: Path) -> str:
+        """Write `embeddings.npz`; returns a digest of the values."""
+        np.savez(folder / EMBEDDINGS_FILE, embeddings=self.values, clip_ids=self.clips)
+        return hashlib.sha256(self.values.tobytes()).hexdigest()
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; nothing in it is executed."""
+        with np.load(folder / EMBEDDINGS_FILE, allow_pickle=False) as arrays:
+            return cls(arrays["embeddings"], arrays["clip_ids"])
+
+
+def embed(store: ClipStore, encoder: AudioEncoder, config: EmbedConfig, title: str) -> Embeddings:
+    """Embed every clip as `AudioEncoder.embed` would, in batches of crops of many clips.
+
+    Args:
+        store: clips at the encoder's sample rate.
+        encoder: in evaluation mode.
+        config: batch size.
+        title: what the progress bar says.
+    """
+    crop_samples, hop_samples = encoder.config.crop_samples, encoder.config.crop_hop_samples
+    pool = ClipPool(len(store), encoder.crop_embedding_dim)
+    clips: list[int] = []
+    starts: list[int] = []
+
+    def flush() -> None:
+        crops = torch.from_numpy(store.read_crops(clips, starts, crop_samples))
+        pool.add(encoder.embed_crops(crops), torch.tensor(clips))
+        clips.clear()
+        starts.clear()
+
+    with progress_bar(title, len(store), "clips") as advance:
+        for clip, samples in enumerate(store.samples):
+            for start in crop_starts(int(samples), crop_samples, hop_samples):
+                clips.append(clip)
+                starts.append(int(start))
+                if len(clips) == config.batch_crops:
+                    flush()
+            advance()
+        if clips:
+            flush()
+    return Embeddings(pool.result().numpy(), _clip_ids(store))
+
+
+def mel_statistics(store: ClipStore, log_mel: LogMel, title: str) -> Embeddings:
+    """Mean and standard deviation over time of each mel band: (clips, 2 F), what needs no network."""
+    rows = np.empty((len(store), 2 * log_mel.config.mel_bands), dtype=np.float32)
+    block = MEL_STATISTICS_SECONDS * store.sample_rate_hz
+    with progress_bar(title, len(store), "clips") as advance:
+        for clip, samples in enumerate(store.samples):
+            frames, total, squares = 0, 0.0, 0.0
+            for start in range(0, int(samples), block):
+                part = store.read(clip, start, min(block, int(samples) - start))
+                values = log_mel(torch.from_numpy(part)[None])[0].double().numpy()  # (F, T)
+                frames += values.shape[1]
+                total = total + values.sum(1)
+                squares = squares + np.square(values).sum(1)
+            mean = total / frames
+            rows[clip] = np.concatenate([mean, np.sqrt(np.maximum(squares / frames - mean**2, 0))])
+            advance()
+    return Embeddings(rows, _clip_ids(store))
+
+
+def _clip_ids(store: ClipStore) -> NDArray[np.str_]:
+    return store.manifest["samples_sha256"].to_numpy().astype(str)

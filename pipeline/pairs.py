@@ -1,0 +1,65 @@
+"""Crops -> log-mel -> two views: the positive pairs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augment.policy import Policy
+from models.log_mel import LogMel, LogMelStatistics
+from pipeline.counted_random import Stream, numpy_generator, torch_generator
+from pipeline.store import ClipStore
+
+STATISTICS_CROPS = 4096
+
+
+def make_views(
+    waveforms: Tensor, log_mel: LogMel, policy: Policy, statistics: LogMelStatistics, seed: int, step: int
+) -> Tensor:
+    """The views that a step trains on.
+
+    Each view is augmented as a batch of its own, so that what is mixed into a crop comes from another clip.
+
+    Args:
+        waveforms: (V, N, L) float32 crops on the device of `log_mel`.
+        log_mel: front end.
+        policy: augmentation of log-mels.
+        statistics: normalisation, applied after augmentation.
+        seed: of the run.
+        step: of the training; with the seed it decides every draw.
+
+    Returns:
+        (V, N, 1, F, T) float32.
+    """
+    generator = torch_generator(seed, step, Stream.AUGMENTATION, waveforms.device)
+    views = [policy(log_mel(crops), generator) for crops in waveforms]  # V of (N, F, T)
+    return statistics.normalise(torch.stack(views)).unsqueeze(2)
+
+
+def measure_statistics(
+    stores: Sequence[ClipStore], log_mel: LogMel, crop_samples: int, seed: int
+) -> LogMelStatistics:
+    """Mean and standard deviation of the log-mels of random crops of the pretraining clips.
+
+    Args:
+        stores: at least one clip in all.
+        log_mel: front end.
+        crop_samples: length of a crop.
+        seed: of the run; at most 4096 crops are drawn, of as many clips as there are.
+    """
+    generator = numpy_generator(seed, 0, Stream.STATISTICS)
+    owners = np.repeat(np.arange(len(stores)), [len(store) for store in stores])
+    clips = np.concatenate([np.arange(len(store)) for store in stores])
+    chosen = generator.permutation(len(clips))[:STATISTICS_CROPS]
+    device = log_mel.mel.mel_scale.fb.device
+    count, total, squares = 0, 0.0, 0.0
+    for owner, clip, place in zip(owners[chosen], clips[chosen], generator.random(len(chosen)), strict=True):
+        room = max(0, int(stores[owner].samples[clip]) - crop_samples) + 1
+        crop = stores[owner].read(int(clip), int(place * room), crop_samples)
+        values = log_mel(torch.from_numpy(crop)[None].to(device)).double()
+        count += values.numel()
+        total += values.sum().item()
+        squares += values.square().sum().item()
+    mean = total / count
+    return LogMelStatistics(mean, max((squares / count - mean**2) ** 0.5, 1e-3))

@@ -1,0 +1,57 @@
+"""Pictures and sound of a few positive pairs, and the curves of the training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import soundfile
+import torch
+
+from augment.policy import build_policy
+from models.log_mel import LogMel, LogMelStatistics
+from pipeline.checkpoints import load_plan, read_metrics
+from pipeline.crops import PairCrops
+from pipeline.learner import LearningConfig
+from pipeline.pairs import make_views
+from pipeline.pictures import positive_pairs_picture, training_curves_picture
+from pipeline.store import ClipStore
+
+PREVIEW_FOLDER = "preview"
+PAIRS_SHOWN = 4
+
+
+def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: Path) -> None:
+    """Write the first pairs of step 0 as they were heard and seen, and the training curves, to `preview/`.
+
+    Args:
+        stores: clips of the training.
+        config: of the training.
+        folder: of the finished training.
+    """
+    target = folder / PREVIEW_FOLDER
+    target.mkdir(exist_ok=True)
+    plan = load_plan(folder)
+    assert plan is not None
+    statistics = LogMelStatistics(plan.log_mel_mean, plan.log_mel_standard_deviation)
+    crops = PairCrops(stores, config.crops, config.pretrain.batch_pairs, config.seed)
+    waveforms = crops[0].waveforms  # (2, N, L)
+    log_mel = LogMel(config.log_mel)
+    views = make_views(waveforms, log_mel, build_policy(config.augment), statistics, config.seed, 0)
+    shown = min(PAIRS_SHOWN, waveforms.shape[1])
+    names = []
+    for pair in range(shown):
+        segment = crops.segments[int(crops.segments_of(0)[pair])]
+        path = stores[segment.store].column("path")[segment.clip] or ""
+        names.append(path)
+        for view, letter in enumerate("ab"):
+            waveform = waveforms[view, pair]
+            audible = 0.5 * waveform / waveform.abs().max().clamp_min(1e-6)
+            file = target / f"pair-{pair + 1}-{letter}.wav"
+            soundfile.write(file, audible.numpy(), config.log_mel.sample_rate_hz, subtype="PCM_16")
+    positive_pairs_picture(
+        torch.stack([views[0, :shown, 0], views[1, :shown, 0]], dim=1).numpy(),  # (P, 2, F, T)
+        names,
+        target / "pairs.png",
+        config.log_mel.hop_seconds,
+        log_mel.band_centres_hz,
+    )
+    training_curves_picture(read_metrics(folder), target / "training_curves.png")

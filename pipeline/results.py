@@ -1,0 +1,103 @@
+"""Tables for the terminal: what a probe found, and how runs compare."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from pipeline.tracking import TrackingConfig
+from pipeline.tracking.runs import RunSummary, list_runs
+
+SCORES = ("accuracy", "mean_average_precision")
+# What people vary most; a table shows those that differ between its runs.
+COMPARED_PARAMETERS = (
+    "objective.temperature",
+    "augment.strength",
+    "encoder.name",
+    "encoder.width",
+    "crops.crop_seconds",
+    "crops.positives",
+    "pretrain.batch_pairs",
+    "pretrain.learning_rate",
+    "pretrain.steps",
+    "pretrain.epochs",
+    "pretrain.minutes",
+    "seed",
+)
+
+
+def probe_table(summary: dict[str, Any]) -> Table:
+    """The features that were probed, chance first, with score, 95 % interval and macro accuracy."""
+    metric = str(summary["metric"]).replace("_", " ")
+    table = Table(
+        title=f"{summary['corpus']}: {metric} of a linear probe, "
+        f"{summary['clips_tested']} clips, {summary['protocol']}",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("features")
+    table.add_column(metric, justify="right")
+    table.add_column("95 % interval", justify="right")
+    has_macro = any(result["macro_accuracy"] is not None for result in summary["features"].values())
+    if has_macro:
+        table.add_column("macro accuracy", justify="right")
+    for name, result in summary["features"].items():
+        interval = result["interval"]
+        row = [
+            name,
+            f"{result['score']:.1%}",
+            f"{interval[0]:.1%} to {interval[1]:.1%}" if interval else "",
+        ]
+        macro = result["macro_accuracy"]
+        if has_macro:
+            row.append(f"{macro:.1%}" if macro is not None else "")
+        table.add_row(*row, style="bold" if name == "pretrained" else "")
+    return table
+
+
+def comparison_table(config: TrackingConfig, work_folder: Path) -> Table | str:
+    """The recorded runs, best probe score first; those without a score last."""
+    runs = list_runs(config, work_folder)
+    if not runs:
+        return f"No runs are recorded below {work_folder} yet; `echopair run` makes one."
+    scores = sorted({key for run in runs for key in run.metrics if key.rsplit("/", 1)[-1] in SCORES})
+    baselines = [
+        f"{score.split('/')[0]}/{name}" for score in scores for name in ("untrained", "mel_statistics")
+    ]
+    varied = [key for key in COMPARED_PARAMETERS if len({run.parameters.get(key) for run in runs}) > 1]
+
+    def best(run: RunSummary) -> float:
+        return max((run.metrics[key] for key in scores if key in run.metrics), default=-1.0)
+
+    table = Table()
+    for heading in ("run", "id", *scores, *baselines, *varied, "duration", "started", "status"):
+        table.add_column(heading, justify="right" if heading in (*scores, *baselines) else "left")
+    for run in sorted(runs, key=best, reverse=True):
+        table.add_row(
+            run.name,
+            run.run_id[:8],
+            *_percent(run, scores),
+            *_percent(run, baselines),
+            *(_parameter(run, key) for key in varied),
+            _duration(run.duration_seconds),
+            f"{run.start.astimezone():%Y-%m-%d %H:%M}",
+            run.status,
+        )
+    return table
+
+
+def _percent(run: RunSummary, keys: Sequence[str]) -> list[str]:
+    return [f"{run.metrics[key]:.1%}" if key in run.metrics else "" for key in keys]
+
+
+def _parameter(run: RunSummary, key: str) -> str:
+    value = run.parameters.get(key, "")
+    return "" if value == "None" else value
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,371 @@
+"""All stages in order: the file to read first.
+
+    prepare    recordings -> clips                     work/clips/
+    pretrain   clips -> encoder                        work/encoders/
+    embed      clips + encoder -> embeddings           work/embeddings/
+    probe      embeddings + labels -> accuracy         work/probes/
+
+Each stage writes to a folder that its input and config name (see `stages`), so what is done is not done again
+and runs that agree on a stage share it. The run itself is recorded in MLflow.
+"""
+
+import contextlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models.audio_encoder import AudioEncoder
+from models.log_mel import LogMel
+from models.precision import resolve_device
+from pipeline.config import RunConfig, flatten
+from pipeline.corpora import Recording, SyntheticCorpusConfig, find_recordings
+from pipeline.embed import EMBED_VERSION, EMBEDDINGS_FILE, Embeddings, embed, mel_statistics
+from pipeline.errors import UserError
+from pipeline.learner import initial_encoder
+from pipeline.prepare import PREPARE_VERSION, prepare
+from pipeline.pretrain import ENCODER_FOLDER, PRETRAIN_VERSION, pretrain
+from pipeline.probe import PRETRAINED, PROBE_VERSION, check_labels, probe
+from pipeline.progress import console
+from pipeline.stages import Done, digest_files, fingerprint, locked, read_done, stage_work, write_atomically
+from pipeline.store import ClipStore
+from pipeline.tracking import TrackedRun, TrackingError, check_tracking, tracking_uri
+
+MEL_STATISTICS = "mel statistics"
+UNTRAINED = "untrained"
+RECORD_FILE = "run.json"
+
+
+class Stage(IntEnum):
+    """The stages, in their order."""
+
+    PREPARE = 1
+    PRETRAIN = 2
+    EMBED = 3
+    PROBE = 4
+
+
+@dataclass
+class RunResult:
+    """What a run left behind.
+
+    Args:
+        config: of the run.
+        folder: the run's record, `run.yaml` and `run.json`.
+        did: stages that were worked on now; empty if everything was done already.
+        encoder: folder of the pretrained encoder, once there is one.
+        probes: what each corpus's probe.json holds.
+        seconds: wall time.
+    """
+
+    config: RunConfig
+    folder: Path | None = None
+    did: list[str] = field(default_factory=list)
+    clips: dict[str, Done] = field(default_factory=dict)
+    encoder: Path | None = None
+    probes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    run_id: str | None = None
+    seconds: float = 0.0
+
+
+def run(config: RunConfig, until: Stage = Stage.PROBE) -> RunResult:
+    """Run the stages up to one, doing only what is not done.
+
+    Args:
+        config: of the run.
+        until: last stage; from `pretrain` on, the run is recorded in MLflow.
+
+    Raises:
+        UserError: anything a person can mend; whatever can be known beforehand is found before any long work.
+    """
+    started = time.monotonic()
+    recordings = check(config, until)
+    work = config.work_folder.absolute()
+    result = RunResult(config)
+
+    for corpus, found in recordings.items():
+        result.clips[corpus] = _prepare(config, corpus, found, result)
+    if until >= Stage.PRETRAIN:
+        identity = fingerprint(
+            "run",
+            config.run_name,
+            _results_config(config),
+            {name: done.digest for name, done in result.clips.items()},
+        )
+        result.folder = work / "runs" / f"{config.run_name.replace('/', '-')}-{identity[:8]}"
+        result.folder.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        write_atomically(result.folder / "run.yaml", text)
+        tracked = TrackedRun.open(config.tracking, work, identity, config.run_name)
+        result.run_id = tracked.run_id
+        with _ended(tracked):
+            _learn_and_probe(config, until, result, tracked)
+            _record(config, until, result, tracked)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
+    """Find what would fail before anything long is started.
+
+    Returns:
+        The recordings of each corpus that the stages up to `until` need.
+
+    Raises:
+        UserError: an unwritable work folder, an unreachable tracking server, a missing corpus or device, labels
+            that no probe can use.
+    """
+    work = config.work_folder.absolute()
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=work):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"work_folder={work} cannot be written to ({error.strerror}); set work_folder to another folder"
+        ) from error
+    for key, device in (("pretrain.device", config.pretrain.device), ("embed.device", config.embed.device)):
+        try:
+            resolve_device(device)
+        except ValueError as error:
+            raise UserError(f"{key}: {error}") from error
+    if until >= Stage.PRETRAIN:
+        check_tracking(config.tracking, work)
+        try:
+            initial_encoder(config.encoder, config.seed)
+        except ValueError as error:
+            raise UserError(f"encoder: {error}") from error
+    names = set(config.pretrain_corpora) | (set(config.probe_corpora) if until >= Stage.EMBED else set())
+    names = set(config.corpora) if until == Stage.PREPARE else names
+    recordings = {
+        name: find_recordings(name, corpus, work) for name, corpus in config.corpora.items() if name in names
+    }
+    if until == Stage.PROBE:
+        for corpus in config.probe_corpora:
+            found = recordings[corpus]
+            check_labels(corpus, [one.labels for one in found], [one.name for one in found])
+            folds = {one.fold for one in found}
+            for fold in config.probe.test_folds:
+                if fold not in folds:
+                    named = ", ".join(sorted(fold for fold in folds if fold)) or "none"
+                    raise UserError(
+                        f"probe.test_folds: corpus {corpus!r} has no fold {fold!r}; its folds are {named}"
+                    )
+    return recordings
+
+
+def _prepare(config: RunConfig, corpus: str, recordings: list[Recording], result: RunResult) -> Done:
+    rate = config.log_mel.sample_rate_hz
+    listed = [
+        [one.name, list(one.labels), one.fold, one.split, one.group, *_size_and_time(one.path)]
+        for one in recordings
+    ]
+    key = fingerprint("prepare", PREPARE_VERSION, rate, config.prepare.min_seconds, listed)
+    folder = config.work_folder.absolute() / "clips" / f"{corpus}-{key}"
+    work = partial(prepare, corpus, recordings, config.prepare, rate)
+    done = _do(f"prepare {corpus}", folder, key, work, result)
+    refused = int(done.marker["refused"])
+    if refused:
+        console.print(
+            f"  [yellow]{refused} of {len(recordings)} recordings refused[/]: {folder / 'report.html'}",
+            soft_wrap=True,
+        )
+    return done
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (-1, 0)  # refused by name when it is read
+    return (status.st_size, status.st_mtime_ns)
+
+
+def _learn_and_probe(config: RunConfig, until: Stage, result: RunResult, tracked: TrackedRun) -> None:
+    rate = config.log_mel.sample_rate_hz
+    stores = {corpus: ClipStore(done.folder, rate) for corpus, done in result.clips.items()}
+    work = config.work_folder.absolute()
+
+    learnt_from = [stores[corpus] for corpus in config.pretrain_corpora]
+    learning = config.learning
+    key = fingerprint(
+        "pretrain",
+        PRETRAIN_VERSION,
+        learning.identity(),
+        [result.clips[c].digest for c in config.pretrain_corpora],
+    )
+
+    def train(folder: Path) -> dict[str, Any]:
+        from pipeline.preview import write_preview
+
+        tracked.log_parameters(dict(flatten(config.model_dump(mode="json"))))
+        notes = pretrain(learnt_from, learning, folder, on_metrics=lambda rows: _log_training(tracked, rows))
+        write_preview(learnt_from, learning, folder)
+        return {**notes, "digest": digest_files(*sorted((folder / ENCODER_FOLDER).iterdir()))}
+
+    folder = work / "encoders" / f"{config.encoder.name}-{key}"
+    trained = _do("pretrain", folder, key, train, result, keep_partial=True)
+    result.encoder = trained.folder / ENCODER_FOLDER
+    if until < Stage.EMBED:
+        return
+
+    encoder = AudioEncoder.load(result.encoder, device=config.embed.device, precision=config.embed.precision)
+    settings = config.embed.model_dump(mode="json", exclude={"device", "batch_crops"})
+    for corpus in config.probe_corpora:
+        store = stores[corpus]
+
+        def embedded(
+            name: str, inputs: object, body: Callable[[str], Embeddings], corpus: str = corpus
+        ) -> Done:
+            key = fingerprint("embed", EMBED_VERSION, result.clips[corpus].digest, inputs)
+            folder = work / "embeddings" / f"{corpus}-{name.replace(' ', '-')}-{key}"
+            title = f"embed {corpus}, {name}"
+            return _do(title, folder, key, lambda out: {"digest": body(title).save(out)}, result)
+
+        def embed_untrained(title: str, store: ClipStore = store) -> Embeddings:
+            untrained = AudioEncoder(
+                encoder.config,
+                initial_encoder(config.encoder, config.seed),
+                device=config.embed.device,
+                precision=config.embed.precision,
+            )
+            return embed(store, untrained, config.embed, title)
+
+        features = {
+            MEL_STATISTICS: embedded(
+                MEL_STATISTICS,
+                config.log_mel.model_dump(mode="json"),
+                partial(mel_statistics, store, LogMel(config.log_mel)),
+            ),
+            UNTRAINED: embedded(
+                UNTRAINED, [encoder.config.model_dump(mode="json"), config.seed, settings], embed_untrained
+            ),
+            PRETRAINED: embedded(
+                PRETRAINED, [trained.digest, settings], partial(embed, store, encoder, config.embed)
+            ),
+        }
+        if until < Stage.PROBE:
+            continue
+        key = fingerprint(
+            "probe",
+            PROBE_VERSION,
+            config.seed,
+            config.probe.model_dump(mode="json", exclude={"corpora"}),
+            digest_files(result.clips[corpus].folder / "manifest.parquet"),
+            {name: done.digest for name, done in features.items()},
+        )
+        folder = work / "probes" / f"{corpus}-{key}"
+
+        def evaluate(out: Path, corpus: str = corpus, features: dict[str, Done] = features) -> dict[str, Any]:
+            store = stores[corpus]
+            loaded = {name: _embeddings_of(store, done) for name, done in features.items()}
+            summary = probe(corpus, store, loaded, config.probe, config.seed, out)
+            return {"digest": fingerprint(summary)}
+
+        done = _do(f"probe {corpus}", folder, key, evaluate, result)
+        result.probes[corpus] = json.loads((done.folder / "probe.json").read_text(encoding="utf-8"))
+        result.probes[corpus]["folder"] = str(done.folder)
+
+
+def _embeddings_of(store: ClipStore, done: Done) -> Embeddings:
+    embeddings = Embeddings.load(done.folder)
+    if embeddings.clips.tolist() != store.manifest["samples_sha256"].to_pylist():
+        raise UserError(
+            f"{done.folder / EMBEDDINGS_FILE} holds other clips than its corpus; delete that folder"
+        )
+    return embeddings
+
+
+def _do(
+    title: str,
+    folder: Path,
+    key: str,
+    body: Callable[[Path], Mapping[str, Any]],
+    result: RunResult,
+    *,
+    keep_partial: bool = False,
+) -> Done:
+    """Do a stage unless it is done; say which."""
+    with locked(folder):
+        done = read_done(folder)
+        if done is not None:
+            console.print(f"[dim]{title}: done before[/]")
+            return done
+        with stage_work(folder, key, keep_partial=keep_partial) as stage:
+            notes = dict(body(stage.folder))
+            stage.finish(str(notes.pop("digest")), **notes)
+        done = read_done(folder)
+        assert done is not None
+    result.did.append(title)
+    console.print(f"{title}: {_figures(notes)}{done.marker['seconds']:.1f} s")
+    return Done(done.folder, done.marker, was_done=False)
+
+
+def _figures(notes: Mapping[str, Any]) -> str:
+    return "".join(
+        f"{value:,.4g} {name.replace('_', ' ')}, "
+        if isinstance(value, float)
+        else f"{value:,} {name.replace('_', ' ')}, "
+        for name, value in notes.items()
+    )
+
+
+def _results_config(config: RunConfig) -> dict[str, Any]:
+    """The config without what changes no result and without where the recordings lie."""
+    values = config.model_dump(
+        mode="json", exclude={"work_folder", "tracking", "run_name", "prepare", "corpora"}
+    )
+    values |= {"pretrain": config.learning.identity()["pretrain"]}
+    return values | {"learns_from": config.pretrain_corpora, "probes": config.probe_corpora}
+
+
+def _log_training(tracked: TrackedRun, rows: list[dict[str, float]]) -> None:
+    tracked.log_series(
+        {f"pretrain/{name}" if name != "step" else name: value for name, value in row.items()} for row in rows
+    )
+
+
+def _record(config: RunConfig, until: Stage, result: RunResult, tracked: TrackedRun) -> None:
+    """Bring the run's outputs to MLflow, unless they are all there."""
+    from pipeline.tracking.outputs import log_outputs
+
+    assert result.folder is not None
+    record = {
+        "run_id": tracked.run_id,
+        "tracking_uri": tracking_uri(config.tracking, config.work_folder.absolute()),
+        "stage": until.name.lower(),
+        "encoder": str(result.encoder),
+        "probes": {corpus: summary["folder"] for corpus, summary in result.probes.items()},
+    }
+    file = result.folder / RECORD_FILE
+    if not result.did and tracked.finished and file.is_file() and json.loads(file.read_text()) == record:
+        return
+    with console.status("recording the run in MLflow"):
+        log_outputs(tracked, config, result)
+    write_atomically(file, json.dumps(record, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def _ended(tracked: TrackedRun) -> Any:
+    """End the MLflow run with what became of the work; a lost server hides no error of the work itself."""
+    try:
+        yield
+    except BaseException as error:
+        status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
+        with contextlib.suppress(TrackingError):
+            tracked.end(status)  # type: ignore[arg-type]
+        raise
+    tracked.end("FINISHED")
+
+
+def corpus_source(config: RunConfig, corpus: str) -> str:
+    """Where a corpus's recordings lie, in a word: its root, or that it is generated."""
+    settings = config.corpora[corpus]
+    return "generated" if isinstance(settings, SyntheticCorpusConfig) else str(settings.root)

@@ -1,0 +1,16 @@
+"""Runs in MLflow. Only `client` and `mlflow_encoder` import mlflow, and not before something is tracked."""
+
+from pipeline.tracking.client import check_tracking
+from pipeline.tracking.runs import RunSummary, list_runs
+from pipeline.tracking.store import TrackingConfig, TrackingError, tracking_uri
+from pipeline.tracking.tracked_run import TrackedRun
+
+__all__ = [
+    "RunSummary",
+    "TrackedRun",
+    "TrackingConfig",
+    "TrackingError",
+    "check_tracking",
+    "list_runs",
+    "tracking_uri",
+]

@@ -1,0 +1,111 @@
+"""MLflow itself: the one place that imports it, quietly and late, and turns its errors into ours."""
+
+import functools
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.stages import locked
+from pipeline.tracking.store import (
+    TrackingConfig,
+    TrackingError,
+    artifacts_folder,
+    require_answer,
+    shown,
+    sqlite_file,
+    store_kind,
+    tracking_uri,
+)
+
+# Set unless the user has set them. With MLflow's own seven retries a dead server costs four minutes a call.
+ENVIRONMENT = {
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+
+
+@functools.cache
+def load_mlflow() -> Any:
+    """The mlflow package, imported when it is first needed since that takes seconds."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it announces every retry
+    import mlflow
+    import mlflow.pyfunc
+
+    # It reads its level when it is imported, which somebody else may have done before.
+    logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
+    return mlflow
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn what goes wrong in the store into a TrackingError that names it."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (load_mlflow().MlflowException, SQLAlchemyError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise TrackingError(f"MLflow store {shown(uri)} failed: {reason}") from error
+
+
+@contextmanager
+def one_at_a_time(uri: str) -> Iterator[None]:
+    """Hold a SQLite store for this process: several that open a fresh one at once damage it for good."""
+    path = sqlite_file(uri)
+    if path is None:
+        yield
+    else:
+        with locked(path):
+            yield
+
+
+def connect(config: TrackingConfig, work_folder: Path) -> tuple[Any, str]:
+    """Client of the store and the experiment's id; database and experiment are made if they are missing.
+
+    Raises:
+        TrackingError: the store is unreachable (said within `connect_seconds`), damaged or of no known kind,
+            or the experiment cannot take runs.
+    """
+    uri = tracking_uri(config, work_folder)
+    is_server = store_kind(uri) == "http"
+    require_answer(uri, config.connect_seconds)
+    with explained(uri), one_at_a_time(uri):
+        client = load_mlflow().MlflowClient(tracking_uri=uri)
+        experiment = client.get_experiment_by_name(config.experiment)
+        if experiment is None:
+            location = None if is_server else artifacts_folder(work_folder).as_uri()
+            try:
+                client.create_experiment(config.experiment, artifact_location=location)
+            except load_mlflow().MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+                    raise
+            experiment = client.get_experiment_by_name(config.experiment)
+    if experiment.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"MLflow experiment {config.experiment} was deleted: choose another tracking.experiment, or "
+            f"bring it back with `mlflow experiments restore --experiment-id {experiment.experiment_id}`"
+        )
+    if not is_server and experiment.artifact_location.startswith("mlflow-artifacts:"):
+        raise TrackingError(
+            f"MLflow experiment {config.experiment} was made through a server, which alone can store its "
+            "files: give the server's address as tracking.uri, or choose another tracking.experiment"
+        )
+    return client, str(experiment.experiment_id)
+
+
+def check_tracking(config: TrackingConfig, work_folder: Path) -> None:
+    """Make sure, before hours of work, that runs can be logged; makes the database and the experiment.
+
+    Raises:
+        TrackingError: see `connect`.
+    """
+    connect(config, work_folder)

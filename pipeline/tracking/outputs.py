@@ -1,0 +1,69 @@
+"""Which of a run's outputs go to MLflow, and under which names."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.checkpoints import METRICS_FILE, read_metrics
+from pipeline.config import RunConfig, flatten
+from pipeline.tracking.tracked_run import TrackedRun
+
+if TYPE_CHECKING:
+    from pipeline.run import RunResult
+
+
+def log_outputs(tracked: TrackedRun, config: RunConfig, result: "RunResult") -> None:
+    """Log parameters, data sets, metrics, reports, pictures and the encoder."""
+    from pipeline.run import corpus_source
+
+    tracked.log_parameters(dict(flatten(config.model_dump(mode="json"))))
+    for corpus, done in result.clips.items():
+        figures = done.marker
+        for context, names in (("pretrain", config.pretrain_corpora), ("probe", config.probe_corpora)):
+            if corpus in names:
+                tracked.log_dataset(
+                    corpus,
+                    done.digest,
+                    corpus_source(config, corpus),
+                    context,  # type: ignore[arg-type]
+                    rows=int(figures["clips"]),
+                    refused=figures["refused"],
+                    seconds_of_audio=figures["seconds_of_audio"],
+                )
+        for report in ("report.html", "report.json"):
+            tracked.log_artifacts(done.folder / report, f"prepare/{corpus}")
+    if result.folder is not None:
+        tracked.log_artifacts(result.folder / "run.yaml")
+    if result.encoder is not None:
+        _log_training(tracked, result.encoder.parent)
+        tracked.log_encoder(result.encoder)
+    for corpus, summary in result.probes.items():
+        tracked.log_metrics(probe_metrics(corpus, summary))
+        folder = Path(summary["folder"])
+        for file in sorted(folder.iterdir()):
+            if file.suffix in (".json", ".csv", ".png") and file.name != "done.json":
+                tracked.log_artifacts(file, f"probe/{corpus}")
+
+
+def probe_metrics(corpus: str, summary: dict[str, Any]) -> dict[str, float]:
+    """A probe's figures under the names that tables and the MLflow UI show, as `esc10/accuracy`."""
+    metrics: dict[str, float] = {}
+    for name, result in summary["features"].items():
+        key = str(summary["metric"]) if name == "pretrained" else name.replace(" ", "_")
+        metrics[f"{corpus}/{key}"] = result["score"]
+        if name == "pretrained":
+            if result["interval"] is not None:
+                low, high = result["interval"]
+                metrics |= {f"{corpus}/{key}_low": low, f"{corpus}/{key}_high": high}
+            if result["macro_accuracy"] is not None:
+                metrics[f"{corpus}/macro_accuracy"] = result["macro_accuracy"]
+    return metrics
+
+
+def _log_training(tracked: TrackedRun, folder: Path) -> None:
+    rows = read_metrics(folder)
+    tracked.log_series(
+        {f"pretrain/{name}" if name != "step" else name: value for name, value in row.items()} for row in rows
+    )
+    tracked.log_artifacts(folder / METRICS_FILE, "pretrain")
+    for file in sorted((folder / "preview").iterdir()):
+        tracked.log_artifacts(file, "positive_pairs" if file.name.startswith("pair") else "pretrain")

@@ -1,0 +1,59 @@
+"""The runs in the tracking store, for tables that compare them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.tracking.client import connect, explained
+from pipeline.tracking.store import RUN_TAG, TrackingConfig, sqlite_file, tracking_uri
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as a table shows it."""
+
+    name: str
+    run_id: str
+    status: str
+    start: datetime
+    duration_seconds: float | None  # None: not ended
+    metrics: dict[str, float]
+    parameters: dict[str, str]
+
+
+def list_runs(config: TrackingConfig, work_folder: Path) -> list[RunSummary]:
+    """Runs of the experiment that echopair made, the latest first; none if there is no database yet.
+
+    Raises:
+        TrackingError: the store is unreachable or damaged.
+    """
+    uri = tracking_uri(config, work_folder)
+    path = sqlite_file(uri)
+    if path is not None and not path.exists():
+        return []
+    client, experiment_id = connect(config, work_folder)
+    runs: list[Any] = []
+    with explained(uri):
+        page = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
+        runs += page
+        while page.token:
+            page = client.search_runs(
+                [experiment_id], order_by=["attributes.start_time DESC"], page_token=page.token
+            )
+            runs += page
+    return [_summary(run) for run in runs if RUN_TAG in run.data.tags]
+
+
+def _summary(run: Any) -> RunSummary:
+    info = run.info
+    ended = info.status != "RUNNING" and info.end_time is not None
+    return RunSummary(
+        name=info.run_name,
+        run_id=info.run_id,
+        status=info.status,
+        start=datetime.fromtimestamp(info.start_time / 1000, UTC),
+        duration_seconds=(info.end_time - info.start_time) / 1000 if ended else None,
+        metrics=dict(run.data.metrics),
+        parameters=dict(run.data.params),
+    )

@@ -1,0 +1,167 @@
+"""MLflow's web interface on the tracking store: starts, waits for and ends its server."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.tracking.client import check_tracking
+from pipeline.tracking.store import TrackingConfig, TrackingError, artifacts_folder, store_kind, tracking_uri
+
+# MLflow's server has no authentication: nobody outside this machine may reach it.
+HOST = "127.0.0.1"
+LOG_FILE = "mlflow-server.log"
+READY_SECONDS = 60.0
+STOP_SECONDS = 10.0
+
+
+def serve_ui(
+    config: TrackingConfig, work_folder: Path, port: int, on_ready: Callable[[str], None] | None = None
+) -> int:
+    """Serve MLflow's web interface until it is interrupted; what the server says goes to `mlflow-server.log`.
+
+    Args:
+        config: the store to show; a database, since a server shows itself.
+        work_folder: folder of the pipeline's outputs.
+        port: on 127.0.0.1.
+        on_ready: called with the address once it answers.
+
+    Returns:
+        Exit status: 0 after SIGINT or SIGTERM, otherwise the server's own. No process is left behind.
+
+    Raises:
+        TrackingError: the store is a server, the port is taken, or the server ends before it answers.
+    """
+    interrupted = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    # A flag and no exception: one raised between starting the server and noting it would leave an orphan.
+    previous = {number: signal.signal(number, lambda *_: interrupted.set()) for number in numbers}
+    try:
+        server = start_server(config, work_folder, port)
+        try:
+            url = wait_until_ready(server, work_folder, port, interrupted=interrupted)
+            if on_ready is not None and not interrupted.is_set():
+                on_ready(url)
+            while server.poll() is None and not interrupted.is_set():
+                time.sleep(0.1)
+        finally:
+            status = stop_server(server)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    return 0 if interrupted.is_set() else status
+
+
+def start_server(config: TrackingConfig, work_folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """Start MLflow's server in a process group of its own; end it with `stop_server`.
+
+    Raises:
+        TrackingError: the store is a server itself or cannot be used, or the port is taken.
+    """
+    uri = tracking_uri(config, work_folder)
+    if store_kind(uri) == "http":
+        raise TrackingError(
+            f"tracking.uri={uri} is a server with a web interface of its own: open it in a browser"
+        )
+    _require_free(port)
+    check_tracking(config, work_folder)
+    environment = {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": uri,  # not an argument: it may hold a password
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    command += ["--artifacts-destination", str(artifacts_folder(work_folder))]
+    with (Path(work_folder) / LOG_FILE).open("wb") as log:
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def wait_until_ready(
+    server: subprocess.Popen[bytes],
+    work_folder: Path,
+    port: int,
+    seconds: float = READY_SECONDS,
+    interrupted: threading.Event | None = None,
+) -> str:
+    """Wait until a started server answers, which takes some seven seconds, or until `interrupted` is set.
+
+    Returns:
+        Its address.
+
+    Raises:
+        TrackingError: it ended, or did not answer in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not _answers(port) and not (interrupted is not None and interrupted.is_set()):
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise _did_not_start(work_folder, port)
+        time.sleep(0.1)
+    return f"http://{HOST}:{port}"
+
+
+def stop_server(server: subprocess.Popen[bytes]) -> int:
+    """End a server and the processes that it started; kill those that do not obey.
+
+    Returns:
+        The server's exit status.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(server.pid, number)  # its children may outlive it: the group, not only the process
+            server.wait(STOP_SECONDS)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+    return server.wait()
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            raise TrackingError(
+                f"port {port} on {HOST} cannot be used ({error}): choose another one"
+            ) from error
+
+
+def _answers(port: int) -> bool:
+    try:
+        # No proxy: one that is set for the machine would be asked for 127.0.0.1 too.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.open(f"http://{HOST}:{port}/health", timeout=1).close()
+    except (OSError, urllib.error.URLError):
+        return False
+    return True
+
+
+def _did_not_start(work_folder: Path, port: int) -> TrackingError:
+    log = Path(work_folder) / LOG_FILE
+    last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+    return TrackingError(f"MLflow's server did not start on port {port} ({last[0][:200]}): see {log}")

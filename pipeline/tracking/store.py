@@ -1,0 +1,155 @@
+"""Where runs are tracked: the settings, the store's address, and whether it answers; knows no mlflow."""
+
+import socket
+import sqlite3
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field
+
+from pipeline.errors import UserError
+
+DATABASE_FILE = "mlflow.db"
+ARTIFACTS_FOLDER = "mlflow-artifacts"
+RUN_TAG = "echopair.run"  # on every run of ours: the fingerprint of its pipeline
+DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+class TrackingConfig(BaseModel, frozen=True, extra="forbid"):
+    """Where MLflow keeps the runs."""
+
+    uri: str | None = Field(
+        default=None,
+        description="MLflow server (http://host:port) or database (sqlite:///file); default: mlflow.db in "
+        "the work folder",
+    )
+    experiment: str = Field(default="echopair", min_length=1, max_length=500, description="MLflow experiment")
+    connect_seconds: float = Field(default=5.0, gt=0, description="wait for a server before giving it up")
+
+
+class TrackingError(UserError):
+    """The tracking store cannot be used; the message names it and says what to do."""
+
+
+def tracking_uri(config: TrackingConfig, work_folder: Path) -> str:
+    """Address of the store; absolute, because a trial of a sweep runs in a folder of its own.
+
+    Args:
+        config: its `uri`, where None stands for a SQLite file in the work folder.
+        work_folder: folder of the pipeline's outputs.
+
+    Raises:
+        TrackingError: no server and no database, such as a folder of files (`./mlruns`).
+    """
+    if config.uri is None:
+        return _sqlite_uri(Path(work_folder) / DATABASE_FILE)
+    kind = store_kind(config.uri)
+    if kind == "sqlite":
+        return _sqlite_uri(Path(config.uri.partition(":///")[2]))
+    if kind == "http" or kind in DATABASE_PORTS:
+        return config.uri.rstrip("/")
+    raise TrackingError(
+        f"tracking.uri={config.uri} is neither a server nor a database (MLflow no longer keeps runs in "
+        "folders of files): give http://host:port or sqlite:////folder/mlflow.db, or leave it out"
+    )
+
+
+def store_kind(uri: str) -> str:
+    """`http`, `sqlite`, `postgresql` and so on: the address's scheme without driver and encryption."""
+    scheme = urlsplit(uri).scheme.partition("+")[0]
+    return "http" if scheme == "https" else scheme
+
+
+def _sqlite_uri(path: Path) -> str:
+    if path.name in ("", ":memory:") or "?" in str(path.resolve()):
+        raise TrackingError(
+            f"tracking cannot use the database file {path}: name a file, without a question mark"
+        )
+    return f"sqlite:///{path.resolve()}"
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite store; None for any other store."""
+    return Path(uri.partition(":///")[2]) if store_kind(uri) == "sqlite" else None
+
+
+def artifacts_folder(work_folder: Path) -> Path:
+    """Where pictures, tables and encoders of runs go if the store is not a server of its own."""
+    return Path(work_folder).resolve() / ARTIFACTS_FOLDER
+
+
+def shown(uri: str) -> str:
+    """An address without its password, for messages."""
+    password = urlsplit(uri).password
+    return uri.replace(f":{password}@", ":***@") if password else uri
+
+
+def require_answer(uri: str, seconds: float) -> None:
+    """Raise unless the store's server answers, or its file can be written, within some seconds.
+
+    MLflow's own calls try again for minutes, and SQLAlchemy's too; this asks once, in a thread that is left
+    behind when time is up, so that a slow name service or a dropped packet cannot stretch it.
+
+    Raises:
+        TrackingError: what went wrong and what to do.
+    """
+    failures: list[str] = []
+
+    def ask() -> None:
+        failure = _failure(uri, seconds)
+        failures.append(failure)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    failure = failures[0] if failures else f"no answer within {seconds:g} s"
+    if failure:
+        remedy = (
+            "choose a file that can be written with tracking.uri"
+            if store_kind(uri) == "sqlite"
+            else "start it, correct tracking.uri, or leave that out to track into a file in the work folder"
+        )
+        raise TrackingError(f"MLflow store {shown(uri)} cannot be used ({failure}): {remedy}")
+
+
+def _failure(uri: str, seconds: float) -> str:
+    """Why the store does not answer; empty if it does."""
+    address = urlsplit(uri)
+    try:
+        match store_kind(uri):
+            case "sqlite":
+                _open_sqlite(Path(uri.partition(":///")[2]), seconds)
+            case "http":
+                host_and_port = address.netloc.rpartition("@")[2]
+                url = address._replace(netloc=host_and_port, path=address.path + "/health").geturl()
+                urllib.request.urlopen(url, timeout=seconds).close()
+            case kind:
+                port = address.port or DATABASE_PORTS[kind]
+                socket.create_connection((address.hostname or "localhost", port), timeout=seconds).close()
+    except urllib.error.HTTPError as error:
+        # Whatever else it says, a server is there; a gateway whose server is gone says 502, 503 or 504.
+        return f"HTTP {error.code} {error.reason}" if error.code in (502, 503, 504) else ""
+    except urllib.error.URLError as error:
+        # MLflow has settings of its own for certificates, which its calls will apply.
+        return "" if isinstance(error.reason, ssl.SSLError) else _sentence(error.reason)
+    except (OSError, sqlite3.Error, ValueError) as error:
+        return _sentence(error)
+    return ""
+
+
+def _open_sqlite(path: Path, seconds: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=seconds)
+    try:
+        connection.execute("BEGIN IMMEDIATE")  # fails on a damaged file and on one that cannot be written
+        connection.rollback()
+    finally:
+        connection.close()
+
+
+def _sentence(error: object) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

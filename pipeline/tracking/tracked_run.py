@@ -1,0 +1,260 @@
+"""Runs in MLflow: parameters, metrics, data sets, artifacts and the encoder.
+
+Only MlflowClient with an explicit address is used, none of MLflow's global state, so that several pipelines
+and the trials of a sweep can share a process and a store.
+"""
+
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pipeline.stages import digest_files
+from pipeline.tracking.client import connect, explained, load_mlflow, one_at_a_time
+from pipeline.tracking.model import write_model
+from pipeline.tracking.provenance import git_commit, user_name
+from pipeline.tracking.series import METRICS_A_REQUEST, PendingSeries, metric_value, name_of
+from pipeline.tracking.store import (
+    RUN_TAG,
+    TrackingConfig,
+    TrackingError,
+    require_answer,
+    store_kind,
+    tracking_uri,
+)
+
+DIGEST_TAG = "echopair.digest"
+MODEL_NAME = "encoder"
+# Limits of MLflow.
+PARAMETERS_A_REQUEST = 100
+PARAMETER_CHARACTERS = 6000
+DIGEST_CHARACTERS = 36
+
+logger = logging.getLogger(__name__)
+
+
+class TrackedRun:
+    """One run in MLflow for one pipeline, however often that is killed and repeated.
+
+    The run is found by its fingerprint, so a repetition continues it. What is logged twice is stored once.
+    Every method but `log_series` raises TrackingError if the store fails.
+    """
+
+    def __init__(self, client: Any, experiment_id: str, run: Any, config: TrackingConfig, uri: str) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+        self._config = config
+        self._uri = uri
+        self._series = PendingSeries()
+        self.run_id: str = run.info.run_id
+        self.finished: bool = run.info.status == "FINISHED"
+
+    @classmethod
+    def open(
+        cls,
+        config: TrackingConfig,
+        work_folder: Path,
+        fingerprint: str,
+        name: str,
+        tags: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Find the run with this fingerprint, or create it.
+
+        Args:
+            config: the store.
+            work_folder: folder of the pipeline's outputs.
+            fingerprint: letters and digits that name the pipeline's input and config.
+            name: the run's name in MLflow.
+            tags: more tags.
+        """
+        client, experiment_id = connect(config, work_folder)
+        uri = tracking_uri(config, work_folder)
+        ours = {
+            "mlflow.source.name": "echopair",
+            "mlflow.user": user_name(),
+            "mlflow.source.git.commit": git_commit(),
+        }
+        all_tags = {
+            RUN_TAG: fingerprint,
+            **{key: value for key, value in ours.items() if value},
+            **(tags or {}),
+        }
+        with explained(uri), one_at_a_time(uri):
+            found = client.search_runs(
+                [experiment_id],
+                f"tags.`{RUN_TAG}` = '{fingerprint}'",
+                max_results=1,
+                order_by=["attributes.start_time ASC"],
+            )
+            if not found:
+                run = client.create_run(experiment_id, tags=all_tags, run_name=name)
+            else:
+                run = found[0]
+                if run.info.status != "FINISHED":
+                    client.update_run(run.info.run_id, status="RUNNING", name=name)
+                    run_tags = [load_mlflow().entities.RunTag(key, value) for key, value in all_tags.items()]
+                    client.log_batch(run.info.run_id, tags=run_tags)
+        return cls(client, experiment_id, run, config, uri)
+
+    def log_parameters(self, flat: Mapping[str, Any]) -> list[str]:
+        """Log parameters, 100 a request; values over 6000 characters are cut.
+
+        Returns:
+            Names that the run holds with another value, which MLflow cannot replace: the first one stands.
+        """
+        cut = {name_of(key): str(value)[:PARAMETER_CHARACTERS] for key, value in flat.items()}
+        with explained(self._uri):
+            stored = self._client.get_run(self.run_id).data.params
+            new = [
+                load_mlflow().entities.Param(key, value) for key, value in cut.items() if key not in stored
+            ]
+            for first in range(0, len(new), PARAMETERS_A_REQUEST):
+                self._client.log_batch(self.run_id, params=new[first : first + PARAMETERS_A_REQUEST])
+        return [key for key, value in cut.items() if key in stored and stored[key] != value]
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log final figures, such as accuracies; for those of the training see `log_series`."""
+        milliseconds = int(time.time() * 1000)
+        values = {name_of(key): (metric_value(value), step or 0) for key, value in metrics.items()}
+        with explained(self._uri):
+            stored = {metric.key: (metric.value, metric.step) for metric in self._stored_metrics()}
+            entities = [
+                load_mlflow().entities.Metric(key, value, milliseconds, at)
+                for key, (value, at) in values.items()
+                if stored.get(key) != (value, at)
+            ]
+            for first in range(0, len(entities), METRICS_A_REQUEST):
+                self._client.log_batch(self.run_id, metrics=entities[first : first + METRICS_A_REQUEST])
+
+    def log_series(self, rows: Iterable[Mapping[str, Any]], step_key: str = "step") -> bool:
+        """Log rows of figures in the course of training; never raises because of the store.
+
+        For each key MLflow holds a last step, and only figures of later steps are sent. So it does no harm to
+        give rows twice: after a killed run was opened again, give every row of `metrics.jsonl`, then each new
+        row. What a lost server did not take waits here and goes first when the server is back, which is
+        asked for after 30 s, then at growing intervals; the first failure is one warning.
+
+        Args:
+            rows: figures by name, beside the step; entries that are no numbers are left out, infinite ones
+                become NaN (MLflow would draw them as 1.8e308).
+            step_key: name of the step, a whole number that grows from row to row.
+
+        Returns:
+            Whether nothing waits to be sent.
+        """
+        self._series.add(rows, step_key)
+        if self._series.may_try():
+            try:
+                self.flush()
+            except TrackingError as error:
+                if self._series.failed():
+                    logger.warning("%s; training goes on, its figures will be sent later", error)
+        return self._series.empty
+
+    def flush(self) -> None:
+        """Send the figures that wait, however long ago the last attempt was."""
+        if self._series.empty:
+            return
+        metric = load_mlflow().entities.Metric
+        try:
+            if store_kind(self._uri) == "http":
+                require_answer(self._uri, self._config.connect_seconds)
+            with explained(self._uri):
+                if self._series.stored_steps is None:
+                    self._series.stored_steps = {metric.key: metric.step for metric in self._stored_metrics()}
+                for batch in self._series.batches():
+                    self._client.log_batch(self.run_id, metrics=[metric(*point) for point in batch])
+        except TrackingError:
+            self._series.stored_steps = None  # the request may have been stored though its answer was lost
+            raise
+
+    def _stored_metrics(self) -> Any:
+        return self._client.get_run(self.run_id).data.to_proto().metrics
+
+    def log_dataset(
+        self,
+        name: str,
+        digest: str,
+        source: str,
+        context: Literal["pretrain", "probe"],
+        rows: int,
+        **profile: Any,
+    ) -> None:
+        """Say which data the run used.
+
+        Args:
+            name: of the corpus.
+            digest: of its content; MLflow keeps 36 characters.
+            source: folder, file or address that it came from.
+            context: what it was used for; a corpus used for both is logged twice.
+            rows: clips.
+            profile: more figures, such as hours.
+        """
+        entities = load_mlflow().entities
+        # MLflow keeps one use of a data set a run: the context in the digest makes two of them.
+        unique = f"{context}-{digest}"[:DIGEST_CHARACTERS]
+        dataset = entities.Dataset(
+            name=name,
+            digest=unique,
+            source_type="local",
+            source=json.dumps({"uri": source}),
+            profile=json.dumps({"num_rows": rows, **profile}),
+        )
+        with explained(self._uri):
+            tag = entities.InputTag("mlflow.data.context", context)
+            self._client.log_inputs(self.run_id, [entities.DatasetInput(dataset, [tag])])
+
+    def log_artifacts(self, folder_or_file: Path, artifact_path: str | None = None) -> None:
+        """Store a file, or what is in a folder, under a folder of the run's artifacts."""
+        with explained(self._uri):
+            if Path(folder_or_file).is_dir():
+                self._client.log_artifacts(self.run_id, str(folder_or_file), artifact_path)
+            else:
+                self._client.log_artifact(self.run_id, str(folder_or_file), artifact_path)
+
+    def log_text(self, text: str, artifact_file: str) -> None:
+        """Store text as a file of the run's artifacts."""
+        with explained(self._uri):
+            self._client.log_text(self.run_id, text, artifact_file)
+
+    def log_encoder(self, encoder_folder: Path) -> str:
+        """Store the encoder as a model that `mlflow.pyfunc.load_model` reads: code, weights and no pickle.
+
+        Its `predict` takes waveforms of any length; see `mlflow_encoder.py`.
+
+        Returns:
+            The model's address, `models:/...`; `runs:/<run_id>/encoder` is another name for it.
+        """
+        entities = load_mlflow().entities
+        digest = digest_files(*sorted(path for path in Path(encoder_folder).rglob("*") if path.is_file()))
+        with explained(self._uri):
+            outputs = self._client.get_run(self.run_id).outputs
+            for output in outputs.model_outputs if outputs else []:
+                model = self._client.get_logged_model(output.model_id)
+                if model.tags.get(DIGEST_TAG) == digest and model.status == entities.LoggedModelStatus.READY:
+                    return str(model.model_uri)
+                self._client.delete_logged_model(model.model_id)
+            model = self._client.create_logged_model(
+                self._experiment_id, MODEL_NAME, self.run_id, tags={DIGEST_TAG: digest}
+            )
+            with tempfile.TemporaryDirectory() as temporary:
+                folder = Path(temporary) / "model"
+                write_model(folder, Path(encoder_folder), model, self.run_id)
+                self._client.log_model_artifacts(model.model_id, str(folder))
+            self._client.finalize_logged_model(model.model_id, "READY")
+            self._client.log_outputs(self.run_id, [entities.LoggedModelOutput(model.model_id, step=0)])
+        return str(model.model_uri)
+
+    def end(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        """Send what waits and mark the run as ended; one that had finished before stays as it is."""
+        if self.finished and status == "FINISHED":
+            return
+        try:
+            self.flush()
+        finally:
+            with explained(self._uri):
+                self._client.set_terminated(self.run_id, status)
+        self.finished = status == "FINISHED"

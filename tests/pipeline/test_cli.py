@@ -1,0 +1,152 @@
+"""What a person types, and what they are told when it is wrong."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from pipeline.cli import main
+from tests.pipeline.test_run import write_config
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_config(tmp_path_factory.mktemp("cli"))
+
+
+def echopair(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr(sys, "argv", ["echopair", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+        sys.exit(0)
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run a command that must be refused; returns its message in one line."""
+
+    def run(*arguments: str | Path) -> str:
+        assert echopair(monkeypatch, *arguments) == 2
+        message = capsys.readouterr().err
+        assert "Traceback" not in message
+        assert message.startswith("error: ")
+        assert len(message.strip().splitlines()) <= 3
+        return " ".join(message.split())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("objective.temprature=0.1", "unknown key 'objective.temprature'; did you mean 'objective.temperature'?"),
+        ("objective.temperature=cold", "objective.temperature='cold': input should be a valid number"),
+        ("objective.temperature=0", "objective.temperature=0: input should be greater than 0"),
+        ("pretrain.batch_pairs=1", "pretrain.batch_pairs=1: input should be greater than or equal to 2"),
+        ("corpora.tones.root=/nowhere", "corpora.tones.root=/nowhere: there is no such folder"),
+        ("pretrain.device=cuda", "pretrain.device: device=cuda, but torch sees no CUDA GPU"),
+        ("encoder={name: timm, model: resnet81}", "encoder: "),
+        ("tracking.uri=http://127.0.0.1:9", "http://127.0.0.1:9"),
+        ("tracking.uri=./mlruns", "mlruns"),
+        ("work_folder=/proc/echopair", "work_folder=/proc/echopair cannot be written to"),
+        ("probe.test_folds=[3]", "probe.test_folds: corpus 'tones' has no fold '3'"),
+    ],
+)
+def test_bad_config(refused, config_file: Path, override: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    if "device=cuda" in override and os.environ.get("CUDA_VISIBLE_DEVICES", "-1") != "-1":
+        pytest.skip("there is a GPU")
+    assert message in refused("run", config_file, override)
+
+
+def test_an_unwritable_folder_of_another(refused, config_file: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "file").touch()
+    assert f"work_folder={tmp_path}/file/work cannot be written to" in refused(
+        "run", config_file, f"work_folder={tmp_path}/file/work"
+    )
+
+
+def test_an_unknown_command(refused) -> None:  # type: ignore[no-untyped-def]
+    assert "No such command 'runn'" in refused("runn")
+
+
+def test_a_silent_server_is_given_up(refused, config_file: Path) -> None:  # type: ignore[no-untyped-def]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert uri in refused("run", config_file, f"tracking.uri={uri}", "tracking.connect_seconds=1")
+
+
+def corpus(folder: Path, *names: str) -> str:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return f"corpora={{tones: {{name: folder, root: {folder}}}}}"
+
+
+def test_corpora_that_no_probe_can_use(refused, config_file: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "empty").mkdir()
+    cases = {
+        corpus(tmp_path / "empty"): "no audio below this folder",
+        corpus(tmp_path / "one", "a/1.wav", "a/2.wav", "b/3.wav"): "class 'b' has one clip, b/3.wav",
+        corpus(tmp_path / "same", "a/1.wav", "a/2.wav"): "every recording is labelled 'a'",
+        corpus(tmp_path / "flat", "1.wav", "2.wav"): "2 of 2 recordings have no label, first 1.wav",
+    }
+    for override, message in cases.items():
+        assert message in refused("run", config_file, override)
+
+
+def test_too_many_refused_recordings_are_an_error_after_the_report(  # type: ignore[no-untyped-def]
+    refused, config_file: Path, tmp_path: Path
+) -> None:
+    for label in "ab":
+        (tmp_path / "c" / label).mkdir(parents=True)
+        for n in range(4):
+            (tmp_path / "c" / label / f"{n}.wav").write_bytes(b"no audio")
+    message = refused("run", config_file, f"corpora.tones.root={tmp_path / 'c'}", f"work_folder={tmp_path / 'w'}")
+    assert "8 of 8 recordings refused" in message
+    assert "prepare.max_refused_share=0.1" in message
+    report = next(part for part in message.split() if part.endswith("report.html"))
+    assert "8" in Path(report).read_text()
+
+
+def test_refused_recordings_do_not_stop_a_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config_file: Path, tmp_path: Path
+) -> None:
+    source = config_file.parent / "recordings"
+    for file in source.glob("*/*.wav"):
+        (tmp_path / "c" / file.parent.name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "c" / file.parent.name / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "c" / "low" / "broken.wav").write_bytes(b"")
+    arguments = ["prepare", config_file, f"corpora.tones.root={tmp_path / 'c'}", f"work_folder={tmp_path / 'w'}"]
+    assert echopair(monkeypatch, *arguments) == 0
+    assert "1 of 25 recordings refused" in capsys.readouterr().err
+
+
+def test_presets_and_config_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert echopair(monkeypatch, "presets") == 0
+    assert "us8k-to-esc10" in capsys.readouterr().out
+    assert echopair(monkeypatch, "config", "seed=3") == 0
+    assert "seed: 3\n" in capsys.readouterr().out
+
+
+def test_compare_without_runs_says_how_to_make_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert echopair(monkeypatch, "compare", f"work_folder={tmp_path}") == 0
+    assert "`echopair run` makes one" in " ".join(capsys.readouterr().out.split())
+
+
+def test_results_go_to_standard_output_and_the_rest_to_standard_error(config_file: Path, tmp_path: Path) -> None:
+    command = [Path(sys.executable).with_name("echopair"), "run", config_file, f"work_folder={tmp_path}"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "pretrained" in done.stdout
+    assert "encoder" in done.stdout
+    assert "prepare tones" in done.stderr
+    assert "prepare tones" not in done.stdout
+    assert "Warning" not in done.stderr
+    assert "INFO" not in done.stderr
+    assert soundfile.info(next(tmp_path.rglob("pair-1-a.wav"))).duration == pytest.approx(0.32)

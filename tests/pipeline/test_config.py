@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.config import RunConfig, compose, flatten, merge, presets
+from pipeline.errors import UserError
+
+
+def test_defaults_preset_file_and_overrides_in_turn(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("preset: synthetic\nobjective: {temperature: 0.3}\nseed: 5\n")
+    config = compose(str(file), ["objective.temperature=0.1", "encoder.width=16"])
+    assert config.objective.temperature == 0.1
+    assert config.seed == 5
+    assert config.encoder.width == 16  # type: ignore[union-attr]
+    assert list(config.corpora) == ["sound_events"]
+    assert compose() == compose("synthetic")
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_every_preset_is_valid_and_says_what_it_is(preset: str) -> None:
+    roots = [
+        f"corpora.{name}.root=/data"
+        for name in ("recordings", "us8k", "esc10", "esc50", "fsdnoisy18k", "fsd50k")
+    ]
+    text = yaml.safe_load((Path("pipeline/presets") / f"{preset}.yaml").read_text())
+    wanted = [root for root in roots if root.split(".")[1] in text["corpora"] and "synthetic" not in preset]
+    config = compose(preset, wanted)
+    assert config.run_name == preset
+    assert len(presets()[preset]) > 20
+    assert config.pretrain.corpora or config.pretrain_corpora == tuple(config.corpora)
+
+
+def test_the_whole_config_is_yaml_that_composes_to_itself(tmp_path: Path) -> None:
+    config = compose("synthetic", ["augment.strength=0.5", "pretrain.steps=7"])
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    assert compose(str(file)) == config
+
+
+def test_another_alternative_leaves_the_settings_of_the_first_behind() -> None:
+    config = compose("synthetic", ["encoder.width=64", "encoder.name=vgg_like"])
+    assert config.encoder.name == "vgg_like"
+
+
+def test_one_budget_takes_the_others_away() -> None:
+    config = compose("synthetic", ["pretrain.minutes=15"])
+    assert (config.pretrain.minutes, config.pretrain.epochs, config.pretrain.steps) == (15, None, None)
+
+
+def test_merging_changes_neither_layer() -> None:
+    base = {"a": {"x": 1, "y": 2}, "b": [1]}
+    layer = {"a": {"x": 3}, "b": [2]}
+    assert merge(base, layer) == {"a": {"x": 3, "y": 2}, "b": [2]}
+    assert base == {"a": {"x": 1, "y": 2}, "b": [1]}
+
+
+def test_flat_keys() -> None:
+    flat = dict(flatten(compose().model_dump(mode="json")))
+    assert flat["objective.temperature"] == 0.2
+    assert flat["corpora.sound_events.clips_a_kind"] == 60
+
+
+def test_unlabelled_folders_are_not_probed() -> None:
+    config = compose("folder-unlabelled", ["corpora.recordings.root=/data"])
+    assert config.probe_corpora == ()
+    assert config.pretrain_corpora == ("recordings",)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["objective.temprature=0.1"],
+            r"unknown key 'objective\.temprature'; did you mean 'objective\.temperature'\?",
+        ),
+        (["temperature=0.1"], r"unknown key 'temperature'; did you mean 'objective\.temperature'\?"),
+        (["corpora.sound_events.clips=9"], r"unknown key 'corpora\.sound_events\.clips'; did you mean"),
+        (["objective.temperature=warm"], r"objective\.temperature='warm': input should be a valid number"),
+        (["objective.temperature=-1"], r"objective\.temperature=-1: input should be greater than 0"),
+        (["objective.temperature=.nan"], r"objective\.temperature=nan: input should be"),
+        (["pretrain.batch_pairs=1"], r"pretrain\.batch_pairs=1: input should be greater than or equal to 2"),
+        (["pretrain.batch_pairs=2.5"], r"pretrain\.batch_pairs=2\.5: input should be a valid integer"),
+        (["encoder.name=resnett"], r"encoder.*resnett.*'resnet', 'vgg_like', 'crnn', 'timm'"),
+        (["encoder.width=12"], r"encoder\.width=12: .*multiple of 8"),
+        (
+            ["probe.corpora=[sound_event]"],
+            r"probe\.corpora: there is no corpus 'sound_event'; did you mean 'sound_events'",
+        ),
+        (["log_mel.max_hz=9000"], r"log_mel: max_hz=9000 is above half of sample_rate_hz=16000"),
+        (
+            ["crops.crop_seconds=0.1", "log_mel.window_seconds=0.2"],
+            r"crops\.crop_seconds=0\.1 is shorter than",
+        ),
+        (["augment.strength=5"], r"augment\.strength=5: input should be less than or equal to 4"),
+        (["seed"], r"'seed' is no override; write key=value"),
+        (["seed=[1"], r"'seed=\[1' cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_remedy(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        compose("synthetic", overrides)
+    assert len(str(error.value).splitlines()) <= 2
+
+
+def test_roots_that_are_not_set_are_asked_for() -> None:
+    with pytest.raises(UserError, match=r"corpora\.us8k\.root is missing; add corpora\.us8k\.root=VALUE"):
+        compose("us8k-to-esc10")
+
+
+def test_presets_and_files_that_do_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"there is no preset or file 'synthetik'; did you mean 'synthetic'\?"
+    ):
+        compose("synthetik")
+    with pytest.raises(UserError, match=r"my\.yaml: there is no such file"):
+        compose("my.yaml")
+    (tmp_path / "bad.yaml").write_text("seed: [1")
+    with pytest.raises(UserError, match=r"bad\.yaml is not valid YAML"):
+        compose(str(tmp_path / "bad.yaml"))
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(UserError, match=r"list\.yaml must hold keys and values"):
+        compose(str(tmp_path / "list.yaml"))
+
+
+def test_results_do_not_depend_on_where_things_run() -> None:
+    here, there = (
+        compose(),
+        compose("synthetic", ["pretrain.device=cpu", "pretrain.workers=1", "pretrain.log_every_steps=3"]),
+    )
+    assert here.learning.identity() == there.learning.identity()
+    assert compose("synthetic", ["seed=1"]).learning.identity() != here.learning.identity()
+
+
+def test_every_key_is_described() -> None:
+    def describe(model: type, prefix: str = "") -> None:
+        for name, field in model.model_fields.items():  # type: ignore[attr-defined]
+            inner = field.annotation
+            if isinstance(inner, type) and hasattr(inner, "model_fields"):
+                describe(inner, f"{prefix}{name}.")
+            elif prefix and name != "name":
+                assert field.description or hasattr(field.annotation, "__args__"), f"{prefix}{name}"
+
+    describe(RunConfig)

@@ -1,0 +1,79 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from pipeline.crops import CropsConfig, PairCrops, SegmentIndex
+from pipeline.store import ClipStore
+
+
+def pair_crops(store: ClipStore, pairs: int = 8, seed: int = 0, **config: object) -> PairCrops:
+    return PairCrops([store], CropsConfig(crop_seconds=0.25, **config), pairs, seed)  # type: ignore[arg-type]
+
+
+def test_a_step_is_a_function_of_seed_and_step(store: ClipStore) -> None:
+    first = pair_crops(store)[5].waveforms
+    assert torch.equal(first, pair_crops(store)[5].waveforms)
+    assert not torch.equal(first, pair_crops(store)[6].waveforms)
+    assert not torch.equal(first, pair_crops(store, seed=1)[5].waveforms)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_number_of_workers_changes_nothing(store: ClipStore, workers: int) -> None:
+    crops = pair_crops(store)
+    loader = DataLoader(crops, sampler=range(2, 8), batch_size=None, num_workers=workers)  # type: ignore[arg-type]
+    for step, batch in zip(range(2, 8), loader, strict=True):
+        assert batch.step == step
+        assert torch.equal(batch.waveforms, crops[step].waveforms)
+
+
+def test_an_epoch_hears_every_segment_once(store: ClipStore) -> None:
+    crops = pair_crops(store)
+    for epoch in range(2):
+        steps = range(epoch * crops.steps_an_epoch, (epoch + 1) * crops.steps_an_epoch)
+        heard = np.concatenate([crops.segments_of(step) for step in steps])
+        assert sorted(heard.tolist()) == list(range(len(store)))
+
+
+def test_both_views_are_of_the_same_clip_at_two_places(store: ClipStore) -> None:
+    crops = pair_crops(store)
+    waveforms = crops[0].waveforms.numpy()
+    assert waveforms.shape == (2, 8, 4000)
+    for pair, number in enumerate(crops.segments_of(0)):
+        clip = store.read(crops.segments[int(number)].clip)
+        for view in range(2):
+            assert contains(clip, waveforms[view, pair])
+    assert not np.array_equal(waveforms[0], waveforms[1])
+
+
+def contains(clip: np.ndarray, crop: np.ndarray) -> bool:
+    return any(np.array_equal(clip[s : s + len(crop)], crop) for s in np.flatnonzero(clip == crop[0]))
+
+
+def test_the_same_crop_may_be_both_views(store: ClipStore) -> None:
+    waveforms = pair_crops(store, positives="same_crop")[0].waveforms
+    assert torch.equal(waveforms[0], waveforms[1])
+
+
+def test_a_crop_longer_than_every_clip_is_the_clip_repeated(store: ClipStore) -> None:
+    waveforms = PairCrops([store], CropsConfig(crop_seconds=3), 4, 0)[0].waveforms
+    assert waveforms.shape == (2, 4, 48000)
+    assert torch.equal(waveforms[0], waveforms[1])
+
+
+def test_a_long_clip_is_several_segments_that_cover_it(store: ClipStore) -> None:
+    index = SegmentIndex([store], 8000)
+    clip = int(store.samples.argmax())
+    segments = [segment for segment in (index[n] for n in range(len(index))) if segment.clip == clip]
+    assert len(segments) == store.samples[clip] // 8000 > 1
+    for before, after in pairwise(segments):
+        assert before.start + before.samples == after.start
+    assert store.samples[clip] - (segments[-1].start + segments[-1].samples) < len(segments)
+
+
+def test_several_stores_are_one_pool(store: ClipStore) -> None:
+    index = SegmentIndex([store, store], 10**9)
+    assert [index[n].store for n in (0, len(store) - 1, len(store))] == [0, 0, 1]
+    assert index[len(store)].clip == 0

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.folds import Fold, make_folds
+
+CLIPS = 60
+LABELS = [("a", "b", "c")[n % 3 : n % 3 + 1] for n in range(CLIPS)]
+NONE = [None] * CLIPS
+
+
+def folds_of(
+    folds: list[str | None] = NONE,
+    splits: list[str | None] = NONE,
+    groups: list[str | None] = NONE,
+    test_folds: tuple[str, ...] = (),
+    labels: list[tuple[str, ...]] = LABELS,
+) -> tuple[str, list[Fold]]:
+    return make_folds("c", labels, folds, splits, groups, test_folds=test_folds, number=5, seed=0)
+
+
+def check(folds: list[Fold]) -> None:
+    for fold in folds:
+        train = set(fold.train.tolist())
+        assert not train & set(fold.test.tolist())
+        assert fold.validation
+        for learn, choose in fold.validation:
+            assert not set(learn.tolist()) & set(choose.tolist())
+            assert set(learn.tolist()) | set(choose.tolist()) <= train
+
+
+def test_official_folds_are_tested_once_each() -> None:
+    protocol, folds = folds_of([str(n % 10 + 1) for n in range(CLIPS)])
+    check(folds)
+    assert protocol == "10 official folds"
+    assert [fold.name for fold in folds][-1] == "fold 10"  # in the order of numbers, not of letters
+    assert sorted(np.concatenate([fold.test for fold in folds]).tolist()) == list(range(CLIPS))
+    assert len(folds[0].validation) == 9
+
+
+def test_given_test_folds_are_the_one_test_set() -> None:
+    names = [str(n % 10 + 1) for n in range(CLIPS)]
+    _, folds = folds_of(names, test_folds=("10",))
+    check(folds)
+    assert [names[clip] for clip in folds[0].test] == ["10"] * 6
+
+
+def test_a_given_split_chooses_on_its_validation_clips() -> None:
+    splits = ["train"] * 40 + ["validation"] * 10 + ["test"] * 10
+    protocol, (fold,) = folds_of(splits=splits)
+    check([fold])
+    assert protocol == "the given split"
+    assert fold.test.tolist() == list(range(50, 60))
+    assert [choose.tolist() for _, choose in fold.validation] == [list(range(40, 50))]
+
+
+def test_a_split_without_validation_chooses_within_training() -> None:
+    _, folds = folds_of(splits=["train"] * 45 + ["test"] * 15)
+    check(folds)
+    assert len(folds[0].validation) == 5
+
+
+def test_our_own_folds_keep_sources_together_and_classes_apart() -> None:
+    groups = [f"source {n // 6}" for n in range(CLIPS)]
+    _, folds = folds_of(groups=groups)
+    check(folds)
+    assert sorted(np.concatenate([fold.test for fold in folds]).tolist()) == list(range(CLIPS))
+    for fold in folds:
+        assert not {groups[n] for n in fold.test} & {groups[n] for n in fold.train}
+        assert {LABELS[n] for n in fold.test} == set(LABELS)
+        for learn, choose in fold.validation:
+            assert not {groups[n] for n in learn} & {groups[n] for n in choose}
+
+
+def test_rare_labels_of_several_are_spread() -> None:
+    labels = [("common", "rare") if n % 6 == 0 else ("common",) for n in range(CLIPS)]
+    _, folds = folds_of(labels=labels)
+    assert all(any("rare" in labels[n] for n in fold.test) for fold in folds)
+
+
+def test_classes_of_two_clips_get_two_folds() -> None:
+    _, folds = folds_of(
+        labels=[("a",), ("a",), ("b",), ("b",)], folds=NONE[:4], splits=NONE[:4], groups=NONE[:4]
+    )
+    assert len(folds) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"test_folds": ("11",), "folds": ["1", "2"] * 30}, r"has no fold '11'; its folds are 1, 2"),
+        ({"test_folds": ("1",)}, "its folds are none"),
+        ({"folds": ["1"] * CLIPS}, "only fold '1'"),
+        ({"folds": ["1", None] * 30}, "clip 1 has no fold"),
+        ({"splits": ["test"] * CLIPS}, "none is left to learn from"),
+    ],
+)
+def test_folds_that_no_probe_can_use_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        folds_of(**arguments)  # type: ignore[arg-type]
+
+
+def test_overlapping_sets_cannot_be_made() -> None:
+    clips = np.arange(3)
+    with pytest.raises(AssertionError, match="both the training and the test set"):
+        Fold("x", clips, ((clips[:1], clips[1:]),), clips[2:])

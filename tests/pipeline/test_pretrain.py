@@ -1,0 +1,243 @@
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from augment.policy import AugmentConfig
+from models import AudioEncoder
+from models.encoders import ResNetConfig
+from models.log_mel import LogMelConfig
+from models.objectives import NTXentConfig
+from models.projection import ProjectionConfig
+from pipeline.checkpoints import METRICS_FILE, MetricsLog, load_plan, read_metrics
+from pipeline.crops import CropsConfig
+from pipeline.errors import UserError
+from pipeline.pretrain import (
+    LearningConfig,
+    PretrainConfig,
+    initial_encoder,
+    is_collapsed,
+    learning_rate,
+    pretrain,
+)
+from pipeline.store import ClipStore
+
+
+def learning(strength: float = 1.0, **settings: object) -> LearningConfig:
+    budget = {} if {"steps", "epochs", "minutes"} & set(settings) else {"steps": 12}
+    defaults = {"batch_pairs": 8, "log_every_steps": 2, "device": "cpu", "precision": "float32"}
+    return LearningConfig(
+        seed=3,
+        log_mel=LogMelConfig(),
+        crops=CropsConfig(crop_seconds=0.32),
+        augment=AugmentConfig(strength=strength),
+        encoder=ResNetConfig(width=8, stem="patch", blocks=(1, 1)),
+        projection=ProjectionConfig(projection_dim=16),
+        objective=NTXentConfig(),
+        pretrain=PretrainConfig(**(budget | defaults | settings)),  # type: ignore[arg-type]
+    )
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return AudioEncoder.load(folder / "encoder", device="cpu").encoder.state_dict()
+
+
+def assert_bit_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(store: ClipStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    pretrain([store], learning(), folder)
+    return folder
+
+
+def test_metrics_of_every_few_steps(uninterrupted: Path) -> None:
+    rows = read_metrics(uninterrupted)
+    assert [row["step"] for row in rows] == [2, 4, 6, 8, 10, 12]
+    assert set(rows[0]) == {
+        "step",
+        "loss",
+        "loss_chance_level",
+        "retrieval_top1",
+        "alignment",
+        "uniformity",
+        "effective_rank",
+        "embedding_spread",
+        "learning_rate",
+        "pairs_per_second",
+        "data_wait_share",
+    }
+    assert all(0 <= row["data_wait_share"] <= 1 for row in rows)
+
+
+def test_the_same_seed_gives_the_same_encoder(uninterrupted: Path, store: ClipStore, tmp_path: Path) -> None:
+    pretrain([store], learning(), tmp_path)
+    assert_bit_equal(weights(tmp_path), weights(uninterrupted))
+
+
+def stop_at_step(step: int):  # type: ignore[no-untyped-def]
+    def on_metrics(rows: list[dict[str, float]]) -> None:
+        if rows and rows[-1]["step"] >= step:
+            raise KeyboardInterrupt
+
+    return on_metrics
+
+
+def test_interrupted_and_run_again_is_bit_equal(
+    uninterrupted: Path, store: ClipStore, tmp_path: Path
+) -> None:
+    config = learning(checkpoint_every_seconds=0)
+    for step in (4, 8):
+        with pytest.raises(KeyboardInterrupt):
+            pretrain([store], config, tmp_path, stop_at_step(step))
+    pretrain([store], config, tmp_path)
+    assert_bit_equal(weights(tmp_path), weights(uninterrupted))
+    timings = {"pairs_per_second", "data_wait_share"}
+    rows, expected = (
+        [{name: value for name, value in row.items() if name not in timings} for row in read_metrics(folder)]
+        for folder in (tmp_path, uninterrupted)
+    )
+    assert rows == expected
+
+
+def kill_at_step(store: ClipStore, folder: Path, step: int) -> None:
+    def on_metrics(rows: list[dict[str, float]]) -> None:
+        if rows and rows[-1]["step"] >= step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    pretrain([store], learning(checkpoint_every_seconds=0), folder, on_metrics)
+
+
+def test_killed_and_run_again_is_bit_equal(uninterrupted: Path, store: ClipStore, tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=kill_at_step, args=(store, tmp_path, 6))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not (tmp_path / "encoder").exists()
+    pretrain([store], learning(checkpoint_every_seconds=0), tmp_path)
+    assert_bit_equal(weights(tmp_path), weights(uninterrupted))
+    assert [row["step"] for row in read_metrics(tmp_path)] == [2, 4, 6, 8, 10, 12]
+
+
+def test_learning_beats_chance(store: ClipStore, tmp_path: Path) -> None:
+    pretrain([store], learning(strength=0, steps=60, learning_rate=3e-3), tmp_path)
+    first, last = read_metrics(tmp_path)[0], read_metrics(tmp_path)[-1]
+    assert last["loss"] < last["loss_chance_level"] - 0.5
+    assert last["retrieval_top1"] > 2 * first["retrieval_top1"]
+
+
+def test_epochs_are_passes_over_the_segments(store: ClipStore, tmp_path: Path) -> None:
+    pretrain([store], learning(epochs=2), tmp_path)
+    plan = load_plan(tmp_path)
+    assert plan is not None
+    assert plan.steps == 2 * (len(store) // 8)
+
+
+def test_minutes_become_steps_once(store: ClipStore, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        pretrain([store], learning(minutes=0.05, log_every_steps=1), tmp_path, stop_at_step(1))
+    plan = load_plan(tmp_path)
+    assert plan is not None
+    assert 2 <= plan.steps < 3000
+    pretrain([store], learning(minutes=0.05), tmp_path)
+    assert load_plan(tmp_path) == plan
+
+
+def test_calibration_leaves_the_learner_as_it_was(store: ClipStore, tmp_path: Path) -> None:
+    for budget in ("minutes", "steps"):
+        (tmp_path / budget).mkdir()
+    pretrain([store], learning(minutes=0.02), tmp_path / "minutes")
+    plan = load_plan(tmp_path / "minutes")
+    assert plan is not None
+    pretrain([store], learning(steps=plan.steps), tmp_path / "steps")
+    assert_bit_equal(weights(tmp_path / "minutes"), weights(tmp_path / "steps"))
+
+
+def test_more_pairs_than_clips_are_refused(store: ClipStore, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"pretrain.batch_pairs=64 is more than the 24 segments"):
+        pretrain([store], learning(batch_pairs=64), tmp_path)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(
+    store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No input of a validated store makes it, so a broken front end stands for a training that diverged.
+    monkeypatch.setattr("pipeline.pretrain.make_views", lambda *_: torch.full((2, 8, 1, 64, 32), torch.nan))
+    with pytest.raises(
+        UserError, match=r"pretrain diverged: the loss of step 1 is nan; lower pretrain.learning_rate"
+    ):
+        pretrain([store], learning(), tmp_path)
+    assert read_metrics(tmp_path) == []
+
+
+def test_rows_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:
+    (tmp_path / METRICS_FILE).write_text(
+        '{"step": 2, "loss": 1.0}\n{"step": 4, "loss": 0.9}\n{"step": 6, "lo'
+    )
+    log = MetricsLog(tmp_path, steps_done=3)
+    assert [row["step"] for row in log.rows] == [2]
+    log.append({"step": 4, "loss": 0.8})
+    assert [row["loss"] for row in read_metrics(tmp_path)] == [1.0, 0.8]
+
+
+def test_warm_up_and_cosine() -> None:
+    config = PretrainConfig(steps=100, learning_rate=1.0, warm_up_share=0.1)
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert 0 < rates[-1] < 0.001
+
+
+def test_initial_weights_depend_on_the_seed_alone() -> None:
+    config = ResNetConfig(width=8)
+    torch.manual_seed(1)
+    first = initial_encoder(config, 0)
+    torch.manual_seed(2)
+    assert_bit_equal(first.state_dict(), initial_encoder(config, 0).state_dict())
+    assert not torch.equal(next(first.parameters()), next(initial_encoder(config, 1).parameters()))
+
+
+@pytest.mark.parametrize(
+    ("uniformity", "rank", "collapsed"), [(-2.0, 20.0, False), (-0.01, 20.0, True), (-2.0, 1.2, True)]
+)
+def test_collapse(uniformity: float, rank: float, collapsed: bool) -> None:
+    assert is_collapsed({"uniformity": uniformity, "effective_rank": rank}) is collapsed
+
+
+def test_collapse_is_said_aloud_once(
+    store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.training_metrics.is_collapsed", lambda row: row["step"] >= 4)
+    pretrain([store], learning(), tmp_path)
+    said = capsys.readouterr().err
+    assert said.count("the representation has collapsed") == 1
+    assert "at step 4" in said
+
+
+@pytest.mark.parametrize("budget", [{}, {"steps": 1, "minutes": 1}])
+def test_one_budget_is_wanted(budget: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match="give one budget"):
+        PretrainConfig(**budget)  # type: ignore[arg-type]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_trains_and_resumes_on_cuda(store: ClipStore, tmp_path: Path) -> None:
+    config = learning(
+        device="cuda", precision="auto", steps=40, checkpoint_every_seconds=0, learning_rate=3e-3
+    )
+    with pytest.raises(KeyboardInterrupt):
+        pretrain([store], config, tmp_path, stop_at_step(20))
+    pretrain([store], config, tmp_path)
+    rows = read_metrics(tmp_path)
+    assert [row["step"] for row in rows] == list(range(2, 41, 2))
+    assert rows[-1]["loss"] < rows[-1]["loss_chance_level"]

@@ -1,0 +1,225 @@
+"""The whole pipeline on a small folder, with a real MLflow store."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from models import AudioEncoder
+from pipeline.config import RunConfig, compose
+from pipeline.errors import UserError
+from pipeline.results import comparison_table, probe_table
+from pipeline.run import RunResult, Stage, run
+from pipeline.store import ClipStore
+from pipeline.tracking import list_runs
+from tests.pipeline.conftest import write_tones
+
+
+def write_config(folder: Path) -> Path:
+    """A corpus in class folders and a run on it that takes seconds."""
+    for label in ("low", "high"):
+        (folder / "recordings" / label).mkdir(parents=True)
+    for recording in write_tones(folder):
+        recording.path.rename(folder / "recordings" / recording.labels[0] / recording.path.name)
+    file = folder / "my.yaml"
+    file.write_text(
+        f"""
+run_name: tones
+work_folder: {folder / "work"}
+corpora:
+  tones: {{name: folder, root: {folder / "recordings"}}}
+crops: {{crop_seconds: 0.32}}
+encoder: {{name: resnet, width: 8, stem: patch, blocks: [1, 1]}}
+pretrain: {{steps: 6, batch_pairs: 8, log_every_steps: 2, device: cpu}}
+embed: {{device: cpu}}
+probe: {{folds: 3}}
+"""
+    )
+    return file
+
+
+@pytest.fixture(scope="module")
+def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_config(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def config(config_file: Path) -> RunConfig:
+    return compose(str(config_file))
+
+
+@pytest.fixture(scope="module")
+def first(config: RunConfig) -> RunResult:
+    return run(config)
+
+
+def client(config: RunConfig) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{config.work_folder}/mlflow.db")
+
+
+def test_every_stage_leaves_its_output(first: RunResult) -> None:
+    assert first.did == [
+        "prepare tones",
+        "pretrain",
+        "embed tones, mel statistics",
+        "embed tones, untrained",
+        "embed tones, pretrained",
+        "probe tones",
+    ]
+    assert first.encoder is not None
+    assert {file.name for file in first.encoder.iterdir()} == {"encoder.json", "encoder.safetensors"}
+    assert {"report.html", "report.json", "manifest.parquet", "done.json"} <= {
+        file.name for file in first.clips["tones"].folder.iterdir()
+    }
+    assert {file.name for file in Path(first.probes["tones"]["folder"]).iterdir()} == {
+        "accuracy.png",
+        "confusion_matrix.csv",
+        "confusion_matrix.png",
+        "done.json",
+        "per_class.csv",
+        "probe.json",
+    }
+
+
+def test_the_probe_s_baselines_stand_beside_it(first: RunResult) -> None:
+    features = first.probes["tones"]["features"]
+    assert list(features) == ["chance", "mel statistics", "untrained", "pretrained"]
+    assert features["chance"]["score"] == pytest.approx(0.5, abs=0.1)
+    assert features["mel statistics"]["score"] > 0.9  # low and high tones
+    low, high = features["pretrained"]["interval"]
+    assert low <= features["pretrained"]["score"] <= high
+    assert probe_table(first.probes["tones"]).row_count == 4
+
+
+def test_a_second_run_does_nothing(first: RunResult, config: RunConfig) -> None:
+    again = run(config)
+    assert again.did == []
+    assert again.run_id == first.run_id
+    assert again.probes == first.probes
+    assert again.seconds < 15
+
+
+def test_the_embed_stage_is_what_a_user_gets(first: RunResult, config: RunConfig) -> None:
+    assert first.encoder is not None
+    encoder = AudioEncoder.load(first.encoder, device="cpu")
+    (folder,) = (config.work_folder / "embeddings").glob("tones-pretrained-*")
+    stored = np.load(folder / "embeddings.npz")["embeddings"]
+    store = ClipStore(first.clips["tones"].folder, 16000)
+    for clip in (0, int(store.samples.argmin()), int(store.samples.argmax())):
+        embedding = encoder.embed(store.read(clip), 16000)
+        torch.testing.assert_close(embedding, torch.from_numpy(stored[clip]), rtol=2e-2, atol=2e-2)
+
+
+def test_everything_is_in_mlflow(first: RunResult, config: RunConfig) -> None:
+    assert first.run_id is not None
+    stored = client(config).get_run(first.run_id)
+    assert stored.info.status == "FINISHED"
+    assert stored.info.run_name == "tones"
+    assert stored.data.params["objective.temperature"] == "0.2"
+    assert stored.data.metrics["tones/accuracy"] == first.probes["tones"]["features"]["pretrained"]["score"]
+    assert {"tones/untrained", "tones/mel_statistics", "tones/chance", "tones/macro_accuracy"} <= set(stored.data.metrics)
+    steps = [metric.step for metric in client(config).get_metric_history(first.run_id, "pretrain/loss")]
+    assert steps == [2, 4, 6]
+    assert {entry.dataset.name for entry in stored.inputs.dataset_inputs} == {"tones"}
+    assert len(stored.inputs.dataset_inputs) == 2  # to learn from, and to probe
+    names = {
+        file.path
+        for folder in ("", "prepare/tones", "positive_pairs", "pretrain", "probe/tones")
+        for file in client(config).list_artifacts(first.run_id, folder)
+    }
+    assert {
+        "run.yaml",
+        "prepare/tones/report.html",
+        "positive_pairs/pairs.png",
+        "positive_pairs/pair-1-a.wav",
+        "pretrain/training_curves.png",
+        "pretrain/metrics.jsonl",
+        "probe/tones/confusion_matrix.png",
+        "probe/tones/per_class.csv",
+    } <= names
+
+
+def test_the_model_in_mlflow_embeds_waveforms_of_any_length(first: RunResult, config: RunConfig) -> None:
+    assert first.encoder is not None
+    mlflow.set_tracking_uri(f"sqlite:///{config.work_folder}/mlflow.db")
+    model = mlflow.pyfunc.load_model(f"runs:/{first.run_id}/encoder")
+    generator = np.random.default_rng(0)
+    for samples in (2000, 50000):
+        waveform = (0.1 * generator.normal(size=samples)).astype(np.float32)
+        embedding = model.predict(waveform, params={"sample_rate_hz": 8000})
+        expected = AudioEncoder.load(first.encoder).embed(waveform, 8000)
+        np.testing.assert_allclose(embedding[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_changed_temperature_redoes_only_what_depends_on_it(first: RunResult, config_file: Path) -> None:
+    changed = run(compose(str(config_file), ["objective.temperature=0.5"]))
+    assert changed.did == ["pretrain", "embed tones, pretrained", "probe tones"]
+    assert changed.clips["tones"].folder == first.clips["tones"].folder
+    assert changed.run_id != first.run_id
+    summaries = list_runs(changed.config.tracking, changed.config.work_folder)
+    assert {summary.parameters["objective.temperature"] for summary in summaries} >= {"0.2", "0.5"}
+    table = comparison_table(changed.config.tracking, changed.config.work_folder)
+    assert "objective.temperature" in [str(column.header) for column in table.columns]  # type: ignore[union-attr]
+
+
+def test_a_new_probe_redoes_the_probe_alone(first: RunResult, config_file: Path) -> None:
+    assert run(compose(str(config_file), ["probe.folds=4"])).did == ["probe tones"]
+
+
+def test_stages_one_by_one_are_the_run(config_file: Path, tmp_path: Path, first: RunResult) -> None:
+    settings = compose(str(config_file), [f"work_folder={tmp_path}"])
+    did = [run(settings, stage).did for stage in Stage]
+    assert did == [first.did[:1], first.did[1:2], first.did[2:5], first.did[5:]]
+    stored = [client(settings).get_run(summary.run_id) for summary in list_runs(settings.tracking, tmp_path)]
+    assert len(stored) == 1
+    assert stored[0].data.metrics["tones/accuracy"] == first.probes["tones"]["features"]["pretrained"]["score"]
+
+
+def test_a_killed_pipeline_goes_on_in_its_own_run(config_file: Path, tmp_path: Path, first: RunResult) -> None:
+    arguments = ["run", str(config_file), f"work_folder={tmp_path}", "pretrain.checkpoint_every_seconds=0"]
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob("encoders/*.partial/checkpoints/latest.pt")):
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run(command, check=True, capture_output=True)
+    settings = compose(str(config_file), [f"work_folder={tmp_path}"])
+    (summary,) = list_runs(settings.tracking, tmp_path)
+    assert summary.status == "FINISHED"
+    assert first.encoder is not None
+    (encoder,) = tmp_path.glob("encoders/resnet-*/encoder/encoder.safetensors")
+    assert encoder.read_bytes() == (first.encoder / "encoder.safetensors").read_bytes()
+    steps = [metric.step for metric in client(settings).get_metric_history(summary.run_id, "pretrain/loss")]
+    assert steps == [2, 4, 6]
+
+
+def test_a_stage_that_fails_ends_its_run_as_failed(config_file: Path, tmp_path: Path) -> None:
+    settings = compose(str(config_file), [f"work_folder={tmp_path}", "pretrain.batch_pairs=1000"])
+    with pytest.raises(UserError, match="more than the 24 segments"):
+        run(settings)
+    (summary,) = list_runs(settings.tracking, tmp_path)
+    assert summary.status == "FAILED"
+
+
+def test_labels_never_reach_the_training(config_file: Path, tmp_path: Path, first: RunResult) -> None:
+    """The same recordings, first without labels and then under other ones: the same encoder, not trained again."""
+    did = []
+    for labels in ("none", "parent_folder"):
+        overrides = [f"corpora.tones.labels={labels}", f"work_folder={tmp_path}"]
+        result = run(compose(str(config_file), overrides), Stage.PRETRAIN)
+        did.append(result.did)
+    assert did == [["prepare tones", "pretrain"], ["prepare tones"]]
+    assert result.encoder is not None
+    assert first.encoder is not None
+    for name in ("encoder.safetensors", "encoder.json"):
+        assert (result.encoder / name).read_bytes() == (first.encoder / name).read_bytes()

@@ -1,0 +1,62 @@
+"""Imports point one way: tuning -> pipeline -> {augment, models}; and the light packages stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MAY_IMPORT = {"augment": set(), "models": set(), "pipeline": {"augment", "models"}}
+OURS = {"augment", "models", "pipeline", "tuning"}
+
+
+def imported_packages(file: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_one_way(package: str) -> None:
+    for file in (ROOT / package).rglob("*.py"):
+        assert imported_packages(file) & OURS <= MAY_IMPORT[package] | {package}, file
+
+
+def test_mlflow_is_imported_in_two_files_alone() -> None:
+    users = {
+        file.relative_to(ROOT).as_posix()
+        for package in MAY_IMPORT
+        for file in (ROOT / package).rglob("*.py")
+        if "mlflow" in imported_packages(file)
+    }
+    assert users == {"pipeline/tracking/client.py", "pipeline/tracking/mlflow_encoder.py"}
+
+
+def test_augment_and_models_need_torch_torchaudio_and_pydantic_alone() -> None:
+    blocked = ["soxr", "soundfile", "librosa", "timm", "mlflow", "sklearn", "pyarrow", "scipy", "omegaconf", "matplotlib"]
+    program = f"""
+import sys
+for name in {blocked}:
+    sys.modules[name] = None  # an import of it fails
+import augment.policy, models.audio_encoder, models.objectives, models.representation_health
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_the_command_line_answers_without_torch() -> None:
+    program = "import sys, pipeline.cli; sys.exit('torch' in sys.modules or 'mlflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_every_package_is_installed() -> None:
+    listed = (ROOT / "pyproject.toml").read_text()
+    for package in MAY_IMPORT:
+        for init in (ROOT / package).rglob("__init__.py"):
+            name = init.parent.relative_to(ROOT).as_posix().replace("/", ".")
+            assert f'"{name}"' in listed, name
