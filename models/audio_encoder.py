@@ -129,7 +129,7 @@ class AudioEncoder(nn.Module):
         """Embeddings of crops at the encoder's own rate: (B, L) float32 -> (B, D) float32 on the CPU."""
         log_mel = self.config.statistics.normalise(self.log_mel(crops.to(self.device)))  # (B, F, T)
         with autocast(self.precision, self.device):
-            embeddings = self.encoder(log_mel.unsqueeze(1))  # (B, D)
+            embeddings: Tensor = self.encoder(log_mel.unsqueeze(1))  # (B, D)
         return embeddings.float().cpu()
 
     def embed(self, waveform: ArrayLike | Tensor, sample_rate_hz: int) -> Tensor:

@@ -30,7 +30,7 @@ def uses_bfloat16(precision: Precision, device: torch.device) -> bool:
             return False
         case "auto":
             if device.type == "cuda":
-                return torch.cuda.is_bf16_supported(including_emulation=False)
+                return bool(torch.cuda.is_bf16_supported(including_emulation=False))
             # AMX or AVX512-BF16; without them the CPU would emulate, slower than float32.
             return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 

@@ -87,4 +87,5 @@ def _weighted_average_precision(
     gain = np.diff(true, axis=1, prepend=0)
     with np.errstate(invalid="ignore"):
         precision = np.where(seen > 0, true / np.maximum(seen, 1e-12), 0)
-        return (precision * gain).sum(1) / true[:, -1]
+        areas: NDArray[np.float64] = (precision * gain).sum(1) / true[:, -1]
+    return areas

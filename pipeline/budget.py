@@ -41,15 +41,16 @@ def steps_of_budget(
     budget_seconds = config.minutes * 60
     calibration_seconds = min(CALIBRATION_SECONDS, CALIBRATION_SHARE * budget_seconds)
     throwaway = copy.deepcopy(learner)
-    for step in range(CALIBRATION_WARM_UP_STEPS):
-        train_step(throwaway, crops[step])
-    _wait_for_device()
-    first, step = time.monotonic(), 0
-    while step == 0 or time.monotonic() - first < calibration_seconds:
-        train_step(throwaway, crops[step])
-        step += 1
+    with console.status(f"pretrain: measuring how many steps {config.minutes:g} minutes are"):
+        for step in range(CALIBRATION_WARM_UP_STEPS):
+            train_step(throwaway, crops[step])
         _wait_for_device()
-    seconds_a_step = (time.monotonic() - first) / step
+        first, step = time.monotonic(), 0
+        while step == 0 or time.monotonic() - first < calibration_seconds:
+            train_step(throwaway, crops[step])
+            step += 1
+            _wait_for_device()
+        seconds_a_step = (time.monotonic() - first) / step
     left = budget_seconds - (time.monotonic() - started)
     steps = max(1, int(BUDGET_USED * left / seconds_a_step))
     console.print(

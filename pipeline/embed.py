@@ -106,4 +106,4 @@ def mel_statistics(store: ClipStore, log_mel: LogMel, title: str) -> Embeddings:
 
 
 def _clip_ids(store: ClipStore) -> NDArray[np.str_]:
-    return store.manifest["samples_sha256"].to_numpy().astype(str)
+    return np.asarray(store.manifest["samples_sha256"].to_pylist(), dtype=np.str_)

@@ -9,9 +9,11 @@ from torch import Tensor
 from augment.policy import Policy
 from models.log_mel import LogMel, LogMelStatistics
 from pipeline.counted_random import Stream, numpy_generator, torch_generator
+from pipeline.progress import progress_bar
 from pipeline.store import ClipStore
 
 STATISTICS_CROPS = 4096
+STATISTICS_BATCH = 64
 
 
 def make_views(
@@ -53,13 +55,23 @@ def measure_statistics(
     clips = np.concatenate([np.arange(len(store)) for store in stores])
     chosen = generator.permutation(len(clips))[:STATISTICS_CROPS]
     device = log_mel.mel.mel_scale.fb.device
+    places = generator.random(len(chosen))
     count, total, squares = 0, 0.0, 0.0
-    for owner, clip, place in zip(owners[chosen], clips[chosen], generator.random(len(chosen)), strict=True):
-        room = max(0, int(stores[owner].samples[clip]) - crop_samples) + 1
-        crop = stores[owner].read(int(clip), int(place * room), crop_samples)
-        values = log_mel(torch.from_numpy(crop)[None].to(device)).double()
-        count += values.numel()
-        total += values.sum().item()
-        squares += values.square().sum().item()
+    with progress_bar("measure log-mels", len(chosen), "crops") as advance:
+        for first in range(0, len(chosen), STATISTICS_BATCH):
+            batch = []
+            for number, place in zip(
+                chosen[first : first + STATISTICS_BATCH],
+                places[first : first + STATISTICS_BATCH],
+                strict=True,
+            ):
+                store, clip = stores[owners[number]], int(clips[number])
+                room = max(0, int(store.samples[clip]) - crop_samples) + 1
+                batch.append(store.read(clip, int(place * room), crop_samples))
+            values = log_mel(torch.from_numpy(np.stack(batch)).to(device)).double()
+            count += values.numel()
+            total += values.sum().item()
+            squares += values.square().sum().item()
+            advance(len(batch))
     mean = total / count
     return LogMelStatistics(mean, max((squares / count - mean**2) ** 0.5, 1e-3))

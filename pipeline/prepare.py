@@ -18,6 +18,7 @@ from pipeline.corpora.recording import Recording
 from pipeline.decoding.decode import Clip, Refused, decode
 from pipeline.errors import UserError
 from pipeline.progress import progress_bar
+from pipeline.stages import fingerprint
 
 PREPARE_VERSION = 1
 RECORDINGS_A_TASK = 8
@@ -61,7 +62,8 @@ def prepare(
         folder: existing folder to write shards, manifest and report to.
 
     Returns:
-        Figures for the stage's marker: `digest`, `clips`, `refused`, `seconds_of_audio`.
+        Figures for the stage's marker: `digest` of the samples, `annotations_digest` of labels, folds, splits and
+        groups, `clips`, `refused`, `seconds_of_audio`.
 
     Raises:
         UserError: more refused than `max_refused_share` (after the report was written), or a full disk.
@@ -84,6 +86,7 @@ def prepare(
     rows = []
     refused = []
     content = hashlib.sha256()
+    annotations = []
     for outcome in outcomes:
         recording = recordings[outcome.recording]
         name = printable(recording.name)
@@ -92,6 +95,7 @@ def prepare(
             continue
         clip = outcome.clip
         content.update(clip.samples_sha256.encode())
+        annotations.append([recording.labels, recording.fold, recording.split, recording.group])
         rows.append(
             {
                 "path": name,
@@ -115,10 +119,12 @@ def prepare(
             f"corpus {corpus!r}: {len(refused)} of {len(recordings)} recordings refused ({named}"
             f"{'; ...' if len(refused) > REFUSALS_NAMED_IN_ERROR else ''}), "
             f"more than prepare.max_refused_share={config.max_refused_share:g}; "
-            f"mend them or raise the share. Every one is listed in {folder / 'report.html'}"
+            f"mend them or raise the share. All are listed in {folder / 'report.json'}; "
+            f"{folder / 'report.html'} is for reading"
         )
     return {
         "digest": content.hexdigest(),
+        "annotations_digest": fingerprint(annotations),
         "clips": len(rows),
         "refused": len(refused),
         "seconds_of_audio": round(sum(row["seconds"] for row in rows), 2),

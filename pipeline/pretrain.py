@@ -100,7 +100,7 @@ def pretrain(
     learner.projection.train()
     loader = DataLoader(
         crops,
-        sampler=range(first, plan.steps),  # type: ignore[arg-type]
+        sampler=range(first, plan.steps),
         batch_size=None,
         num_workers=_reader_workers(settings, device),
         pin_memory=device.type == "cuda",

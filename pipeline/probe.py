@@ -29,7 +29,7 @@ CHANCE = "chance"
 PRETRAINED = "pretrained"
 
 
-class ProbeConfig(BaseModel, frozen=True, extra="forbid"):
+class ProbeConfig(BaseModel, frozen=True, extra="forbid", coerce_numbers_to_str=True):
     """How the linear probe is evaluated. Its regularisation is chosen within the training folds."""
 
     corpora: tuple[str, ...] = Field(

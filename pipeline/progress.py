@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 # Progress is for eyes; standard output is for results.
-console = Console(stderr=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager

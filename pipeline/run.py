@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.markup import escape
 
 from models.audio_encoder import AudioEncoder
 from models.log_mel import LogMel
@@ -97,7 +98,7 @@ def run(config: RunConfig, until: Stage = Stage.PROBE) -> RunResult:
             "run",
             config.run_name,
             _results_config(config),
-            {name: done.digest for name, done in result.clips.items()},
+            {name: [done.digest, done.marker["annotations_digest"]] for name, done in result.clips.items()},
         )
         result.folder = work / "runs" / f"{config.run_name.replace('/', '-')}-{identity[:8]}"
         result.folder.mkdir(parents=True, exist_ok=True)
@@ -174,8 +175,8 @@ def _prepare(config: RunConfig, corpus: str, recordings: list[Recording], result
     refused = int(done.marker["refused"])
     if refused:
         console.print(
-            f"  [yellow]{refused} of {len(recordings)} recordings refused[/]: {folder / 'report.html'}",
-            soft_wrap=True,
+            f"  [yellow]{refused} of {len(recordings)} recordings refused[/]: "
+            f"{escape(str(folder / 'report.html'))}"
         )
     return done
 
@@ -258,7 +259,7 @@ def _learn_and_probe(config: RunConfig, until: Stage, result: RunResult, tracked
             PROBE_VERSION,
             config.seed,
             config.probe.model_dump(mode="json", exclude={"corpora"}),
-            digest_files(result.clips[corpus].folder / "manifest.parquet"),
+            result.clips[corpus].marker["annotations_digest"],
             {name: done.digest for name, done in features.items()},
         )
         folder = work / "probes" / f"{corpus}-{key}"
@@ -310,10 +311,11 @@ def _do(
 
 def _figures(notes: Mapping[str, Any]) -> str:
     return "".join(
-        f"{value:,.4g} {name.replace('_', ' ')}, "
+        f"{name.replace('_', ' ')} {value:,.4g}, "
         if isinstance(value, float)
         else f"{value:,} {name.replace('_', ' ')}, "
         for name, value in notes.items()
+        if not isinstance(value, str)
     )
 
 

@@ -84,7 +84,12 @@ def connect(config: TrackingConfig, work_folder: Path) -> tuple[Any, str]:
         if experiment is None:
             location = None if is_server else artifacts_folder(work_folder).as_uri()
             try:
-                client.create_experiment(config.experiment, artifact_location=location)
+                client.create_experiment(
+                    config.experiment,
+                    artifact_location=location,
+                    # Else the UI takes it for an experiment with language models and shows no metrics.
+                    tags={"mlflow.experimentKind": "custom_model_development"},
+                )
             except load_mlflow().MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
                     raise

@@ -27,7 +27,9 @@ def main(folders: list[str]) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         recordings: list[Recording] = []
         for folder in folders:
-            recordings += find_folder_recordings("benchmark", FolderCorpusConfig(root=Path(folder), labels="none"))
+            recordings += find_folder_recordings(
+                "benchmark", FolderCorpusConfig(root=Path(folder), labels="none")
+            )
         if not folders:
             recordings = find_recordings("benchmark", SyntheticCorpusConfig(), Path(temporary))
         librosa.load(recordings[0].path, sr=RATE)  # its first call imports and compiles

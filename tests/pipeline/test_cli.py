@@ -44,7 +44,10 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("objective.temprature=0.1", "unknown key 'objective.temprature'; did you mean 'objective.temperature'?"),
+        (
+            "objective.temprature=0.1",
+            "unknown key 'objective.temprature'; did you mean 'objective.temperature'?",
+        ),
         ("objective.temperature=cold", "objective.temperature='cold': input should be a valid number"),
         ("objective.temperature=0", "objective.temperature=0: input should be greater than 0"),
         ("pretrain.batch_pairs=1", "pretrain.batch_pairs=1: input should be greater than or equal to 2"),
@@ -106,7 +109,9 @@ def test_too_many_refused_recordings_are_an_error_after_the_report(  # type: ign
         (tmp_path / "c" / label).mkdir(parents=True)
         for n in range(4):
             (tmp_path / "c" / label / f"{n}.wav").write_bytes(b"no audio")
-    message = refused("run", config_file, f"corpora.tones.root={tmp_path / 'c'}", f"work_folder={tmp_path / 'w'}")
+    message = refused(
+        "run", config_file, f"corpora.tones.root={tmp_path / 'c'}", f"work_folder={tmp_path / 'w'}"
+    )
     assert "8 of 8 recordings refused" in message
     assert "prepare.max_refused_share=0.1" in message
     report = next(part for part in message.split() if part.endswith("report.html"))
@@ -121,12 +126,19 @@ def test_refused_recordings_do_not_stop_a_run(
         (tmp_path / "c" / file.parent.name).mkdir(parents=True, exist_ok=True)
         (tmp_path / "c" / file.parent.name / file.name).write_bytes(file.read_bytes())
     (tmp_path / "c" / "low" / "broken.wav").write_bytes(b"")
-    arguments = ["prepare", config_file, f"corpora.tones.root={tmp_path / 'c'}", f"work_folder={tmp_path / 'w'}"]
+    arguments = [
+        "prepare",
+        config_file,
+        f"corpora.tones.root={tmp_path / 'c'}",
+        f"work_folder={tmp_path / 'w'}",
+    ]
     assert echopair(monkeypatch, *arguments) == 0
     assert "1 of 25 recordings refused" in capsys.readouterr().err
 
 
-def test_presets_and_config_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_presets_and_config_are_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert echopair(monkeypatch, "presets") == 0
     assert "us8k-to-esc10" in capsys.readouterr().out
     assert echopair(monkeypatch, "config", "seed=3") == 0
@@ -140,7 +152,9 @@ def test_compare_without_runs_says_how_to_make_one(
     assert "`echopair run` makes one" in " ".join(capsys.readouterr().out.split())
 
 
-def test_results_go_to_standard_output_and_the_rest_to_standard_error(config_file: Path, tmp_path: Path) -> None:
+def test_results_go_to_standard_output_and_the_rest_to_standard_error(
+    config_file: Path, tmp_path: Path
+) -> None:
     command = [Path(sys.executable).with_name("echopair"), "run", config_file, f"work_folder={tmp_path}"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "pretrained" in done.stdout

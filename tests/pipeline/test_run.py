@@ -125,7 +125,8 @@ def test_everything_is_in_mlflow(first: RunResult, config: RunConfig) -> None:
     assert stored.info.run_name == "tones"
     assert stored.data.params["objective.temperature"] == "0.2"
     assert stored.data.metrics["tones/accuracy"] == first.probes["tones"]["features"]["pretrained"]["score"]
-    assert {"tones/untrained", "tones/mel_statistics", "tones/chance", "tones/macro_accuracy"} <= set(stored.data.metrics)
+    baselines = {"tones/untrained", "tones/mel_statistics", "tones/chance", "tones/macro_accuracy"}
+    assert baselines <= set(stored.data.metrics)
     steps = [metric.step for metric in client(config).get_metric_history(first.run_id, "pretrain/loss")]
     assert steps == [2, 4, 6]
     assert {entry.dataset.name for entry in stored.inputs.dataset_inputs} == {"tones"}
@@ -180,10 +181,14 @@ def test_stages_one_by_one_are_the_run(config_file: Path, tmp_path: Path, first:
     assert did == [first.did[:1], first.did[1:2], first.did[2:5], first.did[5:]]
     stored = [client(settings).get_run(summary.run_id) for summary in list_runs(settings.tracking, tmp_path)]
     assert len(stored) == 1
-    assert stored[0].data.metrics["tones/accuracy"] == first.probes["tones"]["features"]["pretrained"]["score"]
+    assert (
+        stored[0].data.metrics["tones/accuracy"] == first.probes["tones"]["features"]["pretrained"]["score"]
+    )
 
 
-def test_a_killed_pipeline_goes_on_in_its_own_run(config_file: Path, tmp_path: Path, first: RunResult) -> None:
+def test_a_killed_pipeline_goes_on_in_its_own_run(
+    config_file: Path, tmp_path: Path, first: RunResult
+) -> None:
     arguments = ["run", str(config_file), f"work_folder={tmp_path}", "pretrain.checkpoint_every_seconds=0"]
     command = [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -24,8 +24,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline import decode as decode_module
-from pipeline import recording as recording_module
+from pipeline.decoding import decode as decode_module
+from pipeline.decoding import reading as reading_module
 from pipeline.decoding.decode import AUDIO_EXTENSIONS, Clip, Refused, decode
 from pipeline.decoding.loudness import LoudnessMeter
 from tests.pipeline.decoding.bad_recordings import RATE_HZ, REFUSED, SECONDS, cut, tone, write
@@ -102,7 +102,7 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rate_hz", [8000, 44100, 192000])
 def test_blocks_resample_as_one(tmp_path: Path, rate_hz: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording_module, "BLOCK_SECONDS", 1)
+    monkeypatch.setattr(reading_module, "BLOCK_SECONDS", 1)
     monkeypatch.setattr(decode_module, "QUANTISE_BYTES", 4096)
     monkeypatch.setattr(decode_module, "SPOOL_BYTES", 100_000)
     original = tone(seconds=3.3, rate_hz=rate_hz)
@@ -117,7 +117,7 @@ def test_block_size_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         write(tmp_path / f"a{extension}", tone(3.3, 44100), 44100) for extension in (".flac", ".ogg", ".mp3")
     ]
     whole = [decoded(path)[0] for path in paths]
-    monkeypatch.setattr(recording_module, "BLOCK_VALUES", 7919)
+    monkeypatch.setattr(reading_module, "BLOCK_VALUES", 7919)
     for path, clip in zip(paths, whole, strict=True):
         again = decoded(path)[0]
         assert again.samples_sha256 == clip.samples_sha256

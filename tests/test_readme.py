@@ -1,0 +1,92 @@
+"""The README is the truth: each command in it is one that the program takes, each snippet runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from models import AudioEncoder
+from models.audio_encoder import AudioEncoderConfig
+from models.encoders import ResNetConfig
+from models.log_mel import LogMelConfig
+from pipeline.cli import app
+from pipeline.config import RunConfig, compose, flatten, presets
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [
+    line
+    for language, text in BLOCKS
+    if not language
+    for line in text.replace("\\\n", " ").splitlines()
+    if line.startswith("echopair ")
+]
+
+
+def my_yaml() -> str:
+    (text,) = [text for language, text in BLOCKS if language == "yaml"]
+    return text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.yaml").write_text(my_yaml())
+    _, name, *arguments = shlex.split(command, comments=True)
+    assert name in {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
+    source = arguments[0] if arguments and "=" not in arguments[0] else None
+    compose(source, arguments[1:] if source else arguments)
+
+
+def test_commands_of_the_table() -> None:
+    named = set(re.findall(r"\| `echopair (\w+)", README)) | set(
+        re.findall(r"`(prepare|pretrain|embed|probe)`", README)
+    )
+    assert named == {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
+
+
+def test_there_are_commands_to_test() -> None:
+    assert len(COMMANDS) >= 3
+
+
+def test_keys_and_defaults_of_the_table() -> None:
+    values = dict(flatten(compose("folder", ["corpora.recordings.root=/data"]).model_dump(mode="json")))
+    rows = re.findall(r"^\| `([a-z_.]+\.[a-z_]+)` \| `?([^|`]+)`? \|", README, flags=re.MULTILINE)
+    assert len(rows) >= 6
+    for key, default in rows:
+        if key != "augment.policy.augmentations":
+            assert str(values[key]) == default.strip() or float(values[key]) == float(default), key
+    names = [one["name"] for one in values["augment.policy.augmentations"]]
+    assert f"| {', '.join(names)} |" in README
+
+
+def test_the_yaml_is_a_config() -> None:
+    assert set(yaml.safe_load(my_yaml())) <= set(RunConfig.model_fields)
+
+
+def test_every_preset_is_named() -> None:
+    assert all(f"`{name}`" in README or f"run {name}" in README for name in presets() if name != "synthetic")
+
+
+def test_the_snippet(tmp_path: Path) -> None:
+    (snippet,) = [text for language, text in BLOCKS if language == "python"]
+    torch.manual_seed(0)
+    config = AudioEncoderConfig(
+        log_mel=LogMelConfig(),
+        log_mel_mean=0,
+        log_mel_standard_deviation=1,
+        encoder=ResNetConfig(width=8),
+        crop_seconds=0.96,
+        crop_hop_seconds=0.48,
+    )
+    AudioEncoder(config).save(tmp_path)
+    snippet = re.sub(r'load\("[^"]*"\)', f"load({str(tmp_path)!r})", snippet)
+    names: dict[str, object] = {"waveform": np.zeros(44100, dtype=np.float32)}
+    exec(snippet, names)
+    embedding = names["embedding"]
+    assert isinstance(embedding, torch.Tensor)
+    assert embedding.isfinite().all()
