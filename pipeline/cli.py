@@ -167,9 +167,10 @@ def _run(arguments: list[str] | None, until: str) -> None:
 
 
 def _print_result(result: "RunResult", stage: str, arguments: list[str]) -> None:
-    from pipeline.results import probe_table
+    from pipeline.results import probe_table, probe_title
 
     for summary in result.probes.values():
+        output.print(probe_title(summary), style="bold", soft_wrap=True, highlight=False)
         output.print(probe_table(summary))
     if not result.did:
         output.print(f"Nothing to do: every stage up to {stage} was done before ({result.seconds:.1f} s).")

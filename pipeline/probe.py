@@ -241,6 +241,8 @@ def _write(
         [result["score"] for result in results.values()],
         [result["interval"] for result in results.values()],
         folder / "accuracy.png",
+        title=f"{summary['corpus']}: linear probe",
+        unit=str(summary["metric"]).replace("_", " "),
     )
 
 

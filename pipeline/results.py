@@ -27,15 +27,16 @@ COMPARED_PARAMETERS = (
 )
 
 
+def probe_title(summary: dict[str, Any]) -> str:
+    """What a probe's table is about, in a line."""
+    metric = str(summary["metric"]).replace("_", " ")
+    return f"{summary['corpus']}: {metric} of a linear probe, {summary['clips_tested']} clips, {summary['protocol']}"
+
+
 def probe_table(summary: dict[str, Any]) -> Table:
     """The features that were probed, chance first, with score, 95 % interval and macro accuracy."""
     metric = str(summary["metric"]).replace("_", " ")
-    table = Table(
-        title=f"{summary['corpus']}: {metric} of a linear probe, "
-        f"{summary['clips_tested']} clips, {summary['protocol']}",
-        title_justify="left",
-        title_style="bold",
-    )
+    table = Table()
     table.add_column("features")
     table.add_column(metric, justify="right")
     table.add_column("95 % interval", justify="right")

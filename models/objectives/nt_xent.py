@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class NTXentConfig(BaseModel, frozen=True, extra="forbid"):
-    """NT-Xent and its temperature; 0.2 as Fonseca et al. 2021 (section 4.2) found best for sound events."""
+    """NT-Xent and its temperature; 0.2 is that of the configuration Fonseca et al. 2021 published."""
 
     name: Literal["nt_xent"] = "nt_xent"
     temperature: float = Field(0.2, gt=0, le=10, description="divides the cosine similarities")

@@ -1,0 +1,90 @@
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pipeline import prepare as prepare_module
+from pipeline.corpora import Recording
+from pipeline.errors import UserError
+from pipeline.prepare import PrepareConfig, prepare, printable
+from pipeline.store import ClipStore
+from tests.pipeline.conftest import RATE, write_tones
+from tests.pipeline.decoding.bad_recordings import REFUSED
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_number_of_workers_changes_no_clip(tones: list[Recording], tmp_path: Path, workers: int) -> None:
+    figures = prepare("tones", tones, PrepareConfig(workers=workers), RATE, tmp_path)
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    assert figures == prepare("tones", tones, PrepareConfig(), RATE, reference)
+    store, other = ClipStore(tmp_path, RATE), ClipStore(reference, RATE)
+    for clip in range(len(tones)):
+        np.testing.assert_array_equal(store.read(clip), other.read(clip))
+    assert not list(tmp_path.glob("worker-*"))
+
+
+def test_figures(tones: list[Recording], tmp_path: Path) -> None:
+    figures = prepare("tones", tones, PrepareConfig(), RATE, tmp_path)
+    assert (figures["clips"], figures["refused"]) == (len(tones), 0)
+    seconds = sum(soundfile.info(one.path).duration for one in tones)
+    assert figures["seconds_of_audio"] == pytest.approx(seconds, abs=0.01)
+
+
+def test_digests_tell_samples_from_annotations(tones: list[Recording], tmp_path: Path) -> None:
+    relabelled = [Recording(one.path, one.name, ("other",)) for one in tones]
+    figures = []
+    for number, recordings in enumerate((tones, relabelled, tones[:-1])):
+        (tmp_path / str(number)).mkdir()
+        figures.append(prepare("tones", recordings, PrepareConfig(), RATE, tmp_path / str(number)))
+    assert figures[0]["digest"] == figures[1]["digest"] != figures[2]["digest"]
+    assert figures[0]["annotations_digest"] != figures[1]["annotations_digest"]
+
+
+def test_refused_recordings_are_named_and_the_rest_is_taken(tmp_path: Path) -> None:
+    recordings = write_tones(tmp_path, clips=10)
+    for number, (writer, _) in enumerate(REFUSED.values()):
+        folder = tmp_path / f"bad-{number}"
+        folder.mkdir()
+        path = writer(folder)
+        recordings.insert(number, Recording(path, f"{folder.name}/{path.name}"))
+    out = tmp_path / "out"
+    out.mkdir()
+    figures = prepare("mixed", recordings, PrepareConfig(max_refused_share=0.95), RATE, out)
+    assert (figures["clips"], figures["refused"]) == (10, len(REFUSED))
+    assert len(ClipStore(out, RATE)) == 10
+    report = (out / "report.json").read_text()
+    assert all(f"bad-{number}/" in report for number in range(len(REFUSED)))
+
+
+def test_too_many_refused_end_the_stage_after_the_report(tmp_path: Path) -> None:
+    recordings = write_tones(tmp_path, clips=10)
+    for n in range(2):
+        (tmp_path / f"empty{n}.wav").touch()
+        recordings.append(Recording(tmp_path / f"empty{n}.wav", f"empty{n}.wav"))
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(
+        UserError, match=r"2 of 12 recordings refused \(empty0\.wav: .*prepare\.max_refused_share=0\.1"
+    ):
+        prepare("mixed", recordings, PrepareConfig(), RATE, out)
+    assert "empty1.wav" in (out / "report.html").read_text()
+
+
+def test_a_full_disk_is_said_so(
+    tones: list[Recording], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> object:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    # A disk cannot be filled in a test; the error is raised where a worker's would arrive.
+    monkeypatch.setattr(prepare_module, "wait", full)
+    with pytest.raises(UserError, match="the disk is full; free space there or set work_folder"):
+        prepare("tones", tones, PrepareConfig(), RATE, tmp_path)
+
+
+def test_names_that_are_not_utf8_are_shown_with_escapes() -> None:
+    assert printable("caf\udce9.wav") == "caf\\xe9.wav"
+    assert printable("größe.wav") == "größe.wav"
