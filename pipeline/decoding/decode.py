@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +16,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from models.resample import RESAMPLING_QUALITY
 from pipeline.decoding.loudness import LoudnessMeter
 from pipeline.decoding.reading import (
     UNKNOWN_FRAMES,
@@ -200,8 +202,12 @@ def _resampled(
     if rate_hz == sample_rate_hz:
         yield from map(np.ascontiguousarray, blocks)
         return
-    resampler = soxr.ResampleStream(rate_hz, sample_rate_hz, 1, dtype="float32", quality="HQ")
-    for block in blocks:
+    first, second = next(blocks, None), next(blocks, None)
+    if first is not None and second is None:  # most recordings: at once is twice as fast as in a stream
+        yield soxr.resample(np.ascontiguousarray(first), rate_hz, sample_rate_hz, quality=RESAMPLING_QUALITY)
+        return
+    resampler = soxr.ResampleStream(rate_hz, sample_rate_hz, 1, dtype="float32", quality=RESAMPLING_QUALITY)
+    for block in chain((one for one in (first, second) if one is not None), blocks):
         yield resampler.resample_chunk(block)
     yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
