@@ -55,7 +55,8 @@ def check_labels(corpus: str, labels: Sequence[tuple[str, ...]], names: Sequence
     if unlabelled:
         raise UserError(
             f"corpus {corpus!r}: {len(unlabelled)} of {len(names)} recordings have no label, first {unlabelled[0]}, "
-            f"and a probe needs labels; label them, or take {corpus} out of probe.corpora"
+            f"and a probe needs labels; label them, name in probe.corpora the corpora that have labels, or set "
+            f"corpora.{corpus}.labels=none for a folder that has none"
         )
     counts = Counter(label for clip in labels for label in clip)
     if len(counts) < 2:
