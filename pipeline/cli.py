@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+PIPE_COLUMNS = 200
 
 app = typer.Typer(
     name="echopair",
@@ -81,7 +82,9 @@ def compare(arguments: RunArguments = None) -> None:
     from pipeline.results import comparison_table
 
     config = _compose(arguments)
-    output.print(comparison_table(config.tracking, config.work_folder.absolute()))
+    # A pipe has no width of its own: nothing is cut there.
+    console = output if output.is_terminal else Console(width=PIPE_COLUMNS)
+    console.print(comparison_table(config.tracking, config.work_folder.absolute()))
 
 
 @app.command()

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from pipeline.tracking import TrackingConfig
 from pipeline.tracking.runs import RunSummary, list_runs
 
 SCORES = ("accuracy", "mean_average_precision")
-# What people vary most; a table shows those that differ between its runs.
+# What people vary most.
 COMPARED_PARAMETERS = (
     "objective.temperature",
     "augment.strength",
@@ -58,7 +59,10 @@ def probe_table(summary: dict[str, Any]) -> Table:
 
 
 def comparison_table(config: TrackingConfig, work_folder: Path) -> Table | str:
-    """The recorded runs, best probe score first; those without a score last."""
+    """The recorded runs, best probe score first; those without a score last.
+
+    Parameters are shown that differ between the runs.
+    """
     runs = list_runs(config, work_folder)
     if not runs:
         return f"No runs are recorded below {work_folder} yet; `echopair run` makes one."
@@ -71,19 +75,32 @@ def comparison_table(config: TrackingConfig, work_folder: Path) -> Table | str:
     def best(run: RunSummary) -> float:
         return max((run.metrics[key] for key in scores if key in run.metrics), default=-1.0)
 
-    table = Table()
-    for heading in ("run", "id", *scores, *baselines, *varied, "duration", "started", "status"):
-        table.add_column(heading, justify="right" if heading in (*scores, *baselines) else "left")
+    corpora = {score.split("/")[0] for score in scores}
+
+    def heading(key: str) -> str:
+        corpus, _, name = key.rpartition("/")
+        name = name.replace("_statistics", "").replace("_", " ")
+        return f"{corpus}\n{name}" if len(corpora) > 1 else name
+
+    # Plain and narrow, so that it stays readable in 80 columns.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("run", overflow="fold")
+    for key in (*scores, *baselines):
+        table.add_column(heading(key), justify="right")
+    for key in varied:
+        table.add_column(key.rpartition(".")[2].replace("_", " "))
+    has_unfinished = any(run.status != "FINISHED" for run in runs)
+    for name in ("took", "started", *(["status"] if has_unfinished else [])):
+        table.add_column(name, no_wrap=True)
     for run in sorted(runs, key=best, reverse=True):
         table.add_row(
             run.name,
-            run.run_id[:8],
             *_percent(run, scores),
             *_percent(run, baselines),
             *(_parameter(run, key) for key in varied),
             _duration(run.duration_seconds),
-            f"{run.start.astimezone():%Y-%m-%d %H:%M}",
-            run.status,
+            f"{run.start.astimezone():%m-%d %H:%M}",
+            *([run.status.lower()] if has_unfinished else []),
         )
     return table
 
@@ -101,4 +118,4 @@ def _duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+    return f"{minutes}:{rest:02d} min" if minutes else f"{rest} s"
