@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.table import Table
 
 from pipeline.tracking import TrackingConfig
@@ -83,7 +82,7 @@ def comparison_table(config: TrackingConfig, work_folder: Path) -> Table | str:
         return f"{corpus}\n{name}" if len(corpora) > 1 else name
 
     # Plain and narrow, so that it stays readable in 80 columns.
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("run", overflow="fold")
     for key in (*scores, *baselines):
         table.add_column(heading(key), justify="right")
