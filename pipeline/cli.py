@@ -162,7 +162,7 @@ def _compose(arguments: list[str] | None) -> "RunConfig":
 
 def _run(arguments: list[str] | None, until: str) -> None:
     config = _compose(arguments)
-    from pipeline.run import Stage
+    from pipeline.checks import Stage
     from pipeline.run import run as run_stages
 
     result = run_stages(config, Stage[until])

@@ -30,6 +30,7 @@ from pipeline.training_metrics import Meter, say_collapse
 
 PRETRAIN_VERSION = 1
 ENCODER_FOLDER = "encoder"
+PREVIEW_FOLDER = "preview"
 
 
 def pretrain(

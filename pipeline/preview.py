@@ -13,9 +13,9 @@ from pipeline.crops import PairCrops
 from pipeline.learner import LearningConfig
 from pipeline.pairs import make_views
 from pipeline.pictures import positive_pairs_picture, training_curves_picture
+from pipeline.pretrain import PREVIEW_FOLDER
 from pipeline.store import ClipStore
 
-PREVIEW_FOLDER = "preview"
 PAIRS_SHOWN = 4
 
 

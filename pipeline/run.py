@@ -11,11 +11,9 @@ and runs that agree on a stage share it. The run itself is recorded in MLflow.
 
 import contextlib
 import json
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,32 +23,24 @@ from rich.markup import escape
 
 from models.audio_encoder import AudioEncoder
 from models.log_mel import LogMel
-from models.precision import resolve_device
+from pipeline.checks import Stage, check
 from pipeline.config import RunConfig, flatten
-from pipeline.corpora import Recording, SyntheticCorpusConfig, find_recordings
+from pipeline.corpora import Recording
 from pipeline.embed import EMBED_VERSION, EMBEDDINGS_FILE, Embeddings, embed, mel_statistics
 from pipeline.errors import UserError
 from pipeline.learner import initial_encoder
 from pipeline.prepare import PREPARE_VERSION, prepare
 from pipeline.pretrain import ENCODER_FOLDER, PRETRAIN_VERSION, pretrain
-from pipeline.probe import PRETRAINED, PROBE_VERSION, check_labels, probe
+from pipeline.probe import PRETRAINED, PROBE_VERSION, probe
 from pipeline.progress import console
 from pipeline.stages import Done, digest_files, fingerprint, locked, read_done, stage_work, write_atomically
 from pipeline.store import ClipStore
-from pipeline.tracking import TrackedRun, TrackingError, check_tracking, tracking_uri
+from pipeline.tracking import TrackedRun, TrackingError, tracking_uri
+from pipeline.tracking.outputs import log_outputs, log_training
 
 MEL_STATISTICS = "mel statistics"
 UNTRAINED = "untrained"
 RECORD_FILE = "run.json"
-
-
-class Stage(IntEnum):
-    """The stages, in their order."""
-
-    PREPARE = 1
-    PRETRAIN = 2
-    EMBED = 3
-    PROBE = 4
 
 
 @dataclass
@@ -113,55 +103,6 @@ def run(config: RunConfig, until: Stage = Stage.PROBE) -> RunResult:
     return result
 
 
-def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
-    """Find what would fail before anything long is started.
-
-    Returns:
-        The recordings of each corpus that the stages up to `until` need.
-
-    Raises:
-        UserError: an unwritable work folder, an unreachable tracking server, a missing corpus or device, labels
-            that no probe can use.
-    """
-    work = config.work_folder.absolute()
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=work):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"work_folder={work} cannot be written to ({error.strerror}); set work_folder to another folder"
-        ) from error
-    for key, device in (("pretrain.device", config.pretrain.device), ("embed.device", config.embed.device)):
-        try:
-            resolve_device(device)
-        except ValueError as error:
-            raise UserError(f"{key}: {error}") from error
-    if until >= Stage.PRETRAIN:
-        check_tracking(config.tracking, work)
-        try:
-            initial_encoder(config.encoder, config.seed)
-        except ValueError as error:
-            raise UserError(f"encoder: {error}") from error
-    names = set(config.pretrain_corpora) | (set(config.probe_corpora) if until >= Stage.EMBED else set())
-    names = set(config.corpora) if until == Stage.PREPARE else names
-    recordings = {
-        name: find_recordings(name, corpus, work) for name, corpus in config.corpora.items() if name in names
-    }
-    if until == Stage.PROBE:
-        for corpus in config.probe_corpora:
-            found = recordings[corpus]
-            check_labels(corpus, [one.labels for one in found], [one.name for one in found])
-            folds = {one.fold for one in found}
-            for fold in config.probe.test_folds:
-                if fold not in folds:
-                    named = ", ".join(sorted(fold for fold in folds if fold)) or "none"
-                    raise UserError(
-                        f"probe.test_folds: corpus {corpus!r} has no fold {fold!r}; its folds are {named}"
-                    )
-    return recordings
-
-
 def _prepare(config: RunConfig, corpus: str, recordings: list[Recording], result: RunResult) -> Done:
     rate = config.log_mel.sample_rate_hz
     listed = [
@@ -207,7 +148,7 @@ def _learn_and_probe(config: RunConfig, until: Stage, result: RunResult, tracked
         from pipeline.preview import write_preview
 
         tracked.log_parameters(dict(flatten(config.model_dump(mode="json"))))
-        notes = pretrain(learnt_from, learning, folder, on_metrics=lambda rows: _log_training(tracked, rows))
+        notes = pretrain(learnt_from, learning, folder, on_metrics=lambda rows: log_training(tracked, rows))
         write_preview(learnt_from, learning, folder)
         return {**notes, "digest": digest_files(*sorted((folder / ENCODER_FOLDER).iterdir()))}
 
@@ -328,16 +269,8 @@ def _results_config(config: RunConfig) -> dict[str, Any]:
     return values | {"learns_from": config.pretrain_corpora, "probes": config.probe_corpora}
 
 
-def _log_training(tracked: TrackedRun, rows: list[dict[str, float]]) -> None:
-    tracked.log_series(
-        {f"pretrain/{name}" if name != "step" else name: value for name, value in row.items()} for row in rows
-    )
-
-
 def _record(config: RunConfig, until: Stage, result: RunResult, tracked: TrackedRun) -> None:
     """Bring the run's outputs to MLflow, unless they are all there."""
-    from pipeline.tracking.outputs import log_outputs
-
     assert result.folder is not None
     record = {
         "run_id": tracked.run_id,
@@ -365,9 +298,3 @@ def _ended(tracked: TrackedRun) -> Any:
             tracked.end(status)  # type: ignore[arg-type]
         raise
     tracked.end("FINISHED")
-
-
-def corpus_source(config: RunConfig, corpus: str) -> str:
-    """Where a corpus's recordings lie, in a word: its root, or that it is generated."""
-    settings = config.corpora[corpus]
-    return "generated" if isinstance(settings, SyntheticCorpusConfig) else str(settings.root)

@@ -87,7 +87,7 @@ def connect(config: TrackingConfig, work_folder: Path) -> tuple[Any, str]:
                 client.create_experiment(
                     config.experiment,
                     artifact_location=location,
-                    # Else the UI takes it for an experiment with language models and shows no metrics.
+                    # Tells the UI what it would otherwise guess: models are trained here.
                     tags={"mlflow.experimentKind": "custom_model_development"},
                 )
             except load_mlflow().MlflowException as error:

@@ -1,10 +1,13 @@
 """Which of a run's outputs go to MLflow, and under which names."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.checkpoints import METRICS_FILE, read_metrics
 from pipeline.config import RunConfig, flatten
+from pipeline.corpora import CorpusConfig, SyntheticCorpusConfig
+from pipeline.pretrain import PREVIEW_FOLDER
 from pipeline.tracking.tracked_run import TrackedRun
 
 if TYPE_CHECKING:
@@ -13,8 +16,6 @@ if TYPE_CHECKING:
 
 def log_outputs(tracked: TrackedRun, config: RunConfig, result: "RunResult") -> None:
     """Log parameters, data sets, metrics, reports, pictures and the encoder."""
-    from pipeline.run import corpus_source
-
     tracked.log_parameters(dict(flatten(config.model_dump(mode="json"))))
     for corpus, done in result.clips.items():
         figures = done.marker
@@ -23,7 +24,7 @@ def log_outputs(tracked: TrackedRun, config: RunConfig, result: "RunResult") -> 
                 tracked.log_dataset(
                     corpus,
                     done.digest,
-                    corpus_source(config, corpus),
+                    _source(config.corpora[corpus]),
                     context,  # type: ignore[arg-type]
                     rows=int(figures["clips"]),
                     refused=figures["refused"],
@@ -34,7 +35,7 @@ def log_outputs(tracked: TrackedRun, config: RunConfig, result: "RunResult") -> 
     if result.folder is not None:
         tracked.log_artifacts(result.folder / "run.yaml")
     if result.encoder is not None:
-        _log_training(tracked, result.encoder.parent)
+        _log_pretrain(tracked, result.encoder.parent)
         tracked.log_encoder(result.encoder)
     for corpus, summary in result.probes.items():
         tracked.log_metrics(probe_metrics(corpus, summary))
@@ -59,11 +60,20 @@ def probe_metrics(corpus: str, summary: dict[str, Any]) -> dict[str, float]:
     return metrics
 
 
-def _log_training(tracked: TrackedRun, folder: Path) -> None:
-    rows = read_metrics(folder)
+def log_training(tracked: TrackedRun, rows: Iterable[Mapping[str, float]]) -> None:
+    """Log rows of the training's metrics; rows that are there already are not sent again."""
     tracked.log_series(
         {f"pretrain/{name}" if name != "step" else name: value for name, value in row.items()} for row in rows
     )
+
+
+def _log_pretrain(tracked: TrackedRun, folder: Path) -> None:
+    log_training(tracked, read_metrics(folder))
     tracked.log_artifacts(folder / METRICS_FILE, "pretrain")
-    for file in sorted((folder / "preview").iterdir()):
+    for file in sorted((folder / PREVIEW_FOLDER).iterdir()):
         tracked.log_artifacts(file, "positive_pairs" if file.name.startswith("pair") else "pretrain")
+
+
+def _source(corpus: CorpusConfig) -> str:
+    """Where a corpus's recordings lie, in a word: its root, or that it is generated."""
+    return "generated" if isinstance(corpus, SyntheticCorpusConfig) else str(corpus.root)

@@ -1,0 +1,70 @@
+"""What can be known before any long work: a run that would fail later is refused here."""
+
+import tempfile
+from enum import IntEnum
+
+from models.precision import resolve_device
+from pipeline.config import RunConfig
+from pipeline.corpora import Recording, find_recordings
+from pipeline.errors import UserError
+from pipeline.learner import initial_encoder
+from pipeline.probe import check_labels
+from pipeline.tracking import check_tracking
+
+
+class Stage(IntEnum):
+    """The stages, in their order."""
+
+    PREPARE = 1
+    PRETRAIN = 2
+    EMBED = 3
+    PROBE = 4
+
+
+def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
+    """Find what would fail before anything long is started.
+
+    Returns:
+        The recordings of each corpus that the stages up to `until` need.
+
+    Raises:
+        UserError: an unwritable work folder, an unreachable tracking server, a missing corpus or device, labels
+            that no probe can use.
+    """
+    work = config.work_folder.absolute()
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=work):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"work_folder={work} cannot be written to ({error.strerror}); set work_folder to another folder"
+        ) from error
+    for key, device in (("pretrain.device", config.pretrain.device), ("embed.device", config.embed.device)):
+        try:
+            resolve_device(device)
+        except ValueError as error:
+            raise UserError(f"{key}: {error}") from error
+    if until >= Stage.PRETRAIN:
+        check_tracking(config.tracking, work)
+        try:
+            initial_encoder(config.encoder, config.seed)
+        except ValueError as error:
+            raise UserError(f"encoder: {error}") from error
+    names = set(config.pretrain_corpora) | (set(config.probe_corpora) if until >= Stage.EMBED else set())
+    names = set(config.corpora) if until == Stage.PREPARE else names
+    recordings = {
+        name: find_recordings(name, corpus, work) for name, corpus in config.corpora.items() if name in names
+    }
+    if until == Stage.PROBE:
+        for corpus in config.probe_corpora:
+            found = recordings[corpus]
+            check_labels(corpus, [one.labels for one in found], [one.name for one in found])
+            folds = {one.fold for one in found}
+            for fold in config.probe.test_folds:
+                if fold not in folds:
+                    named = ", ".join(sorted(fold for fold in folds if fold)) or "none"
+                    raise UserError(
+                        f"probe.test_folds: corpus {corpus!r} has no fold {fold!r}; its folds are {named}"
+                    )
+    return recordings
