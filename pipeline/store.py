@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from models.audio_encoder import tile_to_length
-from pipeline.stages import Done
 
 MANIFEST_FILE = "manifest.parquet"
 MANIFEST_SCHEMA = pa.schema(
@@ -91,8 +90,3 @@ class ClipStore:
         """A text column of the manifest: path, fold, split or group."""
         values: list[str | None] = self.manifest[name].to_pylist()
         return values
-
-
-def open_store(done: Done, sample_rate_hz: int) -> ClipStore:
-    """The store that a finished `prepare` left."""
-    return ClipStore(done.folder, sample_rate_hz)
