@@ -247,7 +247,7 @@ def _do(
         assert done is not None
     result.did.append(title)
     console.print(f"{title}: {_figures(notes)}{done.marker['seconds']:.1f} s")
-    return Done(done.folder, done.marker, was_done=False)
+    return done
 
 
 def _figures(notes: Mapping[str, Any]) -> str:

@@ -37,7 +37,6 @@ class Done:
 
     folder: Path
     marker: dict[str, Any]
-    was_done: bool
 
     @property
     def digest(self) -> str:
@@ -65,7 +64,7 @@ def read_done(folder: Path) -> Done | None:
         marker = json.loads((folder / MARKER_FILE).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         return None
-    return Done(folder, marker, was_done=True)
+    return Done(folder, marker)
 
 
 @contextmanager
