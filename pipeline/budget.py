@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -20,6 +20,7 @@ BUDGET_USED = 0.95
 def steps_of_budget(
     config: PretrainConfig,
     crops: PairCrops,
+    batches: Iterator[CropBatch],
     started: float,
     train_step: Callable[[Learner, CropBatch], object],
     learner: Learner,
@@ -29,6 +30,7 @@ def steps_of_budget(
     Args:
         config: the budget.
         crops: what the steps read.
+        batches: the batches of steps 0, 1, ... as the training will read them, so that waiting for them counts.
         started: `time.monotonic()` of the beginning, since what came before the steps counts as well.
         train_step: trains a learner on a batch.
         learner: left as it is.
@@ -42,12 +44,12 @@ def steps_of_budget(
     calibration_seconds = min(CALIBRATION_SECONDS, CALIBRATION_SHARE * budget_seconds)
     throwaway = copy.deepcopy(learner)
     with console.status(f"pretrain: measuring how many steps {config.minutes:g} minutes are"):
-        for step in range(CALIBRATION_WARM_UP_STEPS):
-            train_step(throwaway, crops[step])
+        for _ in range(CALIBRATION_WARM_UP_STEPS):
+            train_step(throwaway, next(batches))
         _wait_for_device()
         first, step = time.monotonic(), 0
         while step == 0 or time.monotonic() - first < calibration_seconds:
-            train_step(throwaway, crops[step])
+            train_step(throwaway, next(batches))
             step += 1
             _wait_for_device()
         seconds_a_step = (time.monotonic() - first) / step

@@ -3,6 +3,7 @@
 import tempfile
 from enum import IntEnum
 
+from augment.policy import augmentations_of
 from models.precision import resolve_device
 from pipeline.config import RunConfig
 from pipeline.corpora import Recording, find_recordings
@@ -47,6 +48,11 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
             raise UserError(f"{key}: {error}") from error
     if until >= Stage.PRETRAIN:
         check_tracking(config.tracking, work)
+        for augmentation in augmentations_of(config.augment):
+            try:
+                augmentation.check()
+            except ValueError as error:
+                raise UserError(f"augment.policy: augmentation {augmentation.name!r}: {error}") from error
         try:
             initial_encoder(config.encoder, config.seed)
         except ValueError as error:

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +24,8 @@ class Stream(IntEnum):
     STATISTICS = 4
     FOLDS = 5
     BOOTSTRAP = 6
+    CHOICE_OF_AUGMENTATIONS = 7
+    WAVEFORM_AUGMENTATION = 8
 
 
 def numpy_generator(seed: int, step: int, stream: Stream) -> np.random.Generator:
@@ -30,13 +33,21 @@ def numpy_generator(seed: int, step: int, stream: Stream) -> np.random.Generator
     return np.random.default_rng([seed, step, stream])
 
 
-def torch_generator(seed: int, step: int, stream: Stream, device: "torch.device") -> "torch.Generator":
-    """The torch generator of a stream at a step, on a device."""
+def torch_generator(
+    seed: int, step: int, stream: Stream, device: "torch.device", view: int = 0
+) -> "torch.Generator":
+    """The torch generator of a stream at a step, one for each view, on a device."""
     import torch  # here, since the processes that fit probes have no use for it
 
-    return torch.Generator(device).manual_seed(torch_seed(seed, step, stream))
+    return torch.Generator(device).manual_seed(torch_seed(seed, step, stream, view))
 
 
-def torch_seed(seed: int, step: int, stream: Stream) -> int:
+def torch_seed(seed: int, step: int, stream: Stream, view: int = 0) -> int:
     """A 63-bit seed for torch from the same counts."""
-    return int(np.random.SeedSequence([seed, step, stream]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    state = np.random.SeedSequence([seed, step, stream, view]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
+
+
+def view_seeds(seed: int, step: int, stream: Stream, shape: tuple[int, ...]) -> NDArray[np.uint32]:
+    """32-bit seeds for libraries that take nothing else, such as one for each view and augmentation."""
+    return numpy_generator(seed, step, stream).integers(0, 2**32, shape, dtype=np.uint32)

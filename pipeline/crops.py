@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from pipeline.counted_random import Stream, numpy_generator
+from augment.policy import Policy
+from pipeline.counted_random import Stream, numpy_generator, view_seeds
 from pipeline.store import ClipStore
 
 
@@ -38,10 +40,17 @@ class Segment(NamedTuple):
 
 
 class CropBatch(NamedTuple):
-    """The crops of one step: waveforms (V, N, L) float32, both views of pair n from segment n."""
+    """The crops of one step.
+
+    Args:
+        step: of the training, from 0.
+        waveforms: (V, N, L) float32; the views of pair n lie at [:, n]. Augmented as far as waveforms are.
+        chosen: (V, N, K) bool: which of the policy's augmentations each view gets, those of log-mels included.
+    """
 
     step: int
-    waveforms: torch.Tensor
+    waveforms: Tensor
+    chosen: Tensor
 
 
 class SegmentIndex:
@@ -74,13 +83,17 @@ class PairCrops(Dataset[CropBatch]):
     Args:
         stores: clips to pretrain on; their labels are never read.
         config: crops and positives.
+        policy: decides how each view is augmented, and does what is done to waveforms.
         pairs: N, pairs a step, at most the number of segments.
         seed: of the run.
     """
 
-    def __init__(self, stores: Sequence[ClipStore], config: CropsConfig, pairs: int, seed: int) -> None:
+    def __init__(
+        self, stores: Sequence[ClipStore], config: CropsConfig, policy: Policy, pairs: int, seed: int
+    ) -> None:
         self.stores = list(stores)
         self.config = config
+        self.policy = policy
         self.pairs = pairs
         self.seed = seed
         rate = stores[0].sample_rate_hz
@@ -112,7 +125,20 @@ class PairCrops(Dataset[CropBatch]):
                 waveforms[view, pair] = self.stores[segment.store].read(
                     segment.clip, start, self.crop_samples
                 )
-        return CropBatch(step, torch.from_numpy(waveforms))
+        return self._augmented(step, waveforms)
+
+    def _augmented(self, step: int, waveforms: NDArray[np.float32]) -> CropBatch:
+        shape = waveforms.shape[:2]
+        chosen = self.policy.choose(
+            numpy_generator(self.seed, step, Stream.CHOICE_OF_AUGMENTATIONS), shape
+        )  # (V, N, K)
+        if self.policy.waveform:
+            seeds = view_seeds(self.seed, step, Stream.WAVEFORM_AUGMENTATION, chosen.shape)
+            for place in np.ndindex(shape):
+                waveforms[place], _ = self.policy.augment_waveform(
+                    waveforms[place], chosen[place], seeds[place]
+                )
+        return CropBatch(step, torch.from_numpy(waveforms), torch.from_numpy(chosen))
 
 
 @lru_cache(maxsize=2)

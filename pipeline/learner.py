@@ -46,7 +46,10 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
     device: Device = Field("auto", description="auto: the GPU where there is one")
     precision: Precision = Field("auto", description="auto: bfloat16 where the hardware multiplies in it")
     workers: int | None = Field(
-        None, ge=0, description="processes that read crops; by default 0 on CPU, 4 on CUDA"
+        None,
+        ge=0,
+        description="processes that read crops and augment waveforms; by default 4 on CUDA, none on a CPU or "
+        "half its cores where waveforms are augmented",
     )
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from torch import Tensor
 from augment.policy import Policy
 from models.log_mel import LogMel, LogMelStatistics
 from pipeline.counted_random import Stream, numpy_generator, torch_generator
+from pipeline.crops import CropBatch
 from pipeline.progress import progress_bar
 from pipeline.store import ClipStore
 
@@ -17,25 +18,26 @@ STATISTICS_BATCH = 64
 
 
 def make_views(
-    waveforms: Tensor, log_mel: LogMel, policy: Policy, statistics: LogMelStatistics, seed: int, step: int
+    batch: CropBatch, log_mel: LogMel, policy: Policy, statistics: LogMelStatistics, seed: int
 ) -> Tensor:
-    """The views that a step trains on.
+    """The views that a step trains on: a pure function of its crops, the seed and the step.
 
     Each view is augmented as a batch of its own, so that what is mixed into a crop comes from another clip.
 
     Args:
-        waveforms: (V, N, L) float32 crops on the device of `log_mel`.
+        batch: crops (V, N, L) on the device of `log_mel`, and the augmentations chosen for each.
         log_mel: front end.
-        policy: augmentation of log-mels.
+        policy: augments the log-mels.
         statistics: normalisation, applied after augmentation.
         seed: of the run.
-        step: of the training; with the seed it decides every draw.
 
     Returns:
         (V, N, 1, F, T) float32.
     """
-    generator = torch_generator(seed, step, Stream.AUGMENTATION, waveforms.device)
-    views = [policy(log_mel(crops), generator) for crops in waveforms]  # V of (N, F, T)
+    views = []
+    for view, (crops, chosen) in enumerate(zip(batch.waveforms, batch.chosen.numpy(), strict=True)):
+        generator = torch_generator(seed, batch.step, Stream.AUGMENTATION, crops.device, view)
+        views.append(policy.augment_log_mels(log_mel(crops), chosen, generator)[0])  # (N, F, T)
     return statistics.normalise(torch.stack(views)).unsqueeze(2)
 
 

@@ -1,5 +1,6 @@
 """Stage 2: pairs -> encoder. The training loop."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from augment.policy import build_policy
+from augment.policy import Policy, build_policy
 from models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from models.log_mel import LogMel, LogMelStatistics
 from models.objectives import build_objective
@@ -28,7 +29,7 @@ from pipeline.progress import console, progress_bar
 from pipeline.store import ClipStore
 from pipeline.training_metrics import Meter, say_collapse
 
-PRETRAIN_VERSION = 1
+PRETRAIN_VERSION = 2
 ENCODER_FOLDER = "encoder"
 PREVIEW_FOLDER = "preview"
 
@@ -55,22 +56,30 @@ def pretrain(
     """
     settings = config.pretrain
     device = resolve_device(settings.device)
-    crops = PairCrops(stores, config.crops, settings.batch_pairs, config.seed)
+    policy = build_policy(config.augment, config.log_mel.sample_rate_hz)
+    crops = PairCrops(stores, config.crops, policy, settings.batch_pairs, config.seed)
     if crops.steps_an_epoch == 0:
         raise UserError(
             f"pretrain.batch_pairs={settings.batch_pairs} is more than the {len(crops.segments)} segments of the "
             f"pretraining clips; set pretrain.batch_pairs to at most {len(crops.segments)} or add recordings"
         )
     log_mel = LogMel(config.log_mel).to(device)
-    policy = build_policy(config.augment)
     objective = build_objective(config.objective)
     learner = build_learner(config, device)
+
+    batches = partial(
+        DataLoader,
+        crops,
+        batch_size=None,
+        num_workers=_reader_workers(settings, device, policy),
+        pin_memory=device.type == "cuda",
+    )
 
     def train_step(
         learner: Learner, batch: CropBatch, statistics: LogMelStatistics
     ) -> tuple[Tensor, Tensor, Tensor]:
-        waveforms = batch.waveforms.to(device, non_blocking=True)  # (V, N, L)
-        views = make_views(waveforms, log_mel, policy, statistics, config.seed, batch.step)
+        batch = batch._replace(waveforms=batch.waveforms.to(device, non_blocking=True))  # (V, N, L)
+        views = make_views(batch, log_mel, policy, statistics, config.seed)
         with autocast(settings.precision, device):
             embeddings, projections = learner.forward(views)
         loss = objective(projections)
@@ -83,7 +92,14 @@ def pretrain(
     if plan is None:
         started = time.monotonic()
         statistics = measure_statistics(stores, log_mel, crops.crop_samples, config.seed)
-        steps = steps_of_budget(settings, crops, started, partial(train_step, statistics=statistics), learner)
+        steps = steps_of_budget(
+            settings,
+            crops,
+            iter(batches(sampler=itertools.count())),
+            started,
+            partial(train_step, statistics=statistics),
+            learner,
+        )
         plan = Plan(steps, statistics.mean, statistics.standard_deviation)
         save_plan(folder, plan)
     statistics = LogMelStatistics(plan.log_mel_mean, plan.log_mel_standard_deviation)
@@ -99,19 +115,12 @@ def pretrain(
 
     learner.encoder.train()
     learner.projection.train()
-    loader = DataLoader(
-        crops,
-        sampler=range(first, plan.steps),
-        batch_size=None,
-        num_workers=_reader_workers(settings, device),
-        pin_memory=device.type == "cuda",
-    )
     meter = Meter()
     saved_at = time.monotonic()
     steps_done = first
     with progress_bar("pretrain", plan.steps, "steps", done=first) as advance:
         try:
-            for batch in loader:
+            for batch in batches(sampler=range(first, plan.steps)):
                 meter.data_arrived()
                 for group in learner.optimiser.param_groups:
                     group["lr"] = learning_rate(settings, batch.step, plan.steps)
@@ -163,10 +172,13 @@ def pretrain(
     }
 
 
-def _reader_workers(config: PretrainConfig, device: torch.device) -> int:
+def _reader_workers(config: PretrainConfig, device: torch.device, policy: Policy) -> int:
+    """Processes that read crops; on a CPU reading alone costs less than handing it over."""
     if config.workers is not None:
         return config.workers
-    return min(4, available_cores() - 1) if device.type == "cuda" else 0
+    if device.type == "cuda":
+        return min(4, available_cores() - 1)
+    return max(1, available_cores() // 2) if policy.waveform else 0
 
 
 def _finite(loss: float, step: int) -> float:

@@ -32,10 +32,12 @@ def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     plan = load_plan(folder)
     assert plan is not None
     statistics = LogMelStatistics(plan.log_mel_mean, plan.log_mel_standard_deviation)
-    crops = PairCrops(stores, config.crops, config.pretrain.batch_pairs, config.seed)
-    waveforms = crops[0].waveforms  # (2, N, L)
+    policy = build_policy(config.augment, config.log_mel.sample_rate_hz)
+    crops = PairCrops(stores, config.crops, policy, config.pretrain.batch_pairs, config.seed)
+    batch = crops[0]
+    waveforms = batch.waveforms  # (V, N, L)
     log_mel = LogMel(config.log_mel)
-    views = make_views(waveforms, log_mel, build_policy(config.augment), statistics, config.seed, 0)
+    views = make_views(batch, log_mel, policy, statistics, config.seed)
     shown = min(PAIRS_SHOWN, waveforms.shape[1])
     names = []
     for pair in range(shown):

@@ -1,12 +1,14 @@
 """What all augmentations of log-mels have in common: a random draw, then a deterministic use of it."""
 
+import dataclasses
 import math
 from abc import ABC, abstractmethod
-from typing import Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Generator, Tensor
 
+from augment.augmentation import AugmentationConfig
 from augment.strength import check_strength
 
 # A decibel is a tenth of the decimal logarithm of power; log-mels are its natural logarithm.
@@ -15,11 +17,23 @@ LOG_POWER_PER_DECIBEL = math.log(10) / 10
 Parameters = TypeVar("Parameters")
 
 
+class SpectrogramConfig(AugmentationConfig, ABC, frozen=True, extra="forbid"):
+    """Ranges of an augmentation of log-mels at strength 1."""
+
+    @abstractmethod
+    def build(self, strength: float) -> "SpectrogramAugmentation[Any]":
+        """The augmentation with its ranges scaled by a strength.
+
+        Raises:
+            ValueError: the strength is not from 0 to 4.
+        """
+
+
 class SpectrogramAugmentation(ABC, Generic[Parameters]):
     """Changes a batch of natural-log-mel power spectrograms, each example by parameters of its own.
 
     Works before normalisation and on any device. The input is never changed; at strength 0 it is what
-    comes back, bit for bit.
+    comes back, bit for bit. `Parameters` is a dataclass of tensors whose first axis is B.
 
     Args:
         strength: scales the configured ranges, 0 to 4; 1 keeps them.
@@ -27,6 +41,9 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
     Raises:
         ValueError: the strength is out of range.
     """
+
+    # Whether a view depends on other examples of the batch, so that none can be left out of the work.
+    mixes_examples: ClassVar[bool] = False
 
     def __init__(self, strength: float) -> None:
         self.strength = check_strength(strength)
@@ -39,15 +56,21 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
     def apply(self, log_mel: Tensor, parameters: Parameters) -> Tensor:
         """`log_mel` (B, F, T) changed by `parameters`: a new tensor of the same shape, nothing random."""
 
-    def __call__(self, log_mel: Tensor, generator: Generator) -> Tensor:
-        """Draw, then apply.
+    def __call__(
+        self, log_mel: Tensor, generator: Generator, chosen: Tensor | None = None
+    ) -> tuple[Tensor, Parameters | None]:
+        """Draw, then apply to the chosen examples.
+
+        Parameters are drawn for every example, so that those of one do not depend on which others are chosen.
 
         Args:
             log_mel: (B, F, T) float32, natural logarithm of mel power, every row another clip.
             generator: where the draw comes from; on the CPU or on the device of `log_mel`.
+            chosen: (B,) bool on the CPU, the examples to change; None is all of them.
 
         Returns:
-            (B, F, T) float32; `log_mel` itself at strength 0.
+            (B, F, T) float32, `log_mel` itself where there is nothing to do; and the parameters of all B
+            examples, None at strength 0.
 
         Raises:
             ValueError: `log_mel` is not a float32 tensor of three axes.
@@ -58,8 +81,24 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
                 f"not {log_mel.dtype} of shape {tuple(log_mel.shape)}"
             )
         if self.strength == 0:
-            return log_mel
-        return self.apply(log_mel, self.draw(log_mel, generator))
+            return log_mel, None
+        parameters = self.draw(log_mel, generator)
+        if chosen is None or bool(chosen.all()):
+            return self.apply(log_mel, parameters), parameters
+        if not chosen.any():
+            return log_mel, parameters
+        if self.mixes_examples:
+            mask = chosen.to(log_mel.device)[:, None, None]
+            return torch.where(mask, self.apply(log_mel, parameters), log_mel), parameters
+        rows = chosen.nonzero()[:, 0].to(log_mel.device)
+        changed = self.apply(log_mel[rows], take(parameters, rows))
+        return log_mel.index_copy(0, rows, changed), parameters
+
+
+def take(parameters: Parameters, rows: Tensor) -> Parameters:
+    """The parameters of some examples: every field of the dataclass indexed by `rows`."""
+    fields = dataclasses.fields(parameters)  # type: ignore[arg-type]
+    return type(parameters)(*(getattr(parameters, field.name)[rows] for field in fields))
 
 
 def uniform(

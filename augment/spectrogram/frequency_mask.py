@@ -3,15 +3,15 @@
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramAugmentation, example_mean
+from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, example_mean
 from augment.spectrogram.masking import HIGHEST_MASK_SHARE, MaskParameters, draw_masks, masked_bins
 from augment.strength import scale_limit
 
 
-class FrequencyMaskConfig(BaseModel, frozen=True, extra="forbid"):
+class FrequencyMaskConfig(SpectrogramConfig, frozen=True, extra="forbid"):
     """Masks over bands; the defaults are near SpecAugment's policy SM: two masks, 15 of 80."""
 
     name: Literal["frequency_mask"] = "frequency_mask"
@@ -19,6 +19,10 @@ class FrequencyMaskConfig(BaseModel, frozen=True, extra="forbid"):
     max_share: float = Field(
         0.2, ge=0, le=HIGHEST_MASK_SHARE, description="largest share of the bands under one mask"
     )
+
+    def build(self, strength: float) -> "FrequencyMask":
+        """The augmentation at a strength."""
+        return FrequencyMask(self, strength)
 
 
 class FrequencyMask(SpectrogramAugmentation[MaskParameters]):

@@ -3,20 +3,29 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import LOG_POWER_PER_DECIBEL, SpectrogramAugmentation, uniform
+from augment.spectrogram.augmentation import (
+    LOG_POWER_PER_DECIBEL,
+    SpectrogramAugmentation,
+    SpectrogramConfig,
+    uniform,
+)
 from augment.strength import scale_limit
 
 HIGHEST_GAIN_DB = 60.0
 
 
-class GainConfig(BaseModel, frozen=True, extra="forbid"):
+class GainConfig(SpectrogramConfig, frozen=True, extra="forbid"):
     """A gain drawn from -max_gain_db to +max_gain_db; 6 dB is twice or half the distance."""
 
     name: Literal["gain"] = "gain"
     max_gain_db: float = Field(6.0, ge=0, le=HIGHEST_GAIN_DB, description="largest gain or loss in dB")
+
+    def build(self, strength: float) -> "Gain":
+        """The augmentation at a strength."""
+        return Gain(self, strength)
 
 
 @dataclass(frozen=True)

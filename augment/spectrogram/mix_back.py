@@ -4,23 +4,27 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramAugmentation, uniform
+from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, uniform
 from augment.strength import scale_limit
 
 # At one half the background would be as loud as the clip, which would then be no more a view of itself.
 HIGHEST_BACKGROUND_SHARE = 0.5
 
 
-class MixBackConfig(BaseModel, frozen=True, extra="forbid"):
+class MixBackConfig(SpectrogramConfig, frozen=True, extra="forbid"):
     """A share of background energy drawn from 0 to max_background_share; the default is the paper's."""
 
     name: Literal["mix_back"] = "mix_back"
     max_background_share: float = Field(
         0.05, ge=0, le=HIGHEST_BACKGROUND_SHARE, description="largest share of the energy from another clip"
     )
+
+    def build(self, strength: float) -> "MixBack":
+        """The augmentation at a strength."""
+        return MixBack(self, strength)
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class MixBack(SpectrogramAugmentation[MixBackParameters]):
         config: the range of l at strength 1.
         strength: scales the range, up to 0.5.
     """
+
+    mixes_examples = True
 
     def __init__(self, config: MixBackConfig, strength: float) -> None:
         super().__init__(strength)

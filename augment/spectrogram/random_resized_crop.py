@@ -5,14 +5,14 @@ from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramAugmentation, example_mean, uniform
+from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, example_mean, uniform
 from augment.strength import scale_ratio
 
 
-class RandomResizedCropConfig(BaseModel, frozen=True, extra="forbid"):
+class RandomResizedCropConfig(SpectrogramConfig, frozen=True, extra="forbid"):
     """Ranges of the crop and of the canvas it is cut from, in views; the paper's defaults."""
 
     name: Literal["random_resized_crop"] = "random_resized_crop"
@@ -32,6 +32,10 @@ class RandomResizedCropConfig(BaseModel, frozen=True, extra="forbid"):
                     f"min_{axis}_scale = {low} is above max_{axis}_scale = {high}: exchange them"
                 )
         return self
+
+    def build(self, strength: float) -> "RandomResizedCrop":
+        """The augmentation at a strength."""
+        return RandomResizedCrop(self, strength)
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import LOG_POWER_PER_DECIBEL, SpectrogramAugmentation, uniform
+from augment.spectrogram.augmentation import (
+    LOG_POWER_PER_DECIBEL,
+    SpectrogramAugmentation,
+    SpectrogramConfig,
+    uniform,
+)
 from augment.strength import scale_limit
 
 HIGHEST_TILT_DB = 60.0
 
 
-class TiltConfig(BaseModel, frozen=True, extra="forbid"):
+class TiltConfig(SpectrogramConfig, frozen=True, extra="forbid"):
     """A slope drawn from -max_tilt_db to +max_tilt_db; 6 dB is +-3 dB at the ends, an everyday microphone."""
 
     name: Literal["tilt"] = "tilt"
@@ -23,6 +28,10 @@ class TiltConfig(BaseModel, frozen=True, extra="forbid"):
         le=HIGHEST_TILT_DB,
         description="largest rise or fall in dB from the lowest to the highest band",
     )
+
+    def build(self, strength: float) -> "Tilt":
+        """The augmentation at a strength."""
+        return Tilt(self, strength)
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,15 @@
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramAugmentation, example_mean
+from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, example_mean
 from augment.spectrogram.masking import HIGHEST_MASK_SHARE, MaskParameters, draw_masks, masked_bins
 from augment.strength import scale_limit
 
 
-class TimeMaskConfig(BaseModel, frozen=True, extra="forbid"):
+class TimeMaskConfig(SpectrogramConfig, frozen=True, extra="forbid"):
     """Masks over frames; the defaults are of SpecAugment's policy SM: two masks, p = 0.2."""
 
     name: Literal["time_mask"] = "time_mask"
@@ -19,6 +19,10 @@ class TimeMaskConfig(BaseModel, frozen=True, extra="forbid"):
     max_share: float = Field(
         0.2, ge=0, le=HIGHEST_MASK_SHARE, description="largest share of the frames under one mask"
     )
+
+    def build(self, strength: float) -> "TimeMask":
+        """The augmentation at a strength."""
+        return TimeMask(self, strength)
 
 
 class TimeMask(SpectrogramAugmentation[MaskParameters]):

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -5,12 +6,21 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from augment.policy import AugmentConfig, Policy, build_policy
 from pipeline.crops import CropsConfig, PairCrops, SegmentIndex
 from pipeline.store import ClipStore
 
 
-def pair_crops(store: ClipStore, pairs: int = 8, seed: int = 0, **config: object) -> PairCrops:
-    return PairCrops([store], CropsConfig(crop_seconds=0.25, **config), pairs, seed)  # type: ignore[arg-type]
+def policy(*names: str) -> Policy:
+    listed = {"name": "all", "augmentations": [{"name": name} for name in names]}
+    return build_policy(AugmentConfig.model_validate({"policy": listed}), 16000)
+
+
+def pair_crops(
+    store: ClipStore, pairs: int = 8, seed: int = 0, augmentations: Sequence[str] = (), **config: object
+) -> PairCrops:
+    crops = CropsConfig(crop_seconds=0.25, **config)  # type: ignore[arg-type]
+    return PairCrops([store], crops, policy(*augmentations), pairs, seed)
 
 
 def test_a_step_is_a_function_of_seed_and_step(store: ClipStore) -> None:
@@ -20,13 +30,25 @@ def test_a_step_is_a_function_of_seed_and_step(store: ClipStore) -> None:
     assert not torch.equal(first, pair_crops(store, seed=1)[5].waveforms)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1, 4])
 def test_the_number_of_workers_changes_nothing(store: ClipStore, workers: int) -> None:
-    crops = pair_crops(store)
+    crops = pair_crops(
+        store, augmentations=("polarity", "waveform_gain", "white_noise", "pitch_shift", "tilt")
+    )
     loader = DataLoader(crops, sampler=range(2, 8), batch_size=None, num_workers=workers)  # type: ignore[arg-type]
-    for step, batch in zip(range(2, 8), loader, strict=True):
-        assert batch.step == step
-        assert torch.equal(batch.waveforms, crops[step].waveforms)
+    expected = [crops[step] for step in range(2, 8)]
+    for before, batch in zip(expected, loader, strict=True):
+        assert batch.step == before.step
+        assert torch.equal(batch.waveforms, before.waveforms)
+        assert torch.equal(batch.chosen, before.chosen)
+
+
+def test_each_view_of_each_crop_is_augmented_for_itself(store: ClipStore) -> None:
+    plain = pair_crops(store, positives={"name": "same_crop"})[3].waveforms
+    louder = pair_crops(store, augmentations=["waveform_gain"], positives={"name": "same_crop"})[3].waveforms
+    ratios = (louder.norm(dim=2) / plain.norm(dim=2)).flatten()
+    assert len(set(ratios.tolist())) == ratios.numel()
+    torch.testing.assert_close(louder, plain * ratios.view(2, -1, 1))
 
 
 def test_an_epoch_hears_every_segment_once(store: ClipStore) -> None:
@@ -53,12 +75,12 @@ def contains(clip: np.ndarray, crop: np.ndarray) -> bool:
 
 
 def test_the_same_crop_may_be_both_views(store: ClipStore) -> None:
-    waveforms = pair_crops(store, positives="same_crop")[0].waveforms
+    waveforms = pair_crops(store, positives={"name": "same_crop"})[0].waveforms
     assert torch.equal(waveforms[0], waveforms[1])
 
 
 def test_a_crop_longer_than_every_clip_is_the_clip_repeated(store: ClipStore) -> None:
-    waveforms = PairCrops([store], CropsConfig(crop_seconds=3), 4, 0)[0].waveforms
+    waveforms = PairCrops([store], CropsConfig(crop_seconds=3), policy(), 4, 0)[0].waveforms
     assert waveforms.shape == (2, 4, 48000)
     assert torch.equal(waveforms[0], waveforms[1])
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from augment.policy import AugmentConfig, build_policy
+from augment.policy import AugmentConfig, Policy, build_policy
 from models.log_mel import LogMel, LogMelConfig, LogMelStatistics
-from pipeline.crops import CropsConfig, PairCrops
+from pipeline.crops import CropBatch, CropsConfig, PairCrops
 from pipeline.pairs import make_views, measure_statistics
 from pipeline.store import ClipStore
 
@@ -12,28 +12,39 @@ LOG_MEL = LogMel(LogMelConfig())
 STATISTICS = LogMelStatistics(-9.0, 3.0)
 
 
+def policy(strength: float = 1.0) -> Policy:
+    return build_policy(AugmentConfig(strength=strength), 16000)
+
+
 @pytest.fixture(scope="module")
-def waveforms(store: ClipStore) -> torch.Tensor:
-    return PairCrops([store], CropsConfig(), 8, 0)[0].waveforms
+def batch(store: ClipStore) -> CropBatch:
+    return PairCrops([store], CropsConfig(), policy(), 8, 0)[0]
 
 
-def test_views_are_a_function_of_seed_and_step(waveforms: torch.Tensor) -> None:
-    policy = build_policy(AugmentConfig())
-    views = make_views(waveforms, LOG_MEL, policy, STATISTICS, seed=1, step=7)
-    assert views.shape == (2, 8, 1, 64, 96)
-    assert torch.equal(views, make_views(waveforms, LOG_MEL, policy, STATISTICS, seed=1, step=7))
-    assert not torch.equal(views, make_views(waveforms, LOG_MEL, policy, STATISTICS, seed=1, step=8))
+def views(batch: CropBatch, strength: float = 1.0, seed: int = 1) -> torch.Tensor:
+    return make_views(batch, LOG_MEL, policy(strength), STATISTICS, seed)
 
 
-def test_the_same_crop_gives_two_different_views(waveforms: torch.Tensor) -> None:
-    same = waveforms[:1].expand(2, -1, -1)
-    views = make_views(same, LOG_MEL, build_policy(AugmentConfig()), STATISTICS, 0, 0)
-    assert (views[0] - views[1]).abs().mean() > 0.05
+def test_views_are_a_function_of_seed_and_step(batch: CropBatch) -> None:
+    first = views(batch)
+    assert first.shape == (2, 8, 1, 64, 96)
+    assert torch.equal(first, views(batch))
+    assert not torch.equal(first, views(batch, seed=2))
+    assert not torch.equal(first, views(batch._replace(step=8)))
 
 
-def test_strength_nought_is_the_normalised_log_mel(waveforms: torch.Tensor) -> None:
-    views = make_views(waveforms, LOG_MEL, build_policy(AugmentConfig(strength=0)), STATISTICS, 0, 0)
-    assert torch.equal(views[1, 3, 0], ((LOG_MEL(waveforms[1]) + 9) / 3)[3])
+def test_a_view_does_not_depend_on_how_many_there_are(batch: CropBatch) -> None:
+    one = batch._replace(waveforms=batch.waveforms[:1], chosen=batch.chosen[:1])
+    assert torch.equal(views(one)[0], views(batch)[0])
+
+
+def test_the_same_crop_gives_two_different_views(batch: CropBatch) -> None:
+    same = views(batch._replace(waveforms=batch.waveforms[:1].expand(2, -1, -1)))
+    assert (same[0] - same[1]).abs().mean() > 0.05
+
+
+def test_strength_nought_is_the_normalised_log_mel(batch: CropBatch) -> None:
+    assert torch.equal(views(batch, 0)[1, 3, 0], ((LOG_MEL(batch.waveforms[1]) + 9) / 3)[3])
 
 
 def test_statistics_are_those_of_the_clips(store: ClipStore) -> None:

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,26 @@ from pipeline.pretrain import pretrain
 from pipeline.store import ClipStore
 from pipeline.training_metrics import is_collapsed
 
+AUGMENTED_EVERYWHERE = {
+    "name": "stacked",
+    "operations": 2,
+    "pool": [
+        {"name": name} for name in ("white_noise", "time_stretch", "low_pass", "gaussian_noise", "mixup")
+    ],
+    "augmentations": [{"name": name} for name in ("waveform_gain", "mix_back", "time_mask")],
+}
 
-def learning(strength: float = 1.0, **settings: object) -> LearningConfig:
+
+def learning(
+    strength: float = 1.0, policy: Mapping[str, object] | None = None, **settings: object
+) -> LearningConfig:
     budget = {} if {"steps", "epochs", "minutes"} & set(settings) else {"steps": 12}
     defaults = {"batch_pairs": 8, "log_every_steps": 2, "device": "cpu", "precision": "float32"}
     return LearningConfig(
         seed=3,
         log_mel=LogMelConfig(),
         crops=CropsConfig(crop_seconds=0.32),
-        augment=AugmentConfig(strength=strength),
+        augment=AugmentConfig.model_validate({"strength": strength, "policy": policy or {"name": "all"}}),
         encoder=ResNetConfig(width=8, stem="patch", blocks=(1, 1)),
         projection=ProjectionConfig(projection_dim=16),
         objective=NTXentConfig(),
@@ -103,23 +115,42 @@ def test_interrupted_and_run_again_is_bit_equal(
     assert rows == expected
 
 
-def kill_at_step(store: ClipStore, folder: Path, step: int) -> None:
+def kill_at_step(store: ClipStore, folder: Path, step: int, config: LearningConfig) -> None:
     def on_metrics(rows: list[dict[str, float]]) -> None:
         if rows and rows[-1]["step"] >= step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    pretrain([store], learning(checkpoint_every_seconds=0), folder, on_metrics)
+    pretrain([store], config, folder, on_metrics)
 
 
-def test_killed_and_run_again_is_bit_equal(uninterrupted: Path, store: ClipStore, tmp_path: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=kill_at_step, args=(store, tmp_path, 6))
+def kill(store: ClipStore, folder: Path, step: int, config: LearningConfig) -> None:
+    process = multiprocessing.get_context("spawn").Process(
+        target=kill_at_step, args=(store, folder, step, config)
+    )
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert not (tmp_path / "encoder").exists()
-    pretrain([store], learning(checkpoint_every_seconds=0), tmp_path)
+    assert not (folder / "encoder").exists()
+
+
+def test_killed_and_run_again_is_bit_equal(uninterrupted: Path, store: ClipStore, tmp_path: Path) -> None:
+    config = learning(checkpoint_every_seconds=0)
+    kill(store, tmp_path, 6, config)
+    pretrain([store], config, tmp_path)
     assert_bit_equal(weights(tmp_path), weights(uninterrupted))
     assert [row["step"] for row in read_metrics(tmp_path)] == [2, 4, 6, 8, 10, 12]
+
+
+def test_views_are_the_same_for_0_1_and_4_workers_and_after_a_kill(store: ClipStore, tmp_path: Path) -> None:
+    folders = {workers: tmp_path / str(workers) for workers in (0, 1, 4)}
+    for workers, folder in folders.items():
+        folder.mkdir()
+        config = learning(policy=AUGMENTED_EVERYWHERE, workers=workers, checkpoint_every_seconds=0)
+        if workers:
+            kill(store, folder, 6, config)
+        pretrain([store], config, folder)
+    assert_bit_equal(weights(folders[1]), weights(folders[0]))
+    assert_bit_equal(weights(folders[4]), weights(folders[0]))
 
 
 def test_learning_beats_chance(store: ClipStore, tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+"""What all augmentations of waveforms have in common: audiomentations, made repeatable."""
+
+import contextlib
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from augment.augmentation import AugmentationConfig
+from augment.strength import check_strength
+
+Waveform = NDArray[np.float32]
+
+
+class Transform(Protocol):
+    """A transform of audiomentations, as far as it is used here."""
+
+    def __call__(self, samples: Waveform, sample_rate: int) -> Waveform:
+        """One crop (L,) changed by freshly drawn parameters."""
+
+    def serialize_parameters(self) -> dict[str, Any]:
+        """What was drawn last."""
+
+
+class WaveformConfig(AugmentationConfig, ABC, frozen=True, extra="forbid"):
+    """Ranges of an augmentation of waveforms at strength 1."""
+
+    @abstractmethod
+    def transform(self, strength: float, sample_rate_hz: int) -> Transform:
+        """A transform of audiomentations that always applies (p=1), its ranges scaled.
+
+        Args:
+            strength: above 0, at most 4.
+            sample_rate_hz: of the crops; ranges in Hz end at half of it.
+        """
+
+    def build(self, strength: float, sample_rate_hz: int) -> "WaveformAugmentation":
+        """The augmentation at a strength."""
+        return WaveformAugmentation(self, strength, sample_rate_hz)
+
+
+class WaveformAugmentation:
+    """Changes the waveform of one crop; audiomentations draws the parameters and does the work.
+
+    Args:
+        config: ranges at strength 1.
+        strength: scales the ranges, 0 to 4; 0 changes nothing.
+        sample_rate_hz: of the crops.
+
+    Raises:
+        ValueError: the strength is out of range, or something that the config names is not there.
+    """
+
+    def __init__(self, config: WaveformConfig, strength: float, sample_rate_hz: int) -> None:
+        self.strength = check_strength(strength)
+        self.name = config.name
+        self.sample_rate_hz = sample_rate_hz
+        self._transform: Transform | None = None
+        if strength > 0:
+            config.check()
+            self._transform = config.transform(strength, sample_rate_hz)
+
+    def __call__(self, waveform: Waveform, seed: int) -> tuple[Waveform, dict[str, Any]]:
+        """Draw, then apply.
+
+        Args:
+            waveform: (L,) float32 mono crop; never changed.
+            seed: 0 to 2**32 - 1; it alone decides what is drawn.
+
+        Returns:
+            (L,) float32, `waveform` itself at strength 0; and the numbers that were drawn, by name.
+
+        Raises:
+            ValueError: `waveform` is not float32 of one axis, or the result is not finite or of another length.
+        """
+        if waveform.ndim != 1 or waveform.dtype != np.float32:
+            raise ValueError(
+                f"waveform augmentations need one crop as float32 of shape (samples,), "
+                f"not {waveform.dtype} of shape {waveform.shape}"
+            )
+        if self._transform is None:
+            return waveform, {}
+        with _seeded(seed):
+            # A copy: several transforms work in place on what they are given, or return a view of it.
+            changed = np.ascontiguousarray(
+                self._transform(waveform.copy(), self.sample_rate_hz), dtype=np.float32
+            )
+        if changed.shape != waveform.shape or not np.isfinite(changed).all():
+            raise ValueError(
+                f"augmentation {self.name!r} turned a crop of {waveform.shape} samples into {changed.shape}, "
+                f"{int((~np.isfinite(changed)).sum())} of them not finite"
+            )
+        return changed, _numbers(self._transform.serialize_parameters())
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """audiomentations draws from two global generators: both are seeded, and afterwards as they were."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def _numbers(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters that can be read: numbers and text, without the arrays that some transforms keep among them."""
+    readable = (bool, int, float, str, np.number)
+    return {
+        name: value.item() if isinstance(value, np.number) else value
+        for name, value in parameters.items()
+        if name != "should_apply" and isinstance(value, readable)
+    }
