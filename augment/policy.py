@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 from torch import Generator, Tensor
 
 from augment.augmentation import AugmentationConfig
@@ -23,7 +23,16 @@ from augment.strength import MAX_STRENGTH, Strength
 from augment.waveform import WaveformChoice
 from augment.waveform.augmentation import Waveform, WaveformAugmentation, WaveformConfig
 
-AugmentationChoice = Annotated[WaveformChoice | SpectrogramChoice, Field(discriminator="name")]
+
+def _with_default_ranges(value: Any) -> Any:
+    """A bare name in a list stands for that augmentation with its default ranges."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+AugmentationChoice = Annotated[
+    Annotated[WaveformChoice | SpectrogramChoice, Field(discriminator="name")],
+    BeforeValidator(_with_default_ranges),
+]
 ORDER = "those of waveforms come before those of log-mels, whatever the order of the list"
 
 # In the order in which sound meets the world: sources mix (their energies still untouched), the mixture is

@@ -63,3 +63,17 @@ def scale_ratio(ratio: float, strength: float) -> float:
         A ratio > 0; 1 at strength 0.
     """
     return float(ratio**strength)
+
+
+def scale_between(neutral: float, configured: float, strength: float) -> float:
+    """A value on a geometric path (cutoffs in Hz): equal steps of strength multiply it by equal factors.
+
+    Args:
+        neutral: > 0, the value that changes nothing, at strength 0.
+        configured: > 0, reached at strength 1; above 1 the path goes on beyond it.
+        strength: 0 to MAX_STRENGTH.
+
+    Returns:
+        A value > 0 in the unit of both; exactly `neutral` at strength 0 and `configured` at 1.
+    """
+    return float(neutral ** (1 - strength) * configured**strength)

@@ -89,7 +89,8 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
             return log_mel, parameters
         if self.mixes_examples:
             mask = chosen.to(log_mel.device)[:, None, None]
-            return torch.where(mask, self.apply(log_mel, parameters), log_mel), parameters
+            changed = self.apply(log_mel, parameters)
+            return torch.where(mask, changed, log_mel, out=changed), parameters
         rows = chosen.nonzero()[:, 0].to(log_mel.device)
         changed = self.apply(log_mel[rows], take(parameters, rows))
         return log_mel.index_copy(0, rows, changed), parameters
@@ -122,4 +123,6 @@ def example_mean(log_mel: Tensor) -> Tensor:
 
     The papers fill with 0 in normalised spectrograms, which is the mean; here normalisation comes later.
     """
-    return log_mel.mean(dim=(1, 2), keepdim=True)
+    # One axis after the other: a single long example would be split among threads, and its last digit differ
+    # from that of the same example in a batch.
+    return log_mel.mean(dim=2, keepdim=True).mean(dim=1, keepdim=True)

@@ -1,14 +1,26 @@
-"""Masks along one axis, as the time mask and the frequency mask draw them."""
+"""Masks along one axis, as the time mask and the frequency mask draw and apply them."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
+from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import uniform
+from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, example_mean, uniform
+from augment.strength import scale_limit
 
 # A mask never covers a whole axis, so that every view keeps something of its clip.
 HIGHEST_MASK_SHARE = 0.9
+
+
+class MaskConfig(SpectrogramConfig, frozen=True, extra="forbid"):
+    """Number and size of the masks of an example along one axis."""
+
+    mask_count: int = Field(2, ge=0, le=20, description="masks an example")
+    max_share: float = Field(
+        0.2, ge=0, le=HIGHEST_MASK_SHARE, description="largest share of the axis under one mask"
+    )
 
 
 @dataclass(frozen=True)
@@ -17,6 +29,34 @@ class MaskParameters:
 
     starts: Tensor
     widths: Tensor
+
+
+class Mask(SpectrogramAugmentation[MaskParameters]):
+    """Replaces stretches of one axis by the mean of the example.
+
+    Source: Park et al. 2019 (SpecAugment), section 2.
+
+    Args:
+        config: number and size of the masks at strength 1.
+        strength: scales the size, up to a share of 0.9.
+    """
+
+    axis: ClassVar[int]
+
+    def __init__(self, config: MaskConfig, strength: float) -> None:
+        super().__init__(strength)
+        self.mask_count = config.mask_count
+        self.max_share = scale_limit(config.max_share, strength, highest=HIGHEST_MASK_SHARE)
+
+    def draw(self, log_mel: Tensor, generator: Generator) -> MaskParameters:
+        """Masks for each example, in bins of the axis."""
+        return draw_masks(self.mask_count, self.max_share, log_mel, self.axis, generator)
+
+    def apply(self, log_mel: Tensor, parameters: MaskParameters) -> Tensor:
+        """`log_mel` (B, F, T) with the masked bins at the mean of their example."""
+        other_axis = 3 - self.axis
+        masked = masked_bins(parameters, log_mel.shape[self.axis]).unsqueeze(other_axis)
+        return torch.where(masked, example_mean(log_mel), log_mel)
 
 
 def draw_masks(

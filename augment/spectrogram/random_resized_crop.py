@@ -11,17 +11,31 @@ from torch import Generator, Tensor
 from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, example_mean, uniform
 from augment.strength import scale_ratio
 
+HIGHEST_SCALE = 4.0
+
 
 class RandomResizedCropConfig(SpectrogramConfig, frozen=True, extra="forbid"):
     """Ranges of the crop and of the canvas it is cut from, in views; the paper's defaults."""
 
     name: Literal["random_resized_crop"] = "random_resized_crop"
-    min_frequency_scale: float = Field(0.6, gt=0, le=4, description="smallest height of the crop, in views")
-    max_frequency_scale: float = Field(1.5, gt=0, le=4, description="largest height, cut at the canvas's")
-    min_time_scale: float = Field(0.6, gt=0, le=4, description="smallest length of the crop, in views")
-    max_time_scale: float = Field(1.5, gt=0, le=4, description="largest length, cut at the canvas's")
-    canvas_frequency_scale: float = Field(1.0, ge=1, le=4, description="height of the canvas, in views")
-    canvas_time_scale: float = Field(1.5, ge=1, le=4, description="length of the canvas, in views")
+    min_frequency_scale: float = Field(
+        0.6, gt=0, le=HIGHEST_SCALE, description="smallest height of the crop, in views"
+    )
+    max_frequency_scale: float = Field(
+        1.5, gt=0, le=HIGHEST_SCALE, description="largest height, cut at the canvas's"
+    )
+    min_time_scale: float = Field(
+        0.6, gt=0, le=HIGHEST_SCALE, description="smallest length of the crop, in views"
+    )
+    max_time_scale: float = Field(
+        1.5, gt=0, le=HIGHEST_SCALE, description="largest length, cut at the canvas's"
+    )
+    canvas_frequency_scale: float = Field(
+        1.0, ge=1, le=HIGHEST_SCALE, description="height of the canvas, in views"
+    )
+    canvas_time_scale: float = Field(
+        1.5, ge=1, le=HIGHEST_SCALE, description="length of the canvas, in views"
+    )
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -66,20 +80,20 @@ class RandomResizedCrop(SpectrogramAugmentation[CropParameters]):
 
     Args:
         config: ranges at strength 1.
-        strength: scales the logarithm of every range and of the canvas.
+        strength: scales the logarithm of every range and of the canvas, up to 4 views.
     """
 
     def __init__(self, config: RandomResizedCropConfig, strength: float) -> None:
         super().__init__(strength)
         self.frequency = _AxisRange(
-            scale_ratio(config.min_frequency_scale, strength),
-            scale_ratio(config.max_frequency_scale, strength),
-            scale_ratio(config.canvas_frequency_scale, strength),
+            _scaled(config.min_frequency_scale, strength),
+            _scaled(config.max_frequency_scale, strength),
+            _scaled(config.canvas_frequency_scale, strength),
         )
         self.time = _AxisRange(
-            scale_ratio(config.min_time_scale, strength),
-            scale_ratio(config.max_time_scale, strength),
-            scale_ratio(config.canvas_time_scale, strength),
+            _scaled(config.min_time_scale, strength),
+            _scaled(config.max_time_scale, strength),
+            _scaled(config.canvas_time_scale, strength),
         )
 
     def draw(self, log_mel: Tensor, generator: Generator) -> CropParameters:
@@ -100,6 +114,10 @@ class RandomResizedCrop(SpectrogramAugmentation[CropParameters]):
         centred = (log_mel - mean)[:, None]  # (B, 1, F, T)
         read = F.grid_sample(centred, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
         return read[:, 0].add_(mean)
+
+
+def _scaled(scale: float, strength: float) -> float:
+    return min(scale_ratio(scale, strength), HIGHEST_SCALE)
 
 
 def _draw_span(scales: _AxisRange, log_mel: Tensor, axis: int, generator: Generator) -> tuple[Tensor, Tensor]:

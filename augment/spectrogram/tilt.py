@@ -7,15 +7,8 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import (
-    LOG_POWER_PER_DECIBEL,
-    SpectrogramAugmentation,
-    SpectrogramConfig,
-    uniform,
-)
-from augment.strength import scale_limit
-
-HIGHEST_TILT_DB = 60.0
+from augment.spectrogram.augmentation import SpectrogramConfig
+from augment.spectrogram.level import HIGHEST_LEVEL_DB, LevelAugmentation
 
 
 class TiltConfig(SpectrogramConfig, frozen=True, extra="forbid"):
@@ -25,13 +18,13 @@ class TiltConfig(SpectrogramConfig, frozen=True, extra="forbid"):
     max_tilt_db: float = Field(
         6.0,
         ge=0,
-        le=HIGHEST_TILT_DB,
+        le=HIGHEST_LEVEL_DB,
         description="largest rise or fall in dB from the lowest to the highest band",
     )
 
     def build(self, strength: float) -> "Tilt":
         """The augmentation at a strength."""
-        return Tilt(self, strength)
+        return Tilt(self.max_tilt_db, strength)
 
 
 @dataclass(frozen=True)
@@ -41,25 +34,14 @@ class TiltParameters:
     tilt_db: Tensor
 
 
-class Tilt(SpectrogramAugmentation[TiltParameters]):
-    """Adds a straight line over the mel bands, 0 dB in their middle so that loudness is left to the gain.
-
-    Args:
-        config: the range of slopes at strength 1.
-        strength: scales the range, up to 60 dB.
-    """
-
-    def __init__(self, config: TiltConfig, strength: float) -> None:
-        super().__init__(strength)
-        self.max_tilt_db = scale_limit(config.max_tilt_db, strength, highest=HIGHEST_TILT_DB)
+class Tilt(LevelAugmentation[TiltParameters]):
+    """Adds a straight line over the mel bands, 0 dB in their middle so that loudness is left to the gain."""
 
     def draw(self, log_mel: Tensor, generator: Generator) -> TiltParameters:
         """A slope for each example, uniform in decibels."""
-        batch = (log_mel.shape[0],)
-        return TiltParameters(uniform(-self.max_tilt_db, self.max_tilt_db, batch, generator, log_mel.device))
+        return TiltParameters(self.draw_decibels(log_mel, generator))
 
-    def apply(self, log_mel: Tensor, parameters: TiltParameters) -> Tensor:
-        """`log_mel` (B, F, T) with the lines added."""
-        line = torch.linspace(-0.5, 0.5, log_mel.shape[1], device=log_mel.device)  # (F,)
-        tilt_db = parameters.tilt_db[:, None] * line  # (B, F)
-        return log_mel + (LOG_POWER_PER_DECIBEL * tilt_db)[:, :, None]
+    def decibels(self, parameters: TiltParameters, bands: int, frames: int) -> Tensor:  # noqa: ARG002
+        """The lines, (B, F, 1)."""
+        line = torch.linspace(-0.5, 0.5, bands, device=parameters.tilt_db.device)  # (F,)
+        return (parameters.tilt_db[:, None] * line)[:, :, None]

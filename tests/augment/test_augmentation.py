@@ -1,41 +1,36 @@
+import math
+from typing import Literal
+
 import pytest
-import torch
-from torch import Generator, Tensor
+from pydantic import ValidationError
 
-from augment.spectrogram.augmentation import LOG_POWER_PER_DECIBEL, example_mean, uniform
-from augment.spectrogram.gain import Gain, GainConfig
-
-CPU = torch.device("cpu")
+from augment.augmentation import AllOrNothingConfig, AugmentationConfig
 
 
-def test_uniform_numbers_fill_their_range() -> None:
-    numbers = uniform(-2.0, 6.0, (4000,), Generator().manual_seed(0), CPU)
-    assert numbers.dtype == torch.float32
-    assert -2 <= numbers.min() < -1.9
-    assert 5.9 < numbers.max() <= 6
-    assert numbers.mean().item() == pytest.approx(2.0, abs=0.2)
+class Ranged(AugmentationConfig, frozen=True):
+    name: Literal["ranged"] = "ranged"
 
 
-def test_a_degenerate_range_gives_its_only_value() -> None:
-    numbers = uniform(0.3, 0.3, (100,), Generator().manual_seed(0), CPU)
-    assert torch.equal(numbers, torch.full((100,), 0.3))
+class Done(AllOrNothingConfig, frozen=True):
+    name: Literal["done"] = "done"
 
 
-def test_ten_decibels_are_ten_times_the_power() -> None:
-    assert torch.tensor(10 * LOG_POWER_PER_DECIBEL).exp().item() == pytest.approx(10)
+@pytest.mark.parametrize(("strength", "share"), [(0.0, 0.0), (0.1, 0.3), (1.0, 0.3), (4.0, 0.3)])
+def test_the_share_of_a_range_is_as_configured_wherever_anything_is_done(
+    strength: float, share: float
+) -> None:
+    assert Ranged(probability=0.3).share_of_views(strength) == share
 
 
-def test_the_mean_is_each_examples_own(log_mel: Tensor) -> None:
-    means = example_mean(log_mel)
-    assert means.shape == (log_mel.shape[0], 1, 1)
-    for mean, example in zip(means, log_mel, strict=True):
-        assert mean.item() == pytest.approx(example.double().mean().item(), abs=1e-4)
+@pytest.mark.parametrize(("strength", "share"), [(0.0, 0.0), (0.5, 0.2), (1.0, 0.4), (2.0, 0.8), (4.0, 1.0)])
+def test_without_a_range_the_share_grows_with_the_strength_up_to_all(strength: float, share: float) -> None:
+    assert Done(probability=0.4).share_of_views(strength) == pytest.approx(share)
 
 
-@pytest.mark.parametrize(
-    "wrong", [torch.zeros(64, 96), torch.zeros(2, 1, 64, 96), torch.zeros(2, 64, 96, dtype=torch.float64)]
-)
-@pytest.mark.parametrize("strength", [0.0, 1.0])
-def test_other_shapes_and_types_are_refused(wrong: Tensor, strength: float) -> None:
-    with pytest.raises(ValueError, match=r"float32 of shape \(batch, bands, frames\)"):
-        Gain(GainConfig(), strength)(wrong, Generator())
+@pytest.mark.parametrize("config", [Ranged, Done])
+@pytest.mark.parametrize("probability", [-0.1, 1.1, math.nan])
+def test_an_invalid_probability_is_refused_by_name(
+    config: type[AugmentationConfig], probability: float
+) -> None:
+    with pytest.raises(ValidationError, match="probability"):
+        config(probability=probability)

@@ -84,6 +84,13 @@ def test_all_applies_everything_in_the_listed_order(log_mel: Tensor) -> None:
     assert not torch.equal(view(backwards, log_mel), expected)
 
 
+def test_a_bare_name_is_an_augmentation_with_its_defaults() -> None:
+    named = AugmentConfig.model_validate({"policy": {"name": "all", "augmentations": ["gain", "time_mask"]}})
+    assert augmentations_of(named) == (GainConfig(), TimeMaskConfig())
+    with pytest.raises(ValidationError, match=r"'gian' .* does not match any of the expected tags"):
+        AugmentConfig.model_validate({"policy": {"name": "all", "augmentations": ["gian"]}})
+
+
 def test_no_augmentations_leave_crops_as_they_are(log_mel: Tensor) -> None:
     assert view(build({"name": "all", "augmentations": []}), log_mel) is log_mel
 
@@ -118,8 +125,9 @@ def test_learned_has_a_probability_and_a_magnitude_for_each(make_log_mel: Callab
     assert policy.names == ("gain", "tilt")
     np.testing.assert_allclose(choice(policy, 4000).mean(0), [0.25, 1.0], atol=0.03)
     gain, tilt = policy.spectrogram.values()
-    assert gain.max_gain_db == 9.0  # type: ignore[attr-defined]
-    assert tilt.strength == 4.0  # 1.5 x 4 ends at the highest strength
+    assert (gain.strength, tilt.strength) == (3.0, 4.0)  # 1.5 x 4 ends at the highest strength
+    config = AugmentConfig.model_validate({"policy": {"name": "learned", "operations": operations}})
+    assert augmentations_of(config)[0] == GainConfig(max_gain_db=3, probability=0.25)
 
 
 def test_a_learned_policy_is_read_from_a_file_which_keys_can_change(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import math
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from augment.strength import MAX_STRENGTH, Strength, check_strength, scale_limit, scale_ratio
+from augment.strength import MAX_STRENGTH, Strength, check_strength, scale_between, scale_limit, scale_ratio
 
 STRENGTHS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, MAX_STRENGTH)
 
@@ -26,6 +26,21 @@ def test_a_ratio_is_1_at_0_as_configured_at_1_and_moves_away(ratio: float) -> No
     assert scale_ratio(ratio, 0.0) == 1
     assert scale_ratio(ratio, 1.0) == ratio
     assert all(low < high for low, high in itertools.pairwise(distances))
+
+
+@pytest.mark.parametrize(("neutral", "configured"), [(8000.0, 2000.0), (20.0, 800.0)])
+def test_a_path_runs_from_neutral_through_the_configured_value_by_equal_factors(
+    neutral: float, configured: float
+) -> None:
+    assert scale_between(neutral, configured, 0.0) == neutral
+    assert scale_between(neutral, configured, 1.0) == configured
+    path = [scale_between(neutral, configured, step / 2) for step in range(5)]
+    for one, following in itertools.pairwise(path):
+        assert following / one == pytest.approx(math.sqrt(configured / neutral))
+
+
+def test_a_path_between_equal_values_stays() -> None:
+    assert scale_between(500.0, 500.0, 2.0) == pytest.approx(500.0)
 
 
 @pytest.mark.parametrize("strength", [-0.1, MAX_STRENGTH + 0.1, math.nan, math.inf])

@@ -109,3 +109,11 @@ def test_a_range_upside_down_is_refused_by_name(axis: str) -> None:
 def test_an_invalid_scale_is_refused_by_name(key: str, value: float) -> None:
     with pytest.raises(ValidationError, match=key):
         RandomResizedCropConfig.model_validate({key: value})
+
+
+@pytest.mark.parametrize("axis", ["frequency", "time"])
+def test_the_ranges_end_at_4_views(axis: str) -> None:
+    keys = {f"min_{axis}_scale": 2.0, f"max_{axis}_scale": 3.0, f"canvas_{axis}_scale": 2.0}
+    scales = getattr(RandomResizedCropConfig.model_validate(keys).build(1.5), axis)
+    assert (scales.min_scale, scales.canvas_scale) == pytest.approx((2**1.5, 2**1.5))
+    assert scales.max_scale == 4

@@ -1,0 +1,104 @@
+"""Blur: edges in time and frequency softened, as echoes and coarser analysis soften them."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Generator, Tensor
+
+from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, uniform
+from augment.strength import scale_limit
+
+HIGHEST_DEVIATION_BINS = 4.0
+
+# The kernel ends at three deviations, where the Gaussian is a hundredth of its height.
+DEVIATIONS_A_SIDE = 3.0
+
+# So narrow that every tap but the middle one is 0 in float32: what stands for a deviation of 0.
+NARROWEST_DEVIATION_BINS = 0.05
+
+# Smaller taps add nothing in float32; those so small as to be denormal make a CPU several times slower.
+SMALLEST_TAP = 1e-9
+
+
+class BlurConfig(SpectrogramConfig, frozen=True, extra="forbid"):
+    """Standard deviations drawn from 0 to a limit, each axis by itself.
+
+    The defaults are near SimCLR's (Chen et al. 2020, appendix A): at most 2 pixels of 224, that is 0.6 bands
+    of 64 or 0.9 frames of 96.
+    """
+
+    name: Literal["blur"] = "blur"
+    max_deviation_bands: float = Field(
+        1.0, ge=0, le=HIGHEST_DEVIATION_BINS, description="largest standard deviation over frequency in bands"
+    )
+    max_deviation_frames: float = Field(
+        1.0, ge=0, le=HIGHEST_DEVIATION_BINS, description="largest standard deviation over time in frames"
+    )
+
+    def build(self, strength: float) -> "Blur":
+        """The augmentation at a strength."""
+        return Blur(self, strength)
+
+
+@dataclass(frozen=True)
+class BlurParameters:
+    """`deviation_bands` and `deviation_frames` (B,): standard deviations of each example's Gaussian."""
+
+    deviation_bands: Tensor
+    deviation_frames: Tensor
+
+
+class Blur(SpectrogramAugmentation[BlurParameters]):
+    """Averages the log-mel with a Gaussian over bands and one over frames; the outermost bins go on beyond.
+
+    Source: the code of Fonseca et al. 2021 (Unsupervised Contrastive Learning of Sound Event
+    Representations).
+
+    Args:
+        config: the ranges of the deviations at strength 1.
+        strength: scales the ranges, up to 4 bins.
+    """
+
+    def __init__(self, config: BlurConfig, strength: float) -> None:
+        super().__init__(strength)
+        self.max_deviation_bands = scale_limit(
+            config.max_deviation_bands, strength, highest=HIGHEST_DEVIATION_BINS
+        )
+        self.max_deviation_frames = scale_limit(
+            config.max_deviation_frames, strength, highest=HIGHEST_DEVIATION_BINS
+        )
+
+    def draw(self, log_mel: Tensor, generator: Generator) -> BlurParameters:
+        """Two deviations for each example, uniform."""
+        batch, device = (log_mel.shape[0],), log_mel.device
+        return BlurParameters(
+            uniform(0, self.max_deviation_bands, batch, generator, device),
+            uniform(0, self.max_deviation_frames, batch, generator, device),
+        )
+
+    def apply(self, log_mel: Tensor, parameters: BlurParameters) -> Tensor:
+        """`log_mel` (B, F, T) blurred."""
+        batch = log_mel.shape[0]
+        # An example is a channel with a kernel of its own. Two channels at least: a single one would go
+        # through another kind of convolution, which rounds differently, on a GPU to the ten bits of TF32.
+        channels = max(batch, 2)
+        over_bands = _kernels(parameters.deviation_bands, self.max_deviation_bands, channels)  # (C, K)
+        over_frames = _kernels(parameters.deviation_frames, self.max_deviation_frames, channels)
+        below, before = over_bands.shape[1] // 2, over_frames.shape[1] // 2
+        examples = log_mel.expand(channels, -1, -1)[None]  # (1, C, F, T)
+        padded = F.pad(examples, (before, before, below, below), mode="replicate")
+        blurred = F.conv2d(padded, over_frames[:, None, None, :], groups=channels)
+        return F.conv2d(blurred, over_bands[:, None, :, None], groups=channels)[0, :batch]
+
+
+def _kernels(deviations: Tensor, max_deviation: float, channels: int) -> Tensor:
+    """Gaussians that sum to 1, (C, K), K odd and the same for all, wide enough for the widest."""
+    side = math.ceil(DEVIATIONS_A_SIDE * max_deviation)
+    bins = torch.arange(-side, side + 1, device=deviations.device)
+    distances = bins / deviations.clamp(min=NARROWEST_DEVIATION_BINS)[:, None]  # (B, K)
+    kernels = F.hardshrink(torch.softmax(-0.5 * distances**2, dim=1), SMALLEST_TAP)
+    return kernels.expand(channels, -1)

@@ -1,0 +1,43 @@
+"""Decibels added along an axis, as gain, tilt and random linear fader do it."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Generator, Tensor
+
+from augment.spectrogram.augmentation import (
+    LOG_POWER_PER_DECIBEL,
+    Parameters,
+    SpectrogramAugmentation,
+    uniform,
+)
+from augment.strength import scale_limit
+
+# A thousand times the amplitude: more than distances and preamplifiers make of one sound.
+HIGHEST_LEVEL_DB = 60.0
+
+
+class LevelAugmentation(SpectrogramAugmentation[Parameters]):
+    """Adds decibels that are drawn from a range either side of 0.
+
+    Args:
+        max_db: largest number drawn at strength 1, 0 to 60.
+        strength: scales it, up to 60 dB.
+    """
+
+    def __init__(self, max_db: float, strength: float) -> None:
+        super().__init__(strength)
+        self.max_db = scale_limit(max_db, strength, highest=HIGHEST_LEVEL_DB)
+
+    def draw_decibels(self, log_mel: Tensor, generator: Generator) -> Tensor:
+        """A number for each example, (B,), uniform from -max_db to +max_db."""
+        return uniform(-self.max_db, self.max_db, (log_mel.shape[0],), generator, log_mel.device)
+
+    @abstractmethod
+    def decibels(self, parameters: Parameters, bands: int, frames: int) -> Tensor:
+        """What is added, in decibels: (B, F, T), or 1 in place of an axis along which it is the same."""
+
+    def apply(self, log_mel: Tensor, parameters: Parameters) -> Tensor:
+        """`log_mel` (B, F, T) with the decibels added."""
+        decibels = self.decibels(parameters, *log_mel.shape[1:])
+        return torch.add(log_mel, decibels, alpha=LOG_POWER_PER_DECIBEL)

@@ -1,0 +1,43 @@
+"""Time reversal: the view played backwards, for sounds that are the same class either way."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Generator, Tensor
+
+from augment.augmentation import AllOrNothingConfig
+from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig
+
+
+class TimeReversalConfig(AllOrNothingConfig, SpectrogramConfig, frozen=True, extra="forbid"):
+    """The frames in reverse order; the strength scales the share of the views to which it is done."""
+
+    name: Literal["time_reversal"] = "time_reversal"
+
+    def build(self, strength: float) -> "TimeReversal":
+        """The augmentation at a strength."""
+        return TimeReversal(strength)
+
+
+@dataclass(frozen=True)
+class TimeReversalParameters:
+    """Nothing: a view is reversed or it is not."""
+
+
+class TimeReversal(SpectrogramAugmentation[TimeReversalParameters]):
+    """Turns the order of the frames round.
+
+    Source: the code of Fonseca et al. 2021 (Unsupervised Contrastive Learning of Sound Event
+    Representations).
+
+    Args:
+        strength: above 0 every example that it is applied to is reversed.
+    """
+
+    def draw(self, log_mel: Tensor, generator: Generator) -> TimeReversalParameters:  # noqa: ARG002
+        """Nothing to draw."""
+        return TimeReversalParameters()
+
+    def apply(self, log_mel: Tensor, parameters: TimeReversalParameters) -> Tensor:  # noqa: ARG002
+        """`log_mel` (B, F, T), last frame first."""
+        return log_mel.flip(2)

@@ -1,0 +1,62 @@
+"""Time shift: the view some time earlier or later, so that it does not matter when a sound begins."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor
+
+from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig
+from augment.spectrogram.shifting import HIGHEST_SHIFT_SHARE, draw_shifts
+from augment.strength import scale_limit
+
+
+class TimeShiftConfig(SpectrogramConfig, frozen=True, extra="forbid"):
+    """A shift drawn from -max_share to +max_share of the frames; the default is near the 30 of 101 frames in
+    the code of Fonseca et al. 2021."""
+
+    name: Literal["time_shift"] = "time_shift"
+    max_share: float = Field(
+        0.25, ge=0, le=HIGHEST_SHIFT_SHARE, description="largest shift as a share of the frames"
+    )
+
+    def build(self, strength: float) -> "TimeShift":
+        """The augmentation at a strength."""
+        return TimeShift(self, strength)
+
+
+@dataclass(frozen=True)
+class TimeShiftParameters:
+    """`shift_frames` (B,) int64: frames by which each example moves to later times, or back if negative."""
+
+    shift_frames: Tensor
+
+
+class TimeShift(SpectrogramAugmentation[TimeShiftParameters]):
+    """Moves an example along time and continues it at the open end by its own mirror image.
+
+    The mirror alone leaves no seam: any two neighbouring frames of the view are neighbours in the clip. A
+    roll puts the last frame before the first, an onset or a break that nobody recorded; a filling with the
+    mean begins with a step and is like no sound. Source: the code of Fonseca et al. 2021 (Unsupervised
+    Contrastive Learning of Sound Event Representations), which rolls.
+
+    Args:
+        config: the range of shifts at strength 1.
+        strength: scales the range, up to half of the frames.
+    """
+
+    def __init__(self, config: TimeShiftConfig, strength: float) -> None:
+        super().__init__(strength)
+        self.max_share = scale_limit(config.max_share, strength, highest=HIGHEST_SHIFT_SHARE)
+
+    def draw(self, log_mel: Tensor, generator: Generator) -> TimeShiftParameters:
+        """A shift for each example, in whole frames."""
+        return TimeShiftParameters(draw_shifts(self.max_share, log_mel, axis=2, generator=generator))
+
+    def apply(self, log_mel: Tensor, parameters: TimeShiftParameters) -> Tensor:
+        """`log_mel` (B, F, T) shifted; reflected at the first or the last frame, which is not repeated."""
+        last = log_mel.shape[2] - 1
+        sources = torch.arange(last + 1, device=log_mel.device) - parameters.shift_frames[:, None]  # (B, T)
+        reflected = last - (last - sources.abs()).abs()
+        return log_mel.gather(2, reflected[:, None, :].expand(log_mel.shape))

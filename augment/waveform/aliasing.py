@@ -1,0 +1,54 @@
+"""Aliasing: treble folded down, as by a recorder of low sampling rate without a filter before it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from augment.strength import scale_between
+from augment.waveform.augmentation import Transform
+from augment.waveform.ranged import RangedConfig
+from augment.waveform.wrapping import Faded
+
+LOWEST_RATE_HZ = 1000.0
+HIGHEST_RATE_HZ = 192000.0
+
+
+class AliasingConfig(RangedConfig, frozen=True, extra="forbid"):
+    """Sampled anew at 6 to 12 kHz without a filter: what lies above 3 to 6 kHz comes back below, out of tune.
+
+    The strength moves the rates by octaves, from that of the crops at 0; rates above it do nothing.
+    """
+
+    name: Literal["aliasing"] = "aliasing"
+    min_rate_hz: float = Field(
+        6000.0,
+        ge=LOWEST_RATE_HZ,
+        le=HIGHEST_RATE_HZ,
+        description="lowest rate at which crops are sampled anew",
+    )
+    max_rate_hz: float = Field(
+        12000.0,
+        ge=LOWEST_RATE_HZ,
+        le=HIGHEST_RATE_HZ,
+        description="highest rate at which crops are sampled anew",
+    )
+
+    def transform(self, strength: float, sample_rate_hz: int) -> Transform:
+        """audiomentations' Aliasing.
+
+        Raises:
+            ValueError: the whole range lies at or above the rate of the crops.
+        """
+        from audiomentations import Aliasing
+
+        if self.min_rate_hz >= sample_rate_hz:
+            raise ValueError(
+                f"min_rate_hz={self.min_rate_hz:g} changes nothing in crops of {sample_rate_hz} Hz: "
+                f"lower it, or leave this augmentation out"
+            )
+        low, high = (
+            max(scale_between(sample_rate_hz, min(rate, sample_rate_hz), strength), LOWEST_RATE_HZ)
+            for rate in (self.min_rate_hz, self.max_rate_hz)
+        )
+        # Faded, as its interpolation dulls the treble as soon as the rates differ at all.
+        return Faded(Aliasing(min_sample_rate=low, max_sample_rate=high, p=1.0), min(strength, 1.0))

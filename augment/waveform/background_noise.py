@@ -1,0 +1,82 @@
+"""Background noise: a stretch of the user's own recordings behind the crop."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from augment.waveform.augmentation import Transform, Waveform
+from augment.waveform.noise import HIGHEST_SNR_DB, LOWEST_SNR_DB, NoiseConfig
+from augment.waveform.sound_folder import SoundReader, check_sounds, find_sounds
+
+
+class BackgroundNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
+    """A background 5 to 30 dB below the crop: at 5 dB a busy street behind a voice that is still understood.
+
+    Record some minutes where nothing happens, with the recorders and at the places of the clips.
+    """
+
+    name: Literal["background_noise"] = "background_noise"
+    folder: Path = Field(description="folder of the sounds (wav, flac, ogg, opus, mp3, aiff), in any depth")
+    min_snr_db: float = Field(
+        5.0,
+        ge=LOWEST_SNR_DB,
+        le=HIGHEST_SNR_DB,
+        description="lowest ratio of the crop's power to the background's in dB: the loudest background",
+    )
+    max_snr_db: float = Field(
+        30.0, ge=LOWEST_SNR_DB, le=HIGHEST_SNR_DB, description="highest ratio in dB: the softest background"
+    )
+
+    def check(self) -> None:
+        """Open every sound, headers only.
+
+        Raises:
+            ValueError: there is no such folder, no sound in it, or one that cannot be opened.
+        """
+        check_sounds(self.folder)
+
+    def transform(self, strength: float, sample_rate_hz: int) -> Transform:
+        """audiomentations' AddBackgroundNoise with a reader of ours."""
+        from audiomentations import AddBackgroundNoise
+
+        files = find_sounds(self.folder)
+        low, high = self.snr_range_db(strength)
+        transform = AddBackgroundNoise(files, min_snr_db=low, max_snr_db=high, p=1.0)
+        return BackgroundNoise(transform, SoundReader(files, sample_rate_hz))
+
+
+class BackgroundNoise:
+    """AddBackgroundNoise whose sounds are read in another way.
+
+    The library opens and resamples a file for every crop and warns of it each time, warns of silent stretches
+    too, and never returns from a damaged file that holds less than it declares.
+
+    Args:
+        transform: AddBackgroundNoise, which draws sound, place and level.
+        reader: of the same sounds.
+    """
+
+    def __init__(self, transform: Any, reader: SoundReader) -> None:
+        self._transform, self._reader = transform, reader
+
+    def __call__(self, samples: Waveform, sample_rate: int) -> Waveform:
+        """One crop (L,) with a freshly drawn background; a background of silence changes nothing."""
+        self._transform.randomize_parameters(samples, sample_rate)
+        drawn = self._transform.parameters
+        background = self._reader.section(Path(drawn["noise_file_path"]), drawn["offset"], len(samples))
+        size = np.linalg.norm(background)
+        if size == 0:
+            return samples
+        gain = np.linalg.norm(samples) / size * 10 ** (-drawn["snr_db"] / 20)
+        return samples + background * np.float32(gain)
+
+    def serialize_parameters(self) -> dict[str, Any]:
+        """What was drawn last."""
+        drawn = self._transform.parameters
+        return {
+            "snr_db": drawn["snr_db"],
+            "background": Path(drawn["noise_file_path"]).name,
+            "start_seconds": drawn["offset"],
+        }

@@ -1,0 +1,58 @@
+"""Bit crush: samples rounded to few levels, as by an old or cheap recorder."""
+
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from augment.waveform.augmentation import Transform, Waveform
+from augment.waveform.ranged import RangedConfig
+
+LOWEST_BITS = 3
+# Of the clips: there is nothing to round.
+HIGHEST_BITS = 16
+
+
+class BitCrushConfig(RangedConfig, frozen=True, extra="forbid"):
+    """A crop stored with 6 to 12 bits a sample, its peak at full scale.
+
+    6 bits are a plain crackle 41 dB below the peak, 12 are heard in quiet passages only. The strength takes bits
+    away from 16.
+    """
+
+    name: Literal["bit_crush"] = "bit_crush"
+    min_bits: int = Field(6, ge=LOWEST_BITS, le=HIGHEST_BITS, description="fewest bits a sample")
+    max_bits: int = Field(12, ge=LOWEST_BITS, le=HIGHEST_BITS, description="most bits a sample")
+
+    def transform(self, strength: float, sample_rate_hz: int) -> Transform:
+        """audiomentations' BitCrush, relative to the crop's peak."""
+        from audiomentations import BitCrush
+
+        low, high = (
+            max(round(HIGHEST_BITS - (HIGHEST_BITS - bits) * strength), LOWEST_BITS)
+            for bits in (self.min_bits, self.max_bits)
+        )
+        return AtFullScale(BitCrush(min_bit_depth=low, max_bit_depth=high, p=1.0))
+
+
+class AtFullScale:
+    """Shows a transform the crop with its peak at 1, and takes the gain back.
+
+    The library rounds to levels of full scale: a quiet recording, as most are out of doors, would round to
+    silence.
+
+    Args:
+        transform: depends on the level.
+    """
+
+    def __init__(self, transform: Transform) -> None:
+        self._transform = transform
+
+    def __call__(self, samples: Waveform, sample_rate: int) -> Waveform:
+        """One crop (L,) changed by freshly drawn parameters."""
+        peak = np.abs(samples).max() or np.float32(1)  # a silent crop has none
+        return self._transform(samples / peak, sample_rate) * peak
+
+    def serialize_parameters(self) -> dict[str, Any]:
+        """What was drawn last."""
+        return self._transform.serialize_parameters()

@@ -1,0 +1,69 @@
+"""What the filters have in common: slopes, frequencies that a sample rate allows, and bands with two edges."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import Field
+
+from augment.waveform.augmentation import Waveform
+from augment.waveform.ranged import RangedConfig, within
+
+# Shares of the sample rate. A Butterworth filter cannot have an edge at half the sample rate; a centre stays
+# further below it, so that a band has room for an edge above its centre.
+HIGHEST_EDGE_SHARE = 0.499
+HIGHEST_CENTER_SHARE = 0.45
+# Below what is heard and below the lowest mel band: a filter whose edge is here takes away nothing but rumble.
+NEUTRAL_LOW_HZ = 20.0
+
+MoveEdges = Callable[[float, float, float], tuple[float, float]]
+
+
+class FilterConfig(RangedConfig, frozen=True, extra="forbid"):
+    """How steep a Butterworth filter is; a slope is drawn among the multiples of 6 dB an octave.
+
+    The default 12 to 24 is audiomentations': 12 is gentle, as distance or a wall; 24 is a loudspeaker's limit.
+    """
+
+    min_slope_db_per_octave: int = Field(12, ge=6, le=48, multiple_of=6, description="gentlest slope")
+    max_slope_db_per_octave: int = Field(24, ge=6, le=48, multiple_of=6, description="steepest slope")
+
+
+class BandFilter:
+    """A band-pass or band-stop filter of audiomentations, its two edges moved after they were drawn.
+
+    audiomentations draws a centre and a width; it neither narrows a band from the whole spectrum, nor survives
+    an edge that falls on half the sample rate exactly.
+
+    Args:
+        band: BandPassFilter or BandStopFilter.
+        move_edges: the edges to use, in Hz, from those drawn and their centre (low, center, high);
+            None leaves them as drawn.
+    """
+
+    def __init__(self, band: Any, move_edges: MoveEdges | None = None) -> None:
+        self._band = band
+        self._move_edges = move_edges
+        # Frozen, it keeps what is set below instead of drawing again when it is called.
+        band.freeze_parameters()
+
+    def __call__(self, samples: Waveform, sample_rate: int) -> Waveform:
+        """One crop (L,), filtered."""
+        self._band.randomize_parameters(samples, sample_rate)
+        drawn = self._band.parameters
+        center, half_width = drawn["center_freq"], drawn["bandwidth"] / 2
+        low, high = center - half_width, center + half_width
+        if self._move_edges is not None:
+            low, high = self._move_edges(low, center, high)
+        high = min(high, HIGHEST_EDGE_SHARE * sample_rate)
+        drawn["center_freq"], drawn["bandwidth"] = (low + high) / 2, high - low
+        filtered: Waveform = self._band(samples, sample_rate)
+        return filtered
+
+    def serialize_parameters(self) -> dict[str, Any]:
+        """What was drawn last, with the centre and the width that were used."""
+        return dict(self._band.parameters)
+
+
+def center_within(center_hz: float, sample_rate_hz: int) -> float:
+    """A centre of a band, kept below half the sample rate."""
+    return within(center_hz, 0, HIGHEST_CENTER_SHARE * sample_rate_hz)

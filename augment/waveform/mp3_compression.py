@@ -1,0 +1,136 @@
+"""MP3 compression: treble cut and tones swallowed, as by a recorder or a web site that saves space."""
+
+import bisect
+import math
+import random
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from augment.strength import scale_between
+from augment.waveform.augmentation import Transform, Waveform
+from augment.waveform.packages import check_package
+from augment.waveform.ranged import RangedConfig, within
+from augment.waveform.wrapping import Faded
+
+# The bit rates that MP3 knows at each sampling rate (MPEG-1, 2 and 2.5, layer III).
+MPEG_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+MPEG_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+MPEG_2_5 = (8, 16, 24, 32, 40, 48, 56, 64)
+BIT_RATES_KBPS = {
+    **dict.fromkeys((32000, 44100, 48000), MPEG_1),
+    **dict.fromkeys((16000, 22050, 24000), MPEG_2),
+    **dict.fromkeys((8000, 11025, 12000), MPEG_2_5),
+}
+LOWEST_KBPS, HIGHEST_KBPS = 8, 320
+# Of the longest frame, that of MPEG-1. The encoder refuses what is shorter than some of them, and of what it
+# takes the last half of one comes back silent.
+FRAME_SAMPLES = 1152
+SHORTEST_SAMPLES = 4 * FRAME_SAMPLES
+
+
+class Mp3CompressionConfig(RangedConfig, frozen=True, extra="forbid"):
+    """Compressed to 16 to 64 kbit/s and back: of a crop at 16 kHz 64 can hardly be heard, 16 sounds watery.
+
+    The strength moves the bit rates by octaves from the highest that MP3 knows at the rate of the crops, down
+    to the lowest; needs fast-mp3-augment.
+    """
+
+    name: Literal["mp3_compression"] = "mp3_compression"
+    min_kbps: int = Field(
+        16,
+        ge=LOWEST_KBPS,
+        le=HIGHEST_KBPS,
+        description="lowest bit rate in kbit/s: the strongest compression",
+    )
+    max_kbps: int = Field(
+        64,
+        ge=LOWEST_KBPS,
+        le=HIGHEST_KBPS,
+        description="highest bit rate in kbit/s: the gentlest compression",
+    )
+
+    @model_validator(mode="after")
+    def _package_is_installed(self) -> Self:
+        check_package(self.name, "fast_mp3_augment", extra="mp3")
+        return self
+
+    def transform(self, strength: float, sample_rate_hz: int) -> Transform:
+        """audiomentations' Mp3Compression.
+
+        Raises:
+            ValueError: MP3 does not know the rate of the crops.
+        """
+        from audiomentations import Mp3Compression
+
+        low, high = kbps_range(self.min_kbps, self.max_kbps, strength, sample_rate_hz)
+        transform = Mp3Compression(backend="fast-mp3-augment", preserve_delay=False, p=1.0)
+        # Faded, as even the highest bit rate cuts the treble and leaves an error 20 dB below the crop.
+        return Faded(AnyBitRate(transform, low, high, BIT_RATES_KBPS[sample_rate_hz]), min(strength, 1.0))
+
+
+def kbps_range(min_kbps: float, max_kbps: float, strength: float, sample_rate_hz: int) -> tuple[float, float]:
+    """The bit rates at a strength, on their way down from the highest that MP3 knows.
+
+    Args:
+        min_kbps: at strength 1.
+        max_kbps: at strength 1.
+        strength: above 0, at most 4.
+        sample_rate_hz: of the crops.
+
+    Returns:
+        Lowest and highest, within what MP3 knows at the rate of the crops.
+
+    Raises:
+        ValueError: MP3 does not know that rate.
+    """
+    known = BIT_RATES_KBPS.get(sample_rate_hz)
+    if known is None:
+        raise ValueError(
+            f"mp3_compression cannot be had at sample_rate_hz={sample_rate_hz}: "
+            f"use one of {', '.join(str(rate) for rate in sorted(BIT_RATES_KBPS))}, or leave it out"
+        )
+    low, high = (
+        within(scale_between(known[-1], within(kbps, known[0], known[-1]), strength), known[0], known[-1])
+        for kbps in (min_kbps, max_kbps)
+    )
+    return low, high
+
+
+def nearest_kbps(kbps: float, known: tuple[int, ...]) -> int:
+    """The nearest of the known bit rates by ratio, `known` sorted."""
+    above = min(bisect.bisect_left(known, kbps), len(known) - 1)
+    below = max(above - 1, 0)
+    return known[below] if kbps / known[below] < known[above] / kbps else known[above]
+
+
+class AnyBitRate:
+    """Mp3Compression whose bit rate is drawn evenly in octaves, then moved to the nearest that MP3 knows.
+
+    The library draws among the rates of all versions of MP3, of which no sampling rate has more than 14, and
+    refuses a range that holds none. It leaves the end of a crop silent, too.
+
+    Args:
+        transform: Mp3Compression with its delay taken away.
+        min_kbps: lowest bit rate.
+        max_kbps: highest bit rate.
+        known: the bit rates to choose from, sorted.
+    """
+
+    def __init__(self, transform: Any, min_kbps: float, max_kbps: float, known: tuple[int, ...]) -> None:
+        self._transform, self._known = transform, known
+        self._octaves = (math.log2(min_kbps), math.log2(max_kbps))
+
+    def __call__(self, samples: Waveform, sample_rate: int) -> Waveform:
+        """One crop (L,) compressed at a freshly drawn bit rate."""
+        self._transform.randomize_parameters(samples, sample_rate)
+        self._transform.parameters["bitrate"] = nearest_kbps(2 ** random.uniform(*self._octaves), self._known)
+        padding = max(SHORTEST_SAMPLES - len(samples), FRAME_SAMPLES)
+        compressed: Waveform = self._transform.apply(np.pad(samples, (0, padding), "reflect"), sample_rate)
+        return compressed[: len(samples)]
+
+    def serialize_parameters(self) -> dict[str, Any]:
+        """What was drawn last."""
+        parameters: dict[str, Any] = self._transform.serialize_parameters()
+        return parameters

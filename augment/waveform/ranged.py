@@ -1,0 +1,31 @@
+"""Ranges whose two ends are configured."""
+
+from typing import Self
+
+from pydantic import model_validator
+
+from augment.waveform.augmentation import WaveformConfig
+
+
+class RangedConfig(WaveformConfig, frozen=True, extra="forbid"):
+    """A config whose fields `min_...` and `max_...` are the two ends of a range."""
+
+    @model_validator(mode="after")
+    def _ends_are_in_order(self) -> Self:
+        for key in type(self).model_fields:
+            if key.startswith("min_"):
+                _check_order(self, key, key.replace("min_", "max_", 1))
+        return self
+
+
+def _check_order(config: WaveformConfig, low: str, high: str) -> None:
+    if getattr(config, low) > getattr(config, high):
+        raise ValueError(
+            f"{low}={getattr(config, low):g} is above {high}={getattr(config, high):g}: "
+            f"lower {low} or raise {high}"
+        )
+
+
+def within(value: float, lowest: float, highest: float) -> float:
+    """The value, or the end of the range that it lies beyond."""
+    return min(max(value, lowest), highest)

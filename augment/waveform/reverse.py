@@ -1,0 +1,18 @@
+"""Reverse: the crop backwards."""
+
+from typing import Literal
+
+from augment.augmentation import AllOrNothingConfig
+from augment.waveform.augmentation import Transform, WaveformConfig
+
+
+class WaveformReverseConfig(AllOrNothingConfig, WaveformConfig, frozen=True, extra="forbid"):
+    """Last sample first. Onsets become endings: leave it out where attack against decay tells classes apart."""
+
+    name: Literal["waveform_reverse"] = "waveform_reverse"
+
+    def transform(self, strength: float, sample_rate_hz: int) -> Transform:
+        """audiomentations' Reverse."""
+        from audiomentations import Reverse
+
+        return Reverse(p=1.0)

@@ -1,0 +1,38 @@
+"""Time mask on the waveform: a stretch of time silenced, as by a dropout."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from augment.strength import scale_limit
+from augment.waveform.augmentation import Transform
+from augment.waveform.ranged import RangedConfig
+
+HIGHEST_MASK_SHARE = 0.9
+# audiomentations' own: long enough that the edges do not click, short against a sound event.
+FADE_SECONDS = 0.005
+
+
+class WaveformTimeMaskConfig(RangedConfig, frozen=True, extra="forbid"):
+    """One stretch of digital silence, edges faded; unlike the mask on log-mels it is not filled by a mean.
+
+    Up to a fifth of the crop, as a mask of SpecAugment's policy SM (p = 0.2).
+    """
+
+    name: Literal["waveform_time_mask"] = "waveform_time_mask"
+    min_share: float = Field(
+        0.0, ge=0, le=HIGHEST_MASK_SHARE, description="smallest share of the crop that is silenced"
+    )
+    max_share: float = Field(
+        0.2, ge=0, le=HIGHEST_MASK_SHARE, description="largest share of the crop that is silenced"
+    )
+
+    def transform(self, strength: float, sample_rate_hz: int) -> Transform:
+        """audiomentations' TimeMask."""
+        from audiomentations import TimeMask
+
+        smallest, largest = (
+            scale_limit(share, strength, highest=HIGHEST_MASK_SHARE)
+            for share in (self.min_share, self.max_share)
+        )
+        return TimeMask(min_band_part=smallest, max_band_part=largest, fade_duration=FADE_SECONDS, p=1.0)

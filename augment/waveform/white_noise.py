@@ -1,0 +1,20 @@
+"""White noise: hiss over the crop, as of a microphone's preamplifier."""
+
+from typing import Literal
+
+from augment.waveform.augmentation import Transform
+from augment.waveform.noise import NoiseConfig
+
+
+class WhiteNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
+    """Gaussian noise 10 to 40 dB below the crop: from a hiss that is plainly heard to one that barely is."""
+
+    name: Literal["white_noise"] = "white_noise"
+
+    def transform(self, strength: float, sample_rate_hz: int) -> Transform:
+        """audiomentations' AddGaussianSNR."""
+        from audiomentations import AddGaussianSNR
+
+        low, high = self.snr_range_db(strength)
+        transform: Transform = AddGaussianSNR(min_snr_db=low, max_snr_db=high, p=1.0)
+        return transform

@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from augment.spectrogram.mixing import MixParameters, draw_partners, mix
+
+
+def test_a_mixture_is_that_of_powers_by_a_loop(log_mel: Tensor) -> None:
+    parameters = draw_partners(0.5, log_mel, Generator().manual_seed(0))
+    log_gain = torch.linspace(-2, 2, log_mel.shape[0])
+    mixed = mix(log_mel, parameters, log_gain)
+    power = log_mel.double().exp()
+    for row in range(log_mel.shape[0]):
+        share, partner = parameters.partner_share[row].double(), parameters.partner[row]
+        expected = (1 - share) * power[row] + share * log_gain[row].double().exp() * power[partner]
+        torch.testing.assert_close(mixed[row], expected.log().float(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_share_of_nothing_keeps_the_example_and_leaves_the_others_theirs(log_mel: Tensor) -> None:
+    rows = log_mel.shape[0]
+    share = torch.full((rows,), 0.3)
+    share[0] = 0
+    mixed = mix(log_mel, MixParameters(share, (torch.arange(rows) + 1) % rows), 0.0)
+    assert torch.equal(mixed[0], log_mel[0])
+    assert all(not torch.equal(mixed[row], log_mel[row]) for row in range(1, rows))
+
+
+@pytest.mark.parametrize("level", [-200.0, 200.0])
+def test_levels_beyond_the_range_of_float32_power_stay_finite(level: float, log_mel: Tensor) -> None:
+    parameters = draw_partners(0.5, log_mel, Generator().manual_seed(0))
+    shifted = mix(log_mel + level, parameters, 0.0)
+    torch.testing.assert_close(shifted, mix(log_mel, parameters, 0.0) + level, atol=1e-3, rtol=0)
+
+
+def test_the_partner_is_any_other_row_and_never_the_row_itself() -> None:
+    generator = Generator().manual_seed(0)
+    pairs = set()
+    for _ in range(200):
+        partner = draw_partners(0.1, torch.zeros(5, 1, 1), generator).partner
+        pairs |= set(enumerate(partner.tolist()))
+    assert pairs == {(row, other) for row in range(5) for other in range(5) if row != other}
+
+
+def test_shares_fill_their_range() -> None:
+    share = draw_partners(0.3, torch.zeros(2000, 1, 1), Generator().manual_seed(0)).partner_share
+    assert 0 <= share.min() < 0.003
+    assert 0.297 < share.max() <= 0.3
+
+
+def test_a_batch_of_one_has_a_share_of_nothing() -> None:
+    drawn = draw_partners(0.5, torch.zeros(1, 2, 3), Generator().manual_seed(0))
+    assert drawn.partner_share.tolist() == [0]
+    assert drawn.partner.tolist() == [0]

@@ -1,0 +1,77 @@
+import math
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from augment.waveform.air_absorption import AirAbsorptionConfig
+from augment.waveform.augmentation import Waveform
+from tests.augment.waveform.measuring import amplitude, sine
+
+# Nepers lost in a metre of air of 30 to 50 % humidity, from the table of pyroomacoustics: 10 and 20 degrees.
+NEPERS_A_METRE = {1000: (1.1e-3, 1.0e-3), 4000: (9.4e-3, 5.8e-3)}
+
+
+def at(distance_metres: float) -> AirAbsorptionConfig:
+    return AirAbsorptionConfig(
+        min_distance_metres=distance_metres,
+        max_distance_metres=distance_metres,
+        min_humidity_percent=40,
+        max_humidity_percent=40,
+    )
+
+
+@pytest.mark.parametrize("frequency_hz", NEPERS_A_METRE)
+@pytest.mark.parametrize("strength", [0.5, 1.0, 2.0])
+def test_a_tone_loses_what_the_table_says(frequency_hz: int, strength: float) -> None:
+    tone = sine(frequency_hz)
+    temperatures = set()
+    for seed in range(10):
+        far, drawn = at(80.0).build(strength, 16000)(tone, seed)
+        temperatures.add(drawn["temperature"])
+        nepers = 80 * strength * NEPERS_A_METRE[frequency_hz][drawn["temperature"] == 20]
+        assert amplitude(far, frequency_hz) == pytest.approx(0.5 * math.exp(-nepers), rel=0.01)
+    assert temperatures == {10, 20}
+
+
+def test_the_way_ends_at_2500_metres(crop: Waveform) -> None:
+    _, drawn = at(1000.0).build(4.0, 16000)(crop, seed=0)
+    assert drawn["distance"] == 2500
+
+
+def test_no_way_at_all_leaves_the_crop(crop: Waveform) -> None:
+    near, _ = AirAbsorptionConfig().build(1e-6, 16000)(crop, seed=0)
+    np.testing.assert_allclose(near, crop, atol=1e-6)
+
+
+def test_distances_and_humidities_fill_their_ranges(crop: Waveform) -> None:
+    augment = AirAbsorptionConfig().build(0.5, 16000)
+    drawn = [augment(crop, seed)[1] for seed in range(200)]
+    distances, humidities = ([one[key] for one in drawn] for key in ("distance", "humidity"))
+    assert 5 <= min(distances) < 6
+    assert 49 < max(distances) <= 50
+    assert 30 <= min(humidities) <= 31
+    assert 89 <= max(humidities) <= 90
+
+
+def test_the_seed_decides(crop: Waveform) -> None:
+    augment = AirAbsorptionConfig().build(1.0, 16000)
+    assert np.array_equal(augment(crop, 1)[0], augment(crop, 1)[0])
+    assert not np.array_equal(augment(crop, 1)[0], augment(crop, 2)[0])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("min_distance_metres", 0.0),
+        ("min_distance_metres", 101.0),
+        ("max_distance_metres", 2501.0),
+        ("max_distance_metres", math.nan),
+        ("min_humidity_percent", 29),
+        ("max_humidity_percent", 91),
+        ("max_humidity_percent", 29),
+    ],
+)
+def test_an_invalid_range_is_refused_by_name(key: str, value: float) -> None:
+    with pytest.raises(ValidationError, match=key):
+        AirAbsorptionConfig.model_validate({key: value})

@@ -1,0 +1,18 @@
+import pytest
+from pydantic import ValidationError
+
+from augment.waveform.ranged import within
+from augment.waveform.time_stretch import TimeStretchConfig
+
+
+def test_ends_in_the_wrong_order_are_refused_with_both_keys_and_values() -> None:
+    with pytest.raises(
+        ValidationError, match=r"min_rate=1.5 is above max_rate=1.25: lower min_rate or raise"
+    ):
+        TimeStretchConfig(min_rate=1.5)
+    assert TimeStretchConfig(min_rate=1.25).max_rate == 1.25
+
+
+@pytest.mark.parametrize(("value", "kept"), [(-1.0, 0.0), (0.5, 0.5), (3.0, 2.0)])
+def test_within_ends_at_the_ends(value: float, kept: float) -> None:
+    assert within(value, 0.0, 2.0) == kept
