@@ -48,11 +48,7 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
             raise UserError(f"{key}: {error}") from error
     if until >= Stage.PRETRAIN:
         check_tracking(config.tracking, work)
-        for augmentation in augmentations_of(config.augment):
-            try:
-                augmentation.check()
-            except ValueError as error:
-                raise UserError(f"augment.policy: augmentation {augmentation.name!r}: {error}") from error
+        _check_views(config)
         try:
             initial_encoder(config.encoder, config.seed)
         except ValueError as error:
@@ -74,3 +70,17 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
                         f"probe.test_folds: corpus {corpus!r} has no fold {fold!r}; its folds are {named}"
                     )
     return recordings
+
+
+def _check_views(config: RunConfig) -> None:
+    for augmentation in augmentations_of(config.augment):
+        try:
+            augmentation.check()
+        except ValueError as error:
+            raise UserError(f"augment.policy: augmentation {augmentation.name!r}: {error}") from error
+    both = sorted(set(config.pretrain_corpora) & set(config.probe_corpora))
+    if config.crops.positives.name == "same_label" and both:
+        raise UserError(
+            f"crops.positives.name=same_label learns from the labels of {both[0]!r}, and a probe of the same clips "
+            "would know its test clips; name different corpora in pretrain.corpora and probe.corpora"
+        )

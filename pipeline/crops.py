@@ -2,32 +2,48 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from augment.policy import Policy
 from pipeline.counted_random import Stream, numpy_generator, view_seeds
+from pipeline.positives import (
+    LabelIndex,
+    Places,
+    PositivesConfig,
+    SameLabelConfig,
+    TwoOffsetsConfig,
+    place_crops,
+)
 from pipeline.store import ClipStore
 
 
 class CropsConfig(BaseModel, frozen=True, extra="forbid"):
-    """What a crop is, and which two of a clip make a positive pair."""
+    """What a crop is, and which crops are positives of each other."""
 
     crop_seconds: float = Field(0.96, ge=0.1, le=60, description="length of a crop")
-    positives: Literal["two_offsets", "same_crop"] = Field(
-        "two_offsets", description="the pair's crops: two places of a clip (as COLA), or the same place"
-    )
+    positives: PositivesConfig = TwoOffsetsConfig()
+    views: int = Field(2, ge=2, le=8, description="views of a clip, V; each is a positive of the others")
     segment_seconds: float = Field(
         10.0,
         gt=0,
         description="a longer clip counts as several segments of this length, each a source of pairs",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _positives_have_a_name(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("positives"), str):
+            raise ValueError(
+                f"crops.positives is now chosen by name: crops.positives.name={values['positives']}"
+            )
+        return values
 
 
 class Segment(NamedTuple):
@@ -54,7 +70,7 @@ class CropBatch(NamedTuple):
 
 
 class SegmentIndex:
-    """The segments of all clips of several stores.
+    """The segments of all clips of several stores; `table` (S, 4) has their store, clip, start and samples.
 
     A recording of an hour is no single pair among clips of seconds: it is cut into segments of about
     `segment_seconds`, and an epoch visits each segment once.
@@ -68,24 +84,27 @@ class SegmentIndex:
             within = np.arange(len(clips)) - np.repeat(np.cumsum(counts) - counts, counts)
             lengths = store.samples[clips] // counts[clips]
             parts.append(np.stack([np.full_like(clips, number), clips, within * lengths, lengths], axis=1))
-        self._segments: NDArray[np.int64] = np.concatenate(parts)
+        self.table: NDArray[np.int64] = np.concatenate(parts)
 
     def __len__(self) -> int:
-        return len(self._segments)
+        return len(self.table)
 
     def __getitem__(self, number: int) -> Segment:
-        return Segment(*self._segments[number].tolist())
+        return Segment(*self.table[number].tolist())
 
 
 class PairCrops(Dataset[CropBatch]):
     """The crops of every training step, as a pure function of the step.
 
     Args:
-        stores: clips to pretrain on; their labels are never read.
+        stores: clips to pretrain on; their labels are read for positives of the same label alone.
         config: crops and positives.
         policy: decides how each view is augmented, and does what is done to waveforms.
         pairs: N, pairs a step, at most the number of segments.
         seed: of the run.
+
+    Raises:
+        UserError: positives of the same label, and no labels.
     """
 
     def __init__(
@@ -99,6 +118,11 @@ class PairCrops(Dataset[CropBatch]):
         rate = stores[0].sample_rate_hz
         self.crop_samples = round(config.crop_seconds * rate)
         self.segments = SegmentIndex(stores, max(self.crop_samples, round(config.segment_seconds * rate)))
+        self._labels = (
+            LabelIndex(self.segments.table, [store.labels() for store in stores])
+            if isinstance(config.positives, SameLabelConfig)
+            else None
+        )
 
     @property
     def steps_an_epoch(self) -> int:
@@ -111,20 +135,29 @@ class PairCrops(Dataset[CropBatch]):
         order = _epoch_order(self.seed, epoch, len(self.segments))
         return order[position * self.pairs : (position + 1) * self.pairs]
 
+    def places_of(self, step: int) -> Places:
+        """Where the crops of a step lie, each (V, N)."""
+        # As many draws for each view and pair, whatever the lengths: a changed clip changes no other's offsets.
+        generator = numpy_generator(self.seed, step, Stream.CROP_OFFSETS)
+        draws = generator.random((self.config.views, self.pairs, self.config.positives.DRAWS_A_VIEW))
+        return place_crops(
+            self.config.positives,
+            self.segments.table,
+            self.segments_of(step),
+            draws,
+            self.crop_samples,
+            self.stores[0].sample_rate_hz,
+            self._labels,
+        )
+
     def __getitem__(self, step: int) -> CropBatch:
-        # One draw a view and pair, whatever the lengths: a changed clip changes no other clip's offsets.
-        places = numpy_generator(self.seed, step, Stream.CROP_OFFSETS).random((2, self.pairs))
-        if self.config.positives == "same_crop":
-            places[1] = places[0]
-        waveforms = np.empty((2, self.pairs, self.crop_samples), dtype=np.float32)
-        for pair, number in enumerate(self.segments_of(step)):
-            segment = self.segments[number]
-            room = max(0, segment.samples - self.crop_samples) + 1
-            for view in range(2):
-                start = segment.start + int(places[view, pair] * room)
-                waveforms[view, pair] = self.stores[segment.store].read(
-                    segment.clip, start, self.crop_samples
-                )
+        places = self.places_of(step)
+        waveforms = np.empty((self.config.views, self.pairs, self.crop_samples), dtype=np.float32)
+        for view, pair in np.ndindex(waveforms.shape[:2]):
+            store = self.stores[places.store[view, pair]]
+            waveforms[view, pair] = store.read(
+                int(places.clip[view, pair]), int(places.start[view, pair]), self.crop_samples
+            )
         return self._augmented(step, waveforms)
 
     def _augmented(self, step: int, waveforms: NDArray[np.float32]) -> CropBatch:

@@ -27,7 +27,7 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
         (), description="names of the corpora to learn from, labels unread; () is all"
     )
     batch_pairs: int = Field(
-        256, ge=2, description="positive pairs a step, N; the other clips are the negatives"
+        256, ge=2, description="pairs of views a step, N clips; the other clips are the negatives"
     )
     steps: int | None = Field(None, ge=1, description="budget in optimiser steps")
     epochs: float | None = Field(None, gt=0, description="budget in passes over all segments of the clips")

@@ -1,4 +1,4 @@
-"""Crops -> log-mel -> two views: the positive pairs."""
+"""Crops -> log-mel -> views: the positive pairs."""
 
 from collections.abc import Sequence
 

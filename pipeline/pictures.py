@@ -105,10 +105,10 @@ def positive_pairs_picture(
     hop_seconds: float,
     band_centres_hz: Sequence[float],
 ) -> None:
-    """Draw positive pairs, one a row, both views side by side on the same colours.
+    """Draw positive pairs, one a row, their views side by side on the same colours.
 
     Args:
-        views: (P, 2, F, T) log-mels, standardised; of more than 12 pairs the first are drawn.
+        views: (P, V, F, T) log-mels, standardised; of more than 12 pairs the first are drawn.
         names: P recordings that the pairs come from.
         path: PNG file to write.
         hop_seconds: time between frames.
@@ -125,7 +125,7 @@ def positive_pairs_picture(
     # Low bands stand close together: only those ticks whose labels do not touch.
     roomy = [n for n in range(len(ticks)) if n == 0 or ticks[n] - ticks[n - 1] > 0.07 * bands]
     height = 0.95 + 1.55 * pairs
-    figure = new_figure(8.0, height)
+    figure = new_figure(max(8.0, 2.8 * sides), height)
     grid = figure.subplots(pairs, sides, sharex=True, sharey=True, squeeze=False)
     figure.subplots_adjust(
         left=0.085, right=0.9, top=1 - 0.62 / height, bottom=0.45 / height, hspace=0.3, wspace=0.06
@@ -152,7 +152,7 @@ def positive_pairs_picture(
     for axes in grid[-1]:
         axes.set_xlabel("time (s)")
     figure.suptitle(
-        "Positive pairs: two views of one recording", x=0.085, y=1 - 0.12 / height, ha="left", va="top",
+        "Positives: the views of a row belong together", x=0.085, y=1 - 0.12 / height, ha="left", va="top",
         fontsize=10, fontweight="bold",
     )  # fmt: skip
     bottom, top = grid[-1][0].get_position().y0, grid[0][0].get_position().y1

@@ -43,7 +43,7 @@ def pretrain(
     """Train an encoder to tell which crops belong together; goes on where an earlier process stopped.
 
     Args:
-        stores: clips to learn from, at one rate; labels are not read.
+        stores: clips to learn from, at one rate; labels are read for positives of the same label alone.
         config: what decides the result.
         folder: existing folder; gets `encoder/`, `checkpoints/`, `metrics.jsonl` and `plan.json`.
         on_metrics: is handed the rows of an earlier process, then each new one; a row has its `step`.
@@ -131,7 +131,7 @@ def pretrain(
                     row = {
                         "step": steps_done,
                         "loss": _finite(loss.item(), batch.step),
-                        "loss_chance_level": chance_level(settings.batch_pairs),
+                        "loss_chance_level": chance_level(settings.batch_pairs, config.crops.views),
                         **representation_health(embeddings, projections),
                         "learning_rate": learner.optimiser.param_groups[0]["lr"],
                         **meter.read(),

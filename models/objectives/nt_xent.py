@@ -1,4 +1,4 @@
-"""NT-Xent: the normalised temperature-scaled cross entropy of SimCLR."""
+"""NT-Xent: the normalised temperature-scaled cross entropy of SimCLR, for two views or more."""
 
 import math
 from typing import Literal
@@ -17,37 +17,43 @@ class NTXentConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 def nt_xent(projections: Tensor, temperature: float) -> Tensor:
-    """Contrastive loss in which every other projection of the batch is a negative.
+    """Contrastive loss: other views of a clip are positives, the projections of all other clips negatives.
 
-    Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations" (ICML 2020),
-    equation 1, averaged over all 2N projections.
+    Two views: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations" (ICML 2020),
+    equation 1, averaged over all projections. More: Khosla et al., "Supervised Contrastive Learning" (NeurIPS
+    2020), equation 2 (L_out) with the views of a clip as its class; positives then share one softmax, so that
+    the loss is at least ln(V - 1).
 
     Args:
-        projections: (2, N, P), first and second view of N >= 2 clips, of any norm.
+        projections: (V, N, P), V >= 2 views of N >= 2 clips, of any norm.
         temperature: above 0.
 
     Returns:
-        Scalar float32, `chance_level(N)` for projections that say nothing.
+        Scalar float32, `chance_level(N, V)` for projections that say nothing.
 
     Raises:
-        ValueError: not two views, fewer than two pairs, or a temperature of 0 or less.
+        ValueError: fewer than two views, fewer than two pairs, or a temperature of 0 or less.
     """
     views, pairs, _ = projections.shape
-    if views != 2:
-        raise ValueError(f"nt_xent takes two views of each clip, not {views}")
+    if views < 2:
+        raise ValueError(f"nt_xent takes at least two views of each clip, not {views}")
     if pairs < 2:
         raise ValueError(
             f"nt_xent needs at least two pairs, since other clips are the negatives; got {pairs}"
         )
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
-    z = F.normalize(projections.float().flatten(0, 1), dim=1)  # (2N, P)
-    logits = z @ z.T / temperature  # (2N, 2N)
+    z = F.normalize(projections.float().flatten(0, 1), dim=1)  # (V N, P)
+    logits = z @ z.T / temperature  # (V N, V N)
     logits.fill_diagonal_(-math.inf)  # a projection is not its own negative
-    positives = torch.arange(2 * pairs, device=z.device).roll(pairs)
-    return F.cross_entropy(logits, positives)
+    rows = torch.arange(views * pairs, device=z.device)
+    positives = torch.stack([rows.roll(view * pairs) for view in range(1, views)], dim=1)  # (V N, V - 1)
+    if views == 2:
+        # The line below but for rounding; runs of two views repeat to the last bit.
+        return F.cross_entropy(logits, positives[:, 0])
+    return -F.log_softmax(logits, dim=1).gather(1, positives).mean()
 
 
-def chance_level(pairs: int) -> float:
-    """Loss when all similarities are equal: ln(2N - 1) for N pairs."""
-    return math.log(2 * pairs - 1)
+def chance_level(pairs: int, views: int = 2) -> float:
+    """Loss when all similarities are equal: ln(V N - 1) for N pairs of V views."""
+    return math.log(views * pairs - 1)

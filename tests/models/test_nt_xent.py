@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -9,51 +10,82 @@ from models.objectives.nt_xent import chance_level, nt_xent
 
 
 def reference(projections: torch.Tensor, temperature: float) -> float:
-    """Equation 1 of Chen et al. 2020, term by term."""
-    _, pairs, _ = projections.shape
-    z = [projections[view, pair] for pair in range(pairs) for view in range(2)]
+    """Equation 2 of Khosla et al. 2020, term by term; with two views, equation 1 of Chen et al. 2020."""
+    views, pairs, _ = projections.shape
+    z = {(view, pair): projections[view, pair] for view in range(views) for pair in range(pairs)}
 
-    def similarity(i: int, j: int) -> float:
+    def similarity(i: tuple[int, int], j: tuple[int, int]) -> float:
         return float(torch.dot(z[i], z[j]) / (z[i].norm() * z[j].norm()))
 
     total = 0.0
-    for i in range(2 * pairs):
-        j = i + 1 if i % 2 == 0 else i - 1
-        others = sum(math.exp(similarity(i, k) / temperature) for k in range(2 * pairs) if k != i)
-        total -= math.log(math.exp(similarity(i, j) / temperature) / others)
-    return total / (2 * pairs)
+    for i in z:
+        others = sum(math.exp(similarity(i, a) / temperature) for a in z if a != i)
+        positives = [p for p in z if p != i and p[1] == i[1]]
+        terms = [math.log(math.exp(similarity(i, p) / temperature) / others) for p in positives]
+        total -= sum(terms) / len(positives)
+    return total / len(z)
 
 
+@pytest.mark.parametrize("views", [2, 3, 4])
 @pytest.mark.parametrize("pairs", [2, 5, 16])
 @pytest.mark.parametrize("temperature", [0.07, 0.2, 1.0])
-def test_is_equation_1(pairs: int, temperature: float) -> None:
+def test_is_the_papers_equation(views: int, pairs: int, temperature: float) -> None:
     projections = torch.randn(
-        2, pairs, 8, generator=torch.Generator().manual_seed(pairs), dtype=torch.float64
+        views, pairs, 8, generator=torch.Generator().manual_seed(pairs), dtype=torch.float64
     )
     assert nt_xent(projections, temperature).item() == pytest.approx(
         reference(projections, temperature), rel=1e-5
     )
 
 
-def test_equal_projections_give_the_chance_level() -> None:
-    assert nt_xent(torch.ones(2, 7, 4), 0.2).item() == pytest.approx(chance_level(7), rel=1e-6)
+@pytest.mark.parametrize("pairs", [2, 33, 256])
+def test_two_views_are_cross_entropy_to_the_last_bit(pairs: int) -> None:
+    projections = torch.randn(2, pairs, 128, requires_grad=True)
+    z = F.normalize(projections.flatten(0, 1), dim=1)
+    logits = (z @ z.T / 0.2).fill_diagonal_(-math.inf)
+    expected = F.cross_entropy(logits, torch.arange(2 * pairs).roll(pairs))
+    loss = nt_xent(projections, 0.2)
+    assert torch.equal(loss, expected)
+    assert torch.equal(*(torch.autograd.grad(one, projections)[0] for one in (loss, expected)))
 
 
-def test_orthogonal_pairs_have_a_closed_form() -> None:
-    views = torch.eye(4).expand(2, 4, 4)
-    expected = -math.log(math.exp(5) / (math.exp(5) + 6))  # similarity 1 to the positive, 0 to six negatives
-    assert nt_xent(views, 0.2).item() == pytest.approx(expected, rel=1e-5)
+@pytest.mark.parametrize("views", [2, 3, 8])
+def test_equal_projections_give_the_chance_level(views: int) -> None:
+    loss = nt_xent(torch.ones(views, 7, 4), 0.2).item()
+    assert loss == pytest.approx(chance_level(7, views), rel=1e-6)
+    assert loss == pytest.approx(math.log(7 * views - 1), rel=1e-6)
 
 
-def test_views_and_clips_may_change_places() -> None:
-    projections = torch.randn(2, 6, 8)
+def test_chance_level_is_that_of_two_views_unless_told() -> None:
+    assert chance_level(7) == chance_level(7, 2) == math.log(13)
+
+
+@pytest.mark.parametrize("views", [2, 3, 8])
+def test_orthogonal_clips_have_a_closed_form(views: int) -> None:
+    projections = torch.eye(4).expand(views, 4, 4)
+    # Similarity 1 to V - 1 positives, 0 to 3 V negatives.
+    expected = -math.log(math.exp(5) / ((views - 1) * math.exp(5) + 3 * views))
+    assert nt_xent(projections, 0.2).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("views", [3, 8])
+def test_the_least_loss_is_that_of_positives_sharing_a_softmax(views: int) -> None:
+    projections = torch.eye(4).expand(views, 4, 4)
+    assert nt_xent(projections, 0.02).item() == pytest.approx(math.log(views - 1), rel=1e-5)
+
+
+@pytest.mark.parametrize("views", [2, 3, 5])
+def test_views_and_clips_may_change_places(views: int) -> None:
+    projections = torch.randn(views, 6, 8)
     loss = nt_xent(projections, 0.3)
-    torch.testing.assert_close(nt_xent(projections.flip(0), 0.3), loss)
+    for order in itertools.permutations(range(views)):
+        torch.testing.assert_close(nt_xent(projections[list(order)], 0.3), loss)
     torch.testing.assert_close(nt_xent(projections[:, torch.randperm(6)], 0.3), loss)
 
 
-def test_length_of_a_projection_says_nothing() -> None:
-    projections = torch.randn(2, 6, 8)
+@pytest.mark.parametrize("views", [2, 3])
+def test_length_of_a_projection_says_nothing(views: int) -> None:
+    projections = torch.randn(views, 6, 8)
     torch.testing.assert_close(nt_xent(projections * 100, 0.2), nt_xent(projections, 0.2))
 
 
@@ -63,20 +95,26 @@ def test_bfloat16_projections_are_compared_in_float32() -> None:
     torch.testing.assert_close(nt_xent(projections, 0.05), nt_xent(projections.float(), 0.05))
 
 
-def test_descent_lowers_it_below_chance() -> None:
-    projections = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(0), requires_grad=True)
+@pytest.mark.parametrize("views", [2, 3, 4])
+def test_descent_lowers_it_below_chance(views: int) -> None:
+    projections = torch.randn(views, 8, 16, generator=torch.Generator().manual_seed(0), requires_grad=True)
     objective = build_objective(NTXentConfig(temperature=0.2))
     before = objective(projections).item()
     for _ in range(20):
         (gradient,) = torch.autograd.grad(objective(projections), projections)
-        projections = (projections - 2 * gradient).detach().requires_grad_()
-    assert objective(projections).item() < min(before, chance_level(8)) - 0.5
-    assert F.cosine_similarity(projections[0], projections[1]).min() > 0.5
+        projections = (projections - views * gradient).detach().requires_grad_()
+    assert objective(projections).item() < min(before, chance_level(8, views)) - 0.5
+    for one, other in itertools.combinations(projections, 2):
+        assert F.cosine_similarity(one, other).min() > 0.5
 
 
 @pytest.mark.parametrize(
     ("shape", "temperature", "message"),
-    [((2, 1, 4), 0.2, "at least two pairs"), ((3, 4, 4), 0.2, "two views"), ((2, 4, 4), 0.0, "above 0")],
+    [
+        ((2, 1, 4), 0.2, "at least two pairs"),
+        ((1, 4, 4), 0.2, "at least two views"),
+        ((2, 4, 4), 0.0, "above 0"),
+    ],
 )
 def test_what_it_cannot_compare_is_refused(
     shape: tuple[int, int, int], temperature: float, message: str

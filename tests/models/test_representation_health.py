@@ -10,17 +10,57 @@ def seeded(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def test_perfect_pairs() -> None:
-    first = seeded(64, 32)
-    health = representation_health(torch.stack([first, first]), torch.stack([first, first]))
+def reference(projections: torch.Tensor) -> tuple[float, float, float]:
+    """Retrieval, alignment and uniformity, projection by projection."""
+    views, pairs, _ = projections.shape
+    z = {
+        (view, pair): projections[view, pair] / projections[view, pair].norm()
+        for view in range(views)
+        for pair in range(pairs)
+    }
+    squares = {(i, j): float((z[i] - z[j]).square().sum()) for i in z for j in z if i != j}
+    nearest = {i: min((square, j) for (one, j), square in squares.items() if one == i)[1] for i in z}
+    aligned = [square for (i, j), square in squares.items() if i[1] == j[1]]
+    potentials = [math.exp(-2 * square) for square in squares.values()]
+    return (
+        sum(j[1] == i[1] for i, j in nearest.items()) / len(z),
+        sum(aligned) / len(aligned),
+        math.log(sum(potentials) / len(potentials)),
+    )
+
+
+@pytest.mark.parametrize("views", [2, 3, 4])
+def test_figures_of_projections_are_as_defined(views: int) -> None:
+    projections = seeded(1, 12, 8) + 0.7 * seeded(views, 12, 8)
+    health = representation_health(projections, projections)
+    top1, alignment, uniformity = reference(projections)
+    assert 0.2 < top1 < 1
+    assert health["retrieval_top1"] == pytest.approx(top1)
+    assert health["alignment"] == pytest.approx(alignment, rel=1e-5)
+    assert health["uniformity"] == pytest.approx(uniformity, rel=1e-5)
+
+
+@pytest.mark.parametrize("views", [2, 3, 8])
+def test_perfect_pairs(views: int) -> None:
+    same = seeded(64, 32).expand(views, 64, 32)
+    health = representation_health(same, same)
     assert health["retrieval_top1"] == 1
     assert health["alignment"] == pytest.approx(0, abs=1e-6)
 
 
-def test_unrelated_pairs_are_at_chance() -> None:
-    health = representation_health(seeded(2, 128, 32), seeded(2, 128, 32))
-    assert health["retrieval_top1"] < 0.1
+@pytest.mark.parametrize("views", [2, 4])
+def test_unrelated_pairs_are_at_chance(views: int) -> None:
+    health = representation_health(seeded(views, 128, 32), seeded(views, 128, 32))
+    assert health["retrieval_top1"] == pytest.approx((views - 1) / (128 * views - 1), abs=0.02)
     assert health["alignment"] == pytest.approx(2, abs=0.1)  # orthogonal unit vectors
+
+
+def test_any_view_of_the_clip_counts_as_found() -> None:
+    """Two views of each clip lie together, the third nearest to those of the next clip."""
+    axes = torch.eye(12)
+    lost = axes[6:] + 0.1 * axes[:6].roll(-1, 0)
+    projections = torch.stack([axes[:6], lost, axes[:6]])
+    assert representation_health(projections, projections)["retrieval_top1"] == pytest.approx(2 / 3)
 
 
 def test_collapse_to_one_point() -> None:

@@ -30,6 +30,7 @@ def test_a_step_is_a_function_of_seed_and_step(store: ClipStore) -> None:
     assert not torch.equal(first, pair_crops(store, seed=1)[5].waveforms)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [0, 1, 4])
 def test_the_number_of_workers_changes_nothing(store: ClipStore, workers: int) -> None:
     crops = pair_crops(

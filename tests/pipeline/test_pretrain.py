@@ -141,6 +141,7 @@ def test_killed_and_run_again_is_bit_equal(uninterrupted: Path, store: ClipStore
     assert [row["step"] for row in read_metrics(tmp_path)] == [2, 4, 6, 8, 10, 12]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_views_are_the_same_for_0_1_and_4_workers_and_after_a_kill(store: ClipStore, tmp_path: Path) -> None:
     folders = {workers: tmp_path / str(workers) for workers in (0, 1, 4)}
     for workers, folder in folders.items():
