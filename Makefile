@@ -17,6 +17,7 @@ test-gpu: $(READY)  ## the tests that need a CUDA GPU
 
 bench: $(READY)  ## what is measured rather than asserted
 	$(BIN)/python -m tests.benchmarks.prepare_speed
+	$(BIN)/python -m tests.benchmarks.augmentation_speed
 
 ui: $(READY)  ## the MLflow UI on the runs below ./work
 	$(BIN)/echopair ui

@@ -100,18 +100,27 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         return LearningConfig(**{name: getattr(self, name) for name in LearningConfig.model_fields})
 
 
-def compose(source: str | None = None, overrides: Sequence[str] = ()) -> RunConfig:
+def compose(sources: str | Sequence[str] | None = None, overrides: Sequence[str] = ()) -> RunConfig:
     """The config of a run.
 
     Args:
-        source: name of a preset, or path of a YAML file (which may start from another preset by its key
-            `preset`); None is the preset `synthetic`.
+        sources: names of presets or paths of YAML files (which may start from another preset by their key
+            `preset`), laid one over the other, their names joined. Where presets alone are given and none has a
+            corpus, the preset `synthetic` lies below.
         overrides: `dotted.key=value`, values as in YAML; later ones win.
 
     Raises:
         UserError: an unknown preset, key or corpus, an unreadable file, a wrong type or a value out of range.
     """
-    values = merge(_defaults(), _load(source or DEFAULT_PRESET))
+    named = [sources] if isinstance(sources, str) else list(sources or [])
+    if all(source in presets() and "corpora" not in _load(source) for source in named):
+        named.insert(0, DEFAULT_PRESET)
+    values = _defaults()
+    for source in named:
+        layer = _load(source)
+        if source != named[0] and "run_name" not in layer:
+            layer["run_name"] = f"{values['run_name']}+{Path(source).stem}"
+        values = merge(values, layer)
     for override in overrides:
         values = merge(values, _parse_override(override))
     for key, value in flatten(values):

@@ -13,11 +13,12 @@ SCORES = ("accuracy", "mean_average_precision")
 # What people vary most.
 COMPARED_PARAMETERS = (
     "objective.temperature",
+    "augment.policy.name",
     "augment.strength",
     "encoder.name",
     "encoder.width",
     "crops.crop_seconds",
-    "crops.positives",
+    "crops.positives.name",
     "pretrain.batch_pairs",
     "pretrain.learning_rate",
     "pretrain.steps",
@@ -87,7 +88,7 @@ def comparison_table(config: TrackingConfig, work_folder: Path) -> Table | str:
     for key in (*scores, *baselines):
         table.add_column(heading(key), justify="right")
     for key in varied:
-        table.add_column(key.rpartition(".")[2].replace("_", " "))
+        table.add_column(key.removesuffix(".name").rpartition(".")[2].replace("_", " "))
     has_unfinished = any(run.status != "FINISHED" for run in runs)
     for name in ("took", "started", *(["status"] if has_unfinished else [])):
         table.add_column(name, no_wrap=True)

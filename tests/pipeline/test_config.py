@@ -25,11 +25,24 @@ def test_every_preset_is_valid_and_says_what_it_is(preset: str) -> None:
         for name in ("recordings", "us8k", "esc10", "esc50", "fsdnoisy18k", "fsd50k")
     ]
     text = yaml.safe_load((Path("pipeline/presets") / f"{preset}.yaml").read_text())
-    wanted = [root for root in roots if root.split(".")[1] in text["corpora"] and "synthetic" not in preset]
+    corpora = text.get("corpora", {})
+    wanted = [root for root in roots if root.split(".")[1] in corpora and "synthetic" not in preset]
     config = compose(preset, wanted)
-    assert config.run_name == preset
+    assert config.run_name == (preset if corpora else f"synthetic+{preset}")
     assert len(presets()[preset]) > 20
     assert config.pretrain.corpora or config.pretrain_corpora == tuple(config.corpora)
+
+
+def test_presets_and_files_are_laid_one_over_the_other(tmp_path: Path) -> None:
+    colder = tmp_path / "colder.yaml"
+    colder.write_text("objective: {temperature: 0.05}\nseed: 3\n")
+    config = compose(["folder", "waveform", str(colder)], ["corpora.recordings.root=/data", "seed=4"])
+    assert config.run_name == "folder+waveform+colder"
+    assert list(config.corpora) == ["recordings"]
+    assert (config.objective.temperature, config.seed) == (0.05, 4)
+    assert config.augment == compose("waveform").augment != compose().augment
+    with pytest.raises(UserError, match="corpora"):
+        compose(str(colder))
 
 
 def test_the_whole_config_is_yaml_that_composes_to_itself(tmp_path: Path) -> None:
