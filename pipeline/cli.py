@@ -1,5 +1,6 @@
-"""`echopair`: one command a stage, and run, compare, ui, presets."""
+"""`echopair`: one command a stage, and run, preview, compare, ui, presets."""
 
+import itertools
 import os
 import signal
 import sys
@@ -38,8 +39,9 @@ output = Console()
 RunArguments = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[PRESET or YAML] [key=value ...]",
-        help="What to start from (default: synthetic; see `echopair presets`), and what to change, as "
+        metavar="[PRESET or YAML ...] [key=value ...]",
+        help="What to start from (default: synthetic; see `echopair presets`; later ones lie over earlier ones), and "
+        "what to change, as "
         "objective.temperature=0.1",
         show_default=False,
     ),
@@ -74,6 +76,15 @@ def embed(arguments: RunArguments = None) -> None:
 def probe(arguments: RunArguments = None) -> None:
     """Stage 4: the accuracy of a linear classifier on the embeddings, beside its baselines."""
     _run(arguments, "PROBE")
+
+
+@app.command()
+def preview(arguments: RunArguments = None) -> None:
+    """A page to judge augmentations by: pictures and sound of views at several strengths; trains nothing."""
+    config = _compose(arguments)
+    from pipeline.run import preview as write_preview
+
+    output.print(f"preview  {_short(write_preview(config))}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -155,9 +166,8 @@ def _compose(arguments: list[str] | None) -> "RunConfig":
     from pipeline.config import compose
 
     given = arguments or []
-    source = given[0] if given and "=" not in given[0] else None
-    overrides = given[1:] if source else given
-    return compose(source, overrides)
+    sources = list(itertools.takewhile(lambda argument: "=" not in argument, given))
+    return compose(sources, given[len(sources) :])
 
 
 def _run(arguments: list[str] | None, until: str) -> None:

@@ -26,6 +26,7 @@ class Stream(IntEnum):
     BOOTSTRAP = 6
     CHOICE_OF_AUGMENTATIONS = 7
     WAVEFORM_AUGMENTATION = 8
+    PREVIEW = 9
 
 
 def numpy_generator(seed: int, step: int, stream: Stream) -> np.random.Generator:

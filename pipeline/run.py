@@ -35,7 +35,7 @@ from pipeline.probe import PRETRAINED, PROBE_VERSION, probe
 from pipeline.progress import console
 from pipeline.stages import Done, digest_files, fingerprint, locked, read_done, stage_work, write_atomically
 from pipeline.store import ClipStore
-from pipeline.tracking import TrackedRun, TrackingError, tracking_uri
+from pipeline.tracking import KIND_TAG, PREVIEW_KIND, TrackedRun, TrackingError, tracking_uri
 from pipeline.tracking.outputs import log_outputs, log_training
 
 MEL_STATISTICS = "mel statistics"
@@ -103,6 +103,49 @@ def run(config: RunConfig, until: Stage = Stage.PROBE) -> RunResult:
     return result
 
 
+def preview(config: RunConfig) -> Path:
+    """Write the page by which a person judges the augmentations of a run; trains nothing.
+
+    Args:
+        config: of the run; only the corpora to pretrain on are prepared.
+
+    Returns:
+        The page, one HTML file, which is an artifact of an MLflow run of its own as well.
+
+    Raises:
+        UserError: as for a run.
+    """
+    from pipeline.augmentation_page import write_augmentation_page
+    from pipeline.preview import preview_clips
+
+    recordings = check(config, Stage.PRETRAIN)
+    result = RunResult(config)
+    for corpus, found in recordings.items():
+        result.clips[corpus] = _prepare(config, corpus, found, result)
+    rate = config.log_mel.sample_rate_hz
+    stores = [ClipStore(result.clips[corpus].folder, rate) for corpus in config.pretrain_corpora]
+    decisive = {"seed", "crops", "augment", "log_mel"}
+    values = config.model_dump(mode="json", include=decisive)
+    identity = fingerprint(
+        "preview", config.run_name, values, [done.digest for done in result.clips.values()]
+    )
+    folder = (
+        config.work_folder.absolute() / "previews" / f"{config.run_name.replace('/', '-')}-{identity[:8]}"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / "augmentations.html"
+    clips = preview_clips(stores, config.crops, config.seed)
+    write_augmentation_page(clips, config.augment, config.log_mel, config.seed, page, config.run_name)
+    name = f"preview of {config.run_name}"
+    tracked = TrackedRun.open(
+        config.tracking, config.work_folder.absolute(), identity, name, tags={KIND_TAG: PREVIEW_KIND}
+    )
+    with _ended(tracked):
+        tracked.log_parameters(dict(flatten(values)))
+        tracked.log_artifacts(page)
+    return page
+
+
 def _prepare(config: RunConfig, corpus: str, recordings: list[Recording], result: RunResult) -> Done:
     rate = config.log_mel.sample_rate_hz
     listed = [
@@ -142,6 +185,9 @@ def _learn_and_probe(config: RunConfig, until: Stage, result: RunResult, tracked
         PRETRAIN_VERSION,
         learning.identity(),
         [result.clips[c].digest for c in config.pretrain_corpora],
+        [result.clips[c].marker["annotations_digest"] for c in config.pretrain_corpora]
+        if config.crops.positives.name == "same_label"
+        else None,
     )
 
     def train(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,30 @@ from augment.strength import check_strength
 
 Waveform = NDArray[np.float32]
 
+# What audiomentations calls its parameters, at the end of a name, and what they are in whole words with units.
+SPELT_OUT = {
+    "cutoff_freq": "cutoff_hz",
+    "center_freq": "center_hz",
+    "bandwidth": "width_hz",
+    "rolloff": "slope_db_per_octave",
+    "f_decay": "slope_db_per_octave",
+    "num_semitones": "semitones",
+    "noise_std": "noise_rms",
+    "desired_noise_rms": "noise_rms",
+    "shift_amount": "shift_share",
+    "new_sample_rate": "sample_rate_hz",
+    "bitrate": "bitrate_kbps",
+    "bit_depth": "depth_bits",
+    "percentile_threshold": "clipped_percent",
+    "temperature": "temperature_celsius",
+    "humidity": "humidity_percent",
+    "distance": "distance_metres",
+    "t": "mask_samples",
+    "t0": "start_samples",
+}
+# Not drawn, but set: that it applies at all, and how a level is measured.
+UNTOLD = ("should_apply", "apply_a_weighting")
+
 
 class Transform(Protocol):
     """A transform of audiomentations, as far as it is used here."""
@@ -113,7 +137,14 @@ def _numbers(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters that can be read: numbers and text, without the arrays that some transforms keep among them."""
     readable = (bool, int, float, str, np.number)
     return {
-        name: value.item() if isinstance(value, np.number) else value
+        _spelt_out(name): value.item() if isinstance(value, np.number) else value
         for name, value in parameters.items()
-        if name != "should_apply" and isinstance(value, readable)
+        if name not in UNTOLD and isinstance(value, readable)
     }
+
+
+def _spelt_out(name: str) -> str:
+    for end, spelt_out in SPELT_OUT.items():
+        if name == end or name.endswith(f"_{end}"):
+            return name.removesuffix(end) + spelt_out
+    return name

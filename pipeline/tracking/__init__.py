@@ -2,10 +2,18 @@
 
 from pipeline.tracking.client import check_tracking
 from pipeline.tracking.runs import RunSummary, list_runs
-from pipeline.tracking.store import TrackingConfig, TrackingError, tracking_uri
+from pipeline.tracking.store import (
+    KIND_TAG,
+    PREVIEW_KIND,
+    TrackingConfig,
+    TrackingError,
+    tracking_uri,
+)
 from pipeline.tracking.tracked_run import TrackedRun
 
 __all__ = [
+    "KIND_TAG",
+    "PREVIEW_KIND",
     "RunSummary",
     "TrackedRun",
     "TrackingConfig",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.tracking.client import connect, explained
-from pipeline.tracking.store import RUN_TAG, TrackingConfig, sqlite_file, tracking_uri
+from pipeline.tracking.store import KIND_TAG, RUN_TAG, TrackingConfig, sqlite_file, tracking_uri
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class RunSummary:
 
 
 def list_runs(config: TrackingConfig, work_folder: Path) -> list[RunSummary]:
-    """Runs of the experiment that echopair made, the latest first; none if there is no database yet.
+    """Runs of the pipeline in the experiment, the latest first; none if there is no database yet.
 
     Raises:
         TrackingError: the store is unreachable or damaged.
@@ -42,7 +42,7 @@ def list_runs(config: TrackingConfig, work_folder: Path) -> list[RunSummary]:
                 [experiment_id], order_by=["attributes.start_time DESC"], page_token=page.token
             )
             runs += page
-    return [_summary(run) for run in runs if RUN_TAG in run.data.tags]
+    return [_summary(run) for run in runs if RUN_TAG in run.data.tags and KIND_TAG not in run.data.tags]
 
 
 def _summary(run: Any) -> RunSummary:

@@ -16,6 +16,8 @@ from pipeline.errors import UserError
 DATABASE_FILE = "mlflow.db"
 ARTIFACTS_FOLDER = "mlflow-artifacts"
 RUN_TAG = "echopair.run"  # on every run of ours: the fingerprint of its pipeline
+KIND_TAG = "echopair.kind"  # on runs that are no pipeline, which tables leave out
+PREVIEW_KIND = "preview"
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 

@@ -52,6 +52,30 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         ("objective.temperature=0", "objective.temperature=0: input should be greater than 0"),
         ("pretrain.batch_pairs=1", "pretrain.batch_pairs=1: input should be greater than or equal to 2"),
         ("corpora.tones.root=/nowhere", "corpora.tones.root=/nowhere: there is no such folder"),
+        (
+            "crops.positives=same_crop",
+            "crops.positives is now chosen by name: crops.positives.name=same_crop",
+        ),
+        ("crops.views=1", "crops.views=1: input should be greater than or equal to 2"),
+        (
+            "crops.positives.name=same_label",
+            "same_label learns from the labels of 'tones', and a probe of the same",
+        ),
+        ("augment.strength=5", "augment.strength=5: input should be less than or equal to 4"),
+        (
+            "augment.policy.name=rand",
+            "'rand' found using 'name' does not match any of the expected tags: 'all'",
+        ),
+        ("augment.policy={name: random, operations: 99}", "operations=99 is more than the pool's 15"),
+        (
+            "augment.policy={name: learned, file: nowhere.yaml}",
+            "file=nowhere.yaml cannot be read as YAML: No such file",
+        ),
+        ("augment.policy.augmentations=[gian]", "'gian' found using 'name' does not match"),
+        (
+            "augment.policy.augmentations=[{name: background_noise, folder: /nowhere}]",
+            "augment.policy: augmentation 'background_noise': folder=/nowhere",
+        ),
         ("pretrain.device=cuda", "pretrain.device: device=cuda, but torch sees no CUDA GPU"),
         ("encoder={name: timm, model: resnet81}", "encoder: "),
         ("tracking.uri=http://127.0.0.1:9", "http://127.0.0.1:9"),

@@ -71,6 +71,24 @@ def test_both_views_are_of_the_same_clip_at_two_places(store: ClipStore) -> None
     assert not np.array_equal(waveforms[0], waveforms[1])
 
 
+def test_more_views_are_more_crops_of_the_same_clip(store: ClipStore) -> None:
+    crops = pair_crops(store, views=4, augmentations=["gain"])
+    batch = crops[0]
+    assert batch.waveforms.shape == (4, 8, 4000)
+    assert batch.chosen.shape == (4, 8, 1)
+    for pair, number in enumerate(crops.segments_of(0)):
+        clip = store.read(crops.segments[int(number)].clip)
+        assert all(contains(clip, view[pair]) for view in batch.waveforms.numpy())
+
+
+def test_positives_of_one_label_are_of_other_clips(store: ClipStore) -> None:
+    crops = pair_crops(store, positives={"name": "same_label"})
+    labels, places = store.labels(), crops.places_of(0)
+    for first, second in places.clip.T:
+        assert labels[first] == labels[second]
+        assert first != second
+
+
 def contains(clip: np.ndarray, crop: np.ndarray) -> bool:
     return any(np.array_equal(clip[s : s + len(crop)], crop) for s in np.flatnonzero(clip == crop[0]))
 

@@ -1,3 +1,4 @@
+import math
 import multiprocessing
 import os
 import signal
@@ -159,6 +160,15 @@ def test_learning_beats_chance(store: ClipStore, tmp_path: Path) -> None:
     first, last = read_metrics(tmp_path)[0], read_metrics(tmp_path)[-1]
     assert last["loss"] < last["loss_chance_level"] - 0.5
     assert last["retrieval_top1"] > 1.5 * first["retrieval_top1"]
+
+
+def test_four_views_near_each_other_are_learned_from(store: ClipStore, tmp_path: Path) -> None:
+    crops = {"crop_seconds": 0.32, "views": 4, "positives": {"name": "neighbours", "max_seconds_apart": 0.2}}
+    config = learning(strength=0, steps=60, learning_rate=3e-3)
+    pretrain([store], config.model_copy(update={"crops": CropsConfig.model_validate(crops)}), tmp_path)
+    first, last = read_metrics(tmp_path)[0], read_metrics(tmp_path)[-1]
+    assert first["loss_chance_level"] == pytest.approx(math.log(4 * 8 - 1))
+    assert last["loss"] < last["loss_chance_level"] - 0.5
 
 
 def test_epochs_are_passes_over_the_segments(store: ClipStore, tmp_path: Path) -> None:

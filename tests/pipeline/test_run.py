@@ -10,6 +10,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+import soundfile
 import torch
 from mlflow import MlflowClient
 
@@ -18,7 +19,7 @@ from pipeline.checks import Stage
 from pipeline.config import RunConfig, compose
 from pipeline.errors import UserError
 from pipeline.results import comparison_table, probe_table
-from pipeline.run import RunResult, run
+from pipeline.run import RunResult, preview, run
 from pipeline.store import ClipStore
 from pipeline.tracking import list_runs
 from tests.pipeline.conftest import write_tones
@@ -229,3 +230,54 @@ def test_labels_never_reach_the_training(config_file: Path, tmp_path: Path, firs
     assert first.encoder is not None
     for name in ("encoder.safetensors", "encoder.json"):
         assert (result.encoder / name).read_bytes() == (first.encoder / name).read_bytes()
+
+
+def test_a_preview_is_a_page_and_an_artifact_and_no_run_to_compare(config_file: Path) -> None:
+    config = compose(
+        [str(config_file)], ["augment.policy.augmentations=[polarity, waveform_gain, gain]", "run_name=seen"]
+    )
+    page = preview(config)
+    assert page.name == "augmentations.html"
+    text = page.read_text(encoding="utf-8")
+    assert all(name in text for name in ("seen", "waveform gain", "polarity", "time mask"))
+    assert preview(config) == page
+    store = client(config)
+    [experiment] = store.search_experiments(filter_string="name != 'Default'")
+    [run_seen] = [
+        one for one in store.search_runs([experiment.experiment_id]) if one.info.run_name == "preview of seen"
+    ]
+    assert run_seen.info.status == "FINISHED"
+    assert [file.path for file in store.list_artifacts(run_seen.info.run_id)] == ["augmentations.html"]
+    assert run_seen.data.params["augment.strength"] == "1.0"
+    assert "preview of seen" not in {one.name for one in list_runs(config.tracking, config.work_folder)}
+
+
+def test_labels_that_positives_were_chosen_by_belong_to_what_was_learned(
+    config_file: Path, tmp_path: Path
+) -> None:
+    """The same sound with other labels makes another encoder."""
+    roots = {}
+    for name, rows in (
+        ("one", "a.wav,x\nb.wav,x\nc.wav,y\nd.wav,y\n"),
+        ("other", "a.wav,x\nb.wav,y\nc.wav,x\nd.wav,y\n"),
+    ):
+        roots[name] = tmp_path / name
+        roots[name].mkdir()
+        for file, seed in zip("abcd", range(4), strict=True):
+            noise = 0.1 * np.random.default_rng(seed).normal(size=16000)
+            soundfile.write(roots[name] / f"{file}.wav", noise, 16000)
+        (roots[name] / "labels.csv").write_text(f"file,label\n{rows}")
+    encoders = []
+    for root in roots.values():
+        overrides = [
+            f"corpora.labelled={{name: table, root: {root}, table: labels.csv, path: '{{file}}', label: label}}",
+            "pretrain.corpora=[labelled]",
+            "probe.corpora=[tones]",
+            "crops.positives.name=same_label",
+            "crops.views=3",
+            "pretrain.batch_pairs=4",
+            "pretrain.steps=2",
+            f"work_folder={tmp_path / 'work'}",
+        ]
+        encoders.append(run(compose(str(config_file), overrides), Stage.PRETRAIN).encoder)
+    assert encoders[0] != encoders[1]

@@ -28,15 +28,15 @@ def test_a_tone_loses_what_the_table_says(frequency_hz: int, strength: float) ->
     temperatures = set()
     for seed in range(10):
         far, drawn = at(80.0).build(strength, 16000)(tone, seed)
-        temperatures.add(drawn["temperature"])
-        nepers = 80 * strength * NEPERS_A_METRE[frequency_hz][drawn["temperature"] == 20]
+        temperatures.add(drawn["temperature_celsius"])
+        nepers = 80 * strength * NEPERS_A_METRE[frequency_hz][drawn["temperature_celsius"] == 20]
         assert amplitude(far, frequency_hz) == pytest.approx(0.5 * math.exp(-nepers), rel=0.01)
     assert temperatures == {10, 20}
 
 
 def test_the_way_ends_at_2500_metres(crop: Waveform) -> None:
     _, drawn = at(1000.0).build(4.0, 16000)(crop, seed=0)
-    assert drawn["distance"] == 2500
+    assert drawn["distance_metres"] == 2500
 
 
 def test_no_way_at_all_leaves_the_crop(crop: Waveform) -> None:
@@ -47,7 +47,7 @@ def test_no_way_at_all_leaves_the_crop(crop: Waveform) -> None:
 def test_distances_and_humidities_fill_their_ranges(crop: Waveform) -> None:
     augment = AirAbsorptionConfig().build(0.5, 16000)
     drawn = [augment(crop, seed)[1] for seed in range(200)]
-    distances, humidities = ([one[key] for one in drawn] for key in ("distance", "humidity"))
+    distances, humidities = ([one[key] for one in drawn] for key in ("distance_metres", "humidity_percent"))
     assert 5 <= min(distances) < 6
     assert 49 < max(distances) <= 50
     assert 30 <= min(humidities) <= 31

@@ -27,19 +27,19 @@ def test_from_strength_1_on_the_rate_falls_by_octaves(
     strength: float, rate_hz: float, crop: Waveform
 ) -> None:
     view, drawn = at(8000.0).build(strength, 16000)(crop, seed=0)
-    assert drawn["new_sample_rate"] == pytest.approx(rate_hz)
+    assert drawn["sample_rate_hz"] == pytest.approx(rate_hz)
     np.testing.assert_allclose(view, aliased(crop, rate_hz, 16000), atol=1e-6)
 
 
 def test_below_strength_1_it_fades_into_the_crop(crop: Waveform) -> None:
     view, drawn = at(4000.0).build(0.5, 16000)(crop, seed=0)
-    assert drawn["new_sample_rate"] == pytest.approx(8000)
+    assert drawn["sample_rate_hz"] == pytest.approx(8000)
     np.testing.assert_allclose(view, (crop + aliased(crop, 8000, 16000)) / 2, atol=1e-6)
 
 
 def test_the_rate_ends_at_1000_hz(crop: Waveform) -> None:
     _, drawn = at(4000.0).build(4.0, 16000)(crop, seed=0)
-    assert drawn["new_sample_rate"] == pytest.approx(1000)
+    assert drawn["sample_rate_hz"] == pytest.approx(1000)
 
 
 def test_a_tone_above_half_the_rate_comes_back_below() -> None:
@@ -49,7 +49,7 @@ def test_a_tone_above_half_the_rate_comes_back_below() -> None:
 
 def test_a_rate_above_that_of_the_crops_does_nothing(crop: Waveform) -> None:
     augment = AliasingConfig(min_rate_hz=15999.0, max_rate_hz=48000.0).build(1.0, 16000)
-    assert augment(crop, seed=0)[1]["new_sample_rate"] == pytest.approx(16000, abs=1)
+    assert augment(crop, seed=0)[1]["sample_rate_hz"] == pytest.approx(16000, abs=1)
 
 
 def test_a_range_above_the_rate_of_the_crops_is_refused() -> None:
@@ -59,7 +59,7 @@ def test_a_range_above_the_rate_of_the_crops_is_refused() -> None:
 
 def test_rates_fill_the_range(crop: Waveform) -> None:
     augment = AliasingConfig(min_rate_hz=4000.0, max_rate_hz=8000.0).build(1.0, 16000)
-    rates = [augment(crop, seed)[1]["new_sample_rate"] for seed in range(200)]
+    rates = [augment(crop, seed)[1]["sample_rate_hz"] for seed in range(200)]
     assert 3999 < min(rates) < 4100
     assert 7900 < max(rates) < 8001
 

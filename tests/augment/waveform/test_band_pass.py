@@ -43,7 +43,7 @@ def test_at_half_the_strength_the_edges_are_halfway_from_the_ends_of_the_spectru
 
 def edges(config: BandPassConfig, strength: float, rate_hz: int, crop: Waveform) -> tuple[float, float]:
     _, drawn = config.build(strength, rate_hz)(crop, seed=0)
-    return drawn["center_freq"] - drawn["bandwidth"] / 2, drawn["center_freq"] + drawn["bandwidth"] / 2
+    return drawn["center_hz"] - drawn["width_hz"] / 2, drawn["center_hz"] + drawn["width_hz"] / 2
 
 
 def test_the_band_narrows_with_the_strength_to_half_its_centre(crop: Waveform) -> None:
@@ -69,8 +69,8 @@ def test_edges_stay_in_order_below_half_the_sample_rate(
 def test_centres_and_widths_fill_their_ranges_and_the_seed_decides(crop: Waveform) -> None:
     band_pass = BandPassConfig().build(1.0, 16000)
     drawn = [band_pass(crop, seed)[1] for seed in range(200)]
-    centers = [numbers["center_freq"] for numbers in drawn]
-    shares = [numbers["bandwidth"] / numbers["center_freq"] for numbers in drawn]
+    centers = [numbers["center_hz"] for numbers in drawn]
+    shares = [numbers["width_hz"] / numbers["center_hz"] for numbers in drawn]
     assert 1000 <= min(centers) < 1050
     assert 3900 < max(centers) <= 4000
     assert 1.4 <= min(shares) < 1.41

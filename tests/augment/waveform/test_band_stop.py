@@ -42,7 +42,7 @@ def test_the_width_is_proportional_to_the_strength() -> None:
 
 def test_the_width_ends_at_1_9_of_the_centre(crop: Waveform) -> None:
     _, drawn = fixed(1000, 0.8).build(4.0, 16000)(crop, seed=0)
-    assert drawn["bandwidth"] == pytest.approx(1900)
+    assert drawn["width_hz"] == pytest.approx(1900)
 
 
 @pytest.mark.parametrize(
@@ -54,16 +54,16 @@ def test_edges_stay_in_order_below_half_the_sample_rate(
 ) -> None:
     # 4 kHz and a width of 1.0 have their upper edge at half of 12 kHz exactly.
     _, drawn = fixed(center_hz, 1.0).build(strength, rate_hz)(crop, seed=0)
-    assert drawn["bandwidth"] > 0
-    assert drawn["center_freq"] - drawn["bandwidth"] / 2 > 0
-    assert drawn["center_freq"] + drawn["bandwidth"] / 2 < rate_hz / 2
+    assert drawn["width_hz"] > 0
+    assert drawn["center_hz"] - drawn["width_hz"] / 2 > 0
+    assert drawn["center_hz"] + drawn["width_hz"] / 2 < rate_hz / 2
 
 
 def test_centres_and_widths_fill_their_ranges_and_the_seed_decides(crop: Waveform) -> None:
     band_stop = BandStopConfig().build(1.0, 16000)
     drawn = [band_stop(crop, seed)[1] for seed in range(200)]
-    centers = [numbers["center_freq"] for numbers in drawn]
-    shares = [numbers["bandwidth"] / numbers["center_freq"] for numbers in drawn]
+    centers = [numbers["center_hz"] for numbers in drawn]
+    shares = [numbers["width_hz"] / numbers["center_hz"] for numbers in drawn]
     assert 200 <= min(centers) < 230
     assert 3900 < max(centers) <= 4000
     assert 0.2 <= min(shares) < 0.21

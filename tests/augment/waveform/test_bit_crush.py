@@ -17,7 +17,7 @@ def test_so_many_levels_are_left_whatever_the_level_of_the_crop(
 ) -> None:
     ramp = np.linspace(-peak, peak, 20001, dtype=np.float32)
     crushed, drawn = at(4).build(strength, 16000)(ramp, seed=0)
-    assert drawn["bit_depth"] == bits
+    assert drawn["depth_bits"] == bits
     # audiomentations' count of steps to either side of 0
     steps = 2 ** (bits - 1) + 1
     assert len(np.unique(crushed)) == 2 * steps + 1
@@ -26,13 +26,13 @@ def test_so_many_levels_are_left_whatever_the_level_of_the_crop(
 
 def test_toward_0_all_16_bits_are_left(crop: Waveform) -> None:
     crushed, drawn = BitCrushConfig().build(0.01, 16000)(crop, seed=0)
-    assert drawn["bit_depth"] == 16
+    assert drawn["depth_bits"] == 16
     assert np.abs(crushed - crop).max() < 2**-15 * np.abs(crop).max()
 
 
 def test_bits_fill_the_range_scaled_by_the_strength(crop: Waveform) -> None:
     augment = BitCrushConfig(min_bits=8, max_bits=12).build(1.5, 16000)
-    assert {augment(crop, seed)[1]["bit_depth"] for seed in range(200)} == set(range(4, 11))
+    assert {augment(crop, seed)[1]["depth_bits"] for seed in range(200)} == set(range(4, 11))
 
 
 def test_the_seed_decides(crop: Waveform) -> None:

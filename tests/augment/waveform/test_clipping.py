@@ -15,19 +15,19 @@ def test_the_outermost_percentiles_are_cut_off(strength: float, percent: int) ->
     ramp = np.linspace(-1, 1, 2000, dtype=np.float32)
     shuffled = np.random.default_rng(0).permutation(ramp)
     clipped, drawn = at(20).build(strength, 16000)(shuffled, seed=0)
-    assert drawn["percentile_threshold"] == percent
+    assert drawn["clipped_percent"] == percent
     limit = 1 - percent / 100
     np.testing.assert_allclose(clipped, shuffled.clip(-limit, limit), atol=1e-6)
 
 
 def test_the_range_ends_at_80_percent(crop: Waveform) -> None:
     _, drawn = at(50).build(4.0, 16000)(crop, seed=0)
-    assert drawn["percentile_threshold"] == 80
+    assert drawn["clipped_percent"] == 80
 
 
 def test_percents_fill_the_range_scaled_by_the_strength(crop: Waveform) -> None:
     augment = ClippingConfig(min_clipped_percent=2, max_clipped_percent=6).build(2.0, 16000)
-    percents = {augment(crop, seed)[1]["percentile_threshold"] for seed in range(200)}
+    percents = {augment(crop, seed)[1]["clipped_percent"] for seed in range(200)}
     assert percents == set(range(4, 13))
 
 

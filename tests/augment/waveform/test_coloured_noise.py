@@ -33,7 +33,7 @@ def test_the_noise_has_the_drawn_power(strength: float, snr_db: float, slope: fl
 def test_the_spectrum_has_the_drawn_slope(slope: float, rate_hz: int, make_crop: MakeCrop) -> None:
     crop = make_crop(seconds=20.0, rate_hz=rate_hz)
     noisy, drawn = at(-20.0, slope).build(1.0, rate_hz)(crop, seed=0)
-    assert drawn["f_decay"] == slope
+    assert drawn["slope_db_per_octave"] == slope
     power = np.square(np.abs(np.fft.rfft((noisy - crop).astype(np.float64))))
     octaves_from_100_hz = [power[round(20 * 100 * 2**n) : round(20 * 100 * 2 ** (n + 1))] for n in range(5)]
     levels_db = 10 * np.log10([octave.mean() for octave in octaves_from_100_hz])
@@ -52,7 +52,7 @@ def test_slopes_fill_the_range_at_every_strength(crop: Waveform) -> None:
         augment = ColouredNoiseConfig(min_slope_db_per_octave=-3, max_slope_db_per_octave=1).build(
             strength, 16000
         )
-        slopes = [augment(crop, seed)[1]["f_decay"] for seed in range(200)]
+        slopes = [augment(crop, seed)[1]["slope_db_per_octave"] for seed in range(200)]
         assert -3 <= min(slopes) < -2.9
         assert 0.9 < max(slopes) <= 1
 

@@ -12,7 +12,7 @@ from augment.waveform.gain_transition import GainTransitionConfig
 def test_the_gain_is_a_line_in_decibels_between_two_levels(seed: int) -> None:
     ones = np.ones(4000, np.float32)
     faded, drawn = GainTransitionConfig(max_gain_db=12.0).build(1.0, 16000)(ones, seed)
-    begin, steps = drawn["t0"], drawn["fade_time_samples"] - 1
+    begin, steps = drawn["start_samples"], drawn["fade_time_samples"] - 1
     expected = []
     for sample in range(4000):
         share = min(max((sample - begin) / steps, 0.0), 1.0)

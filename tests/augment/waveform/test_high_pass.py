@@ -54,7 +54,7 @@ def test_a_cutoff_of_20_hz_takes_nothing_away() -> None:
 
 def test_cutoffs_fill_their_range_and_the_seed_decides(crop: Waveform) -> None:
     high_pass = HighPassConfig().build(1.0, 16000)
-    cutoffs = [high_pass(crop, seed)[1]["cutoff_freq"] for seed in range(200)]
+    cutoffs = [high_pass(crop, seed)[1]["cutoff_hz"] for seed in range(200)]
     assert 50 <= min(cutoffs) < 60
     assert 780 < max(cutoffs) <= 800
     assert np.array_equal(high_pass(crop, 1)[0], high_pass(crop, 1)[0])

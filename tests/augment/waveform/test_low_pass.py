@@ -55,10 +55,10 @@ def test_a_cutoff_at_half_the_sample_rate_takes_nothing_away() -> None:
 def test_cutoffs_fill_their_range_and_the_seed_decides(crop: Waveform) -> None:
     low_pass = LowPassConfig().build(1.0, 16000)
     drawn = [low_pass(crop, seed)[1] for seed in range(200)]
-    cutoffs = [numbers["cutoff_freq"] for numbers in drawn]
+    cutoffs = [numbers["cutoff_hz"] for numbers in drawn]
     assert 2000 <= min(cutoffs) < 2100
     assert 7700 < max(cutoffs) < 8000
-    assert {numbers["rolloff"] for numbers in drawn} == {12, 18, 24}
+    assert {numbers["slope_db_per_octave"] for numbers in drawn} == {12, 18, 24}
     assert np.array_equal(low_pass(crop, 1)[0], low_pass(crop, 1)[0])
     assert not np.array_equal(low_pass(crop, 1)[0], low_pass(crop, 2)[0])
 

@@ -53,7 +53,7 @@ def test_the_crop_comes_back_in_its_place(rate_hz: int) -> None:
     tone = (0.5 * np.sin(2 * np.pi * 440 * time) * np.exp(-(((time - 0.25) / 0.05) ** 2))).astype(np.float32)
     config = Mp3CompressionConfig(min_kbps=64, max_kbps=64)
     view, drawn = config.build(1.0, rate_hz)(tone, seed=0)
-    assert drawn["bitrate"] == 64
+    assert drawn["bitrate_kbps"] == 64
     assert np.corrcoef(view, tone)[0, 1] > 0.99
     assert not np.array_equal(view, tone)
 

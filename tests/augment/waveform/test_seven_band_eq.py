@@ -16,7 +16,7 @@ def cookbook_gain_db(drawn: dict[str, Any], frequency_hz: float) -> float:
     z = cmath.exp(-2j * math.pi * frequency_hz / RATE)
     total = 0.0
     for band in range(1, 8):
-        center, gain_db, q = (drawn[f"band_{band}_{key}"] for key in ("center_freq", "gain_db", "q_factor"))
+        center, gain_db, q = (drawn[f"band_{band}_{key}"] for key in ("center_hz", "gain_db", "q_factor"))
         a = 10 ** (gain_db / 40)
         cosine, alpha = math.cos(2 * math.pi * center / RATE), math.sin(2 * math.pi * center / RATE) / 2 / q
         if band in {1, 7}:
@@ -75,7 +75,7 @@ def test_at_8_khz_no_band_is_above_half_the_sample_rate_nor_unstable(crop: Wavef
     equalizer = SevenBandEqConfig().build(4.0, 8000)
     for seed in range(100):
         louder, drawn = equalizer(crop, seed)
-        assert max(drawn[f"band_{band}_center_freq"] for band in range(1, 8)) < 4000
+        assert max(drawn[f"band_{band}_center_hz"] for band in range(1, 8)) < 4000
         assert np.abs(louder).max() < np.abs(crop).max() * 10 ** (7 * 24 / 20)
 
 

@@ -14,7 +14,7 @@ FADE = 80  # samples of 5 ms at 16 kHz
 def test_samples_roll_by_exactly_so_many_but_for_the_faded_stitch(seed: int) -> None:
     crop = np.arange(1, 10001, dtype=np.float32)
     shifted, drawn = WaveformShiftConfig(max_share=0.4).build(1.0, 16000)(crop, seed)
-    places = round(drawn["shift_amount"] * 10000)
+    places = round(drawn["shift_share"] * 10000)
     assert abs(places) > FADE
     rolled = np.concatenate((crop[-places:], crop[:-places]))
     stitch = places % 10000
@@ -28,7 +28,7 @@ def test_samples_roll_by_exactly_so_many_but_for_the_faded_stitch(seed: int) -> 
 
 def test_shifts_fill_the_range_scaled_by_the_strength(crop: Waveform) -> None:
     shift = WaveformShiftConfig(max_share=0.2).build(0.5, 16000)
-    shares = [shift(crop, seed)[1]["shift_amount"] for seed in range(300)]
+    shares = [shift(crop, seed)[1]["shift_share"] for seed in range(300)]
     assert -0.1 <= min(shares) < -0.097
     assert 0.097 < max(shares) <= 0.1
 

@@ -14,7 +14,7 @@ FADE = 80  # samples of 5 ms at 16 kHz
 def test_exactly_so_many_samples_are_silenced_within_faded_edges(seed: int) -> None:
     ones = np.ones(10000, np.float32)
     masked, drawn = WaveformTimeMaskConfig(min_share=0.25, max_share=0.25).build(1.0, 16000)(ones, seed)
-    begin, end = drawn["t0"], drawn["t0"] + drawn["t"]
+    begin, end = drawn["start_samples"], drawn["start_samples"] + drawn["mask_samples"]
     assert end - begin == 2500
     assert (masked[:begin] == 1).all()
     assert (masked[end:] == 1).all()
@@ -24,7 +24,7 @@ def test_exactly_so_many_samples_are_silenced_within_faded_edges(seed: int) -> N
 
 def test_shares_fill_the_range_scaled_by_the_strength(crop: Waveform) -> None:
     mask = WaveformTimeMaskConfig(min_share=0.1, max_share=0.2).build(2.0, 16000)
-    lengths = [mask(crop, seed)[1]["t"] for seed in range(300)]
+    lengths = [mask(crop, seed)[1]["mask_samples"] for seed in range(300)]
     assert 0.2 * len(crop) <= min(lengths) < 0.205 * len(crop)
     assert 0.395 * len(crop) < max(lengths) <= 0.4 * len(crop)
 
@@ -32,7 +32,7 @@ def test_shares_fill_the_range_scaled_by_the_strength(crop: Waveform) -> None:
 def test_something_always_stays() -> None:
     ones = np.ones(10000, np.float32)
     masked, drawn = WaveformTimeMaskConfig(min_share=0.9, max_share=0.9).build(4.0, 16000)(ones, seed=0)
-    assert drawn["t"] == 9000
+    assert drawn["mask_samples"] == 9000
     assert (masked == 1).sum() == 1000 + 2  # the first and last sample of the fades are whole
 
 

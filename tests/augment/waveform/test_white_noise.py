@@ -23,7 +23,7 @@ def test_the_noise_is_white(make_crop: MakeCrop) -> None:
 
 def test_the_ratios_fill_the_range(crop: Waveform) -> None:
     augment = WhiteNoiseConfig(min_snr_db=0.0, max_snr_db=20.0).build(1.0, 16000)
-    stds = [augment(crop, seed)[1]["noise_std"] for seed in range(200)]
+    stds = [augment(crop, seed)[1]["noise_rms"] for seed in range(200)]
     snrs_db = 20 * np.log10(np.sqrt(np.square(crop).mean()) / stds)
     assert 0 <= snrs_db.min() < 0.5
     assert 19.5 < snrs_db.max() <= 20.001

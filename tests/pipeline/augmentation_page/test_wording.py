@@ -1,0 +1,130 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.augmentation_page.wording import (
+    applied_in_words,
+    numbers_of_row,
+    printable,
+    purpose,
+    quantity,
+    ranges_in_words,
+    value_in_words,
+)
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.0, "", "0"),
+        (-0.0, "dB", "0"),
+        (7, "", "7"),
+        (12338, "", "12,338"),
+        (-3.2489, "", "-3.25"),
+        (999.7, "", "1,000"),
+        (43210.9, "Hz", "43,211"),
+        (0.00002134, "", "2.13e-05"),
+        (-3.2489, "dB", "-3.2"),
+        (5.0, "dB", "5"),
+        (0.0312, "dB", "0.03"),
+        (-0.04, "dB", "-0.04"),
+    ],
+)
+def test_numbers_have_as_many_digits_as_are_read(value: float, unit: str, text: str) -> None:
+    assert plain(quantity(value, unit)) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "label", "text"),
+    [
+        ("gain_db", -3.2489, "gain", "-3.2 dB"),
+        ("center_hz", 423.4, "center", "423 Hz"),
+        ("slope_db_per_octave", 12, "slope", "12 dB per octave"),
+        ("semitones", -1.0, "", "-1 semitone"),
+        ("displacement_frames", 1, "displacement", "1 frame"),
+        ("first_band", -5, "first band", "-5"),
+        ("bands", 40.1, "", "40.1 bands"),
+        ("background_share", 0.0312, "background share", "3.1 %"),
+        ("azimuth_degrees", 30.0, "azimuth", "30°"),
+        ("amplitude_ratio", 10.0, "amplitude", "20 dB"),
+        ("starts", [4, 40], "starts", "4, 40"),
+        ("starts", [], "starts", "none"),
+        ("noise_db", [[0.5, -1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.25], [8.0, 9.0]], "noise", "-1 to 9 dB (10 values)"),
+        ("partner", 2, "partner crop", "3"),
+        ("zero_phase", True, "zero phase", "yes"),
+        ("masked", [True, False] * 8, "masked", "8 of 16"),
+        ("noise_file_path", "/home/somebody/noises/street.wav", "noise file path", "street.wav"),
+        ("folder", Path("/home/somebody/noises"), "folder", "noises"),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_key_tells_the_unit(key: str, value: Any, label: str, text: str) -> None:
+    found_label, found = value_in_words(key, value)
+    assert (found_label, plain(found)) == (label, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "text"),
+    [
+        ("waveform_gain", {"gain_db": -3.2}, "-3.2 dB"),
+        ("blur", {"deviation_bands": 0.5, "deviation_frames": 2.0}, "deviation 0.5 bands, deviation 2 frames"),
+        ("time_mask", {"starts": [4, 40], "widths": [11, 7]}, "starts 4, 40; widths 11, 7"),
+        ("eq", {"band_1_gain_db": 1.0, "band_1_q": 0.5, "band_2_gain_db": -2.0, "band_2_q": 0.7},
+         "band gain 1, -2 dB; band q 0.5, 0.7"),
+        ("polarity", {}, ""),
+    ],
+)  # fmt: skip
+def test_what_was_applied_is_said_shortly(name: str, numbers: dict[str, Any], text: str) -> None:
+    assert plain(applied_in_words(name, numbers)) == text
+
+
+@pytest.mark.parametrize(
+    ("ranges", "texts"),
+    [
+        ({"min_snr_db": 5.0, "max_snr_db": 40.0}, ["snr 5 to 40 dB"]),
+        ({"max_gain_db": 6.0}, ["gain at most 6 dB"]),
+        ({"min_rate_hz": 4000.0}, ["rate at least 4,000 Hz"]),
+        ({"min_bits": 1, "max_bits": 12}, ["1 to 12 bits"]),
+        ({"min_slope_db_per_octave": -6, "max_slope_db_per_octave": 6}, ["slope -6 to 6 dB per octave"]),
+        ({"min_share": 0.0, "max_share": 0.2}, ["share 0 to 20 %"]),
+        ({"min_scale": 1.0, "max_scale": 1.0}, ["scale 1"]),
+        ({"mask_count": 2, "max_share": 0.2, "folder": None}, ["mask count 2", "share at most 20 %"]),
+    ],
+)
+def test_both_ends_of_a_range_are_one_text(ranges: dict[str, Any], texts: list[str]) -> None:
+    assert [plain(text) for text in ranges_in_words(ranges)] == texts
+
+
+def test_the_numbers_of_a_row_come_from_dataclasses_of_tensors_nested_or_not() -> None:
+    @dataclass(frozen=True)
+    class Place:
+        first: Tensor
+
+    @dataclass(frozen=True)
+    class Parameters:
+        gain_db: Tensor
+        place: Place
+        texture: Tensor
+
+    parameters = Parameters(
+        torch.tensor([1.5, 2.5]), Place(torch.tensor([[1, 2], [3, 4]])), torch.zeros(2, 64, 96)
+    )
+    assert numbers_of_row(parameters, 1) == {"gain_db": 2.5, "place_first": [3, 4]}
+
+
+def test_any_text_becomes_one_that_can_be_shown() -> None:
+    assert printable("a\nb\udce9\u202e") == "a\\nb\\udce9\\u202e"
+    assert len(printable("x" * 5000)) < 200
+
+
+def test_a_purpose_is_the_first_sentence() -> None:
+    said = purpose("Drawn from -max_db to +max_db, as\nChen et al. 2020. More of it.\n\nArgs: x")
+    assert plain(said) == "Drawn from -max_db to +max_db, as Chen et al. 2020."
+    assert purpose("No end") == "No end"
