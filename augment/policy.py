@@ -267,11 +267,13 @@ class Policy:
             ValueError: `log_mel` is not a float32 tensor of three axes.
         """
         applied = []
+        view = log_mel
         for column, augmentation in self.spectrogram.items():
             examples = torch.from_numpy(chosen[:, column].copy())
-            log_mel, parameters = augmentation(log_mel, generator, examples)
+            # What is not the caller's any more is changed in place: copies would cost more than the changes.
+            view, parameters = augmentation(view, generator, examples, in_place=view is not log_mel)
             applied.append((self.names[column], examples, parameters))
-        return log_mel, applied
+        return view, applied
 
 
 def build_policy(config: AugmentConfig, sample_rate_hz: int) -> Policy:

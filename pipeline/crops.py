@@ -1,6 +1,6 @@
 """Clips -> crops: which clips a training step hears, and where in them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
+from threadpoolctl import threadpool_limits
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from augment.policy import Policy
 from pipeline.counted_random import Stream, numpy_generator, view_seeds
@@ -172,6 +173,33 @@ class PairCrops(Dataset[CropBatch]):
                     waveforms[place], chosen[place], seeds[place]
                 )
         return CropBatch(step, torch.from_numpy(waveforms), torch.from_numpy(chosen))
+
+
+def crop_batches(
+    crops: PairCrops, steps: Iterable[int], workers: int, pin_memory: bool = False
+) -> Iterable[CropBatch]:
+    """The crops of some steps, in order; the same whatever reads them.
+
+    Args:
+        crops: by step.
+        steps: which ones; may be endless.
+        workers: processes that read and augment ahead; 0 does it here, when a batch is asked for.
+        pin_memory: for a GPU.
+    """
+    return DataLoader(
+        crops,
+        sampler=steps,
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        worker_init_fn=_one_thread,
+    )
+
+
+def _one_thread(_worker: int) -> None:
+    # The products of a single crop are small, and the threads of several workers wait for each other: two workers
+    # were slower than one without this, and are twice as fast with it.
+    threadpool_limits(1)
 
 
 @lru_cache(maxsize=2)

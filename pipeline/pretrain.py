@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from augment.policy import Policy, build_policy
 from models.audio_encoder import AudioEncoder, AudioEncoderConfig
@@ -21,7 +20,7 @@ from models.representation_health import representation_health
 from pipeline.budget import steps_of_budget
 from pipeline.checkpoints import Checkpoints, MetricsLog, Plan, load_plan, save_plan
 from pipeline.cores import available_cores
-from pipeline.crops import CropBatch, PairCrops
+from pipeline.crops import CropBatch, PairCrops, crop_batches
 from pipeline.errors import UserError
 from pipeline.learner import Learner, LearningConfig, PretrainConfig, build_learner, learning_rate
 from pipeline.pairs import make_views, measure_statistics
@@ -68,10 +67,9 @@ def pretrain(
     learner = build_learner(config, device)
 
     batches = partial(
-        DataLoader,
+        crop_batches,
         crops,
-        batch_size=None,
-        num_workers=_reader_workers(settings, device, policy),
+        workers=_reader_workers(settings, device, policy),
         pin_memory=device.type == "cuda",
     )
 
@@ -95,7 +93,7 @@ def pretrain(
         steps = steps_of_budget(
             settings,
             crops,
-            iter(batches(sampler=itertools.count())),
+            iter(batches(steps=itertools.count())),
             started,
             partial(train_step, statistics=statistics),
             learner,
@@ -120,7 +118,7 @@ def pretrain(
     steps_done = first
     with progress_bar("pretrain", plan.steps, "steps", done=first) as advance:
         try:
-            for batch in batches(sampler=range(first, plan.steps)):
+            for batch in batches(steps=range(first, plan.steps)):
                 meter.data_arrived()
                 for group in learner.optimiser.param_groups:
                     group["lr"] = learning_rate(settings, batch.step, plan.steps)

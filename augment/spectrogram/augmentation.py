@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -42,9 +42,6 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
         ValueError: the strength is out of range.
     """
 
-    # Whether a view depends on other examples of the batch, so that none can be left out of the work.
-    mixes_examples: ClassVar[bool] = False
-
     def __init__(self, strength: float) -> None:
         self.strength = check_strength(strength)
 
@@ -56,8 +53,17 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
     def apply(self, log_mel: Tensor, parameters: Parameters) -> Tensor:
         """`log_mel` (B, F, T) changed by `parameters`: a new tensor of the same shape, nothing random."""
 
+    def apply_to(self, log_mel: Tensor, parameters: Parameters, rows: Tensor) -> Tensor:
+        """Some examples of `log_mel` (B, F, T), those of `rows` (R,), changed: (R, F, T)."""
+        return self.apply(log_mel[rows], take(parameters, rows))
+
     def __call__(
-        self, log_mel: Tensor, generator: Generator, chosen: Tensor | None = None
+        self,
+        log_mel: Tensor,
+        generator: Generator,
+        chosen: Tensor | None = None,
+        *,
+        in_place: bool = False,
     ) -> tuple[Tensor, Parameters | None]:
         """Draw, then apply to the chosen examples.
 
@@ -67,6 +73,7 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
             log_mel: (B, F, T) float32, natural logarithm of mel power, every row another clip.
             generator: where the draw comes from; on the CPU or on the device of `log_mel`.
             chosen: (B,) bool on the CPU, the examples to change; None is all of them.
+            in_place: `log_mel` belongs to the caller, who needs it no more: what is not chosen may stay in it.
 
         Returns:
             (B, F, T) float32, `log_mel` itself where there is nothing to do; and the parameters of all B
@@ -87,13 +94,10 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
             return self.apply(log_mel, parameters), parameters
         if not chosen.any():
             return log_mel, parameters
-        if self.mixes_examples:
-            mask = chosen.to(log_mel.device)[:, None, None]
-            changed = self.apply(log_mel, parameters)
-            return torch.where(mask, changed, log_mel, out=changed), parameters
         rows = chosen.nonzero()[:, 0].to(log_mel.device)
-        changed = self.apply(log_mel[rows], take(parameters, rows))
-        return log_mel.index_copy(0, rows, changed), parameters
+        changed = self.apply_to(log_mel, parameters, rows)
+        copy = log_mel.index_copy_ if in_place else log_mel.index_copy
+        return copy(0, rows, changed), parameters
 
 
 def take(parameters: Parameters, rows: Tensor) -> Parameters:

@@ -3,11 +3,10 @@
 from typing import Literal
 
 from pydantic import Field
-from torch import Generator, Tensor
+from torch import Tensor
 
-from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig
-from augment.spectrogram.mixing import HIGHEST_PARTNER_SHARE, MixParameters, draw_partners, mix
-from augment.strength import scale_limit
+from augment.spectrogram.augmentation import SpectrogramConfig
+from augment.spectrogram.mixing import HIGHEST_PARTNER_SHARE, Mixing
 
 
 class MixBackConfig(SpectrogramConfig, frozen=True, extra="forbid"):
@@ -20,34 +19,16 @@ class MixBackConfig(SpectrogramConfig, frozen=True, extra="forbid"):
 
     def build(self, strength: float) -> "MixBack":
         """The augmentation at a strength."""
-        return MixBack(self, strength)
+        return MixBack(self.max_background_share, strength)
 
 
-class MixBack(SpectrogramAugmentation[MixParameters]):
+class MixBack(Mixing):
     """Mixes the power of another example of the batch, brought to the same energy, behind each example.
 
     Source: Fonseca et al. 2021 (Unsupervised Contrastive Learning of Sound Event Representations), section
-    2.2: (1 - l) a + l E(a) / E(b) b with l ~ U(0, 0.05), a and b in linear power. A batch of one stays as it
-    is.
-
-    Args:
-        config: the range of l at strength 1.
-        strength: scales the range, up to 0.5.
+    2.2: (1 - l) a + l E(a) / E(b) b with l ~ U(0, 0.05), a and b in linear power.
     """
 
-    mixes_examples = True
-
-    def __init__(self, config: MixBackConfig, strength: float) -> None:
-        super().__init__(strength)
-        self.max_background_share = scale_limit(
-            config.max_background_share, strength, highest=HIGHEST_PARTNER_SHARE
-        )
-
-    def draw(self, log_mel: Tensor, generator: Generator) -> MixParameters:
-        """A share and a partner for each example."""
-        return draw_partners(self.max_background_share, log_mel, generator)
-
-    def apply(self, log_mel: Tensor, parameters: MixParameters) -> Tensor:
-        """`log_mel` (B, F, T) with the backgrounds mixed in, each at the energy of its example."""
-        log_energy = log_mel.logsumexp(dim=(1, 2))  # (B,)
-        return mix(log_mel, parameters, log_energy - log_energy[parameters.partner])
+    def log_level(self, log_mel: Tensor) -> Tensor:
+        """The energy of each example: both are brought to that of the example."""
+        return log_mel.logsumexp(dim=(1, 2))

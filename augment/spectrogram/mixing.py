@@ -1,11 +1,13 @@
 """Another clip mixed into each example, as mixup and mix-back do it."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import uniform
+from augment.spectrogram.augmentation import SpectrogramAugmentation, take, uniform
+from augment.strength import scale_limit
 
 # At one half the partner would be as loud as the clip, which would then be no more a view of itself.
 HIGHEST_PARTNER_SHARE = 0.5
@@ -19,39 +21,62 @@ class MixParameters:
     partner: Tensor
 
 
-def draw_partners(max_partner_share: float, log_mel: Tensor, generator: Generator) -> MixParameters:
-    """A share and a partner for each example, from all rows but its own.
+class Mixing(SpectrogramAugmentation[MixParameters]):
+    """Mixes another example of the batch into each example.
 
     The partner is another clip because a batch holds one view of each clip: the views of a clip are made by
-    one call each. In a batch of one, which has no other row, the share is 0.
+    one call each. A batch of one stays as it is.
 
     Args:
-        max_partner_share: largest share of the mixture that comes from the partner, 0 to 0.5.
-        log_mel: (B, F, T); only its shape and device matter.
-        generator: decides the mixtures.
+        max_partner_share: largest share of the mixture that comes from the partner at strength 1, 0 to 0.5.
+        strength: scales it, up to 0.5.
     """
-    batch, device = log_mel.shape[0], log_mel.device
-    partner_share = uniform(0, max_partner_share, (batch,), generator, device)
-    if batch == 1:
-        partner_share.zero_()
-    steps = torch.randint(1, max(batch, 2), (batch,), generator=generator, device=generator.device)
-    return MixParameters(partner_share, (torch.arange(batch, device=device) + steps.to(device)) % batch)
+
+    def __init__(self, max_partner_share: float, strength: float) -> None:
+        super().__init__(strength)
+        self.max_partner_share = scale_limit(max_partner_share, strength, highest=HIGHEST_PARTNER_SHARE)
+
+    def draw(self, log_mel: Tensor, generator: Generator) -> MixParameters:
+        """A share and a partner for each example, from all rows but its own; of one row the share is 0."""
+        batch, device = log_mel.shape[0], log_mel.device
+        partner_share = uniform(0, self.max_partner_share, (batch,), generator, device)
+        if batch == 1:
+            partner_share.zero_()
+        steps = torch.randint(1, max(batch, 2), (batch,), generator=generator, device=generator.device)
+        return MixParameters(partner_share, (torch.arange(batch, device=device) + steps.to(device)) % batch)
+
+    @abstractmethod
+    def log_level(self, log_mel: Tensor) -> Tensor:
+        """What is made equal between an example and its partner, (B,), in natural logarithm of power."""
+
+    def apply(self, log_mel: Tensor, parameters: MixParameters) -> Tensor:
+        """`log_mel` (B, F, T) with the partners mixed in."""
+        level = self.log_level(log_mel)
+        gain = level - level[parameters.partner]
+        return mix(log_mel, log_mel[parameters.partner], parameters.partner_share, gain)
+
+    def apply_to(self, log_mel: Tensor, parameters: MixParameters, rows: Tensor) -> Tensor:
+        """As `apply`, for the examples of `rows`; partners may be any."""
+        chosen = take(parameters, rows)
+        own, partner = log_mel[rows], log_mel[chosen.partner]
+        return mix(own, partner, chosen.partner_share, self.log_level(own) - self.log_level(partner))
 
 
-def mix(log_mel: Tensor, parameters: MixParameters, partner_log_gain: Tensor | float) -> Tensor:
+def mix(log_mel: Tensor, partner: Tensor, partner_share: Tensor, partner_log_gain: Tensor) -> Tensor:
     """log((1 - l) exp(a) + l exp(b + g)), in logarithms throughout so that no level overflows.
 
     Args:
         log_mel: (B, F, T), the examples a; never changed.
-        parameters: shares l and the rows of the partners b.
-        partner_log_gain: g, in natural logarithm of power; (B,) or one for all.
+        partner: (B, F, T), the examples b; overwritten by the result.
+        partner_share: (B,) shares l, 0 to 0.5.
+        partner_log_gain: (B,) g, in natural logarithm of power.
 
     Returns:
         (B, F, T); an example whose share is 0 as it was, bit for bit.
     """
-    log_own_share = torch.log1p(-parameters.partner_share)
+    log_own_share = torch.log1p(-partner_share)
     # log(0) = -inf is right here: logaddexp then returns the example as it is.
-    log_gain = parameters.partner_share.log() - log_own_share + partner_log_gain  # (B,)
-    partner = log_mel.index_select(0, parameters.partner).add_(log_gain[:, None, None])
+    log_gain = partner_share.log() - log_own_share + partner_log_gain  # (B,)
+    partner.add_(log_gain[:, None, None])
     # The clip's own share comes last and in place: on a CPU fresh memory costs as much as the arithmetic.
     return torch.logaddexp(log_mel, partner, out=partner).add_(log_own_share[:, None, None])

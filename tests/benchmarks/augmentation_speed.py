@@ -18,7 +18,6 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
-from torch.utils.data import DataLoader
 
 from augment.policy import AugmentConfig, Policy, build_policy
 from augment.spectrogram import SpectrogramChoice
@@ -27,7 +26,7 @@ from models.log_mel import LogMel, LogMelConfig
 from pipeline.checks import Stage
 from pipeline.config import compose
 from pipeline.cores import available_cores
-from pipeline.crops import CropsConfig, PairCrops
+from pipeline.crops import CropsConfig, PairCrops, crop_batches
 from pipeline.run import run
 from pipeline.store import ClipStore
 
@@ -112,9 +111,8 @@ def from_clips(policy: Policy, store: ClipStore, workers: int, first: int = 4, s
     crops = PairCrops([store], CropsConfig(), policy, BATCH, 0)
     front_end = LogMel(LogMelConfig())
     # More steps than are measured, so that as many batches lie ready at the end as at the beginning.
-    loader = DataLoader(crops, sampler=range(first + steps + 8), batch_size=None, num_workers=workers)  # type: ignore[arg-type]
     started = 0.0
-    for batch in loader:
+    for batch in crop_batches(crops, range(first + steps + 8), workers):
         if batch.step == first:
             started = time.perf_counter()
         if batch.step == first + steps:

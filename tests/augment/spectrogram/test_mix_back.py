@@ -34,7 +34,7 @@ def test_shares_fill_the_range_scaled_by_the_strength(make_log_mel: Callable[...
 
 
 def test_the_background_never_drowns_the_clip() -> None:
-    assert MixBackConfig(max_background_share=0.3).build(4.0).max_background_share == 0.5
+    assert MixBackConfig(max_background_share=0.3).build(4.0).max_partner_share == 0.5
 
 
 @pytest.mark.parametrize("level", [-200.0, 200.0])

@@ -2,13 +2,23 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from augment.spectrogram.mixing import MixParameters, draw_partners, mix
+from augment.spectrogram.mixing import MixParameters, mix
+from augment.spectrogram.mixup import Mixup
+
+
+def draw_partners(max_share: float, log_mel: Tensor, generator: Generator) -> MixParameters:
+    return Mixup(max_share, 1.0).draw(log_mel, generator)
+
+
+def mixed_with(log_mel: Tensor, parameters: MixParameters, log_gain: Tensor | None = None) -> Tensor:
+    gain = torch.zeros(len(log_mel)) if log_gain is None else log_gain
+    return mix(log_mel, log_mel[parameters.partner], parameters.partner_share, gain)
 
 
 def test_a_mixture_is_that_of_powers_by_a_loop(log_mel: Tensor) -> None:
     parameters = draw_partners(0.5, log_mel, Generator().manual_seed(0))
     log_gain = torch.linspace(-2, 2, log_mel.shape[0])
-    mixed = mix(log_mel, parameters, log_gain)
+    mixed = mixed_with(log_mel, parameters, log_gain)
     power = log_mel.double().exp()
     for row in range(log_mel.shape[0]):
         share, partner = parameters.partner_share[row].double(), parameters.partner[row]
@@ -20,7 +30,7 @@ def test_a_share_of_nothing_keeps_the_example_and_leaves_the_others_theirs(log_m
     rows = log_mel.shape[0]
     share = torch.full((rows,), 0.3)
     share[0] = 0
-    mixed = mix(log_mel, MixParameters(share, (torch.arange(rows) + 1) % rows), 0.0)
+    mixed = mixed_with(log_mel, MixParameters(share, (torch.arange(rows) + 1) % rows))
     assert torch.equal(mixed[0], log_mel[0])
     assert all(not torch.equal(mixed[row], log_mel[row]) for row in range(1, rows))
 
@@ -28,8 +38,8 @@ def test_a_share_of_nothing_keeps_the_example_and_leaves_the_others_theirs(log_m
 @pytest.mark.parametrize("level", [-200.0, 200.0])
 def test_levels_beyond_the_range_of_float32_power_stay_finite(level: float, log_mel: Tensor) -> None:
     parameters = draw_partners(0.5, log_mel, Generator().manual_seed(0))
-    shifted = mix(log_mel + level, parameters, 0.0)
-    torch.testing.assert_close(shifted, mix(log_mel, parameters, 0.0) + level, atol=1e-3, rtol=0)
+    shifted = mixed_with(log_mel + level, parameters)
+    torch.testing.assert_close(shifted, mixed_with(log_mel, parameters) + level, atol=1e-3, rtol=0)
 
 
 def test_the_partner_is_any_other_row_and_never_the_row_itself() -> None:
