@@ -142,13 +142,16 @@ def main() -> None:
     """Entry point of the console script: errors that a person can mend are a line or two and exit status 2."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)  # of a command that raised typer.Exit or was interrupted
     except UserError as error:
         _fail(str(error), USAGE_ERROR)
     except typer.TyperException as error:  # pragma: no cover
         _fail(error.format_message(), USAGE_ERROR)
     except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    if status == INTERRUPTED:
         _fail("interrupted", INTERRUPTED)
+    sys.exit(status or 0)
 
 
 def _interrupt(_signal: int, _frame: Any) -> None:

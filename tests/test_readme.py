@@ -1,8 +1,13 @@
 """The README is the truth: each command in it is one that the program takes, each snippet runs."""
 
+import itertools
+import math
 import re
 import shlex
+import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,8 +43,8 @@ def test_commands(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "my.yaml").write_text(my_yaml())
     _, name, *arguments = shlex.split(command, comments=True)
     assert name in {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
-    source = arguments[0] if arguments and "=" not in arguments[0] else None
-    compose(source, arguments[1:] if source else arguments)
+    sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
+    compose(sources, arguments[len(sources) :])
 
 
 def test_commands_of_the_table() -> None:
@@ -72,8 +77,34 @@ def test_every_preset_is_named() -> None:
     assert all(f"`{name}`" in README or f"run {name}" in README for name in presets() if name != "synthetic")
 
 
+def python_block(containing: str) -> str:
+    (text,) = [text for language, text in BLOCKS if language == "python" and containing in text]
+    return text
+
+
+def test_the_augmentation_of_ones_own() -> None:
+    module = types.ModuleType("hum")
+    sys.modules["hum"] = module  # where dataclasses and pydantic look names up
+    try:
+        exec(python_block("class HumConfig"), module.__dict__)
+        names: dict[str, Any] = {**module.__dict__, "math": math}
+        test = python_block("def test_a_hum")
+        exec(test[test.index("def test_a_hum") :], names)
+    finally:
+        del sys.modules["hum"]
+    log_mel = torch.randn(4, 64, 96, generator=torch.Generator().manual_seed(0))
+    names["test_a_hum_of_10_db_is_10_db_in_the_lowest_band"](log_mel)
+    hum = names["HumConfig"]()
+    distortions = [
+        (hum.build(strength)(log_mel, torch.Generator().manual_seed(1))[0] - log_mel).abs().mean().item()
+        for strength in (0.0, 0.5, 1.0, 2.0)
+    ]
+    assert distortions[0] == 0
+    assert distortions == sorted(set(distortions))
+
+
 def test_the_snippet(tmp_path: Path) -> None:
-    (snippet,) = [text for language, text in BLOCKS if language == "python"]
+    snippet = python_block("AudioEncoder.load")
     torch.manual_seed(0)
     config = AudioEncoderConfig(
         log_mel=LogMelConfig(),

@@ -4,11 +4,12 @@ import functools
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from pipeline.stages import locked
+from pipeline.tracking.interruption import interruption_later
 from pipeline.tracking.store import (
     TrackingConfig,
     TrackingError,
@@ -50,8 +51,11 @@ def explained(uri: str) -> Iterator[None]:
     """Turn what goes wrong in the store into a TrackingError that names it."""
     from sqlalchemy.exc import SQLAlchemyError
 
+    # A server may be slow, and its transactions are its own.
+    uninterrupted = nullcontext() if store_kind(uri) == "http" else interruption_later()
     try:
-        yield
+        with uninterrupted:
+            yield
     except (load_mlflow().MlflowException, SQLAlchemyError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise TrackingError(f"MLflow store {shown(uri)} failed: {reason}") from error

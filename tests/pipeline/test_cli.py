@@ -1,8 +1,11 @@
 """What a person types, and what they are told when it is wrong."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -188,3 +191,44 @@ def test_results_go_to_standard_output_and_the_rest_to_standard_error(
     assert "Warning" not in done.stderr
     assert "INFO" not in done.stderr
     assert soundfile.info(next(tmp_path.rglob("pair-1-a.wav"))).duration == pytest.approx(0.32)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_says_so_and_exits_with_130(
+    config_file: Path, tmp_path: Path, workers: int, how: signal.Signals
+) -> None:
+    arguments = [
+        "pretrain",
+        str(config_file),
+        "waveform",
+        f"work_folder={tmp_path}",
+        "pretrain.steps=100000",
+        f"pretrain.workers={workers}",
+        "pretrain.log_every_steps=1",
+    ]
+    # Whoever started the tests may have told them to ignore it.
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    program += "from pipeline.cli import main; main()"
+    command = [sys.executable, "-c", program, *arguments]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not any(file.stat().st_size for file in tmp_path.glob("encoders/*.partial/metrics.jsonl")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        if how == signal.SIGINT:
+            os.killpg(process.pid, how)  # as a terminal does: to the readers of crops as well
+        else:
+            process.send_signal(how)
+        said, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "pretrain: interrupted after step" in said + error
+    assert error.strip().endswith("error: interrupted")
+    assert "Traceback" not in error

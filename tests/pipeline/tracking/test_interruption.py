@@ -1,0 +1,45 @@
+import signal
+import threading
+
+import pytest
+
+from pipeline.tracking.interruption import HELD_SIGNALS, interruption_later
+
+
+def test_an_interruption_comes_when_the_body_is_done() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), interruption_later():
+        signal.raise_signal(signal.SIGINT)
+        done.append("rest of the body")
+    assert done == ["rest of the body"]
+
+
+def test_handlers_are_as_they_were_whatever_the_body_does() -> None:
+    before = [signal.getsignal(number) for number in HELD_SIGNALS]
+    with pytest.raises(ValueError, match="of the body"), interruption_later():
+        raise ValueError("of the body")
+    with interruption_later(), interruption_later():
+        pass
+    assert [signal.getsignal(number) for number in HELD_SIGNALS] == before
+
+
+def test_within_another_it_waits_for_the_outer_body() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), interruption_later():
+        with interruption_later():
+            signal.raise_signal(signal.SIGINT)
+        done.append("outer")
+    assert done == ["outer"]
+
+
+def test_another_thread_is_left_alone() -> None:
+    done = []
+
+    def work() -> None:
+        with interruption_later():
+            done.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [True]
