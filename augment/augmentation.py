@@ -17,8 +17,21 @@ class AugmentationConfig(BaseModel, frozen=True, extra="forbid"):
         """
         return self.probability if strength > 0 else 0.0
 
-    def check(self) -> None:
-        """Refuse, before any long work, what this machine cannot do: a folder or a package that is not there.
+    def contents(self) -> list[tuple[str, int, int]]:
+        """Files that views are made with: name, bytes, time of the last change; they decide a result as ranges do.
+
+        Raises:
+            ValueError: they are not there.
+        """
+        return []
+
+    def check(self, sample_rate_hz: int) -> None:
+        """Refuse, before any long work, what cannot be done here: a folder that is not there, a rate.
+
+        A package that is missing is refused when the config is made.
+
+        Args:
+            sample_rate_hz: of the crops.
 
         Raises:
             ValueError: names the key, its value and the remedy.

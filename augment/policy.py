@@ -50,6 +50,9 @@ DEFAULT_AUGMENTATIONS: tuple[AugmentationChoice, ...] = (
 DEFAULT_POOL: tuple[AugmentationChoice, ...] = tuple(config() for config in get_args(SpectrogramChoice))
 
 
+CHOICE: TypeAdapter[AugmentationChoice] = TypeAdapter(AugmentationChoice)
+
+
 class AllConfig(BaseModel, frozen=True, extra="forbid"):
     """Every listed augmentation for every view, as SimCLR (Chen et al. 2020, section 3)."""
 
@@ -67,7 +70,12 @@ class RandomConfig(BaseModel, frozen=True, extra="forbid"):
     """
 
     name: Literal["random"] = "random"
-    operations: int = Field(2, ge=1, le=100, description="augmentations a view, N of RandAugment")
+    operations: int = Field(
+        2,
+        ge=1,
+        le=100,
+        description="augmentations drawn for a view, N of RandAugment; each then has its probability",
+    )
     pool: tuple[AugmentationChoice, ...] = Field(
         DEFAULT_POOL, min_length=1, description=f"what is drawn from; {ORDER}"
     )
@@ -75,7 +83,9 @@ class RandomConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _pool_is_large_enough(self) -> Self:
         if self.operations > len(self.pool):
-            raise ValueError(f"operations={self.operations} is more than the pool's {len(self.pool)}")
+            raise ValueError(
+                f"operations={self.operations} is more than the pool's {len(self.pool)}; lower it or add to the pool"
+            )
         return self
 
 
@@ -92,11 +102,25 @@ class StackedConfig(RandomConfig, frozen=True, extra="forbid"):
 class LearnedOperation(BaseModel, frozen=True, extra="forbid"):
     """How often and how strongly a learned policy applies one augmentation."""
 
-    probability: float = Field(1.0, ge=0, le=1, description="share of the views")
+    probability: float | None = Field(
+        None, ge=0, le=1, description="the augmentation's own probability; without it, its default"
+    )
     magnitude: float = Field(
         1.0, ge=0, le=MAX_STRENGTH, description="multiplies the strength for this augmentation, up to 4"
     )
     ranges: dict[str, Any] = Field({}, description="keys of the augmentation that differ from its defaults")
+
+
+def _as_mappings(operations: Any, where: str) -> dict[str, dict[str, Any]]:
+    """Operations by name, each a mapping; an empty one may be left out in YAML."""
+    if not isinstance(operations, dict):
+        raise ValueError(f"{where}operations must be a line for each augmentation, not {operations!r}")
+    for name, operation in operations.items():
+        if not isinstance(operation, dict | None | LearnedOperation):
+            raise ValueError(
+                f"{where}operations.{name}={operation!r}: write operations.{name}: {{magnitude: 1}}"
+            )
+    return {name: dict(operation or {}) for name, operation in operations.items()}
 
 
 class LearnedConfig(BaseModel, frozen=True, extra="forbid"):
@@ -136,10 +160,8 @@ class LearnedConfig(BaseModel, frozen=True, extra="forbid"):
                 f"file={file} must hold one key, `operations:`, and below it a line for each augmentation, as "
                 "`tilt: {probability: 0.5, magnitude: 1.2}`"
             )
-        operations = {
-            name: {} if operation is None else operation for name, operation in read["operations"].items()
-        }
-        for name, operation in (values.get("operations") or {}).items():
+        operations = _as_mappings(read["operations"], f"file={file}: ")
+        for name, operation in _as_mappings(values.get("operations") or {}, "").items():
             operations[name] = {**operations.get(name, {}), **operation}
         return values | {"operations": operations}
 
@@ -155,15 +177,27 @@ class LearnedConfig(BaseModel, frozen=True, extra="forbid"):
         Raises:
             ValueError: an unknown name or an invalid range.
         """
-        adapter: TypeAdapter[AugmentationChoice] = TypeAdapter(AugmentationChoice)
         found = []
         for name, operation in self.operations.items():
-            values = {**operation.ranges, "name": name, "probability": operation.probability}
+            for key in ("name", "probability"):
+                if key in operation.ranges:
+                    raise ValueError(
+                        f"operations.{name}.ranges.{key} is no range: write operations.{name}.{key}"
+                    )
+            values = {**operation.ranges, "name": name}
+            if operation.probability is not None:
+                values["probability"] = operation.probability
             try:
-                found.append(adapter.validate_python(values))
+                found.append(CHOICE.validate_python(values))
             except ValidationError as error:
                 problem = error.errors()[0]
-                key = ".".join(str(part) for part in ("operations", *(problem["loc"] or (name,))))
+                key = ".".join(
+                    [
+                        "operations",
+                        name,
+                        *(["ranges", *map(str, problem["loc"][1:])] if problem["loc"] else []),
+                    ]
+                )
                 raise ValueError(f"{key}: {problem['msg'].removeprefix('Value error, ')}") from error
         return tuple(found)
 
@@ -221,7 +255,7 @@ class Policy:
         Returns:
             (*views, K) bool, in the order of `names`.
         """
-        # One draw for each view and augmentation, whatever the policy makes of it.
+        # The same number of draws for each view and augmentation, whatever the policy makes of it.
         draws = generator.random((2, *views, len(self.names)))
         chosen: NDArray[np.bool_] = draws[0] < self._shares
         ranks = draws[1][..., : self._pool].argsort(axis=-1).argsort(axis=-1)
@@ -255,7 +289,7 @@ class Policy:
 
         Args:
             log_mel: (B, F, T) float32, natural logarithm of mel power, not normalised; never changed. Rows are
-                different clips.
+                of different segments.
             chosen: (B, K) bool, of `choose`.
             generator: decides every parameter; on the CPU or on the device of `log_mel`.
 
@@ -264,8 +298,13 @@ class Policy:
             examples (B,) bool, and the parameters, a dataclass of tensors whose first axis is B.
 
         Raises:
-            ValueError: `log_mel` is not a float32 tensor of three axes.
+            ValueError: `log_mel` is not a float32 tensor of three axes, or `chosen` is of another shape.
         """
+        if chosen.shape != (len(log_mel), len(self.names)):
+            raise ValueError(
+                f"chosen has shape {chosen.shape}; {len(log_mel)} views and {len(self.names)} augmentations need "
+                f"({len(log_mel)}, {len(self.names)})"
+            )
         applied = []
         view = log_mel
         for column, augmentation in self.spectrogram.items():
@@ -288,6 +327,7 @@ def build_policy(config: AugmentConfig, sample_rate_hz: int) -> Policy:
     """
     strength = config.strength
     match config.policy:
+        # Before RandomConfig, of which it is one.
         case StackedConfig(pool=pool, operations=operations, augmentations=chain):
             drawn = [(one, strength) for one in pool]
             return Policy(

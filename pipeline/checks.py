@@ -29,8 +29,8 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
         The recordings of each corpus that the stages up to `until` need.
 
     Raises:
-        UserError: an unwritable work folder, an unreachable tracking server, a missing corpus or device, labels
-            that no probe can use.
+        UserError: an unwritable work folder, an unreachable tracking server, a missing corpus or device, an
+            augmentation that this machine cannot do, labels that no probe or no positives can use.
     """
     work = config.work_folder.absolute()
     try:
@@ -48,7 +48,7 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
             raise UserError(f"{key}: {error}") from error
     if until >= Stage.PRETRAIN:
         check_tracking(config.tracking, work)
-        _check_views(config)
+        _check_augmentations(config)
         try:
             initial_encoder(config.encoder, config.seed)
         except ValueError as error:
@@ -58,6 +58,8 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
     recordings = {
         name: find_recordings(name, corpus, work) for name, corpus in config.corpora.items() if name in names
     }
+    if config.crops.positives.name == "same_label" and until >= Stage.PRETRAIN:
+        _check_labels_to_learn_from(config, until, recordings)
     if until == Stage.PROBE:
         for corpus in config.probe_corpora:
             found = recordings[corpus]
@@ -72,14 +74,25 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
     return recordings
 
 
-def _check_views(config: RunConfig) -> None:
+def _check_augmentations(config: RunConfig) -> None:
     for augmentation in augmentations_of(config.augment):
         try:
-            augmentation.check()
+            augmentation.check(config.log_mel.sample_rate_hz)
         except ValueError as error:
             raise UserError(f"augment.policy: augmentation {augmentation.name!r}: {error}") from error
+
+
+def _check_labels_to_learn_from(
+    config: RunConfig, until: Stage, recordings: dict[str, list[Recording]]
+) -> None:
+    if not any(one.labels for corpus in config.pretrain_corpora for one in recordings[corpus]):
+        raise UserError(
+            "crops.positives.name=same_label needs labels, and no recording of "
+            f"{', '.join(config.pretrain_corpora)} has any; name corpora with labels in pretrain.corpora, or set "
+            "crops.positives.name=two_offsets"
+        )
     both = sorted(set(config.pretrain_corpora) & set(config.probe_corpora))
-    if config.crops.positives.name == "same_label" and both:
+    if both and until == Stage.PROBE:
         raise UserError(
             f"crops.positives.name=same_label learns from the labels of {both[0]!r}, and a probe of the same clips "
             "would know its test clips; name different corpora in pretrain.corpora and probe.corpora"

@@ -1,4 +1,4 @@
-"""`echopair`: one command a stage, and run, preview, compare, ui, presets."""
+"""`echopair`: one command a stage, and run, preview, compare, ui, presets, config."""
 
 import itertools
 import os
@@ -84,7 +84,7 @@ def preview(arguments: RunArguments = None) -> None:
     config = _compose(arguments)
     from pipeline.run import preview as write_preview
 
-    output.print(f"preview  {_short(write_preview(config))}", soft_wrap=True, highlight=False)
+    output.print(f"preview  {_short(write_preview(config))}", soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()
@@ -205,7 +205,7 @@ def _print_result(result: "RunResult", stage: str, arguments: list[str]) -> None
         }
     width = max(len(name) for name in rows)
     for name, value in rows.items():
-        output.print(f"{name:<{width}}  {_short(value)}", soft_wrap=True, highlight=False)
+        output.print(f"{name:<{width}}  {_short(value)}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _short(value: object) -> str:

@@ -121,8 +121,11 @@ def compose(sources: str | Sequence[str] | None = None, overrides: Sequence[str]
         if source != named[0] and "run_name" not in layer:
             layer["run_name"] = f"{values['run_name']}+{Path(source).stem}"
         values = merge(values, layer)
+    # In one layer, so that a name and the settings that belong to it may come in any order.
+    given: dict[str, Any] = {}
     for override in overrides:
-        values = merge(values, _parse_override(override))
+        given = merge(given, _parse_override(override))
+    values = merge(values, given)
     for key, value in flatten(values):
         if value == TO_BE_SET:
             raise UserError(f"{key} is missing; add {key}=VALUE")

@@ -1,6 +1,6 @@
 """Clips -> crops: which clips a training step hears, and where in them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from augment.policy import Policy
 from pipeline.counted_random import Stream, numpy_generator, view_seeds
+from pipeline.errors import UserError
 from pipeline.positives import (
     LabelIndex,
     Places,
@@ -47,15 +48,6 @@ class CropsConfig(BaseModel, frozen=True, extra="forbid"):
         return values
 
 
-class Segment(NamedTuple):
-    """A part of a clip from which both crops of a pair are taken; long clips have several."""
-
-    store: int
-    clip: int
-    start: int
-    samples: int
-
-
 class CropBatch(NamedTuple):
     """The crops of one step.
 
@@ -71,7 +63,9 @@ class CropBatch(NamedTuple):
 
 
 class SegmentIndex:
-    """The segments of all clips of several stores; `table` (S, 4) has their store, clip, start and samples.
+    """The segments of all clips of several stores: parts of clips, each a source of pairs; long clips have several.
+
+    `table` (S, 4) has the store, the clip, the first sample in it and the number of samples of each.
 
     A recording of an hour is no single pair among clips of seconds: it is cut into segments of about
     `segment_seconds`, and an epoch visits each segment once.
@@ -89,9 +83,6 @@ class SegmentIndex:
 
     def __len__(self) -> int:
         return len(self.table)
-
-    def __getitem__(self, number: int) -> Segment:
-        return Segment(*self.table[number].tolist())
 
 
 class PairCrops(Dataset[CropBatch]):
@@ -168,16 +159,19 @@ class PairCrops(Dataset[CropBatch]):
         )  # (V, N, K)
         if self.policy.waveform:
             seeds = view_seeds(self.seed, step, Stream.WAVEFORM_AUGMENTATION, chosen.shape)
-            for place in np.ndindex(shape):
-                waveforms[place], _ = self.policy.augment_waveform(
-                    waveforms[place], chosen[place], seeds[place]
-                )
+            try:
+                for place in np.ndindex(shape):
+                    waveforms[place], _ = self.policy.augment_waveform(
+                        waveforms[place], chosen[place], seeds[place]
+                    )
+            except ValueError as error:  # a sound of the user's that is damaged behind its header
+                raise UserError(f"augment.policy: {error}") from error
         return CropBatch(step, torch.from_numpy(waveforms), torch.from_numpy(chosen))
 
 
 def crop_batches(
     crops: PairCrops, steps: Iterable[int], workers: int, pin_memory: bool = False
-) -> Iterable[CropBatch]:
+) -> Iterator[CropBatch]:
     """The crops of some steps, in order; the same whatever reads them.
 
     Args:
@@ -185,15 +179,35 @@ def crop_batches(
         steps: which ones; may be endless.
         workers: processes that read and augment ahead; 0 does it here, when a batch is asked for.
         pin_memory: for a GPU.
+
+    Raises:
+        UserError: an augmentation cannot read a sound of the user's.
     """
-    return DataLoader(
-        crops,
+    loader = DataLoader(
+        _Reading(crops),
         sampler=steps,
         batch_size=None,
         num_workers=workers,
         pin_memory=pin_memory,
         worker_init_fn=_one_thread,
     )
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
+
+
+class _Reading(Dataset[CropBatch | UserError]):
+    """Hands an error for people over as it is; raised in a worker, it would come with that worker's traceback."""
+
+    def __init__(self, crops: PairCrops) -> None:
+        self._crops = crops
+
+    def __getitem__(self, step: int) -> CropBatch | UserError:
+        try:
+            return self._crops[step]
+        except UserError as error:
+            return error
 
 
 def _one_thread(_worker: int) -> None:

@@ -24,7 +24,7 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
     BUDGETS: ClassVar = ("steps", "epochs", "minutes")
 
     corpora: tuple[str, ...] = Field(
-        (), description="names of the corpora to learn from, labels unread; () is all"
+        (), description="corpora to learn from, labels unread but for same_label; () is all"
     )
     batch_pairs: int = Field(
         256, ge=2, description="pairs of views a step, N clips; the other clips are the negatives"

@@ -36,7 +36,8 @@ def make_views(
     """
     views = []
     for view, (crops, chosen) in enumerate(zip(batch.waveforms, batch.chosen.numpy(), strict=True)):
-        generator = torch_generator(seed, batch.step, Stream.AUGMENTATION, crops.device, view)
+        # Drawn on the CPU, whose numbers are the same whatever the device.
+        generator = torch_generator(seed, batch.step, Stream.AUGMENTATION, torch.device("cpu"), view)
         views.append(policy.augment_log_mels(log_mel(crops), chosen, generator)[0])  # (N, F, T)
     return statistics.normalise(torch.stack(views)).unsqueeze(2)
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 INK, SOFT, LINE, ACCENT, PAPER = "#1f2428", "#646c73", "#d9d5cc", "#1b7f79", "#ffffff"
 STYLE = {
     "font.family": "sans-serif",
+    "text.parse_math": False,  # names of recordings may hold a $
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",

@@ -93,7 +93,7 @@ def pretrain(
         steps = steps_of_budget(
             settings,
             crops,
-            iter(batches(steps=itertools.count())),
+            batches(steps=itertools.count()),
             started,
             partial(train_step, statistics=statistics),
             learner,

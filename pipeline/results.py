@@ -19,6 +19,7 @@ COMPARED_PARAMETERS = (
     "encoder.width",
     "crops.crop_seconds",
     "crops.positives.name",
+    "crops.views",
     "pretrain.batch_pairs",
     "pretrain.learning_rate",
     "pretrain.steps",

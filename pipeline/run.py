@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 from rich.markup import escape
 
+from augment.policy import augmentations_of
 from models.audio_encoder import AudioEncoder
 from models.log_mel import LogMel
 from pipeline.checks import Stage, check
@@ -88,9 +89,10 @@ def run(config: RunConfig, until: Stage = Stage.PROBE) -> RunResult:
             "run",
             config.run_name,
             _results_config(config),
+            _sounds(config),
             {name: [done.digest, done.marker["annotations_digest"]] for name, done in result.clips.items()},
         )
-        result.folder = work / "runs" / f"{config.run_name.replace('/', '-')}-{identity[:8]}"
+        result.folder = _named_folder(config, "runs", identity)
         result.folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         write_atomically(result.folder / "run.yaml", text)
@@ -124,14 +126,11 @@ def preview(config: RunConfig) -> Path:
         result.clips[corpus] = _prepare(config, corpus, found, result)
     rate = config.log_mel.sample_rate_hz
     stores = [ClipStore(result.clips[corpus].folder, rate) for corpus in config.pretrain_corpora]
-    decisive = {"seed", "crops", "augment", "log_mel"}
-    values = config.model_dump(mode="json", include=decisive)
-    identity = fingerprint(
-        "preview", config.run_name, values, [done.digest for done in result.clips.values()]
-    )
-    folder = (
-        config.work_folder.absolute() / "previews" / f"{config.run_name.replace('/', '-')}-{identity[:8]}"
-    )
+    shown: Any = {"seed": True, "augment": True, "log_mel": True, "crops": {"crop_seconds"}}
+    values = config.model_dump(mode="json", include=shown)
+    digests = [done.digest for done in result.clips.values()]
+    identity = fingerprint("preview", config.run_name, values, _sounds(config), digests)
+    folder = _named_folder(config, "previews", identity)
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "augmentations.html"
     clips = preview_clips(stores, config.crops, config.seed)
@@ -179,11 +178,14 @@ def _learn_and_probe(config: RunConfig, until: Stage, result: RunResult, tracked
     work = config.work_folder.absolute()
 
     learnt_from = [stores[corpus] for corpus in config.pretrain_corpora]
+    if config.crops.positives.name == "same_label" and until == Stage.PROBE:
+        _check_disjoint(config, stores)
     learning = config.learning
     key = fingerprint(
         "pretrain",
         PRETRAIN_VERSION,
         learning.identity(),
+        _sounds(config),
         [result.clips[c].digest for c in config.pretrain_corpora],
         [result.clips[c].marker["annotations_digest"] for c in config.pretrain_corpora]
         if config.crops.positives.name == "same_label"
@@ -262,6 +264,18 @@ def _learn_and_probe(config: RunConfig, until: Stage, result: RunResult, tracked
         result.probes[corpus]["folder"] = str(done.folder)
 
 
+def _check_disjoint(config: RunConfig, stores: Mapping[str, ClipStore]) -> None:
+    """Two corpora may hold the same clips under two names, and labels learned from would then be tested on."""
+    learned = {digest for name in config.pretrain_corpora for digest in stores[name].column("samples_sha256")}
+    for name in config.probe_corpora:
+        shared = learned.intersection(stores[name].column("samples_sha256"))
+        if shared:
+            raise UserError(
+                f"crops.positives.name=same_label learns from the labels of {len(shared)} clips that corpus {name!r} "
+                "holds too, and a probe would know its test clips; probe a corpus that shares none"
+            )
+
+
 def _embeddings_of(store: ClipStore, done: Done) -> Embeddings:
     embeddings = Embeddings.load(done.folder)
     if embeddings.clips.tolist() != store.manifest["samples_sha256"].to_pylist():
@@ -304,6 +318,15 @@ def _figures(notes: Mapping[str, Any]) -> str:
         for name, value in notes.items()
         if not isinstance(value, str)
     )
+
+
+def _named_folder(config: RunConfig, kind: str, identity: str) -> Path:
+    return config.work_folder.absolute() / kind / f"{config.run_name.replace('/', '-')}-{identity[:8]}"
+
+
+def _sounds(config: RunConfig) -> list[Any]:
+    """The user's own sounds that views are made with: other ones make another encoder."""
+    return [one.contents() for one in augmentations_of(config.augment) if one.contents()]
 
 
 def _results_config(config: RunConfig) -> dict[str, Any]:

@@ -32,8 +32,8 @@ class SpectrogramConfig(AugmentationConfig, ABC, frozen=True, extra="forbid"):
 class SpectrogramAugmentation(ABC, Generic[Parameters]):
     """Changes a batch of natural-log-mel power spectrograms, each example by parameters of its own.
 
-    Works before normalisation and on any device. The input is never changed; at strength 0 it is what
-    comes back, bit for bit. `Parameters` is a dataclass of tensors whose first axis is B.
+    Works before normalisation and on any device. The input is never changed, unless its owner allows it; at
+    strength 0 it is what comes back, bit for bit. `Parameters` is a dataclass of tensors whose first axis is B.
 
     Args:
         strength: scales the configured ranges, 0 to 4; 1 keeps them.
@@ -73,20 +73,22 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
             log_mel: (B, F, T) float32, natural logarithm of mel power, every row another clip.
             generator: where the draw comes from; on the CPU or on the device of `log_mel`.
             chosen: (B,) bool on the CPU, the examples to change; None is all of them.
-            in_place: `log_mel` belongs to the caller, who needs it no more: what is not chosen may stay in it.
+            in_place: `log_mel` belongs to the caller, who needs it no more: it may be overwritten and returned.
 
         Returns:
             (B, F, T) float32, `log_mel` itself where there is nothing to do; and the parameters of all B
             examples, None at strength 0.
 
         Raises:
-            ValueError: `log_mel` is not a float32 tensor of three axes.
+            ValueError: `log_mel` is not a float32 tensor of three axes, or `chosen` not as long.
         """
         if log_mel.ndim != 3 or log_mel.dtype != torch.float32:
             raise ValueError(
                 f"augmentations need log-mels as float32 of shape (batch, bands, frames), "
                 f"not {log_mel.dtype} of shape {tuple(log_mel.shape)}"
             )
+        if chosen is not None and chosen.shape != (len(log_mel),):
+            raise ValueError(f"chosen has shape {tuple(chosen.shape)} for {len(log_mel)} examples")
         if self.strength == 0:
             return log_mel, None
         parameters = self.draw(log_mel, generator)

@@ -56,7 +56,7 @@ class Blur(SpectrogramAugmentation[BlurParameters]):
     """Averages the log-mel with a Gaussian over bands and one over frames; the outermost bins go on beyond.
 
     Source: the code of Fonseca et al. 2021 (Unsupervised Contrastive Learning of Sound Event
-    Representations).
+    Representations). Difference: the deviation is drawn, there the size of the kernel.
 
     Args:
         config: the ranges of the deviations at strength 1.

@@ -24,7 +24,7 @@ class MixParameters:
 class Mixing(SpectrogramAugmentation[MixParameters]):
     """Mixes another example of the batch into each example.
 
-    The partner is another clip because a batch holds one view of each clip: the views of a clip are made by
+    The partner is another segment because a batch holds one view of each: the views of a segment are made by
     one call each. A batch of one stays as it is.
 
     Args:

@@ -33,19 +33,22 @@ class AliasingConfig(RangedConfig, frozen=True, extra="forbid"):
         description="highest rate at which crops are sampled anew",
     )
 
-    def transform(self, strength: float, sample_rate_hz: int) -> Transform:
-        """audiomentations' Aliasing.
+    def check(self, sample_rate_hz: int) -> None:
+        """Refuse a range that changes nothing.
 
         Raises:
             ValueError: the whole range lies at or above the rate of the crops.
         """
-        from audiomentations import Aliasing
-
         if self.min_rate_hz >= sample_rate_hz:
             raise ValueError(
                 f"min_rate_hz={self.min_rate_hz:g} changes nothing in crops of {sample_rate_hz} Hz: "
-                f"lower it, or leave this augmentation out"
+                f"lower it, or leave aliasing out"
             )
+
+    def transform(self, strength: float, sample_rate_hz: int) -> Transform:
+        """audiomentations' Aliasing."""
+        from audiomentations import Aliasing
+
         low, high = (
             max(scale_between(sample_rate_hz, min(rate, sample_rate_hz), strength), LOWEST_RATE_HZ)
             for rate in (self.min_rate_hz, self.max_rate_hz)

@@ -84,7 +84,7 @@ class WaveformAugmentation:
         self.sample_rate_hz = sample_rate_hz
         self._transform: Transform | None = None
         if strength > 0:
-            config.check()
+            config.check(sample_rate_hz)
             self._transform = config.transform(strength, sample_rate_hz)
 
     def __call__(self, waveform: Waveform, seed: int) -> tuple[Waveform, dict[str, Any]]:
@@ -115,7 +115,7 @@ class WaveformAugmentation:
         if changed.shape != waveform.shape or not np.isfinite(changed).all():
             raise ValueError(
                 f"augmentation {self.name!r} turned a crop of {waveform.shape} samples into {changed.shape}, "
-                f"{int((~np.isfinite(changed)).sum())} of them not finite"
+                f"{int((~np.isfinite(changed)).sum())} of them not finite; take it out of the policy"
             )
         return changed, _numbers(self._transform.serialize_parameters())
 

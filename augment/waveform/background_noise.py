@@ -8,7 +8,7 @@ from pydantic import Field
 
 from augment.waveform.augmentation import Transform, Waveform
 from augment.waveform.noise import HIGHEST_SNR_DB, LOWEST_SNR_DB, NoiseConfig
-from augment.waveform.sound_folder import SoundReader, check_sounds, find_sounds
+from augment.waveform.sound_folder import SoundReader, check_sounds, find_sounds, list_sounds
 
 
 class BackgroundNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
@@ -29,7 +29,11 @@ class BackgroundNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
         30.0, ge=LOWEST_SNR_DB, le=HIGHEST_SNR_DB, description="highest ratio in dB: the softest background"
     )
 
-    def check(self) -> None:
+    def contents(self) -> list[tuple[str, int, int]]:
+        """The sounds of the folder."""
+        return list_sounds(self.folder)
+
+    def check(self, sample_rate_hz: int) -> None:
         """Open every sound, headers only.
 
         Raises:

@@ -1,12 +1,12 @@
 """Bit crush: samples rounded to few levels, as by an old or cheap recorder."""
 
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
-from augment.waveform.augmentation import Transform, Waveform
+from augment.waveform.augmentation import Transform
 from augment.waveform.ranged import RangedConfig
+from augment.waveform.wrapping import AtFullScale
 
 LOWEST_BITS = 3
 # Of the clips: there is nothing to round.
@@ -33,26 +33,3 @@ class BitCrushConfig(RangedConfig, frozen=True, extra="forbid"):
             for bits in (self.min_bits, self.max_bits)
         )
         return AtFullScale(BitCrush(min_bit_depth=low, max_bit_depth=high, p=1.0))
-
-
-class AtFullScale:
-    """Shows a transform the crop with its peak at 1, and takes the gain back.
-
-    The library rounds to levels of full scale: a quiet recording, as most are out of doors, would round to
-    silence.
-
-    Args:
-        transform: depends on the level.
-    """
-
-    def __init__(self, transform: Transform) -> None:
-        self._transform = transform
-
-    def __call__(self, samples: Waveform, sample_rate: int) -> Waveform:
-        """One crop (L,) changed by freshly drawn parameters."""
-        peak = np.abs(samples).max() or np.float32(1)  # a silent crop has none
-        return self._transform(samples / peak, sample_rate) * peak
-
-    def serialize_parameters(self) -> dict[str, Any]:
-        """What was drawn last."""
-        return self._transform.serialize_parameters()

@@ -1,6 +1,6 @@
 """Clipping: the loudest samples cut off, as by a recorder set too high."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -30,11 +30,24 @@ class ClippingConfig(RangedConfig, frozen=True, extra="forbid"):
         """audiomentations' ClippingDistortion, on the samples that sound."""
         from audiomentations import ClippingDistortion
 
+        # The library cuts half of an even number on either side, and the half of an odd one rounded down: one more
+        # at the top gives the highest even number both its draws.
         low, high = (
-            round(scale_limit(percent, strength, highest=HIGHEST_CLIPPED_PERCENT))
+            2 * round(scale_limit(percent, strength, highest=HIGHEST_CLIPPED_PERCENT) / 2)
             for percent in (self.min_clipped_percent, self.max_clipped_percent)
         )
         # Otherwise a crop that is mostly digital silence would become nothing but silence.
-        return SoundingOnly(
-            ClippingDistortion(min_percentile_threshold=low, max_percentile_threshold=high, p=1.0)
+        return EvenClipping(
+            ClippingDistortion(min_percentile_threshold=low, max_percentile_threshold=high + 1, p=1.0)
         )
+
+
+class EvenClipping(SoundingOnly):
+    """ClippingDistortion that tells what it cut: of an odd number of percent one less than it drew."""
+
+    def serialize_parameters(self) -> dict[str, Any]:
+        """What was cut last."""
+        drawn = dict(super().serialize_parameters())
+        if drawn:
+            drawn["percentile_threshold"] -= drawn["percentile_threshold"] % 2
+        return drawn

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from augment.waveform.augmentation import Transform, Waveform
 from augment.waveform.reverberation import ReverberationConfig, mix_reverberation
-from augment.waveform.sound_folder import check_sounds, find_sounds
+from augment.waveform.sound_folder import check_sounds, find_sounds, list_sounds
 
 # What lasts longer is no response of a room but a recording.
 LONGEST_RESPONSE_SECONDS = 30.0
@@ -27,7 +27,11 @@ class ImpulseResponseConfig(ReverberationConfig, frozen=True, extra="forbid"):
     name: Literal["impulse_response"] = "impulse_response"
     folder: Path = Field(description="folder of impulse responses (wav, flac, ...), in any depth")
 
-    def check(self) -> None:
+    def contents(self) -> list[tuple[str, int, int]]:
+        """The sounds of the folder."""
+        return list_sounds(self.folder)
+
+    def check(self, sample_rate_hz: int) -> None:
         """Open every impulse response, headers only.
 
         Raises:

@@ -12,7 +12,7 @@ from augment.strength import scale_between
 from augment.waveform.augmentation import Transform, Waveform
 from augment.waveform.packages import check_package
 from augment.waveform.ranged import RangedConfig, within
-from augment.waveform.wrapping import Faded
+from augment.waveform.wrapping import AtFullScale, Faded
 
 # The bit rates that MP3 knows at each sampling rate (MPEG-1, 2 and 2.5, layer III).
 MPEG_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -56,18 +56,24 @@ class Mp3CompressionConfig(RangedConfig, frozen=True, extra="forbid"):
         check_package(self.name, "fast_mp3_augment", extra="mp3")
         return self
 
-    def transform(self, strength: float, sample_rate_hz: int) -> Transform:
-        """audiomentations' Mp3Compression.
+    def check(self, sample_rate_hz: int) -> None:
+        """Refuse a rate of crops that MP3 does not know.
 
         Raises:
-            ValueError: MP3 does not know the rate of the crops.
+            ValueError: names the rates that it knows.
         """
+        kbps_range(self.min_kbps, self.max_kbps, 1.0, sample_rate_hz)
+
+    def transform(self, strength: float, sample_rate_hz: int) -> Transform:
+        """audiomentations' Mp3Compression."""
         from audiomentations import Mp3Compression
 
         low, high = kbps_range(self.min_kbps, self.max_kbps, strength, sample_rate_hz)
         transform = Mp3Compression(backend="fast-mp3-augment", preserve_delay=False, p=1.0)
         # Faded, as even the highest bit rate cuts the treble and leaves an error 20 dB below the crop.
-        return Faded(AnyBitRate(transform, low, high, BIT_RATES_KBPS[sample_rate_hz]), min(strength, 1.0))
+        compression = AnyBitRate(transform, low, high, BIT_RATES_KBPS[sample_rate_hz])
+        # At full scale, as the coder loses a quiet recording altogether.
+        return Faded(AtFullScale(compression), min(strength, 1.0))
 
 
 def kbps_range(min_kbps: float, max_kbps: float, strength: float, sample_rate_hz: int) -> tuple[float, float]:

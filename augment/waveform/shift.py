@@ -14,7 +14,7 @@ FADE_SECONDS = 0.005
 
 
 class WaveformShiftConfig(WaveformConfig, frozen=True, extra="forbid"):
-    """A shift drawn from -max_share to +max_share of the crop; round the end, so that no silence tells of it.
+    """A shift drawn from -max_share to +max_share of the crop; round the end, so that no half of a view is silent.
 
     A quarter of a crop moves a short event well away from where it was and rarely tears it apart.
     """

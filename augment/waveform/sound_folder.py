@@ -32,7 +32,13 @@ def find_sounds(folder: Path) -> list[Path]:
         raise ValueError(f"folder={folder} is a file; name the folder that holds the sounds")
     files = []
     walked = set()
-    for parent, subfolders, names in os.walk(root, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        raise ValueError(
+            f"folder={folder}: {error.filename} cannot be read ({error.strerror}); mend its permissions"
+        )
+
+    for parent, subfolders, names in os.walk(root, followlinks=True, onerror=refuse):
         if os.path.realpath(parent) in walked:  # a link back up the tree
             subfolders.clear()
             continue
@@ -49,6 +55,20 @@ def find_sounds(folder: Path) -> list[Path]:
             f"({', '.join(extension[1:] for extension in SOUND_EXTENSIONS)}) there or name another folder"
         )
     return files
+
+
+def list_sounds(folder: Path) -> list[tuple[str, int, int]]:
+    """Name within the folder, bytes, and time of the last change in nanoseconds of each sound.
+
+    Raises:
+        ValueError: as `find_sounds`.
+    """
+    root = folder.expanduser().absolute()
+    listed = []
+    for file in find_sounds(folder):
+        status = file.stat()
+        listed.append((str(file.relative_to(root)), status.st_size, status.st_mtime_ns))
+    return listed
 
 
 def check_sounds(folder: Path, longest_seconds: float = math.inf) -> None:

@@ -60,3 +60,26 @@ class SoundingOnly:
     def serialize_parameters(self) -> dict[str, Any]:
         """What was drawn last; nothing for a silent crop."""
         return self._drawn
+
+
+class AtFullScale:
+    """Shows a transform the crop with its peak at 1, and takes the gain back.
+
+    For transforms that round, or code, relative to full scale: a quiet recording, as most are out of doors, would
+    become silence.
+
+    Args:
+        transform: depends on the level.
+    """
+
+    def __init__(self, transform: Transform) -> None:
+        self._transform = transform
+
+    def __call__(self, samples: Waveform, sample_rate: int) -> Waveform:
+        """One crop (L,) changed by freshly drawn parameters."""
+        peak = np.abs(samples).max() or np.float32(1)  # a silent crop has none
+        return self._transform(samples / peak, sample_rate) * peak
+
+    def serialize_parameters(self) -> dict[str, Any]:
+        """What was drawn last."""
+        return self._transform.serialize_parameters()

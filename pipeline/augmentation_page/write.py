@@ -96,7 +96,7 @@ def write_augmentation_page(
     shown = _clearest(clips, front_end)
     # Each once, however often the policy lists it.
     listed: list[Augmentation] = list(dict.fromkeys(augmentations_of(config)))
-    others, missing = other_augmentations(listed)
+    others, missing = other_augmentations(listed, log_mel.sample_rate_hz)
     strengths = sorted({*POLICY_STRENGTHS, config.strength})
     by_strength: list[list[list[View]]] = []  # strengths, views, clips
     lone: list[_Lone] = []
@@ -142,6 +142,8 @@ def write_augmentation_page(
         missing=[(spoken(name), name, printable(reason)) for name, reason in missing],
         chart=chart,
         frequency_ticks=frequency_ticks(front_end),
+        min_hz=quantity(front_end.config.min_hz),
+        max_hz=quantity(front_end.config.max_hz),
         colours=", ".join(colour_strip()),
         sample_rate=f"{log_mel.sample_rate_hz:,}",
         crop_seconds=quantity(len(clips[0].waveform) / log_mel.sample_rate_hz),

@@ -51,14 +51,18 @@ def explained(uri: str) -> Iterator[None]:
     """Turn what goes wrong in the store into a TrackingError that names it."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    # A server may be slow, and its transactions are its own.
-    uninterrupted = nullcontext() if store_kind(uri) == "http" else interruption_later()
     try:
-        with uninterrupted:
-            yield
+        yield
     except (load_mlflow().MlflowException, SQLAlchemyError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise TrackingError(f"MLflow store {shown(uri)} failed: {reason}") from error
+
+
+@contextmanager
+def undivided(uri: str) -> Iterator[None]:
+    """A single write to a database, which Ctrl-C waits for; a server's transactions are its own, and may be slow."""
+    with nullcontext() if store_kind(uri) == "http" else interruption_later():
+        yield
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pipeline.stages import digest_files
-from pipeline.tracking.client import connect, explained, load_mlflow, one_at_a_time
+from pipeline.tracking.client import connect, explained, load_mlflow, one_at_a_time, undivided
 from pipeline.tracking.model import write_model
 from pipeline.tracking.provenance import git_commit, user_name
 from pipeline.tracking.series import METRICS_A_REQUEST, PendingSeries, metric_value, name_of
@@ -166,7 +166,8 @@ class TrackedRun:
                 if self._series.stored_steps is None:
                     self._series.stored_steps = {metric.key: metric.step for metric in self._stored_metrics()}
                 for batch in self._series.batches():
-                    self._client.log_batch(self.run_id, metrics=[metric(*point) for point in batch])
+                    with undivided(self._uri):
+                        self._client.log_batch(self.run_id, metrics=[metric(*point) for point in batch])
         except TrackingError:
             self._series.stored_steps = None  # the request may have been stored though its answer was lost
             raise
@@ -255,6 +256,6 @@ class TrackedRun:
         try:
             self.flush()
         finally:
-            with explained(self._uri):
+            with explained(self._uri), undivided(self._uri):
                 self._client.set_terminated(self.run_id, status)
         self.finished = status == "FINISHED"

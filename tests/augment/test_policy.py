@@ -135,6 +135,14 @@ def test_a_learned_policy_is_read_from_a_file_which_keys_can_change(tmp_path: Pa
     file.write_text("operations:\n  tilt: {probability: 0.5, magnitude: 1.2}\n  gain:\n")
     read = AugmentConfig.model_validate({"policy": {"name": "learned", "file": str(file)}})
     assert [(one.name, one.probability) for one in augmentations_of(read)] == [("tilt", 0.5), ("gain", 1.0)]
+    none = AugmentConfig.model_validate(
+        {"policy": {"name": "learned", "file": str(file), "operations": {"tilt": None, "time_reversal": {}}}}
+    )
+    assert [one.probability for one in augmentations_of(none)] == [0.5, 1.0, 0.2]  # of a reversal, its own
+    with pytest.raises(ValidationError, match=r"operations.tilt=0.3: write operations.tilt: {magnitude: 1}"):
+        AugmentConfig.model_validate(
+            {"policy": {"name": "learned", "file": str(file), "operations": {"tilt": 0.3}}}
+        )
     assert AugmentConfig.model_validate(read.model_dump(mode="json")) == read
     changed = {"name": "learned", "file": str(file), "operations": {"tilt": {"magnitude": 0.3}}}
     policy = AugmentConfig.model_validate({"policy": changed}).policy
@@ -155,8 +163,13 @@ def test_a_learned_policy_is_read_from_a_file_which_keys_can_change(tmp_path: Pa
         ),
         ("operations: {tilt: {probability: 2}}", r"tilt.probability"),
         (
+            "operations: {tilt: {ranges: {probability: 0.2}}}",
+            r"ranges.probability is no range: write operations.tilt",
+        ),
+        ("operations: [tilt]", r"policy.yaml must hold one key, `operations:`"),
+        (
             "operations: {tilt: {ranges: {max_tilt: 2}}}",
-            r"operations.tilt.max_tilt: Extra inputs are not permitted",
+            r"operations.tilt.ranges.max_tilt: Extra inputs are not permitted",
         ),
     ],
 )
@@ -185,6 +198,12 @@ def test_waveform_augmentations_are_chosen_with_the_others_and_seeded_one_by_one
     untouched, applied = policy.augment_waveform(crop, np.array([True, False, False]), seeds)
     assert untouched is crop
     assert applied == []
+
+
+def test_as_many_choices_as_views_are_wanted(log_mel: Tensor) -> None:
+    policy = build({"name": "all"})
+    with pytest.raises(ValueError, match=r"chosen has shape \(3, 6\); 16 views and 6 augmentations need"):
+        policy.augment_log_mels(log_mel, choice(policy, 3), Generator())
 
 
 def test_what_was_applied_to_log_mels_can_be_read_back(log_mel: Tensor) -> None:

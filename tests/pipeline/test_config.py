@@ -52,6 +52,17 @@ def test_the_whole_config_is_yaml_that_composes_to_itself(tmp_path: Path) -> Non
     assert compose(str(file)) == config
 
 
+def test_a_name_and_its_settings_may_come_in_any_order() -> None:
+    forwards = [
+        "augment.policy.name=random",
+        "augment.policy.operations=3",
+        "crops.positives.name=neighbours",
+    ]
+    policy = compose("synthetic", forwards[::-1]).augment.policy
+    assert policy == compose("synthetic", forwards).augment.policy
+    assert policy.operations == 3  # type: ignore[union-attr]
+
+
 def test_another_alternative_leaves_the_settings_of_the_first_behind() -> None:
     config = compose("synthetic", ["encoder.width=64", "encoder.name=vgg_like"])
     assert config.encoder.name == "vgg_like"

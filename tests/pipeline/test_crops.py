@@ -1,12 +1,14 @@
 from collections.abc import Sequence
-from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from augment.policy import AugmentConfig, Policy, build_policy
 from pipeline.crops import CropsConfig, PairCrops, SegmentIndex, crop_batches
+from pipeline.errors import UserError
 from pipeline.store import ClipStore
 
 
@@ -63,7 +65,7 @@ def test_both_views_are_of_the_same_clip_at_two_places(store: ClipStore) -> None
     waveforms = crops[0].waveforms.numpy()
     assert waveforms.shape == (2, 8, 4000)
     for pair, number in enumerate(crops.segments_of(0)):
-        clip = store.read(crops.segments[int(number)].clip)
+        clip = store.read(int(crops.segments.table[number, 1]))
         for view in range(2):
             assert contains(clip, waveforms[view, pair])
     assert not np.array_equal(waveforms[0], waveforms[1])
@@ -75,7 +77,7 @@ def test_more_views_are_more_crops_of_the_same_clip(store: ClipStore) -> None:
     assert batch.waveforms.shape == (4, 8, 4000)
     assert batch.chosen.shape == (4, 8, 1)
     for pair, number in enumerate(crops.segments_of(0)):
-        clip = store.read(crops.segments[int(number)].clip)
+        clip = store.read(int(crops.segments.table[number, 1]))
         assert all(contains(clip, view[pair]) for view in batch.waveforms.numpy())
 
 
@@ -103,16 +105,32 @@ def test_a_crop_longer_than_every_clip_is_the_clip_repeated(store: ClipStore) ->
 
 
 def test_a_long_clip_is_several_segments_that_cover_it(store: ClipStore) -> None:
-    index = SegmentIndex([store], 8000)
     clip = int(store.samples.argmax())
-    segments = [segment for segment in (index[n] for n in range(len(index))) if segment.clip == clip]
-    assert len(segments) == store.samples[clip] // 8000 > 1
-    for before, after in pairwise(segments):
-        assert before.start + before.samples == after.start
-    assert store.samples[clip] - (segments[-1].start + segments[-1].samples) < len(segments)
+    table = SegmentIndex([store], 8000).table
+    starts, samples = table[table[:, 1] == clip, 2:].T
+    assert len(starts) == store.samples[clip] // 8000 > 1
+    np.testing.assert_array_equal(starts[1:], (starts + samples)[:-1])
+    assert store.samples[clip] - (starts[-1] + samples[-1]) < len(starts)
 
 
 def test_several_stores_are_one_pool(store: ClipStore) -> None:
-    index = SegmentIndex([store, store], 10**9)
-    assert [index[n].store for n in (0, len(store) - 1, len(store))] == [0, 0, 1]
-    assert index[len(store)].clip == 0
+    table = SegmentIndex([store, store], 10**9).table
+    assert table[[0, len(store) - 1, len(store)], 0].tolist() == [0, 0, 1]
+    assert table[len(store), 1] == 0
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sound_damaged_behind_its_header_is_an_error_for_people(
+    store: ClipStore, tmp_path: Path, workers: int
+) -> None:
+    file = tmp_path / "street.flac"
+    soundfile.write(file, 0.1 * np.random.default_rng(0).normal(size=64000), 16000)
+    content = bytearray(file.read_bytes())
+    content[2000:] = bytes(len(content) - 2000)
+    file.write_bytes(content)
+    listed = {"name": "all", "augmentations": [{"name": "background_noise", "folder": tmp_path}]}
+    damaged = build_policy(AugmentConfig.model_validate({"policy": listed}), 16000)
+    crops = PairCrops([store], CropsConfig(crop_seconds=0.25), damaged, 8, 0)
+    with pytest.raises(UserError, match=r"augment.policy: .*street.flac") as raised:
+        list(crop_batches(crops, range(2), workers))
+    assert "Traceback" not in str(raised.value)

@@ -158,3 +158,10 @@ def test_style_of_the_caller_is_left_alone(tmp_path: Path) -> None:
     before = dict(mpl.rcParams)
     training_curves_picture(rows(5), tmp_path / "curves.png")
     assert dict(mpl.rcParams) == before
+
+
+def test_names_with_dollars_are_names(tmp_path: Path) -> None:
+    views = np.random.default_rng(0).normal(size=(1, 3, 64, 96)).astype(np.float32)
+    centres = [60 + 120 * band for band in range(64)]
+    positive_pairs_picture(views, ["site$1_$2_x.wav"], tmp_path / "pairs.png", 0.01, centres)
+    assert height_of(tmp_path / "pairs.png") > 100

@@ -281,3 +281,43 @@ def test_labels_that_positives_were_chosen_by_belong_to_what_was_learned(
         ]
         encoders.append(run(compose(str(config_file), overrides), Stage.PRETRAIN).encoder)
     assert encoders[0] != encoders[1]
+
+
+def test_other_sounds_in_a_folder_make_another_encoder(config_file: Path, tmp_path: Path) -> None:
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    soundfile.write(sounds / "street.wav", 0.1 * np.random.default_rng(0).normal(size=32000), 16000)
+    overrides = [
+        f"augment.policy.augmentations=[{{name: background_noise, folder: {sounds}}}]",
+        "pretrain.steps=2",
+        f"work_folder={tmp_path / 'work'}",
+    ]
+    config = compose(str(config_file), overrides)
+    before = run(config, Stage.PRETRAIN)
+    assert run(config, Stage.PRETRAIN).did == []
+    soundfile.write(sounds / "brook.wav", 0.1 * np.random.default_rng(1).normal(size=32000), 16000)
+    after = run(config, Stage.PRETRAIN)
+    assert after.did == ["pretrain"]
+    assert after.encoder != before.encoder
+
+
+def test_labels_learned_from_are_not_probed_under_another_name(config_file: Path, tmp_path: Path) -> None:
+    root = compose(str(config_file)).corpora["tones"].root  # type: ignore[union-attr]
+    overrides = [
+        f"corpora.again={{name: folder, root: {root}}}",
+        "pretrain.corpora=[again]",
+        "probe.corpora=[tones]",
+        "crops.positives.name=same_label",
+        f"work_folder={tmp_path / 'work'}",
+    ]
+    config = compose(str(config_file), overrides)
+    with pytest.raises(UserError, match="24 clips that corpus 'tones' holds too"):
+        run(config)
+    assert run(config, Stage.PRETRAIN).encoder is not None
+
+
+def test_positives_of_a_label_want_labels(config_file: Path, tmp_path: Path) -> None:
+    overrides = ["corpora.tones.labels=none", "crops.positives.name=same_label", f"work_folder={tmp_path}"]
+    with pytest.raises(UserError, match="same_label needs labels, and no recording of tones has any"):
+        run(compose(str(config_file), overrides), Stage.PRETRAIN)
+    assert not (tmp_path / "clips").exists()

@@ -131,6 +131,7 @@ def test_chosen_rows_are_those_of_a_call_with_all_and_the_rest_stays(
     owned = log_mel.clone()
     in_place, _ = augment(owned, seeded(), chosen, in_place=True)
     assert torch.equal(in_place, view)
+    assert (in_place is owned) == (not chosen.all())
     assert torch.equal(view[chosen], everything[chosen])
     assert torch.equal(view[~chosen], log_mel[~chosen])
     assert (view[chosen] != log_mel[chosen]).any()

@@ -28,7 +28,7 @@ def test_the_range_ends_at_80_percent(crop: Waveform) -> None:
 def test_percents_fill_the_range_scaled_by_the_strength(crop: Waveform) -> None:
     augment = ClippingConfig(min_clipped_percent=2, max_clipped_percent=6).build(2.0, 16000)
     percents = {augment(crop, seed)[1]["clipped_percent"] for seed in range(200)}
-    assert percents == set(range(4, 13))
+    assert percents == {4, 6, 8, 10, 12}
 
 
 def test_digital_silence_does_not_count(crop: Waveform) -> None:

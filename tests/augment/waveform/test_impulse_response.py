@@ -83,7 +83,7 @@ def test_the_seed_decides_in_any_process(sound_folder: Path, crop: Waveform) -> 
 def test_a_recording_in_place_of_a_response_is_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "symphony.wav", np.zeros(31 * 8000), 8000)
     with pytest.raises(ValueError, match=r"folder=.*symphony.wav lasts 31 s, more than 30 s: remove it"):
-        ImpulseResponseConfig(folder=tmp_path).check()
+        ImpulseResponseConfig(folder=tmp_path).check(16000)
 
 
 def test_damage_behind_the_header_is_named_when_it_is_met(tmp_path: Path, crop: Waveform) -> None:

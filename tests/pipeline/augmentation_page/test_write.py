@@ -237,3 +237,10 @@ def test_clips_that_are_no_crops_are_refused(clips: list[PreviewClip], message: 
     with pytest.raises(ValueError, match=message):
         write_augmentation_page(clips, CONFIG, LogMelConfig(), 0, tmp_path / "page.html", "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bands_beyond_every_mark_of_the_axis_make_a_page(tmp_path: Path) -> None:
+    bats = LogMelConfig(sample_rate_hz=192000, min_hz=18000, max_hz=90000)
+    config = AugmentConfig(policy=AllConfig(augmentations=(GainConfig(),)))
+    write_augmentation_page(synthetic_clips(), config, bats, SEED, tmp_path / "page.html", "bats")
+    assert "18,000 to 90,000 Hz" in (tmp_path / "page.html").read_text(encoding="utf-8")
