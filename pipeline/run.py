@@ -53,6 +53,7 @@ class RunResult:
         folder: the run's record, `run.yaml` and `run.json`.
         did: stages that were worked on now; empty if everything was done already.
         encoder: folder of the pretrained encoder, once there is one.
+        embeddings: folders by corpus and features, as ("esc10", "pretrained").
         probes: what each corpus's probe.json holds.
         seconds: wall time.
     """
@@ -62,6 +63,7 @@ class RunResult:
     did: list[str] = field(default_factory=list)
     clips: dict[str, Done] = field(default_factory=dict)
     encoder: Path | None = None
+    embeddings: dict[tuple[str, str], Path] = field(default_factory=dict)
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
     run_id: str | None = None
     seconds: float = 0.0
@@ -217,7 +219,9 @@ def _learn_and_probe(config: RunConfig, until: Stage, result: RunResult, tracked
             key = fingerprint("embed", EMBED_VERSION, result.clips[corpus].digest, inputs)
             folder = work / "embeddings" / f"{corpus}-{name.replace(' ', '-')}-{key}"
             title = f"embed {corpus}, {name}"
-            return _do(title, folder, key, lambda out: {"digest": body(title).save(out)}, result)
+            done = _do(title, folder, key, lambda out: {"digest": body(title).save(out)}, result)
+            result.embeddings[corpus, name] = done.folder
+            return done
 
         def embed_untrained(title: str, store: ClipStore = store) -> Embeddings:
             untrained = AudioEncoder(

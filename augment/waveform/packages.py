@@ -17,5 +17,5 @@ def check_package(augmentation: str, module: str, extra: str) -> None:
     if importlib.util.find_spec(module) is None:
         raise ValueError(
             f"name={augmentation} needs the package {module}, which is not installed: "
-            f"pip install 'echopair[{extra}]', or leave this augmentation out"
+            f"pip install '.[{extra}]' in echopair's folder, or leave this augmentation out"
         )

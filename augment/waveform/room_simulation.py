@@ -33,7 +33,9 @@ class RoomSimulationConfig(ReverberationConfig, frozen=True, extra="forbid"):
     max_absorption: float = Field(
         0.4, ge=0.01, le=1, description="largest share of energy that a wall swallows: soft walls"
     )
-    min_distance_metres: float = Field(0.5, ge=0.05, le=100, description="nearest microphone")
+    min_distance_metres: float = Field(
+        0.5, ge=0.05, le=100, description="nearest microphone; nearer where a wall is in its way"
+    )
     max_distance_metres: float = Field(
         2.0, ge=0.05, le=100, description="furthest microphone; it stays within the room"
     )
@@ -104,5 +106,14 @@ class SimulatedRoom:
         return mix_reverberation(samples, reverberated, response, self._wet_share)
 
     def serialize_parameters(self) -> dict[str, Any]:
-        """What was drawn last."""
-        return {**self._simulator.parameters, "wet_share": self._wet_share}
+        """What was drawn last, and how far the microphone then was, which a wall may have stopped."""
+        drawn = self._simulator.parameters
+        source, microphone = ([drawn[f"{what}_{axis}"] for axis in "xyz"] for what in ("source", "mic"))
+        return {
+            "length_metres": drawn["size_x"],
+            "width_metres": drawn["size_y"],
+            "height_metres": drawn["size_z"],
+            "absorption": drawn["absorption_coefficient"],
+            "distance_metres": math.dist(source, microphone),
+            "wet_share": self._wet_share,
+        }

@@ -15,7 +15,7 @@ needs_the_package = pytest.mark.skipif(not INSTALLED, reason="fast-mp3-augment i
 
 def test_without_its_package_it_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fast_mp3_augment", None)  # as if it were not installed
-    with pytest.raises(ValidationError, match=r"name=mp3_compression needs .*pip install 'echopair\[mp3\]'"):
+    with pytest.raises(ValidationError, match=r"name=mp3_compression needs .*pip install '.\[mp3\]'"):
         Mp3CompressionConfig()
 
 

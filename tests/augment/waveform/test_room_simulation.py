@@ -16,7 +16,7 @@ needs_the_package = pytest.mark.skipif(not INSTALLED, reason="pyroomacoustics is
 
 def test_without_its_package_it_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyroomacoustics", None)  # as if it were not installed
-    with pytest.raises(ValidationError, match=r"name=room_simulation needs .*pip install 'echopair\[room\]'"):
+    with pytest.raises(ValidationError, match=r"name=room_simulation needs .*pip install '.\[room\]'"):
         RoomSimulationConfig()
 
 
@@ -81,3 +81,15 @@ def test_the_seed_decides_in_any_process(crop: Waveform) -> None:
 def test_an_invalid_range_is_refused_by_name(key: str, value: float) -> None:
     with pytest.raises(ValidationError, match=key):
         RoomSimulationConfig.model_validate({key: value})
+
+
+def test_what_was_drawn_is_told_in_metres_and_as_it_was_used(crop: Waveform) -> None:
+    augment = RoomSimulationConfig(min_size_metres=4.0, max_size_metres=6.0, max_distance_metres=3.0).build(
+        1.0, 16000
+    )
+    for seed in range(20):
+        drawn = augment(crop, seed)[1]
+        assert 4 <= drawn["length_metres"] <= 6
+        assert 4 <= drawn["width_metres"] <= 6
+        assert 0 < drawn["distance_metres"] <= 3
+        assert 0.15 <= drawn["absorption"] <= 0.4
