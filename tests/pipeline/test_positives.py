@@ -295,7 +295,7 @@ def test_a_clip_alone_in_its_class_is_heard_at_another_place() -> None:
 
 def test_labels_of_a_store_lead_to_its_clips(store: ClipStore) -> None:
     index = SegmentIndex([store, store], 8000)
-    table = np.array([index[number] for number in range(len(index))])
+    table = index.table
     label_index = pickle.loads(pickle.dumps(LabelIndex(table, [store.labels()] * 2)))
     draws = np.random.default_rng(0).random((2, len(table), 4))
     places = place_crops(
