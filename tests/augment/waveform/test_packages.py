@@ -4,7 +4,9 @@ from augment.waveform.packages import check_package
 
 
 def test_a_package_that_is_not_installed_is_refused_with_the_remedy() -> None:
-    with pytest.raises(ValueError, match=r"^name=sonar needs the package no_such_package.*pip install '.\[sonar\]'"):
+    with pytest.raises(
+        ValueError, match=r"^name=sonar needs the package no_such_package.*pip install '.\[sonar\]'"
+    ):
         check_package("sonar", "no_such_package", extra="sonar")
 
 
