@@ -82,7 +82,7 @@ def probe(arguments: RunArguments = None) -> None:
 def preview(arguments: RunArguments = None) -> None:
     """A page to judge augmentations by: pictures and sound of views at several strengths; trains nothing."""
     config = _compose(arguments)
-    from pipeline.run import preview as write_preview
+    from pipeline.augmentation_page.preview import preview as write_preview
 
     output.print(f"preview  {_short(write_preview(config))}", soft_wrap=True, highlight=False, markup=False)
 

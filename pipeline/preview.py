@@ -1,18 +1,15 @@
-"""Pictures and sound of a few positive pairs, the curves of the training, and crops to judge augmentations by."""
+"""Pictures and sound of a few positive pairs, and the curves of the training."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_lowercase
 
-import numpy as np
 import soundfile
 
 from augment.policy import build_policy
 from models.log_mel import LogMel, LogMelStatistics
-from pipeline.augmentation_page.views import PreviewClip
 from pipeline.checkpoints import load_plan, read_metrics
-from pipeline.counted_random import Stream, numpy_generator
-from pipeline.crops import CropsConfig, PairCrops
+from pipeline.crops import PairCrops
 from pipeline.learner import LearningConfig
 from pipeline.pairs import make_views
 from pipeline.pictures import positive_pairs_picture, training_curves_picture
@@ -21,7 +18,6 @@ from pipeline.pretrain import PREVIEW_FOLDER
 from pipeline.store import ClipStore
 
 PAIRS_SHOWN = 4
-CLIPS_SHOWN = 4
 
 
 def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: Path) -> None:
@@ -68,29 +64,3 @@ def _paths(stores: Sequence[ClipStore], places: Places, pair: int) -> list[str]:
         stores[store].column("path")[clip] or ""
         for store, clip in zip(places.store[:, pair], places.clip[:, pair], strict=True)
     ]
-
-
-def preview_clips(stores: Sequence[ClipStore], crops: CropsConfig, seed: int) -> list[PreviewClip]:
-    """The loudest crop of each of a few recordings drawn at random: what one can judge an augmentation by.
-
-    Args:
-        stores: clips to pretrain on, at one rate.
-        crops: length of a crop.
-        seed: of the run.
-    """
-    rate = stores[0].sample_rate_hz
-    owners = [(store, clip) for store in stores for clip in range(len(store))]
-    drawn = numpy_generator(seed, 0, Stream.PREVIEW).permutation(len(owners))[:CLIPS_SHOWN]
-    shown = []
-    for store, clip in (owners[number] for number in drawn):
-        samples = round(crops.crop_seconds * rate)
-        # A minute is enough to find something loud in, however long the recording is.
-        waveform = store.read(clip, 0, min(int(store.samples[clip]), max(samples, 60 * rate)))
-        energy = np.concatenate(([0.0], np.cumsum(np.square(waveform, dtype=np.float64))))
-        starts = np.arange(0, max(1, len(waveform) - samples + 1), max(1, rate // 20))
-        ends = np.minimum(starts + samples, len(waveform))
-        start = int(starts[(energy[ends] - energy[starts]).argmax()])
-        shown.append(
-            PreviewClip(store.column("path")[clip] or f"clip {clip}", store.read(clip, start, samples))
-        )
-    return shown

@@ -9,7 +9,6 @@ Each stage writes to a folder that its input and config name (see `stages`), so 
 and runs that agree on a stage share it. The run itself is recorded in MLflow.
 """
 
-import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -36,7 +35,7 @@ from pipeline.probe import PRETRAINED, PROBE_VERSION, probe
 from pipeline.progress import console
 from pipeline.stages import Done, digest_files, fingerprint, locked, read_done, stage_work, write_atomically
 from pipeline.store import ClipStore
-from pipeline.tracking import KIND_TAG, PREVIEW_KIND, TrackedRun, TrackingError, tracking_uri
+from pipeline.tracking import TrackedRun, tracking_uri
 from pipeline.tracking.outputs import log_outputs, log_training
 
 MEL_STATISTICS = "mel statistics"
@@ -84,67 +83,32 @@ def run(config: RunConfig, until: Stage = Stage.PROBE) -> RunResult:
     work = config.work_folder.absolute()
     result = RunResult(config)
 
-    for corpus, found in recordings.items():
-        result.clips[corpus] = _prepare(config, corpus, found, result)
+    prepare_corpora(config, recordings, result)
     if until >= Stage.PRETRAIN:
         identity = fingerprint(
             "run",
             config.run_name,
             _results_config(config),
-            _sounds(config),
+            sounds(config),
             {name: [done.digest, done.marker["annotations_digest"]] for name, done in result.clips.items()},
         )
-        result.folder = _named_folder(config, "runs", identity)
+        result.folder = named_folder(config, "runs", identity)
         result.folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         write_atomically(result.folder / "run.yaml", text)
         tracked = TrackedRun.open(config.tracking, work, identity, config.run_name)
         result.run_id = tracked.run_id
-        with _ended(tracked):
+        with tracked.until_end():
             _learn_and_probe(config, until, result, tracked)
             _record(config, until, result, tracked)
     result.seconds = time.monotonic() - started
     return result
 
 
-def preview(config: RunConfig) -> Path:
-    """Write the page by which a person judges the augmentations of a run; trains nothing.
-
-    Args:
-        config: of the run; only the corpora to pretrain on are prepared.
-
-    Returns:
-        The page, one HTML file, which is an artifact of an MLflow run of its own as well.
-
-    Raises:
-        UserError: as for a run.
-    """
-    from pipeline.augmentation_page import write_augmentation_page
-    from pipeline.preview import preview_clips
-
-    recordings = check(config, Stage.PRETRAIN)
-    result = RunResult(config)
+def prepare_corpora(config: RunConfig, recordings: Mapping[str, list[Recording]], result: RunResult) -> None:
+    """Stage 1 for each corpus; fills `result.clips`."""
     for corpus, found in recordings.items():
         result.clips[corpus] = _prepare(config, corpus, found, result)
-    rate = config.log_mel.sample_rate_hz
-    stores = [ClipStore(result.clips[corpus].folder, rate) for corpus in config.pretrain_corpora]
-    shown: Any = {"seed": True, "augment": True, "log_mel": True, "crops": {"crop_seconds"}}
-    values = config.model_dump(mode="json", include=shown)
-    digests = [done.digest for done in result.clips.values()]
-    identity = fingerprint("preview", config.run_name, values, _sounds(config), digests)
-    folder = _named_folder(config, "previews", identity)
-    folder.mkdir(parents=True, exist_ok=True)
-    page = folder / "augmentations.html"
-    clips = preview_clips(stores, config.crops, config.seed)
-    write_augmentation_page(clips, config.augment, config.log_mel, config.seed, page, config.run_name)
-    name = f"preview of {config.run_name}"
-    tracked = TrackedRun.open(
-        config.tracking, config.work_folder.absolute(), identity, name, tags={KIND_TAG: PREVIEW_KIND}
-    )
-    with _ended(tracked):
-        tracked.log_parameters(dict(flatten(values)))
-        tracked.log_artifacts(page)
-    return page
 
 
 def _prepare(config: RunConfig, corpus: str, recordings: list[Recording], result: RunResult) -> Done:
@@ -187,7 +151,7 @@ def _learn_and_probe(config: RunConfig, until: Stage, result: RunResult, tracked
         "pretrain",
         PRETRAIN_VERSION,
         learning.identity(),
-        _sounds(config),
+        sounds(config),
         [result.clips[c].digest for c in config.pretrain_corpora],
         [result.clips[c].marker["annotations_digest"] for c in config.pretrain_corpora]
         if config.crops.positives.name == "same_label"
@@ -324,11 +288,12 @@ def _figures(notes: Mapping[str, Any]) -> str:
     )
 
 
-def _named_folder(config: RunConfig, kind: str, identity: str) -> Path:
+def named_folder(config: RunConfig, kind: str, identity: str) -> Path:
+    """Where what a run is called is found below the work folder, such as `runs/`."""
     return config.work_folder.absolute() / kind / f"{config.run_name.replace('/', '-')}-{identity[:8]}"
 
 
-def _sounds(config: RunConfig) -> list[Any]:
+def sounds(config: RunConfig) -> list[Any]:
     """The user's own sounds that views are made with: other ones make another encoder."""
     return [one.contents() for one in augmentations_of(config.augment) if one.contents()]
 
@@ -358,16 +323,3 @@ def _record(config: RunConfig, until: Stage, result: RunResult, tracked: Tracked
     with console.status("recording the run in MLflow"):
         log_outputs(tracked, config, result)
     write_atomically(file, json.dumps(record, indent=2) + "\n")
-
-
-@contextlib.contextmanager
-def _ended(tracked: TrackedRun) -> Any:
-    """End the MLflow run with what became of the work; a lost server hides no error of the work itself."""
-    try:
-        yield
-    except BaseException as error:
-        status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
-        with contextlib.suppress(TrackingError):
-            tracked.end(status)  # type: ignore[arg-type]
-        raise
-    tracked.end("FINISHED")

@@ -4,11 +4,12 @@ Only MlflowClient with an explicit address is used, none of MLflow's global stat
 and the trials of a sweep can share a process and a store.
 """
 
+import contextlib
 import json
 import logging
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -248,6 +249,17 @@ class TrackedRun:
             self._client.finalize_logged_model(model.model_id, "READY")
             self._client.log_outputs(self.run_id, [entities.LoggedModelOutput(model.model_id, step=0)])
         return str(model.model_uri)
+
+    @contextlib.contextmanager
+    def until_end(self) -> Iterator[None]:
+        """End the run with what becomes of the body; a lost server hides no error of the body itself."""
+        try:
+            yield
+        except BaseException as error:
+            with contextlib.suppress(TrackingError):
+                self.end("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
+            raise
+        self.end("FINISHED")
 
     def end(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
         """Send what waits and mark the run as ended; one that had finished before stays as it is."""

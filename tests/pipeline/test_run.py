@@ -15,11 +15,12 @@ import torch
 from mlflow import MlflowClient
 
 from models import AudioEncoder
+from pipeline.augmentation_page.preview import preview
 from pipeline.checks import Stage
 from pipeline.config import RunConfig, compose
 from pipeline.errors import UserError
 from pipeline.results import comparison_table, probe_table
-from pipeline.run import RunResult, preview, run
+from pipeline.run import RunResult, run
 from pipeline.store import ClipStore
 from pipeline.tracking import list_runs
 from tests.pipeline.conftest import write_tones

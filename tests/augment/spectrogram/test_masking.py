@@ -1,7 +1,16 @@
-import torch
-from torch import Generator
+import math
 
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Generator, Tensor
+
+from augment.spectrogram.frequency_mask import FrequencyMaskConfig
 from augment.spectrogram.masking import MaskParameters, draw_masks, masked_bins
+from augment.spectrogram.time_mask import TimeMaskConfig
+
+both = pytest.mark.parametrize("config", [TimeMaskConfig, FrequencyMaskConfig])
+MaskChoice = type[TimeMaskConfig] | type[FrequencyMaskConfig]
 
 
 def test_masked_bins_are_those_of_a_loop() -> None:
@@ -29,3 +38,38 @@ def test_the_axis_is_the_one_named() -> None:
     wide = torch.zeros(500, 4, 100)
     assert draw_masks(1, 0.5, wide, 1, Generator().manual_seed(0)).widths.max() == 2
     assert draw_masks(1, 0.5, wide, 2, Generator().manual_seed(0)).widths.max() == 50
+
+
+@both
+def test_the_range_ends_at_a_share_of_nine_tenths(config: MaskChoice) -> None:
+    assert config(max_share=0.5).build(2.0).max_share == 0.9
+
+
+@both
+def test_something_always_stays_under_one_mask(config: MaskChoice, log_mel: Tensor) -> None:
+    mask = config(mask_count=1, max_share=0.9).build(4.0)
+    widths = mask.draw(log_mel, Generator().manual_seed(0)).widths
+    assert widths.max() < log_mel.shape[mask.axis]
+
+
+@both
+@pytest.mark.parametrize("nothing", [{"mask_count": 0}, {"max_share": 0.0}])
+def test_no_masks_change_nothing(config: MaskChoice, nothing: dict[str, float], log_mel: Tensor) -> None:
+    mask = config.model_validate(nothing).build(1.0)
+    assert torch.equal(mask(log_mel, Generator())[0], log_mel)
+
+
+@both
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("max_share", 0.95),
+        ("max_share", -0.1),
+        ("max_share", math.nan),
+        ("mask_count", -1),
+        ("mask_count", 1.5),
+    ],
+)
+def test_an_invalid_value_is_refused_by_name(config: MaskChoice, key: str, value: float) -> None:
+    with pytest.raises(ValidationError, match=key):
+        config.model_validate({key: value})

@@ -1,9 +1,6 @@
-import math
 from collections.abc import Callable
 
-import pytest
 import torch
-from pydantic import ValidationError
 from torch import Generator, Tensor
 
 from augment.spectrogram.time_mask import TimeMask, TimeMaskConfig
@@ -27,34 +24,3 @@ def test_one_mask_hides_up_to_its_share_scaled_by_the_strength(make_log_mel: Cal
     hidden = (mask(log_mel, Generator().manual_seed(0))[0] != log_mel).all(dim=1).sum(dim=1)
     assert hidden.min() == 0
     assert hidden.max() == 48
-
-
-def test_the_range_ends_at_a_share_of_nine_tenths() -> None:
-    assert TimeMask(TimeMaskConfig(max_share=0.5), 2.0).max_share == 0.9
-
-
-def test_something_always_stays_under_one_mask(log_mel: Tensor) -> None:
-    mask = TimeMask(TimeMaskConfig(mask_count=1, max_share=0.9), 4.0)
-    widths = mask.draw(log_mel, Generator().manual_seed(0)).widths
-    assert widths.max() < log_mel.shape[2]
-
-
-@pytest.mark.parametrize("nothing", [{"mask_count": 0}, {"max_share": 0.0}])
-def test_no_masks_change_nothing(nothing: dict[str, float], log_mel: Tensor) -> None:
-    mask = TimeMask(TimeMaskConfig.model_validate(nothing), 1.0)
-    assert torch.equal(mask(log_mel, Generator())[0], log_mel)
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("max_share", 0.95),
-        ("max_share", -0.1),
-        ("max_share", math.nan),
-        ("mask_count", -1),
-        ("mask_count", 1.5),
-    ],
-)
-def test_an_invalid_value_is_refused_by_name(key: str, value: float) -> None:
-    with pytest.raises(ValidationError, match=key):
-        TimeMaskConfig.model_validate({key: value})

@@ -1,6 +1,5 @@
 """The page in a real browser, alone and in a sandboxed frame as the MLflow UI shows it in."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,16 +10,9 @@ from augment.spectrogram.gain import GainConfig
 from augment.waveform.gain import WaveformGainConfig
 from models.log_mel import LogMelConfig
 from pipeline.augmentation_page import write_augmentation_page
+from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
 from tests.pipeline.augmentation_page.clips import synthetic_clips
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-OFFLINE = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-)
 PLAYED = """async number => {
     const audio = document.querySelectorAll("audio")[number];
     audio.muted = true;
@@ -30,10 +22,7 @@ PLAYED = """async number => {
     return [audio.duration, audio.currentTime];
 }"""
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; .ci/run installs it"),
-]
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture(scope="module")

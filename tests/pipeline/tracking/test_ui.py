@@ -1,7 +1,6 @@
 """The MLflow UI on a real store, looked at with a real browser."""
 
 import math
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,20 +12,9 @@ import soundfile
 from pipeline.pictures import accuracy_bars_picture
 from pipeline.tracking import TrackedRun, TrackingConfig
 from pipeline.tracking.server import start_server, stop_server, wait_until_ready
+from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-OFFLINE = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-)
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; .ci/run installs it"),
-]
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture(scope="module")
