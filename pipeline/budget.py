@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from pipeline.crops import CropBatch, PairCrops
+from pipeline.crops import CropBatch
 from pipeline.learner import Learner, PretrainConfig
 from pipeline.progress import console
 
@@ -19,7 +19,7 @@ BUDGET_USED = 0.95
 
 def steps_of_budget(
     config: PretrainConfig,
-    crops: PairCrops,
+    steps_an_epoch: int,
     batches: Iterator[CropBatch],
     started: float,
     train_step: Callable[[Learner, CropBatch], object],
@@ -29,7 +29,7 @@ def steps_of_budget(
 
     Args:
         config: the budget.
-        crops: what the steps read.
+        steps_an_epoch: in a pass over all segments.
         batches: the batches of steps 0, 1, ... as the training will read them, so that waiting for them counts.
         started: `time.monotonic()` of the beginning, since what came before the steps counts as well.
         train_step: trains a learner on a batch.
@@ -38,7 +38,7 @@ def steps_of_budget(
     if config.steps is not None:
         return config.steps
     if config.epochs is not None:
-        return max(1, round(config.epochs * crops.steps_an_epoch))
+        return max(1, round(config.epochs * steps_an_epoch))
     assert config.minutes is not None
     budget_seconds = config.minutes * 60
     calibration_seconds = min(CALIBRATION_SECONDS, CALIBRATION_SHARE * budget_seconds)

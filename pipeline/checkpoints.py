@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from models.log_mel import LogMelStatistics
 from pipeline.stages import write_atomically
 
 PLAN_FILE = "plan.json"
-CHECKPOINT_FILE = "checkpoints/latest.pt"
+CHECKPOINTS_FOLDER = "checkpoints"
+CHECKPOINT_FILE = f"{CHECKPOINTS_FOLDER}/latest.pt"
 METRICS_FILE = "metrics.jsonl"
 
 
@@ -23,6 +25,11 @@ class Plan:
     steps: int
     log_mel_mean: float
     log_mel_standard_deviation: float
+
+    @property
+    def statistics(self) -> LogMelStatistics:
+        """Normalisation of the log-mel."""
+        return LogMelStatistics(self.log_mel_mean, self.log_mel_standard_deviation)
 
 
 def load_plan(folder: Path) -> Plan | None:

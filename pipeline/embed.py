@@ -1,6 +1,7 @@
 """Stage 3: clips + encoder -> embeddings."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -62,28 +63,51 @@ def embed(store: ClipStore, encoder: AudioEncoder, config: EmbedConfig, title: s
         config: batch size.
         title: what the progress bar says.
     """
+    with progress_bar(title, len(store), "clips") as advance:
+        values = embed_clips(store, np.arange(len(store)), encoder, config.batch_crops, advance)
+    return Embeddings(values, _clip_ids(store))
+
+
+def embed_clips(
+    store: ClipStore,
+    clips: NDArray[np.int64],
+    encoder: AudioEncoder,
+    batch_crops: int,
+    on_clip: Callable[[], None] = lambda: None,
+) -> NDArray[np.float32]:
+    """Embed some clips as `embed` does, in silence.
+
+    Args:
+        store: clips at the encoder's sample rate.
+        clips: (N,) indices in the store.
+        encoder: in evaluation mode.
+        batch_crops: crops in one forward pass.
+        on_clip: called when a clip's last crop has been queued.
+
+    Returns:
+        (N, D) in the order of `clips`.
+    """
     crop_samples, hop_samples = encoder.config.crop_samples, encoder.config.crop_hop_samples
-    pool = ClipPool(len(store), encoder.crop_embedding_dim)
-    clips: list[int] = []
+    pool = ClipPool(len(clips), encoder.crop_embedding_dim)
+    rows: list[int] = []
     starts: list[int] = []
 
     def flush() -> None:
-        crops = torch.from_numpy(store.read_crops(clips, starts, crop_samples))
-        pool.add(encoder.embed_crops(crops), torch.tensor(clips))
-        clips.clear()
+        crops = torch.from_numpy(store.read_crops(clips[rows].tolist(), starts, crop_samples))
+        pool.add(encoder.embed_crops(crops), torch.tensor(rows))
+        rows.clear()
         starts.clear()
 
-    with progress_bar(title, len(store), "clips") as advance:
-        for clip, samples in enumerate(store.samples):
-            for start in crop_starts(int(samples), crop_samples, hop_samples):
-                clips.append(clip)
-                starts.append(int(start))
-                if len(clips) == config.batch_crops:
-                    flush()
-            advance()
-        if clips:
-            flush()
-    return Embeddings(pool.result().numpy(), _clip_ids(store))
+    for row, samples in enumerate(store.samples[clips].tolist()):
+        for start in crop_starts(samples, crop_samples, hop_samples):
+            rows.append(row)
+            starts.append(int(start))
+            if len(rows) == batch_crops:
+                flush()
+        on_clip()
+    if rows:
+        flush()
+    return pool.result().numpy()
 
 
 def mel_statistics(store: ClipStore, log_mel: LogMel, title: str) -> Embeddings:

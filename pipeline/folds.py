@@ -1,5 +1,6 @@
 """Which clips a probe learns from and which it is tested on."""
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+
+# Not the seed of a run: runs that differ in it are compared, and are to be tested on the same clips.
+HELD_OUT_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,81 @@ class Fold:
             raise AssertionError(f"fold {self.name}: clips stand in both the training and the test set")
 
 
+@dataclass(frozen=True)
+class HeldOutPart:
+    """The one part of a corpus that is tested on, so that anything may be chosen on the rest.
+
+    Args:
+        protocol: what was done, in words.
+        name: of the fold that it becomes.
+        test: indices of its clips.
+        choose_on: indices of the clips that the given split sets aside to choose on; none of other parts.
+    """
+
+    protocol: str
+    name: str
+    test: NDArray[np.int64]
+    choose_on: NDArray[np.int64]
+
+
+def held_out_part(
+    corpus: str,
+    labels: Sequence[tuple[str, ...]],
+    folds: Sequence[str | None],
+    splits: Sequence[str | None],
+    groups: Sequence[str | None],
+    *,
+    test_folds: Sequence[str],
+    number: int,
+) -> HeldOutPart:
+    """The part to test on alone: the test folds, else the split `test`, else the last official fold, else sources.
+
+    It is the same for every run: one with another seed never tests on clips that a setting was chosen on.
+
+    Args:
+        corpus: its name, for messages.
+        labels: of each clip, read for a part of our own alone, to give it all classes.
+        folds: official fold of each clip, None without.
+        splits: train, validation or test of each clip, None without.
+        groups: source of each clip; clips of one source stay together in a part of our own.
+        test_folds: official folds to test on.
+        number: a part of our own is one of so many.
+
+    Raises:
+        UserError: a fold that does not exist, or nothing that can be held out or learned from.
+    """
+    everything = np.arange(len(labels))
+    fold_of = np.array([fold or "" for fold in folds])
+    split_of = np.array([split or "" for split in splits])
+    nothing = everything[:0]
+    if test_folds:
+        known = official_folds(folds)
+        unknown = [fold for fold in test_folds if fold not in known]
+        if unknown:
+            raise UserError(
+                f"probe.test_folds={list(test_folds)}: corpus {corpus!r} has no fold {unknown[0]!r}; "
+                f"its folds are {', '.join(known) or 'none'}"
+            )
+        test = everything[np.isin(fold_of, list(test_folds))]
+        if len(test) == len(everything):
+            raise UserError(
+                f"probe.test_folds={list(test_folds)} leaves no fold of corpus {corpus!r} to learn from"
+            )
+        name = f"fold {', '.join(test_folds)}"
+        return HeldOutPart(f"test on {name}", name, test, nothing)
+    if "test" in split_of:
+        test = everything[split_of == "test"]
+        if len(test) == len(everything):
+            raise UserError(f"corpus {corpus!r}: every clip is of split 'test'; none is left to learn from")
+        return HeldOutPart("the given split", "test", test, everything[split_of == "validation"])
+    if known := _folds_of_every_clip(corpus, folds):
+        return HeldOutPart(
+            f"test on fold {known[-1]}", f"fold {known[-1]}", everything[fold_of == known[-1]], nothing
+        )
+    parts = _our_own_parts(corpus, labels, groups, number, HELD_OUT_SEED)
+    return HeldOutPart(f"test on 1 of {len(parts)} folds by class and source", "fold 1", parts[0], nothing)
+
+
 def make_folds(
     corpus: str,
     labels: Sequence[tuple[str, ...]],
@@ -39,6 +118,7 @@ def make_folds(
     groups: Sequence[str | None],
     *,
     test_folds: Sequence[str],
+    held_out: bool = False,
     number: int,
     seed: int,
 ) -> tuple[str, list[Fold]]:
@@ -51,6 +131,7 @@ def make_folds(
         splits: train, validation or test of each clip, None without.
         groups: source of each clip; clips of one source stay together in folds of our own.
         test_folds: these official folds alone are the test set; empty for cross-validation.
+        held_out: one fold, which tests on `held_out_part` alone.
         number: of folds of our own.
         seed: of folds of our own.
 
@@ -62,54 +143,25 @@ def make_folds(
     """
     everything = np.arange(len(labels))
     fold_of = np.array([fold or "" for fold in folds])
-    split_of = np.array([split or "" for split in splits])
     inner = _InnerSplits(labels, groups, number, seed)
-    known = sorted(set(fold_of.tolist()) - {""}, key=_natural)
-    if test_folds:
-        unknown = [fold for fold in test_folds if fold not in known]
-        if unknown:
-            raise UserError(
-                f"probe.test_folds={list(test_folds)}: corpus {corpus!r} has no fold {unknown[0]!r}; "
-                f"its folds are {', '.join(known) or 'none'}"
-            )
-        is_test = np.isin(fold_of, list(test_folds))
-        train, test = everything[~is_test], everything[is_test]
-        if not len(train):
-            raise UserError(
-                f"probe.test_folds={list(test_folds)} leaves no fold of corpus {corpus!r} to learn from"
-            )
-        return f"test on fold {', '.join(test_folds)}", [
-            Fold(f"fold {', '.join(test_folds)}", train, inner.of(train, fold_of), test)
-        ]
-    if "test" in split_of and not known:
-        train, test = everything[split_of != "test"], everything[split_of == "test"]
-        if not len(train):
-            raise UserError(f"corpus {corpus!r}: every clip is of split 'test'; none is left to learn from")
-        chosen_on = everything[split_of == "validation"]
+    if held_out or test_folds or ("test" in splits and not official_folds(folds)):
+        part = held_out_part(corpus, labels, folds, splits, groups, test_folds=test_folds, number=number)
+        train, chosen_on = np.setdiff1d(everything, part.test), part.choose_on
         validation = (
             ((np.setdiff1d(train, chosen_on), chosen_on),) if len(chosen_on) else inner.of(train, fold_of)
         )
-        return "the given split", [Fold("test", train, validation, test)]
-    if known:
-        if "" in fold_of:
-            raise UserError(
-                f"corpus {corpus!r}: clip {int(np.argmax(fold_of == ''))} has no fold while others have one"
-            )
-        if len(known) < 2:
-            raise UserError(
-                f"corpus {corpus!r} has only fold {known[0]!r}; a probe needs at least two, or no fold column"
-            )
+        return part.protocol, [Fold(part.name, train, validation, part.test)]
+    if known := _folds_of_every_clip(corpus, folds):
         return f"{len(known)} official folds", [
             Fold(
                 f"fold {name}",
                 everything[fold_of != name],
                 inner.of(everything[fold_of != name], fold_of),
-                test,
+                everything[fold_of == name],
             )
             for name in known
-            if len(test := everything[fold_of == name])
         ]
-    parts = inner.parts(everything, number)
+    parts = _our_own_parts(corpus, labels, groups, number, seed)
     return f"{len(parts)} folds by class and source", [
         Fold(
             f"fold {n + 1}",
@@ -121,17 +173,66 @@ def make_folds(
     ]
 
 
+def source_parts(
+    labels: Sequence[tuple[str, ...]], groups: Sequence[str | None], number: int, seed: int
+) -> list[NDArray[np.int64]]:
+    """Disjoint parts of all clips with about equal shares of each class, no source in two of them.
+
+    Args:
+        labels: of each clip.
+        groups: source of each clip; a clip without one is a source of its own.
+        number: of parts, fewer where half of the classes have fewer sources.
+        seed: of the draw.
+
+    Returns:
+        Indices of the clips of each part; no part at all where each class has one source.
+    """
+    return _InnerSplits(labels, groups, number, seed).parts(np.arange(len(labels)), number)
+
+
+def rarest_labels(labels: Sequence[tuple[str, ...]]) -> NDArray[np.str_]:
+    """The one label of each clip by which it is put in a part: of several the rarest, so that it is spread too."""
+    counts = Counter(label for clip in labels for label in clip)
+    return np.array([min(clip, key=lambda name: (counts[name], name)) if clip else "" for clip in labels])
+
+
+def official_folds(folds: Sequence[str | None]) -> list[str]:
+    """Names of the official folds, in the order of numbers."""
+    return sorted({fold for fold in folds if fold}, key=_natural)
+
+
+def _folds_of_every_clip(corpus: str, folds: Sequence[str | None]) -> list[str]:
+    known = official_folds(folds)
+    lacking = [clip for clip, fold in enumerate(folds) if not fold]
+    if known and lacking:
+        raise UserError(f"corpus {corpus!r}: clip {lacking[0]} has no fold while others have one")
+    if len(known) == 1:
+        raise UserError(
+            f"corpus {corpus!r} has only fold {known[0]!r}; a probe needs at least two, or no fold column"
+        )
+    return known
+
+
+def _our_own_parts(
+    corpus: str, labels: Sequence[tuple[str, ...]], groups: Sequence[str | None], number: int, seed: int
+) -> list[NDArray[np.int64]]:
+    parts = source_parts(labels, groups, number, seed)
+    if not parts:
+        raise UserError(
+            f"corpus {corpus!r}: all clips of a class are of one source, so none can be tested on what was learned "
+            f"from another; add recordings of other sources, mend corpora.{corpus}.group, or name a column of folds "
+            f"or splits in corpora.{corpus}.fold or .split (and folds to test on in probe.test_folds)"
+        )
+    return parts
+
+
 class _InnerSplits:
     """Splits within training clips, on which hyper-parameters are chosen."""
 
     def __init__(
         self, labels: Sequence[tuple[str, ...]], groups: Sequence[str | None], number: int, seed: int
     ) -> None:
-        # A clip of several labels is put with the rarest of them, so that rare classes are spread as well.
-        counts = Counter(label for clip in labels for label in clip)
-        self._label = np.array(
-            [min(clip, key=lambda name: (counts[name], name)) if clip else "" for clip in labels]
-        )
+        self._label = rarest_labels(labels)
         self._group = np.array([group or f"clip {n}" for n, group in enumerate(groups)])
         self._number = number
         self._seed = seed
@@ -163,11 +264,14 @@ class _InnerSplits:
         if max(len(sources) for sources in sources_of_class.values()) < 2:
             return []
         splitter = StratifiedGroupKFold(max(2, min(number, fillable)), shuffle=True, random_state=self._seed)
-        return [
-            clips[test]
-            for _, test in splitter.split(clips, self._label[clips], self._group[clips])
-            if len(test)
-        ]
+        with warnings.catch_warnings():
+            # A class of fewer clips than parts is no surprise: they are as many as the median class can fill.
+            warnings.filterwarnings("ignore", message="The least populated class")
+            return [
+                clips[test]
+                for _, test in splitter.split(clips, self._label[clips], self._group[clips])
+                if len(test)
+            ]
 
 
 def _natural(name: str) -> tuple[int, str]:

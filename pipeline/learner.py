@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import pairwise
+from typing import ClassVar, Self
 
 import torch
 from pydantic import BaseModel, Field, model_validator
@@ -16,6 +17,7 @@ from models.precision import Device, Precision
 from models.projection import ProjectionConfig, ProjectionHead
 from pipeline.counted_random import Stream, torch_seed
 from pipeline.crops import CropsConfig
+from pipeline.schedule import ScheduledChange, check_schedule, scheduled
 
 
 class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
@@ -51,14 +53,28 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
         description="processes that read crops and augment waveforms; by default 4 on CUDA, none on a CPU or "
         "half its cores where waveforms are augmented",
     )
+    schedule: tuple[ScheduledChange, ...] = Field(
+        (),
+        description="values that change in the course of the training, by step; what population-based training finds",
+    )
 
     @model_validator(mode="after")
-    def _one_budget(self) -> "PretrainConfig":
+    def _one_budget(self) -> Self:
         given = [name for name in self.BUDGETS if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
                 f"give one budget, steps, epochs or minutes; {' and '.join(given) or 'none'} is given"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _schedule_rises(self) -> Self:
+        for before, after in pairwise(change.step for change in self.schedule):
+            if after <= before:
+                raise ValueError(
+                    f"pretrain.schedule: step {after} follows step {before}; list the changes by rising step, "
+                    "one for each step"
+                )
         return self
 
 
@@ -74,9 +90,20 @@ class LearningConfig(BaseModel, frozen=True, extra="forbid"):
     objective: ObjectiveConfig
     pretrain: PretrainConfig
 
+    @model_validator(mode="after")
+    def _schedule_is_valid(self) -> Self:
+        check_schedule(self, self.pretrain.schedule)
+        return self
+
+    def config_at(self, step: int) -> Self:
+        """What holds at a step, counted from 0: the schedule's changes up to it laid over the config."""
+        return scheduled(self, self.pretrain.schedule, step) if self.pretrain.schedule else self
+
     def identity(self) -> dict[str, object]:
         """The config without what changes no result: where it runs and how often it saves."""
         irrelevant = {"corpora", "device", "workers", "checkpoint_every_seconds", "log_every_steps"}
+        if not self.pretrain.schedule:
+            irrelevant.add("schedule")
         return self.model_dump(mode="json", exclude={"pretrain": irrelevant})
 
 
@@ -95,6 +122,12 @@ class Learner:
         embeddings = self.encoder(flat)  # (V N, D)
         projections = self.projection(embeddings)  # (V N, P)
         return embeddings.unflatten(0, shape), projections.unflatten(0, shape)
+
+    def set_rates(self, learning_rate: float, weight_decay: float) -> None:
+        """How far the next step goes: the rate of all weights, and the decay of those that decay."""
+        decayed, others = self.optimiser.param_groups
+        decayed["lr"] = others["lr"] = learning_rate
+        decayed["weight_decay"] = weight_decay
 
 
 def initial_encoder(config: EncoderConfig, seed: int) -> nn.Module:

@@ -3,7 +3,8 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from pipeline.errors import UserError
 from pipeline.learner import Learner, LearningConfig, PretrainConfig, build_learner, learning_rate
 from pipeline.pairs import make_views, measure_statistics
 from pipeline.progress import console, progress_bar
+from pipeline.schedule import phases
 from pipeline.store import ClipStore
 from pipeline.training_metrics import Meter, say_collapse
 
@@ -33,11 +35,43 @@ ENCODER_FOLDER = "encoder"
 PREVIEW_FOLDER = "preview"
 
 
+class Diverged(UserError):  # noqa: N818  (how a training ended, as a sweep records it)
+    """The loss of a training is not finite any more."""
+
+
+@dataclass(frozen=True)
+class Milestones:
+    """Moments of a training at which a caller is handed the encoder.
+
+    Args:
+        number: of equal shares that the training is divided into, at least 1; each ends with a milestone.
+        reached: is called with the milestone (1, 2, ...), the steps done, those of the whole training, and the
+            encoder: the weights being trained, in eval mode, to be read before it returns. What it writes is
+            on disk before the checkpoint of these steps is: no process that goes on after them is told again.
+        saved: is called with the milestone once that checkpoint is on disk. It may end the training by raising.
+    """
+
+    number: int
+    reached: Callable[[int, int, int, AudioEncoder], None]
+    saved: Callable[[int], None] = lambda _milestone: None
+
+
+def milestone_steps(steps: int, number: int) -> list[int]:
+    """After which steps the milestones of a training are reached: all different, the last one at its end.
+
+    Args:
+        steps: of the training, at least 1.
+        number: of milestones, at least 1; fewer steps have one milestone each.
+    """
+    return sorted({max(1, round(share * steps / number)) for share in range(1, number + 1)})
+
+
 def pretrain(
     stores: Sequence[ClipStore],
     config: LearningConfig,
     folder: Path,
     on_metrics: Callable[[list[dict[str, float]]], None] = lambda _rows: None,
+    milestones: Milestones | None = None,
 ) -> dict[str, object]:
     """Train an encoder to tell which crops belong together; goes on where an earlier process stopped.
 
@@ -46,61 +80,21 @@ def pretrain(
         config: what decides the result.
         folder: existing folder; gets `encoder/`, `checkpoints/`, `metrics.jsonl` and `plan.json`.
         on_metrics: is handed the rows of an earlier process, then each new one; a row has its `step`.
+        milestones: at which a caller is handed the encoder; they change no result.
 
     Returns:
         Figures for the stage's marker: `steps`, `pairs_per_second`, `final_loss`, `parameters`.
 
     Raises:
-        UserError: fewer segments than pairs a step, or a loss that is not finite.
+        UserError: see `plan_training`.
+        Diverged: a loss that is not finite.
     """
     settings = config.pretrain
     device = resolve_device(settings.device)
-    policy = build_policy(config.augment, config.log_mel.sample_rate_hz)
-    crops = PairCrops(stores, config.crops, policy, settings.batch_pairs, config.seed)
-    if crops.steps_an_epoch == 0:
-        raise UserError(
-            f"pretrain.batch_pairs={settings.batch_pairs} is more than the {len(crops.segments)} segments of the "
-            f"pretraining clips; set pretrain.batch_pairs to at most {len(crops.segments)} or add recordings"
-        )
+    plan = plan_training(stores, config, folder)
     log_mel = LogMel(config.log_mel).to(device)
-    objective = build_objective(config.objective)
     learner = build_learner(config, device)
-
-    batches = partial(
-        crop_batches,
-        crops,
-        workers=_reader_workers(settings, device, policy),
-        pin_memory=device.type == "cuda",
-    )
-
-    def train_step(
-        learner: Learner, batch: CropBatch, statistics: LogMelStatistics
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        batch = batch._replace(waveforms=batch.waveforms.to(device, non_blocking=True))  # (V, N, L)
-        views = make_views(batch, log_mel, policy, statistics, config.seed)
-        with autocast(settings.precision, device):
-            embeddings, projections = learner.forward(views)
-        loss = objective(projections)
-        learner.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        learner.optimiser.step()
-        return loss.detach(), embeddings.detach(), projections.detach()
-
-    plan = load_plan(folder)
-    if plan is None:
-        started = time.monotonic()
-        statistics = measure_statistics(stores, log_mel, crops.crop_samples, config.seed)
-        steps = steps_of_budget(
-            settings,
-            crops,
-            batches(steps=itertools.count()),
-            started,
-            partial(train_step, statistics=statistics),
-            learner,
-        )
-        plan = Plan(steps, statistics.mean, statistics.standard_deviation)
-        save_plan(folder, plan)
-    statistics = LogMelStatistics(plan.log_mel_mean, plan.log_mel_standard_deviation)
+    train_step = partial(_train_step, learner, log_mel, plan.statistics, config)
 
     checkpoints = Checkpoints(
         folder, encoder=learner.encoder, projection=learner.projection, optimiser=learner.optimiser
@@ -111,6 +105,19 @@ def pretrain(
         console.print(f"pretrain: goes on after step {first} of {plan.steps}")
     on_metrics(log.rows)
 
+    encoder_config = AudioEncoderConfig(
+        log_mel=config.log_mel,
+        log_mel_mean=plan.log_mel_mean,
+        log_mel_standard_deviation=plan.log_mel_standard_deviation,
+        encoder=config.encoder,
+        crop_seconds=config.crops.crop_seconds,
+        crop_hop_seconds=config.crops.crop_seconds / 2,
+    )
+    # Around the weights that are being trained, so that it can be read, and is saved, at any step.
+    audio_encoder = AudioEncoder(encoder_config, learner.encoder, device=settings.device)
+    ends_of_shares = milestone_steps(plan.steps, milestones.number) if milestones else []
+    milestone_after = {step: milestone for milestone, step in enumerate(ends_of_shares, start=1)}
+
     learner.encoder.train()
     learner.projection.train()
     meter = Meter()
@@ -118,11 +125,11 @@ def pretrain(
     steps_done = first
     with progress_bar("pretrain", plan.steps, "steps", done=first) as advance:
         try:
-            for batch in batches(steps=range(first, plan.steps)):
+            for phase, batch in _scheduled_batches(stores, config, device, first, plan.steps):
                 meter.data_arrived()
-                for group in learner.optimiser.param_groups:
-                    group["lr"] = learning_rate(settings, batch.step, plan.steps)
-                loss, embeddings, projections = train_step(learner, batch, statistics)
+                rate = learning_rate(phase.settings, batch.step, plan.steps)
+                learner.set_rates(rate, phase.settings.weight_decay)
+                loss, embeddings, projections = train_step(phase, batch)
                 steps_done = batch.step + 1
                 meter.step_done(settings.batch_pairs)
                 if steps_done % settings.log_every_steps == 0 or steps_done == plan.steps:
@@ -131,16 +138,24 @@ def pretrain(
                         "loss": _finite(loss.item(), batch.step),
                         "loss_chance_level": chance_level(settings.batch_pairs, config.crops.views),
                         **representation_health(embeddings, projections),
-                        "learning_rate": learner.optimiser.param_groups[0]["lr"],
+                        "learning_rate": rate,
                         **meter.read(),
                     }
                     log.append(row)
                     say_collapse(log.rows)
                     on_metrics([row])
                     advance(0, note=f"loss {row['loss']:.3f}, top-1 {row['retrieval_top1']:.0%}")
-                if time.monotonic() - saved_at >= settings.checkpoint_every_seconds:
+                milestone = milestone_after.get(steps_done)
+                if milestone or time.monotonic() - saved_at >= settings.checkpoint_every_seconds:
                     _finite(loss.item(), batch.step)
+                    if milestones and milestone:
+                        audio_encoder.eval()
+                        milestones.reached(milestone, steps_done, plan.steps, audio_encoder)
+                        learner.encoder.train()
                     checkpoints.save(steps_done)
+                    if milestones and milestone:
+                        milestones.saved(milestone)
+                        meter = Meter()  # reading the encoder is no waiting for data
                     saved_at = time.monotonic()
                 advance()
         except KeyboardInterrupt:
@@ -151,23 +166,101 @@ def pretrain(
             raise
     checkpoints.save(plan.steps)
 
-    encoder_config = AudioEncoderConfig(
-        log_mel=config.log_mel,
-        log_mel_mean=plan.log_mel_mean,
-        log_mel_standard_deviation=plan.log_mel_standard_deviation,
-        encoder=config.encoder,
-        crop_seconds=config.crops.crop_seconds,
-        crop_hop_seconds=config.crops.crop_seconds / 2,
-    )
-    AudioEncoder(encoder_config, learner.encoder, device=settings.device).save(folder / ENCODER_FOLDER)
+    audio_encoder.save(folder / ENCODER_FOLDER)
     last = log.rows[-1]
     return {
         "steps": plan.steps,
-        "epochs": round(plan.steps / crops.steps_an_epoch, 2),
+        "epochs": round(plan.steps / _Phase(stores, config, device).crops.steps_an_epoch, 2),
         "final_loss": last["loss"],
         "pairs_per_second": last["pairs_per_second"],
         "parameters": sum(parameter.numel() for parameter in learner.encoder.parameters()),
     }
+
+
+def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: Path) -> Plan:
+    """Settle once how many steps the budget is and what the log-mels' statistics are; kept in `plan.json`.
+
+    Args:
+        stores: see `pretrain`.
+        config: see `pretrain`.
+        folder: existing folder.
+
+    Raises:
+        UserError: fewer segments than pairs a step.
+    """
+    plan = load_plan(folder)
+    if plan is not None:
+        return plan
+    started = time.monotonic()
+    settings = config.pretrain
+    device = resolve_device(settings.device)
+    phase = _Phase(stores, config.config_at(0), device)
+    if phase.crops.steps_an_epoch == 0:
+        segments = len(phase.crops.segments)
+        raise UserError(
+            f"pretrain.batch_pairs={settings.batch_pairs} is more than the {segments} segments of the "
+            f"pretraining clips; set pretrain.batch_pairs to at most {segments} or add recordings"
+        )
+    log_mel = LogMel(config.log_mel).to(device)
+    statistics = measure_statistics(stores, log_mel, phase.crops.crop_samples, config.seed)
+    steps = steps_of_budget(
+        settings,
+        phase.crops.steps_an_epoch,
+        phase.batches(itertools.count()),
+        started,
+        lambda learner, batch: _train_step(learner, log_mel, statistics, config, phase, batch),
+        build_learner(config, device),
+    )
+    plan = Plan(steps, statistics.mean, statistics.standard_deviation)
+    save_plan(folder, plan)
+    return plan
+
+
+def _train_step(
+    learner: Learner,
+    log_mel: LogMel,
+    statistics: LogMelStatistics,
+    config: LearningConfig,
+    phase: "_Phase",
+    batch: CropBatch,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of the optimiser; loss (), embeddings (V, N, D) and projections (V, N, P)."""
+    device = phase.device
+    batch = batch._replace(waveforms=batch.waveforms.to(device, non_blocking=True))  # (V, N, L)
+    views = make_views(batch, log_mel, phase.policy, statistics, config.seed)
+    with autocast(phase.settings.precision, device):
+        embeddings, projections = learner.forward(views)
+    loss = phase.objective(projections)
+    learner.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    learner.optimiser.step()
+    return loss.detach(), embeddings.detach(), projections.detach()
+
+
+class _Phase:
+    """What stays the same between two changes of the schedule: how views are made, and what learns from them."""
+
+    def __init__(self, stores: Sequence[ClipStore], config: LearningConfig, device: torch.device) -> None:
+        self.settings = config.pretrain
+        self.policy = build_policy(config.augment, config.log_mel.sample_rate_hz)
+        self.objective = build_objective(config.objective)
+        self.crops = PairCrops(stores, config.crops, self.policy, self.settings.batch_pairs, config.seed)
+        self.device = device
+
+    def batches(self, steps: Iterable[int]) -> Iterator[CropBatch]:
+        """The crops of some steps, in order, from reader processes of this phase's own."""
+        workers = _reader_workers(self.settings, self.device, self.policy)
+        return crop_batches(self.crops, steps, workers, pin_memory=self.device.type == "cuda")
+
+
+def _scheduled_batches(
+    stores: Sequence[ClipStore], config: LearningConfig, device: torch.device, first: int, steps: int
+) -> Iterator[tuple[_Phase, CropBatch]]:
+    """The crops of the steps from `first` up to `steps`, each with the phase that it belongs to."""
+    for stretch in phases(config.pretrain.schedule, first, steps):
+        phase = _Phase(stores, config.config_at(stretch.start), device)
+        for batch in phase.batches(stretch):
+            yield phase, batch
 
 
 def _reader_workers(config: PretrainConfig, device: torch.device, policy: Policy) -> int:
@@ -181,7 +274,7 @@ def _reader_workers(config: PretrainConfig, device: torch.device, policy: Policy
 
 def _finite(loss: float, step: int) -> float:
     if not math.isfinite(loss):
-        raise UserError(
+        raise Diverged(
             f"pretrain diverged: the loss of step {step} is {loss}; lower pretrain.learning_rate, "
             "raise objective.temperature or set pretrain.precision=float32"
         )

@@ -36,6 +36,15 @@ class ProbeConfig(BaseModel, frozen=True, extra="forbid", coerce_numbers_to_str=
         (), description="names of the corpora to probe; () is all that have labels"
     )
     test_folds: tuple[str, ...] = Field((), description="official folds to test on; () is cross-validation")
+    held_out: bool = Field(
+        False,
+        description="test on one part alone, so that the rest can choose hyper-parameters, as a sweep does: "
+        "test_folds if given, else the split 'test', else the last official fold, else a fifth of the sources "
+        "(1/folds)",
+    )
+    validation_corpora: tuple[str, ...] = Field(
+        (), description="corpora whose clips give the validation score of a sweep; () is the probed ones"
+    )
     folds: int = Field(5, ge=2, description="folds by class and source, where the corpus has none")
     strengths: tuple[float, ...] = Field(
         (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
@@ -73,6 +82,16 @@ def check_labels(corpus: str, labels: Sequence[tuple[str, ...]], names: Sequence
                 )
 
 
+def label_targets(labels: Sequence[tuple[str, ...]]) -> tuple[list[str], NDArray[np.int8]]:
+    """The classes in alphabetical order, and (clips, classes) of 0 and 1."""
+    classes = sorted({label for clip in labels for label in clip})
+    position = {name: number for number, name in enumerate(classes)}
+    targets = np.zeros((len(labels), len(classes)), dtype=np.int8)
+    for row, clip in enumerate(labels):
+        targets[row, [position[label] for label in clip]] = 1
+    return classes, targets
+
+
 def probe(
     corpus: str,
     store: ClipStore,
@@ -102,12 +121,8 @@ def probe(
     """
     labels = store.labels()
     check_labels(corpus, labels, [path or "" for path in store.column("path")])
-    classes = sorted({label for clip in labels for label in clip})
+    classes, targets = label_targets(labels)
     several = any(len(clip) > 1 for clip in labels)
-    targets = np.zeros((len(labels), len(classes)), dtype=np.int8)
-    position = {name: number for number, name in enumerate(classes)}
-    for row, clip in enumerate(labels):
-        targets[row, [position[label] for label in clip]] = 1
     groups = store.column("group")
     protocol, folds = make_folds(
         corpus,
@@ -116,6 +131,7 @@ def probe(
         store.column("split"),
         groups,
         test_folds=config.test_folds,
+        held_out=config.held_out,
         number=config.folds,
         seed=seed,
     )

@@ -10,7 +10,7 @@ from models.audio_encoder import AudioEncoderConfig
 from models.encoders import ResNetConfig
 from models.log_mel import LogMel, LogMelConfig
 from pipeline.corpora import Recording
-from pipeline.embed import EmbedConfig, Embeddings, embed, mel_statistics
+from pipeline.embed import EmbedConfig, Embeddings, embed, embed_clips, mel_statistics
 from pipeline.prepare import PrepareConfig, prepare
 from pipeline.store import ClipStore
 
@@ -76,6 +76,17 @@ def test_the_batch_changes_nothing(lengths: ClipStore, batch_crops: int) -> None
     encoder = audio_encoder()
     one = embed(lengths, encoder, EmbedConfig(batch_crops=batch_crops), "").values
     np.testing.assert_allclose(one, embed(lengths, encoder, EmbedConfig(), "").values, rtol=1e-3, atol=1e-4)
+
+
+def test_some_clips_embed_as_all_do_and_in_silence(
+    lengths: ClipStore, capfd: pytest.CaptureFixture[str]
+) -> None:
+    encoder = audio_encoder()
+    every = embed(lengths, encoder, EmbedConfig(), "").values
+    capfd.readouterr()
+    some = embed_clips(lengths, np.array([4, 0, 3]), encoder, batch_crops=5)
+    assert capfd.readouterr() == ("", "")
+    np.testing.assert_allclose(some, every[[4, 0, 3]], rtol=1e-3, atol=1e-4)
 
 
 def test_mel_statistics_are_means_and_deviations_over_time(store: ClipStore) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.folds import Fold, make_folds
+from pipeline.folds import Fold, held_out_part, make_folds, source_parts
 
 CLIPS = 60
 LABELS = [("a", "b", "c")[n % 3 : n % 3 + 1] for n in range(CLIPS)]
@@ -15,8 +15,12 @@ def folds_of(
     groups: list[str | None] = NONE,
     test_folds: tuple[str, ...] = (),
     labels: list[tuple[str, ...]] = LABELS,
+    held_out: bool = False,
+    seed: int = 0,
 ) -> tuple[str, list[Fold]]:
-    return make_folds("c", labels, folds, splits, groups, test_folds=test_folds, number=5, seed=0)
+    return make_folds(
+        "c", labels, folds, splits, groups, test_folds=test_folds, held_out=held_out, number=5, seed=seed
+    )
 
 
 def check(folds: list[Fold]) -> None:
@@ -85,6 +89,70 @@ def test_classes_of_two_clips_get_two_folds() -> None:
     assert len(folds) == 2
 
 
+TEN_FOLDS = [str(n % 10 + 1) for n in range(CLIPS)]
+SPLITS = ["train"] * 40 + ["validation"] * 10 + ["test"] * 10
+SOURCES = [f"source {n // 6}" for n in range(CLIPS)]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "protocol", "tested"),
+    [
+        ({"folds": TEN_FOLDS, "test_folds": ("3", "4")}, "test on fold 3, 4", {"3", "4"}),
+        ({"folds": TEN_FOLDS, "splits": SPLITS, "test_folds": ("3",)}, "test on fold 3", {"3"}),
+        ({"folds": TEN_FOLDS}, "test on fold 10", {"10"}),
+    ],
+)
+def test_held_out_folds_are_those_given_or_the_last(
+    corpus: dict[str, object], protocol: str, tested: set[str]
+) -> None:
+    said, folds = folds_of(**corpus, held_out=True)  # type: ignore[arg-type]
+    check(folds)
+    assert said == protocol
+    assert [{TEN_FOLDS[clip] for clip in fold.test} for fold in folds] == [tested]
+    assert len(folds[0].test) == 6 * len(tested)
+    assert len(folds[0].train) == CLIPS - len(folds[0].test)
+
+
+def test_a_held_out_split_comes_before_official_folds() -> None:
+    """Folds of the clips to learn from alone, as some corpora have them, are no hindrance then."""
+    folds = [fold if split != "test" else None for fold, split in zip(TEN_FOLDS, SPLITS, strict=True)]
+    protocol, (fold,) = folds_of(folds=folds, splits=SPLITS, held_out=True)
+    check([fold])
+    assert protocol == "the given split"
+    assert fold.test.tolist() == list(range(50, 60))
+    assert [choose.tolist() for _, choose in fold.validation] == [list(range(40, 50))]
+
+
+def test_a_held_out_part_of_our_own_is_of_whole_sources_and_all_classes() -> None:
+    protocol, (fold,) = folds_of(groups=SOURCES, held_out=True)
+    check([fold])
+    assert protocol == "test on 1 of 5 folds by class and source"
+    assert len(fold.test) == CLIPS / 5
+    assert not {SOURCES[n] for n in fold.test} & {SOURCES[n] for n in fold.train}
+    assert {LABELS[n] for n in fold.test} == set(LABELS)
+
+
+def test_a_held_out_part_is_the_same_for_every_seed() -> None:
+    _, (one,) = folds_of(groups=SOURCES, held_out=True, seed=0)
+    _, (other,) = folds_of(groups=SOURCES, held_out=True, seed=1)
+    np.testing.assert_array_equal(one.test, other.test)
+    part = held_out_part("c", LABELS, NONE, NONE, SOURCES, test_folds=(), number=5)
+    np.testing.assert_array_equal(part.test, one.test)
+
+
+def test_parts_are_of_whole_sources_and_cover_all_clips() -> None:
+    parts = source_parts(LABELS, SOURCES, 5, seed=0)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(CLIPS))
+    of_part = [{SOURCES[clip] for clip in part} for part in parts]
+    assert sum(map(len, of_part)) == len(set.union(*of_part)) == 10
+    assert source_parts(LABELS, [label for (label,) in LABELS], 5, seed=0) == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_class_of_fewer_clips_than_parts_is_no_warning() -> None:
+    assert len(source_parts([("a",), ("b",)] * 10 + [("rare",)], [None] * 21, 5, seed=0)) == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -93,6 +161,12 @@ def test_classes_of_two_clips_get_two_folds() -> None:
         ({"folds": ["1"] * CLIPS}, "only fold '1'"),
         ({"folds": ["1", None] * 30}, "clip 1 has no fold"),
         ({"splits": ["test"] * CLIPS}, "none is left to learn from"),
+        ({"groups": [label for (label,) in LABELS]}, "of one source.*corpora.c.group"),
+        ({"held_out": True, "test_folds": ("11",), "folds": ["1", "2"] * 30}, "has no fold '11'"),
+        ({"held_out": True, "folds": ["1"] * CLIPS}, "only fold '1'"),
+        ({"held_out": True, "folds": ["1", None] * 30}, "clip 1 has no fold"),
+        ({"held_out": True, "splits": ["test"] * CLIPS}, "none is left to learn from"),
+        ({"held_out": True, "groups": [label for (label,) in LABELS]}, "of one source.*probe.test_folds"),
     ],
 )
 def test_folds_that_no_probe_can_use_are_refused(arguments: dict[str, object], message: str) -> None:

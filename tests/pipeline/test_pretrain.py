@@ -1,10 +1,14 @@
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -15,11 +19,18 @@ from models.encoders import ResNetConfig
 from models.log_mel import LogMelConfig
 from models.objectives import NTXentConfig
 from models.projection import ProjectionConfig
-from pipeline.checkpoints import METRICS_FILE, MetricsLog, load_plan, read_metrics
+from pipeline.checkpoints import (
+    CHECKPOINT_FILE,
+    METRICS_FILE,
+    PLAN_FILE,
+    MetricsLog,
+    load_plan,
+    read_metrics,
+)
 from pipeline.crops import CropsConfig
 from pipeline.errors import UserError
 from pipeline.learner import LearningConfig, PretrainConfig, initial_encoder, learning_rate
-from pipeline.pretrain import pretrain
+from pipeline.pretrain import Diverged, Milestones, milestone_steps, pretrain
 from pipeline.store import ClipStore
 from pipeline.training_metrics import is_collapsed
 
@@ -58,6 +69,18 @@ def assert_bit_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor
     assert one.keys() == other.keys()
     for name, value in one.items():
         assert torch.equal(value, other[name]), name
+
+
+def rows_but_timings(folder: Path) -> list[dict[str, float]]:
+    timings = {"pairs_per_second", "data_wait_share"}
+    return [
+        {name: value for name, value in row.items() if name not in timings} for row in read_metrics(folder)
+    ]
+
+
+def steps_saved(folder: Path) -> int:
+    file = folder / CHECKPOINT_FILE
+    return int(torch.load(file)["steps_done"]) if file.is_file() else 0
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +131,7 @@ def test_interrupted_and_run_again_is_bit_equal(
             pretrain([store], config, tmp_path, stop_at_step(step))
     pretrain([store], config, tmp_path)
     assert_bit_equal(weights(tmp_path), weights(uninterrupted))
-    timings = {"pairs_per_second", "data_wait_share"}
-    rows, expected = (
-        [{name: value for name, value in row.items() if name not in timings} for row in read_metrics(folder)]
-        for folder in (tmp_path, uninterrupted)
-    )
-    assert rows == expected
+    assert rows_but_timings(tmp_path) == rows_but_timings(uninterrupted)
 
 
 def kill_at_step(store: ClipStore, folder: Path, step: int, config: LearningConfig) -> None:
@@ -153,6 +171,180 @@ def test_views_are_the_same_for_0_1_and_4_workers_and_after_a_kill(store: ClipSt
         pretrain([store], config, folder)
     assert_bit_equal(weights(folders[1]), weights(folders[0]))
     assert_bit_equal(weights(folders[4]), weights(folders[0]))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 12, 100])
+@pytest.mark.parametrize("number", [1, 2, 3, 5, 12, 40])
+def test_milestones_are_distinct_and_the_last_is_the_end(steps: int, number: int) -> None:
+    after = milestone_steps(steps, number)
+    assert len(after) == len(set(after)) == min(steps, number)
+    assert after == sorted(after)
+    assert after[0] >= 1
+    assert after[-1] == steps
+    if number <= steps:
+        assert all(abs(step - steps / number * share) <= 0.5 for share, step in enumerate(after, start=1))
+
+
+class Told:
+    """What a caller is told at milestones; it embeds a waveform, as a caller would."""
+
+    def __init__(self, folder: Path | None = None, ends: tuple[int, BaseException] | None = None) -> None:
+        self.milestones: list[tuple[int, int, int]] = []
+        self.saved_before: list[int] = []
+        self.embedding = torch.empty(0)
+        self._folder = folder
+        self._ends = ends
+
+    def __call__(self, milestone: int, step: int, steps: int, encoder: AudioEncoder) -> None:
+        assert not any(module.training for module in encoder.modules())
+        self.milestones.append((milestone, step, steps))
+        if self._folder:
+            self.saved_before.append(steps_saved(self._folder))
+        tone = np.sin(np.arange(16000, dtype=np.float32))
+        self.embedding = encoder.embed(tone, 16000)
+        assert torch.equal(self.embedding, encoder.embed(tone, 16000))  # reading it leaves it as it is
+        if self._ends and self._ends[0] == milestone and not isinstance(self._ends[1], SystemExit):
+            raise self._ends[1]
+
+    def saved(self, milestone: int) -> None:
+        if self._ends and self._ends[0] == milestone:
+            raise self._ends[1]
+
+
+def test_milestones_hand_over_the_encoder_and_change_no_result(
+    uninterrupted: Path, store: ClipStore, tmp_path: Path
+) -> None:
+    told = Told(tmp_path)
+    pretrain([store], learning(), tmp_path, milestones=Milestones(4, told))
+    assert told.milestones == [(1, 3, 12), (2, 6, 12), (3, 9, 12), (4, 12, 12)]
+    assert told.saved_before == [0, 3, 6, 9]  # the checkpoint of a milestone follows what the caller wrote
+    assert_bit_equal(weights(tmp_path), weights(uninterrupted))
+    assert rows_but_timings(tmp_path) == rows_but_timings(uninterrupted)
+    loaded = AudioEncoder.load(tmp_path / "encoder", device="cpu")
+    assert torch.equal(told.embedding, loaded.embed(np.sin(np.arange(16000, dtype=np.float32)), 16000))
+
+
+def ending_at(milestone: int, ending: BaseException) -> Milestones:
+    told = Told(ends=(milestone, ending))
+    return Milestones(4, told, told.saved)
+
+
+@pytest.mark.parametrize(
+    ("ending", "saved", "told_again"),
+    [(SystemExit(0), 6, [3, 4]), (KeyboardInterrupt(), 3, [2, 3, 4]), (RuntimeError(), 3, [2, 3, 4])],
+)
+def test_a_training_that_ends_at_a_milestone_goes_on_without_telling_twice(
+    ending: BaseException,
+    saved: int,
+    told_again: list[int],
+    uninterrupted: Path,
+    store: ClipStore,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(type(ending)):
+        pretrain([store], learning(), tmp_path, milestones=ending_at(2, ending))
+    assert steps_saved(tmp_path) == saved
+    told = Told()
+    pretrain([store], learning(), tmp_path, milestones=Milestones(4, told))
+    assert [milestone for milestone, *_ in told.milestones] == told_again
+    assert_bit_equal(weights(tmp_path), weights(uninterrupted))
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"step": 4, "values": {"objective.temperature": 0.5, "pretrain.weight_decay": 0.5}},
+    {
+        "step": 7,
+        "values": {
+            "augment.strength": 2.0,
+            "augment.policy.augmentations": ["waveform_gain", "tilt"],
+            "pretrain.learning_rate": 0.005,
+        },
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def scheduled(store: ClipStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scheduled")
+    pretrain([store], learning(schedule=CHANGES, workers=0), folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"objective.temperature": 0.5},
+        {"augment.strength": 2},
+        {"pretrain.learning_rate": 0.005},
+        {"pretrain.weight_decay": 0.5},
+    ],
+    ids=str,
+)
+def test_a_change_holds_from_its_step_on(
+    changed: dict[str, float], uninterrupted: Path, store: ClipStore, tmp_path: Path
+) -> None:
+    pretrain([store], learning(schedule=[{"step": 10, "values": changed}]), tmp_path)
+    rows, unchanged = rows_but_timings(tmp_path), rows_but_timings(uninterrupted)
+    assert rows[:5] == unchanged[:5]  # up to step 10
+    one, other = weights(tmp_path), weights(uninterrupted)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    rate = changed.get("pretrain.learning_rate", 1e-3)
+    assert rows[5]["learning_rate"] == learning_rate(PretrainConfig(steps=12, learning_rate=rate), 11, 12)
+
+
+def test_a_scheduled_training_interrupted_in_any_phase_is_bit_equal(
+    scheduled: Path, store: ClipStore, tmp_path: Path
+) -> None:
+    config = learning(schedule=CHANGES, workers=0, checkpoint_every_seconds=0)
+    for step in (2, 6, 10):
+        with pytest.raises(KeyboardInterrupt):
+            pretrain([store], config, tmp_path, stop_at_step(step))
+    pretrain([store], config, tmp_path)
+    assert_bit_equal(weights(tmp_path), weights(scheduled))
+    assert rows_but_timings(tmp_path) == rows_but_timings(scheduled)
+
+
+def train_until(step: int, store: ClipStore, config: LearningConfig, folder: Path) -> None:
+    def stop(milestone: int) -> None:
+        if milestone == step:  # there is one after each step
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        pretrain([store], config, folder, milestones=Milestones(12, Told(), stop))
+
+
+def take_over(folder: Path, source: Path) -> Path:
+    for file in (CHECKPOINT_FILE, PLAN_FILE, METRICS_FILE):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / file, folder / file)
+    return folder
+
+
+def test_a_training_taken_over_with_other_values_is_the_one_that_changes_to_them(
+    scheduled: Path, store: ClipStore, tmp_path: Path
+) -> None:
+    # As population-based training does: each time from the checkpoint of one that never heard of the change.
+    train_until(4, store, learning(workers=0), tmp_path)
+    second = take_over(tmp_path / "second", tmp_path)
+    train_until(7, store, learning(schedule=CHANGES[:1], workers=0), second)
+    third = take_over(tmp_path / "third", second)
+    pretrain([store], learning(schedule=CHANGES, workers=0), third)
+    assert_bit_equal(weights(third), weights(scheduled))
+    assert rows_but_timings(third) == rows_but_timings(scheduled)
+
+
+def test_a_thread_with_reader_processes_trains_the_same(
+    scheduled: Path, store: ClipStore, tmp_path: Path
+) -> None:
+    config = learning(schedule=CHANGES, workers=1)
+    told = Told(ends=(2, SystemExit(0)))
+    with ThreadPoolExecutor(1) as threads:
+        milestones = Milestones(4, told, told.saved)
+        ended = threads.submit(pretrain, [store], config, tmp_path, milestones=milestones)
+        assert isinstance(ended.exception(), SystemExit)
+        threads.submit(pretrain, [store], config, tmp_path, milestones=Milestones(4, told)).result()
+    assert [milestone for milestone, *_ in told.milestones] == [1, 2, 3, 4]
+    assert_bit_equal(weights(tmp_path), weights(scheduled))
 
 
 def test_learning_beats_chance(store: ClipStore, tmp_path: Path) -> None:
@@ -209,10 +401,15 @@ def test_a_loss_that_is_not_finite_ends_the_training(
     # No input of a validated store makes it, so a broken front end stands for a training that diverged.
     monkeypatch.setattr("pipeline.pretrain.make_views", lambda *_: torch.full((2, 8, 1, 64, 32), torch.nan))
     with pytest.raises(
-        UserError, match=r"pretrain diverged: the loss of step 1 is nan; lower pretrain.learning_rate"
+        Diverged, match=r"pretrain diverged: the loss of step 1 is nan; lower pretrain.learning_rate"
     ):
         pretrain([store], learning(), tmp_path)
     assert read_metrics(tmp_path) == []
+    told = Told()
+    with pytest.raises(Diverged, match="the loss of step 2 is nan"):
+        pretrain([store], learning(log_every_steps=50), tmp_path, milestones=Milestones(4, told))
+    assert told.milestones == []
+    assert issubclass(Diverged, UserError)
 
 
 def test_rows_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:

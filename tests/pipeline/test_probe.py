@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.embed import Embeddings
 from pipeline.errors import UserError
-from pipeline.probe import ProbeConfig, check_labels, probe
+from pipeline.probe import ProbeConfig, check_labels, label_targets, probe
 from pipeline.store import ClipStore
 
 
@@ -24,11 +24,11 @@ class LabelledStore:
         return self._columns.get(name, [None] * len(self._labels))
 
 
-def features(labels: list[tuple[str, ...]], noise: float, seed: int = 0) -> Embeddings:
+def features(labels: list[tuple[str, ...]], noise: float, seed: int = 0, width: int = 16) -> Embeddings:
     """One direction a label, and noise."""
     generator = np.random.default_rng(seed)
     names = sorted({label for clip in labels for label in clip})
-    values = noise * generator.normal(size=(len(labels), 16))
+    values = noise * generator.normal(size=(len(labels), width))
     for row, clip in enumerate(labels):
         values[row, [names.index(label) for label in clip]] += 1
     return Embeddings(values.astype(np.float32), np.array([str(n) for n in range(len(labels))]))
@@ -84,6 +84,38 @@ def test_real_clips_in_official_folds(store: ClipStore, tmp_path: Path) -> None:
     one = probe("tones", store, {"f": features(labels, 0.1)}, ProbeConfig(test_folds=(2,)), 0, tmp_path)  # type: ignore[arg-type]
     assert one["protocol"] == "test on fold 2"
     assert one["clips_tested"] == 8
+
+
+def test_a_held_out_fold_is_tested_alone(store: ClipStore, tmp_path: Path) -> None:
+    compared = {"f": features(store.labels(), 0.1)}
+    summary = probe("tones", store, compared, ProbeConfig(held_out=True), 0, tmp_path)
+    assert summary["protocol"] == "test on fold 3"
+    assert summary["clips_tested"] == 8
+    assert len(summary["features"]["f"]["per_fold"]) == 1
+
+
+def test_a_held_out_part_never_teaches(tmp_path: Path) -> None:
+    """A probe of one source's clips is right only where it learned from that source."""
+    labels = [("abcd"[source % 4],) for source in range(40) for _ in range(5)]
+    groups = [f"source {source}" for source in range(40) for _ in range(5)]
+    told_by_source = features([(group,) for group in groups], 0.1, width=40)
+    summary = probe(
+        "c",
+        LabelledStore(labels, group=groups),  # type: ignore[arg-type]
+        {"f": told_by_source},
+        ProbeConfig(held_out=True),
+        0,
+        tmp_path,
+    )
+    assert summary["protocol"] == "test on 1 of 5 folds by class and source"
+    assert summary["clips_tested"] == 40
+    assert summary["features"]["f"]["score"] < 0.6
+
+
+def test_targets_name_each_clip_s_classes() -> None:
+    classes, targets = label_targets([("b",), ("a", "c"), ("b",)])
+    assert classes == ["a", "b", "c"]
+    assert targets.tolist() == [[0, 1, 0], [1, 0, 1], [0, 1, 0]]
 
 
 def test_the_same_seed_gives_the_same_figures(tmp_path: Path) -> None:
