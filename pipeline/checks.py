@@ -19,7 +19,8 @@ class Stage(IntEnum):
     PREPARE = 1
     PRETRAIN = 2
     EMBED = 3
-    PROBE = 4
+    VALIDATE = 4
+    PROBE = 5
 
 
 def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
@@ -53,17 +54,20 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
             initial_encoder(config.encoder, config.seed)
         except ValueError as error:
             raise UserError(f"encoder: {error}") from error
-    names = set(config.pretrain_corpora) | (set(config.probe_corpora) if until >= Stage.EMBED else set())
+    names = set(config.pretrain_corpora)
+    names |= set(config.probe_corpora) if until == Stage.EMBED else scored_corpora(config, until)
     names = set(config.corpora) if until == Stage.PREPARE else names
     recordings = {
         name: find_recordings(name, corpus, work) for name, corpus in config.corpora.items() if name in names
     }
     if config.crops.positives.name == "same_label" and until >= Stage.PRETRAIN:
         _check_labels_to_learn_from(config, until, recordings)
-    if until == Stage.PROBE:
-        for corpus in config.probe_corpora:
+    if until >= Stage.VALIDATE:
+        for corpus in sorted(scored_corpora(config, until)):
             found = recordings[corpus]
             check_labels(corpus, [one.labels for one in found], [one.name for one in found])
+            if corpus not in config.probe_corpora:
+                continue
             folds = {one.fold for one in found}
             for fold in config.probe.test_folds:
                 if fold not in folds:
@@ -74,8 +78,16 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
     return recordings
 
 
+def scored_corpora(config: RunConfig, until: Stage) -> set[str]:
+    """Names of the corpora whose labels the stages up to one read."""
+    scored = set(config.probe_corpora) if until == Stage.PROBE else set()
+    if until >= Stage.VALIDATE and config.probe.held_out:
+        scored |= set(config.validation_corpora)
+    return scored
+
+
 def _check_augmentations(config: RunConfig) -> None:
-    for augmentation in augmentations_of(config.augment):
+    for augmentation in (one for augment in config.augment_configs for one in augmentations_of(augment)):
         try:
             augmentation.check(config.log_mel.sample_rate_hz)
         except ValueError as error:
@@ -91,8 +103,8 @@ def _check_labels_to_learn_from(
             f"{', '.join(config.pretrain_corpora)} has any; name corpora with labels in pretrain.corpora, or set "
             "crops.positives.name=two_offsets"
         )
-    both = sorted(set(config.pretrain_corpora) & set(config.probe_corpora))
-    if both and until == Stage.PROBE:
+    both = sorted(set(config.pretrain_corpora) & scored_corpora(config, until))
+    if both:
         raise UserError(
             f"crops.positives.name=same_label learns from the labels of {both[0]!r}, and a probe of the same clips "
             "would know its test clips; name different corpora in pretrain.corpora and probe.corpora"

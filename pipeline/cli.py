@@ -1,4 +1,4 @@
-"""`echopair`: one command a stage, and run, preview, compare, ui, presets, config."""
+"""`echopair`: one command a stage, and run, preview, compare, ui, config; `tuning.cli` adds sweep and presets."""
 
 import itertools
 import os
@@ -14,7 +14,6 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from pipeline.errors import UserError
 
@@ -84,7 +83,9 @@ def preview(arguments: RunArguments = None) -> None:
     config = _compose(arguments)
     from pipeline.augmentation_page.preview import preview as write_preview
 
-    output.print(f"preview  {_short(write_preview(config))}", soft_wrap=True, highlight=False, markup=False)
+    output.print(
+        f"preview  {short_path(write_preview(config))}", soft_wrap=True, highlight=False, markup=False
+    )
 
 
 @app.command()
@@ -116,17 +117,6 @@ def ui(
             on_ready=lambda url: output.print(f"MLflow UI: {url}   (Ctrl-C ends it)"),
         )
     )
-
-
-@app.command()
-def presets() -> None:
-    """What a run can be started from."""
-    from pipeline.config import presets as list_presets
-
-    table = Table("preset", "what it does", box=None, pad_edge=False)
-    for name, line in list_presets().items():
-        table.add_row(name, line)
-    output.print(table)
 
 
 @app.command()
@@ -205,10 +195,11 @@ def _print_result(result: "RunResult", stage: str, arguments: list[str]) -> None
         }
     width = max(len(name) for name in rows)
     for name, value in rows.items():
-        output.print(f"{name:<{width}}  {_short(value)}", soft_wrap=True, highlight=False, markup=False)
+        output.print(f"{name:<{width}}  {short_path(value)}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _short(value: object) -> str:
+def short_path(value: object) -> str:
+    """A path as people type it: from the current folder where it lies below."""
     path = value if isinstance(value, Path) else Path(str(value))
     return (
         str(path.relative_to(Path.cwd()))

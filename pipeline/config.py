@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
@@ -27,8 +27,10 @@ from pipeline.errors import UserError
 from pipeline.learner import LearningConfig, PretrainConfig
 from pipeline.prepare import PrepareConfig
 from pipeline.probe import ProbeConfig
+from pipeline.schedule import check_schedule, scheduled
 from pipeline.tracking import TrackingConfig
 
+PRESETS = "pipeline.presets"
 DEFAULT_PRESET = "synthetic"
 PRESET_KEY = "preset"
 ERRORS_SHOWN = 5
@@ -45,6 +47,11 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         0, ge=0, le=2**32 - 1, description="of everything random; equal seeds give equal runs on one CPU"
     )
     work_folder: Path = Field(Path("work"), description="where everything is written")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="threads of a CPU's training; another number sums in another order, all but equal",
+    )
     corpora: dict[str, CorpusConfig] = Field(min_length=1, description="recordings, by a name of your choice")
     prepare: PrepareConfig = PrepareConfig()
     log_mel: LogMelConfig = LogMelConfig()
@@ -66,6 +73,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         for key, names in (
             ("pretrain.corpora", self.pretrain.corpora),
             ("probe.corpora", self.probe.corpora),
+            ("probe.validation_corpora", self.probe.validation_corpora),
         ):
             for name in names:
                 if name not in self.corpora:
@@ -73,6 +81,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
                         f"{key}: there is no corpus {name!r}{did_you_mean(name, self.corpora)}; "
                         f"corpora are {', '.join(self.corpora)}"
                     )
+        check_schedule(self, self.pretrain.schedule)
         crop_samples = round(self.crops.crop_seconds * self.log_mel.sample_rate_hz)
         if crop_samples < self.log_mel.window_samples:
             raise ValueError(
@@ -95,6 +104,17 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         return self.probe.corpora or tuple(name for name in self.corpora if name not in unlabelled)
 
     @property
+    def validation_corpora(self) -> tuple[str, ...]:
+        """Names of the corpora whose clips give the validation score."""
+        return self.probe.validation_corpora or self.probe_corpora
+
+    @property
+    def augment_configs(self) -> tuple[AugmentConfig, ...]:
+        """How views are made in the course of the training: at its beginning, and after each change."""
+        steps = (0, *(change.step for change in self.pretrain.schedule))
+        return tuple(scheduled(self, self.pretrain.schedule, step).augment for step in steps)
+
+    @property
     def learning(self) -> LearningConfig:
         """What decides the encoder."""
         return LearningConfig(**{name: getattr(self, name) for name in LearningConfig.model_fields})
@@ -112,12 +132,33 @@ def compose(sources: str | Sequence[str] | None = None, overrides: Sequence[str]
     Raises:
         UserError: an unknown preset, key or corpus, an unreadable file, a wrong type or a value out of range.
     """
+    return validated(lay(sources, overrides))
+
+
+def lay(
+    sources: str | Sequence[str] | None = None,
+    overrides: Sequence[str] = (),
+    packages: Sequence[str] = (PRESETS,),
+    on_layer: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> dict[str, Any]:
+    """Values of presets and files laid over the defaults, and overrides over them; as `compose`, unvalidated.
+
+    Args:
+        sources: see `compose`.
+        overrides: see `compose`.
+        packages: where presets are looked for.
+        on_layer: what is done to each preset's or file's values, and to the overrides together, before.
+
+    Raises:
+        UserError: an unknown preset, an unreadable file or override.
+    """
+    known = presets(*packages)
     named = [sources] if isinstance(sources, str) else list(sources or [])
-    if all(source in presets() and "corpora" not in _load(source) for source in named):
+    if all(source in known and "corpora" not in _load(source, packages) for source in named):
         named.insert(0, DEFAULT_PRESET)
     values = _defaults()
     for source in named:
-        layer = _load(source)
+        layer = on_layer(_load(source, packages))
         if source != named[0] and "run_name" not in layer:
             layer["run_name"] = f"{values['run_name']}+{Path(source).stem}"
         values = merge(values, layer)
@@ -125,14 +166,22 @@ def compose(sources: str | Sequence[str] | None = None, overrides: Sequence[str]
     given: dict[str, Any] = {}
     for override in overrides:
         given = merge(given, _parse_override(override))
-    values = merge(values, given)
+    return merge(values, on_layer(given))
+
+
+def validated(values: Mapping[str, Any]) -> RunConfig:
+    """The config of a run from its values.
+
+    Raises:
+        UserError: an unknown key or corpus, a value that is missing, of a wrong type or out of range.
+    """
     for key, value in flatten(values):
         if value == TO_BE_SET:
             raise UserError(f"{key} is missing; add {key}=VALUE")
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise UserError(_explain(error, values)) from error
+        raise UserError(explain(error, values)) from error
 
 
 def merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,14 +203,19 @@ def merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def presets() -> dict[str, str]:
-    """Names of the presets, and the line that each says of itself (the comment it begins with)."""
-    folder = files("pipeline.presets")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return {
-        name.removesuffix(".yaml"): (folder / name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
-        for name in names
+def presets(*packages: str) -> dict[str, str]:
+    """Names of the presets, and the line that each says of itself (the comment it begins with).
+
+    Args:
+        packages: where they lie; by default the presets of runs.
+    """
+    texts = {
+        entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
+        for package in packages or (PRESETS,)
+        for entry in files(package).iterdir()
+        if entry.name.endswith(".yaml")
     }
+    return {name: text.splitlines()[0].lstrip("# ") for name, text in sorted(texts.items())}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -182,13 +236,16 @@ def _defaults() -> dict[str, Any]:
     }
 
 
-def _load(source: str) -> dict[str, Any]:
-    known = presets()
+def _load(source: str, packages: Sequence[str] = (PRESETS,)) -> dict[str, Any]:
+    known = presets(*packages)
     path = Path(source).expanduser()
     if source in known:
-        values = _read_yaml(
-            (files("pipeline.presets") / f"{source}.yaml").read_text(encoding="utf-8"), source
+        text = next(
+            file.read_text(encoding="utf-8")
+            for package in packages
+            if (file := files(package) / f"{source}.yaml").is_file()
         )
+        values = _read_yaml(text, source)
     elif path.is_file():
         values = _read_yaml(path.read_text(encoding="utf-8", errors="replace"), str(path))
     elif path.suffix in (".yaml", ".yml"):
@@ -197,7 +254,7 @@ def _load(source: str) -> dict[str, Any]:
         hint = did_you_mean(source, known) or f"; presets are {', '.join(known)}"
         raise UserError(f"there is no preset or file {source!r}{hint}")
     below = values.pop(PRESET_KEY, None)
-    return merge(_load(str(below)), values) if below is not None else values
+    return merge(_load(str(below), packages), values) if below is not None else values
 
 
 def _read_yaml(text: str, source: str) -> dict[str, Any]:
@@ -222,7 +279,8 @@ def _parse_override(override: str) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-def _explain(error: ValidationError, values: Mapping[str, Any]) -> str:
+def explain(error: ValidationError, values: Mapping[str, Any]) -> str:
+    """What is wrong with values, a line for each key; the first few of them."""
     lines = []
     for problem in error.errors():
         key = _dotted(problem["loc"], values)

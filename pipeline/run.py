@@ -3,6 +3,7 @@
     prepare    recordings -> clips                     work/clips/
     pretrain   clips -> encoder                        work/encoders/
     embed      clips + encoder -> embeddings           work/embeddings/
+    validate   embeddings + labels -> score            work/validations/   with probe.held_out alone
     probe      embeddings + labels -> accuracy         work/probes/
 
 Each stage writes to a folder that its input and config name (see `stages`), so what is done is not done again
@@ -11,32 +12,37 @@ and runs that agree on a stage share it. The run itself is recorded in MLflow.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 from rich.markup import escape
 
 from augment.policy import augmentations_of
 from models.audio_encoder import AudioEncoder
 from models.log_mel import LogMel
-from pipeline.checks import Stage, check
+from pipeline.checks import Stage, check, scored_corpora
 from pipeline.config import RunConfig, flatten
+from pipeline.cores import cpu_threads
 from pipeline.corpora import Recording
 from pipeline.embed import EMBED_VERSION, EMBEDDINGS_FILE, Embeddings, embed, mel_statistics
 from pipeline.errors import UserError
 from pipeline.learner import initial_encoder
 from pipeline.prepare import PREPARE_VERSION, prepare
-from pipeline.pretrain import ENCODER_FOLDER, PRETRAIN_VERSION, pretrain
+from pipeline.pretrain import ENCODER_FOLDER, PRETRAIN_VERSION, Milestones, pretrain
 from pipeline.probe import PRETRAINED, PROBE_VERSION, probe
 from pipeline.progress import console
 from pipeline.stages import Done, digest_files, fingerprint, locked, read_done, stage_work, write_atomically
 from pipeline.store import ClipStore
 from pipeline.tracking import TrackedRun, tracking_uri
 from pipeline.tracking.outputs import log_outputs, log_training
+from pipeline.validation import VALIDATION_FILE, VALIDATION_VERSION, validation_score, validation_sets
 
 MEL_STATISTICS = "mel statistics"
 UNTRAINED = "untrained"
@@ -53,6 +59,7 @@ class RunResult:
         did: stages that were worked on now; empty if everything was done already.
         encoder: folder of the pretrained encoder, once there is one.
         embeddings: folders by corpus and features, as ("esc10", "pretrained").
+        validations: what each corpus's validation.json holds, with `probe.held_out`.
         probes: what each corpus's probe.json holds.
         seconds: wall time.
     """
@@ -63,9 +70,30 @@ class RunResult:
     clips: dict[str, Done] = field(default_factory=dict)
     encoder: Path | None = None
     embeddings: dict[tuple[str, str], Path] = field(default_factory=dict)
+    validations: dict[str, dict[str, Any]] = field(default_factory=dict)
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
     run_id: str | None = None
     seconds: float = 0.0
+
+    @property
+    def score(self) -> float:
+        """Mean validation score of the corpora that were validated, 0 to 1."""
+        return fmean(validation["score"] for validation in self.validations.values())
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how a training goes.
+
+    Args:
+        begins: called before the first step, unless the training was done before.
+        metrics: is handed rows of figures; see `pretrain`.
+        milestones: where in the training the encoder is handed out; see `pretrain`.
+    """
+
+    begins: Callable[[], None] = lambda: None
+    metrics: Callable[[list[dict[str, float]]], None] = lambda _rows: None
+    milestones: Milestones | None = None
 
 
 def run(config: RunConfig, until: Stage = Stage.PROBE) -> RunResult:
@@ -98,11 +126,19 @@ def run(config: RunConfig, until: Stage = Stage.PROBE) -> RunResult:
         write_atomically(result.folder / "run.yaml", text)
         tracked = TrackedRun.open(config.tracking, work, identity, config.run_name)
         result.run_id = tracked.run_id
-        with tracked.until_end():
-            _learn_and_probe(config, until, result, tracked)
+        watch = Watch(
+            begins=lambda: _log_parameters(config, tracked),
+            metrics=lambda rows: log_training(tracked, rows),
+        )
+        with tracked.until_end(), cpu_threads(config.threads):
+            learn(config, until, result, watch)
             _record(config, until, result, tracked)
     result.seconds = time.monotonic() - started
     return result
+
+
+def _log_parameters(config: RunConfig, tracked: TrackedRun) -> None:
+    tracked.log_parameters(dict(flatten(config.model_dump(mode="json"))))
 
 
 def prepare_corpora(config: RunConfig, recordings: Mapping[str, list[Recording]], result: RunResult) -> None:
@@ -138,56 +174,94 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     return (status.st_size, status.st_mtime_ns)
 
 
-def _learn_and_probe(config: RunConfig, until: Stage, result: RunResult, tracked: TrackedRun) -> None:
-    rate = config.log_mel.sample_rate_hz
-    stores = {corpus: ClipStore(done.folder, rate) for corpus, done in result.clips.items()}
-    work = config.work_folder.absolute()
-
-    learnt_from = [stores[corpus] for corpus in config.pretrain_corpora]
-    if config.crops.positives.name == "same_label" and until == Stage.PROBE:
-        _check_disjoint(config, stores)
-    learning = config.learning
+def training_folder(config: RunConfig, clips: Mapping[str, Done]) -> tuple[Path, str]:
+    """Where the encoder of a config is trained, and the fingerprint that the folder's name ends with."""
+    learns_labels = config.crops.positives.name == "same_label"
+    learnt_from = [clips[corpus] for corpus in config.pretrain_corpora]
     key = fingerprint(
         "pretrain",
         PRETRAIN_VERSION,
-        learning.identity(),
+        config.learning.identity(),
         sounds(config),
-        [result.clips[c].digest for c in config.pretrain_corpora],
-        [result.clips[c].marker["annotations_digest"] for c in config.pretrain_corpora]
-        if config.crops.positives.name == "same_label"
-        else None,
+        [done.digest for done in learnt_from],
+        [done.marker["annotations_digest"] for done in learnt_from] if learns_labels else None,
     )
+    return config.work_folder.absolute() / "encoders" / f"{config.encoder.name}-{key}", key
+
+
+def learn(config: RunConfig, until: Stage, result: RunResult, watch: Watch) -> None:
+    """The stages from `pretrain` on, of clips that are prepared; fills the result.
+
+    Args:
+        config: of the run.
+        until: last stage.
+        result: its `clips` name the prepared clips.
+        watch: who is told how the training goes.
+    """
+    rate = config.log_mel.sample_rate_hz
+    stores = {corpus: ClipStore(done.folder, rate) for corpus, done in result.clips.items()}
+    if config.crops.positives.name == "same_label":
+        _check_disjoint(config, stores, scored_corpora(config, until))
+    trained = _pretrain(config, [stores[corpus] for corpus in config.pretrain_corpora], result, watch)
+    if until < Stage.EMBED:
+        return
+    encoder = AudioEncoder.load(
+        trained.folder / ENCODER_FOLDER, device=config.embed.device, precision=config.embed.precision
+    )
+    embedder = _Embedder(config, encoder, trained.digest, result)
+    if config.probe.held_out and until >= Stage.VALIDATE:
+        for corpus, (store, clips) in validation_sets(stores, config.probe, config.probe_corpora).items():
+            _validate(config, corpus, store, clips, embedder.pretrained(corpus, store), result)
+    if until == Stage.VALIDATE:
+        return
+    for corpus in config.probe_corpora:
+        store = stores[corpus]
+        features = {
+            MEL_STATISTICS: embedder.mel_statistics(corpus, store),
+            UNTRAINED: embedder.untrained(corpus, store),
+            PRETRAINED: embedder.pretrained(corpus, store),
+        }
+        if until == Stage.PROBE:
+            _probe(config, corpus, store, features, result)
+
+
+def _pretrain(config: RunConfig, stores: Sequence[ClipStore], result: RunResult, watch: Watch) -> Done:
+    learning = config.learning
 
     def train(folder: Path) -> dict[str, Any]:
         from pipeline.preview import write_preview
 
-        tracked.log_parameters(dict(flatten(config.model_dump(mode="json"))))
-        notes = pretrain(learnt_from, learning, folder, on_metrics=lambda rows: log_training(tracked, rows))
-        write_preview(learnt_from, learning, folder)
+        watch.begins()
+        notes = pretrain(stores, learning, folder, on_metrics=watch.metrics, milestones=watch.milestones)
+        write_preview(stores, learning, folder)
         return {**notes, "digest": digest_files(*sorted((folder / ENCODER_FOLDER).iterdir()))}
 
-    folder = work / "encoders" / f"{config.encoder.name}-{key}"
+    folder, key = training_folder(config, result.clips)
     trained = _do("pretrain", folder, key, train, result, keep_partial=True)
     result.encoder = trained.folder / ENCODER_FOLDER
-    if until < Stage.EMBED:
-        return
+    return trained
 
-    encoder = AudioEncoder.load(result.encoder, device=config.embed.device, precision=config.embed.precision)
-    settings = config.embed.model_dump(mode="json", exclude={"device", "batch_crops"})
-    for corpus in config.probe_corpora:
-        store = stores[corpus]
 
-        def embedded(
-            name: str, inputs: object, body: Callable[[str], Embeddings], corpus: str = corpus
-        ) -> Done:
-            key = fingerprint("embed", EMBED_VERSION, result.clips[corpus].digest, inputs)
-            folder = work / "embeddings" / f"{corpus}-{name.replace(' ', '-')}-{key}"
-            title = f"embed {corpus}, {name}"
-            done = _do(title, folder, key, lambda out: {"digest": body(title).save(out)}, result)
-            result.embeddings[corpus, name] = done.folder
-            return done
+class _Embedder:
+    """Stage 3 for one encoder: embeddings of a corpus by the features' name, done once."""
 
-        def embed_untrained(title: str, store: ClipStore = store) -> Embeddings:
+    def __init__(self, config: RunConfig, encoder: AudioEncoder, digest: str, result: RunResult) -> None:
+        self._config = config
+        self._encoder = encoder
+        self._digest = digest
+        self._result = result
+        self._settings = config.embed.model_dump(mode="json", exclude={"device", "batch_crops"})
+
+    def pretrained(self, corpus: str, store: ClipStore) -> Done:
+        """Of the trained encoder."""
+        body = partial(embed, store, self._encoder, self._config.embed)
+        return self._embedded(corpus, PRETRAINED, [self._digest, self._settings], body)
+
+    def untrained(self, corpus: str, store: ClipStore) -> Done:
+        """Of the encoder as it was before its training."""
+        config, encoder = self._config, self._encoder
+
+        def body(title: str) -> Embeddings:
             untrained = AudioEncoder(
                 encoder.config,
                 initial_encoder(config.encoder, config.seed),
@@ -196,46 +270,78 @@ def _learn_and_probe(config: RunConfig, until: Stage, result: RunResult, tracked
             )
             return embed(store, untrained, config.embed, title)
 
-        features = {
-            MEL_STATISTICS: embedded(
-                MEL_STATISTICS,
-                config.log_mel.model_dump(mode="json"),
-                partial(mel_statistics, store, LogMel(config.log_mel)),
-            ),
-            UNTRAINED: embedded(
-                UNTRAINED, [encoder.config.model_dump(mode="json"), config.seed, settings], embed_untrained
-            ),
-            PRETRAINED: embedded(
-                PRETRAINED, [trained.digest, settings], partial(embed, store, encoder, config.embed)
-            ),
-        }
-        if until < Stage.PROBE:
-            continue
-        key = fingerprint(
-            "probe",
-            PROBE_VERSION,
-            config.seed,
-            config.probe.model_dump(mode="json", exclude={"corpora"}),
-            result.clips[corpus].marker["annotations_digest"],
-            {name: done.digest for name, done in features.items()},
+        inputs = [encoder.config.model_dump(mode="json"), config.seed, self._settings]
+        return self._embedded(corpus, UNTRAINED, inputs, body)
+
+    def mel_statistics(self, corpus: str, store: ClipStore) -> Done:
+        """Of the log-mels alone."""
+        log_mel = self._config.log_mel
+        body = partial(mel_statistics, store, LogMel(log_mel))
+        return self._embedded(corpus, MEL_STATISTICS, log_mel.model_dump(mode="json"), body)
+
+    def _embedded(self, corpus: str, name: str, inputs: object, body: Callable[[str], Embeddings]) -> Done:
+        result = self._result
+        key = fingerprint("embed", EMBED_VERSION, result.clips[corpus].digest, inputs)
+        folder = (
+            self._config.work_folder.absolute() / "embeddings" / f"{corpus}-{name.replace(' ', '-')}-{key}"
         )
-        folder = work / "probes" / f"{corpus}-{key}"
-
-        def evaluate(out: Path, corpus: str = corpus, features: dict[str, Done] = features) -> dict[str, Any]:
-            store = stores[corpus]
-            loaded = {name: _embeddings_of(store, done) for name, done in features.items()}
-            summary = probe(corpus, store, loaded, config.probe, config.seed, out)
-            return {"digest": fingerprint(summary)}
-
-        done = _do(f"probe {corpus}", folder, key, evaluate, result)
-        result.probes[corpus] = json.loads((done.folder / "probe.json").read_text(encoding="utf-8"))
-        result.probes[corpus]["folder"] = str(done.folder)
+        title = f"embed {corpus}, {name}"
+        done = _do(title, folder, key, lambda out: {"digest": body(title).save(out)}, result)
+        result.embeddings[corpus, name] = done.folder
+        return done
 
 
-def _check_disjoint(config: RunConfig, stores: Mapping[str, ClipStore]) -> None:
+def _validate(
+    config: RunConfig,
+    corpus: str,
+    store: ClipStore,
+    clips: NDArray[np.int64],
+    embeddings: Done,
+    result: RunResult,
+) -> None:
+    annotations = result.clips[corpus].marker["annotations_digest"]
+    folds = config.probe.folds
+    key = fingerprint("validate", VALIDATION_VERSION, folds, clips.tolist(), annotations, embeddings.digest)
+    folder = config.work_folder.absolute() / "validations" / f"{corpus}-{key}"
+
+    def body(out: Path) -> dict[str, Any]:
+        values = _embeddings_of(store, embeddings).values
+        summary = validation_score(corpus, store, values, clips, config.probe).summary()
+        text = json.dumps(summary, indent=2) + "\n"
+        (out / VALIDATION_FILE).write_text(text, encoding="utf-8")
+        return {"digest": fingerprint(summary), "score": summary["score"]}
+
+    done = _do(f"validate {corpus}", folder, key, body, result)
+    result.validations[corpus] = json.loads((done.folder / VALIDATION_FILE).read_text(encoding="utf-8"))
+
+
+def _probe(
+    config: RunConfig, corpus: str, store: ClipStore, features: Mapping[str, Done], result: RunResult
+) -> None:
+    key = fingerprint(
+        "probe",
+        PROBE_VERSION,
+        config.seed,
+        config.probe.model_dump(mode="json", exclude={"corpora", "validation_corpora"}),
+        result.clips[corpus].marker["annotations_digest"],
+        {name: done.digest for name, done in features.items()},
+    )
+    folder = config.work_folder.absolute() / "probes" / f"{corpus}-{key}"
+
+    def evaluate(out: Path) -> dict[str, Any]:
+        loaded = {name: _embeddings_of(store, done) for name, done in features.items()}
+        summary = probe(corpus, store, loaded, config.probe, config.seed, out)
+        return {"digest": fingerprint(summary)}
+
+    done = _do(f"probe {corpus}", folder, key, evaluate, result)
+    result.probes[corpus] = json.loads((done.folder / "probe.json").read_text(encoding="utf-8"))
+    result.probes[corpus]["folder"] = str(done.folder)
+
+
+def _check_disjoint(config: RunConfig, stores: Mapping[str, ClipStore], scored: set[str]) -> None:
     """Two corpora may hold the same clips under two names, and labels learned from would then be tested on."""
     learned = {digest for name in config.pretrain_corpora for digest in stores[name].column("samples_sha256")}
-    for name in config.probe_corpora:
+    for name in sorted(scored):
         shared = learned.intersection(stores[name].column("samples_sha256"))
         if shared:
             raise UserError(
@@ -295,13 +401,18 @@ def named_folder(config: RunConfig, kind: str, identity: str) -> Path:
 
 def sounds(config: RunConfig) -> list[Any]:
     """The user's own sounds that views are made with: other ones make another encoder."""
-    return [one.contents() for one in augmentations_of(config.augment) if one.contents()]
+    return [
+        one.contents()
+        for augment in config.augment_configs
+        for one in augmentations_of(augment)
+        if one.contents()
+    ]
 
 
 def _results_config(config: RunConfig) -> dict[str, Any]:
     """The config without what changes no result and without where the recordings lie."""
     values = config.model_dump(
-        mode="json", exclude={"work_folder", "tracking", "run_name", "prepare", "corpora"}
+        mode="json", exclude={"work_folder", "tracking", "run_name", "threads", "prepare", "corpora"}
     )
     values |= {"pretrain": config.learning.identity()["pretrain"]}
     return values | {"learns_from": config.pretrain_corpora, "probes": config.probe_corpora}

@@ -20,6 +20,7 @@ class RunSummary:
     duration_seconds: float | None  # None: not ended
     metrics: dict[str, float]
     parameters: dict[str, str]
+    tags: dict[str, str]
 
 
 def list_runs(config: TrackingConfig, work_folder: Path) -> list[RunSummary]:
@@ -32,17 +33,32 @@ def list_runs(config: TrackingConfig, work_folder: Path) -> list[RunSummary]:
     path = sqlite_file(uri)
     if path is not None and not path.exists():
         return []
+    runs = _search(config, work_folder, "")
+    return [run for run in runs if RUN_TAG in run.tags and KIND_TAG not in run.tags]
+
+
+def tagged_runs(config: TrackingConfig, work_folder: Path, tag: str, value: str) -> list[RunSummary]:
+    """Runs with a tag, the latest first.
+
+    Raises:
+        TrackingError: the store is unreachable or damaged.
+    """
+    return _search(config, work_folder, f"tags.`{tag}` = '{value}'")
+
+
+def _search(config: TrackingConfig, work_folder: Path, condition: str) -> list[RunSummary]:
     client, experiment_id = connect(config, work_folder)
     runs: list[Any] = []
-    with explained(uri):
-        page = client.search_runs([experiment_id], order_by=["attributes.start_time DESC"])
-        runs += page
-        while page.token:
+    token: str | None = None
+    with explained(tracking_uri(config, work_folder)):
+        while True:
             page = client.search_runs(
-                [experiment_id], order_by=["attributes.start_time DESC"], page_token=page.token
+                [experiment_id], condition, order_by=["attributes.start_time DESC"], page_token=token
             )
             runs += page
-    return [_summary(run) for run in runs if RUN_TAG in run.data.tags and KIND_TAG not in run.data.tags]
+            token = page.token
+            if not token:
+                return [_summary(run) for run in runs]
 
 
 def _summary(run: Any) -> RunSummary:
@@ -56,4 +72,5 @@ def _summary(run: Any) -> RunSummary:
         duration_seconds=(info.end_time - info.start_time) / 1000 if ended else None,
         metrics=dict(run.data.metrics),
         parameters=dict(run.data.params),
+        tags=dict(run.data.tags),
     )

@@ -217,6 +217,12 @@ class TrackedRun:
             else:
                 self._client.log_artifact(self.run_id, str(folder_or_file), artifact_path)
 
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags; one that is there is replaced."""
+        entities = [load_mlflow().entities.RunTag(key, value) for key, value in tags.items()]
+        with explained(self._uri), undivided(self._uri):
+            self._client.log_batch(self.run_id, tags=entities)
+
     def log_text(self, text: str, artifact_file: str) -> None:
         """Store text as a file of the run's artifacts."""
         with explained(self._uri):
