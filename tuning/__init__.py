@@ -1,0 +1,1 @@
+"""Sweeps: which temperature, strength and other settings suit a collection of recordings."""
