@@ -1,0 +1,719 @@
+"""Schedulers: what they decide against what the papers say, and the same sweep on Ray whatever happens to it."""
+
+import json
+import math
+import os
+import random
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+from pydantic import TypeAdapter, ValidationError
+from ray import cloudpickle, tune
+from ray.tune import Callback, Stopper
+from ray.tune.experiment import Experiment
+from ray.tune.experiment import Trial as RayTrial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import SearchAlgorithm
+
+from pipeline.errors import UserError
+from tuning.asha import Asha
+from tuning.population import Exploit, Population, perturbed
+from tuning.schedulers import (
+    GO_ON,
+    AshaConfig,
+    PbtConfig,
+    SchedulerConfig,
+    build_scheduler,
+    check_scheduler,
+)
+from tuning.space import Choices, Domain, Integers, LogUniform, Uniform
+from tuning.trials import Reading, Status, Trial
+
+RATE = "pretrain.learning_rate"
+SPACE: dict[str, Domain] = {
+    RATE: LogUniform(low=0.01, high=0.3),
+    "augment.strength": Uniform(low=0.0, high=1.5),
+    "augment.operations": Integers(low=1, high=6),
+    "objective.symmetric": Choices(values=("yes", "no", "both")),
+}
+KEYS = tuple(SPACE)
+READINGS = 7
+STEPS_PER_MILESTONE = 10
+
+
+def reading(milestone: int, score: float) -> Reading:
+    return Reading(milestone=milestone, step=STEPS_PER_MILESTONE * milestone, score=score, seconds=1)
+
+
+def global_generators() -> tuple[str, Any]:
+    """What a draw from either would change."""
+    return str(np.random.get_state(legacy=False)), random.getstate()  # noqa: NPY002
+
+
+# The models and what they refuse
+
+
+@pytest.mark.parametrize("name", ["fifo", "asha", "pbt"])
+def test_a_scheduler_is_chosen_by_its_name_alone(name: str) -> None:
+    config: SchedulerConfig = TypeAdapter(SchedulerConfig).validate_python({"name": name})
+    assert config.name == name
+    check_scheduler(config, READINGS, 4, SPACE)
+    built = build_scheduler(config, SPACE, READINGS, 4, seed=0)
+    assert isinstance(built, TrialScheduler)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"name": "asha", "reduction_factor": 1},
+        {"name": "asha", "interval": 2},
+        {"name": "pbt", "quantile_fraction": 0.6},
+        {"name": "pbt", "perturbation_factors": [0]},
+        {"name": "pbt", "perturbation_factors": []},
+        {"name": "median"},
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings: Mapping[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(SchedulerConfig).validate_python(settings)
+
+
+@pytest.mark.parametrize(
+    ("config", "readings", "trials", "space", "message"),
+    [
+        (AshaConfig(), 1, 9, SPACE, "set sweep.readings=2 or more"),
+        (AshaConfig(first_milestone=5), 5, 9, SPACE, "sweep.scheduler.first_milestone=5"),
+        (PbtConfig(interval=1), 1, 9, SPACE, "set sweep.readings=2 or more"),
+        (PbtConfig(interval=3), 3, 9, SPACE, "or lower sweep.scheduler.interval"),
+        (PbtConfig(), 9, 3, SPACE, "raise sweep.search.trials"),
+        (PbtConfig(), 9, 4, {"encoder.width": Integers(low=1, high=2)}, "encoder.width"),
+        (PbtConfig(), 9, 4, {"objective.name": Choices(values=("a", "b"))}, "sweep.scheduler.name=asha"),
+        (
+            PbtConfig(),
+            9,
+            4,
+            {"augment.gain": Choices(values=({"a": 1}, {"a": 2}))},
+            "keys below augment.gain",
+        ),
+    ],
+)
+def test_a_scheduler_that_could_not_work_is_refused_with_the_key_to_change(
+    config: SchedulerConfig, readings: int, trials: int, space: Mapping[str, Domain], message: str
+) -> None:
+    with pytest.raises(UserError) as refusal:
+        check_scheduler(config, readings, trials, space)
+    assert message in str(refusal.value)
+
+
+# Successive halving
+
+
+def ask(scheduler: TrialScheduler, trial: RayTrial, milestone: int, score: float) -> bool:
+    """Whether a trial goes on after a reading."""
+    result = {"milestone": milestone, "reading": score, "step": milestone}
+    return bool(scheduler.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE)
+
+
+def ray_trials(scheduler: TrialScheduler, count: int) -> list[RayTrial]:
+    trials = [RayTrial("", trial_id=f"{number:05d}", stub=True) for number in range(count)]
+    for trial in trials:
+        scheduler.on_trial_add(None, trial)
+    return trials
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """With as much of the next value as the place lies between two."""
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+def arrivals(count: int, generator: random.Random) -> list[tuple[int, int, float]]:
+    """Readings of trials that train at once: (trial, milestone, score), rising milestones for each."""
+    turns = [number for number in range(count) for _ in range(READINGS)]
+    generator.shuffle(turns)
+    done = [0] * count
+    heard = []
+    for number in turns:
+        done[number] += 1
+        heard.append((number, done[number], generator.random()))
+    return heard
+
+
+@pytest.mark.parametrize(("factor", "first"), [(2, 1), (3, 1), (2.5, 1), (1.3, 2), (4, 3)])
+def test_a_trial_goes_on_where_it_reaches_the_quantile_of_those_before_it(factor: float, first: int) -> None:
+    for seed in range(20):
+        scheduler = Asha(AshaConfig(reduction_factor=factor, first_milestone=first), READINGS)
+        trials = ray_trials(scheduler, 12)
+        rungs = {math.ceil(first * factor**power) for power in range(20)} & set(range(READINGS))
+        at_rung: dict[int, list[float]] = {rung: [] for rung in rungs}
+        stopped = set()
+        for number, milestone, score in arrivals(12, random.Random(seed)):
+            if number in stopped:
+                continue
+            before = at_rung.get(milestone, [])
+            expected = not before or score >= quantile(before, 1 - 1 / factor)
+            assert ask(scheduler, trials[number], milestone, score) == expected
+            if milestone in rungs:
+                before.append(score)
+            if not expected:
+                stopped.add(number)
+        assert stopped
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_whom_the_paper_promotes_on_arrival_goes_on_and_about_one_in_the_factor_does(factor: int) -> None:
+    count = 600
+    scheduler = Asha(AshaConfig(reduction_factor=factor), READINGS)
+    generator = random.Random(factor)
+    heard: list[float] = []
+    went_on = 0
+    for trial in ray_trials(scheduler, count):
+        score = generator.random()
+        heard.append(score)
+        promotable = sorted(heard, reverse=True)[: len(heard) // factor]  # algorithm 2, line 17
+        goes_on = ask(scheduler, trial, 1, score)
+        went_on += goes_on
+        assert goes_on or score not in promotable
+    assert went_on / count == pytest.approx(1 / factor, abs=0.05)
+
+
+def test_a_sweep_that_goes_on_decides_as_one_that_was_never_killed() -> None:
+    config = AshaConfig(reduction_factor=2)
+    for seed in range(20):
+        heard = arrivals(10, random.Random(seed))
+        whole = Asha(config, READINGS)
+        decisions = []
+        records: dict[int, list[Reading]] = {number: [] for number in range(10)}
+        stopped = set()
+        trials = ray_trials(whole, 10)
+        killed_after = random.Random(seed).randrange(len(heard))
+        for event, (number, milestone, score) in enumerate(heard):
+            if number not in stopped:
+                goes_on = ask(whole, trials[number], milestone, score)
+                stopped |= set() if goes_on else {number}
+                if event < killed_after:
+                    records[number].append(reading(milestone, score))
+                else:
+                    decisions.append((number, milestone, score, goes_on))
+        history = [Trial(number=number, values={}, readings=tuple(records[number])) for number in records]
+        resumed = Asha(config, READINGS, random.Random(seed).sample(history, len(history)))
+        trials = ray_trials(resumed, 10)
+        for number, milestone, score, goes_on in decisions:
+            # A trial that is begun again says all it said before, and nothing comes of it.
+            assert all(ask(resumed, trials[number], past.milestone, past.score) for past in records[number])
+            assert ask(resumed, trials[number], milestone, score) == goes_on
+
+
+def test_a_crashed_trial_that_reports_again_is_judged_once() -> None:
+    scheduler = Asha(AshaConfig(reduction_factor=1.2), READINGS)  # several rungs lie between two milestones
+    trials = ray_trials(scheduler, 6)
+    for milestone in (1, 2, 3):
+        assert all(
+            ask(scheduler, trial, milestone, 0.1 * place) for place, trial in enumerate(trials, start=1)
+        )
+    quantiles = scheduler.debug_string()
+    scheduler.on_trial_add(None, trials[0])
+    assert all(ask(scheduler, trials[0], milestone, 0.0) for milestone in (1, 2, 1, 2, 3))
+    assert scheduler.debug_string() == quantiles
+    assert not ask(scheduler, ray_trials(scheduler, 7)[-1], 1, 0.0)
+
+
+def test_what_is_no_number_is_the_worst_reading() -> None:
+    scheduler = Asha(AshaConfig(reduction_factor=2), READINGS)
+    first, second, third, fourth = ray_trials(scheduler, 4)
+    assert ask(scheduler, first, 1, 0.2)
+    assert not ask(scheduler, second, 1, math.nan)
+    assert ask(scheduler, third, 1, 0.1)  # the median of 0.2 and nothing
+    assert not ask(scheduler, fourth, 1, 0.05)
+
+
+def test_nobody_is_stopped_at_the_last_milestone_nor_judged_by_what_is_reported_there() -> None:
+    scheduler = Asha(AshaConfig(reduction_factor=2), 4)
+    good, bad, later = ray_trials(scheduler, 3)
+    for milestone in range(1, 5):
+        assert ask(scheduler, good, milestone, 0.9)
+    assert ask(scheduler, bad, 4, 0.0)  # it diverged
+    scheduler.on_trial_complete(None, bad, {"milestone": 4, "reading": 0.0})
+    assert not ask(scheduler, later, 2, 0.8)
+
+
+def test_successive_halving_leaves_the_global_generators_alone() -> None:
+    before = global_generators()
+    scheduler = Asha(AshaConfig(), READINGS)
+    ask(scheduler, ray_trials(scheduler, 2)[0], 1, 0.5)
+    assert global_generators() == before
+
+
+# Populations: what they decide
+
+POPULATION = 5
+PBT = PbtConfig()
+
+
+def speed(values: Mapping[str, Any]) -> float:
+    """How fast a toy training grows."""
+    return float(values[RATE] * (2 - values["augment.strength"]) / values["augment.operations"])
+
+
+def toy_training(config: Mapping[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
+    """A training that can be gone on with: a number grows towards 1, the faster the better its values.
+
+    It keeps its state below `folder`, whoever runs it, and reports again what it reported before.
+    """
+    own = folder / str(config["trial"])
+    own.mkdir(parents=True, exist_ok=True)
+    values = {key: config[key] for key in KEYS}
+    state = {"milestone": 0, "grown": 0.0, "from": 0, "lineage": [{"step": 0, "values": values}], "told": []}
+    if (own / "state.json").is_file():
+        state = json.loads((own / "state.json").read_text())
+    origin = config.get(GO_ON)
+    if origin and state["from"] < origin["milestone"]:
+        copied = json.loads((folder / str(origin["donor"]) / f"{origin['milestone']}.json").read_text())
+        assert copied["lineage"] == origin["lineage"]
+        assert origin["step"] == STEPS_PER_MILESTONE * copied["milestone"]
+        before = {key: value for change in copied["lineage"] for key, value in change["values"].items()}
+        changed = {key: value for key, value in values.items() if value != before[key]}
+        lineage = copied["lineage"] + ([{"step": origin["step"], "values": changed}] if changed else [])
+        state = {**copied, "from": origin["milestone"], "lineage": lineage, "told": state["told"]}
+    yield from state["told"]
+    for milestone in range(state["milestone"] + 1, READINGS + 1):
+        state["grown"] += speed(values) * (1 - state["grown"])
+        state["milestone"] = milestone
+        step = STEPS_PER_MILESTONE * milestone
+        state["told"].append({"milestone": milestone, "reading": state["grown"], "step": step})
+        for name in ("state", milestone):
+            (own / f"{name}.json").write_text(json.dumps(state))
+        yield state["told"][-1]
+    yield {"milestone": READINGS, "reading": state["grown"], "score": state["grown"]}
+
+
+def outcome(folder: Path) -> dict[int, tuple[float, list[dict[str, Any]]]]:
+    """What the members became, and how."""
+    states = {int(file.parent.name): json.loads(file.read_text()) for file in folder.glob("*/state.json")}
+    return {number: (state["grown"], state["lineage"]) for number, state in sorted(states.items())}
+
+
+def first_values(seed: int = 0, count: int = POPULATION) -> list[dict[str, Any]]:
+    generator = random.Random(seed)
+    return [{key: domain.at(generator.random()) for key, domain in SPACE.items()} for _ in range(count)]
+
+
+class OneProcess:
+    """A population in one process: whose turn it is, is drawn; it can be killed after any report.
+
+    Args:
+        folder: of the trainings.
+        seed: of the population.
+        turns: draws whose turn it is.
+        history: as a sweep's ledger holds it.
+    """
+
+    def __init__(self, folder: Path, seed: int, turns: random.Random, history: Sequence[Trial] = ()) -> None:
+        self.ledger = {trial.number: trial for trial in history} or {
+            number: Trial(number=number, values=values) for number, values in enumerate(first_values())
+        }
+        self.population = Population(PBT, SPACE, READINGS, POPULATION, seed, list(self.ledger.values()))
+        self._folder, self._turns = folder, turns
+        self._running: dict[int, tuple[Exploit | None, Iterator[dict[str, Any]]]] = {}
+
+    def run(self, reports: int = 1000) -> None:
+        """Go on for so many reports, or until all ended."""
+        for _ in range(reports):
+            ready = [
+                number
+                for number, trial in self.ledger.items()
+                if not trial.status.ended and not self.population.waits(number)
+            ]
+            if not ready:
+                return
+            self._report(self._turns.choice(ready))
+
+    def _report(self, number: int) -> None:
+        exploit = self.population.exploit_of(number)
+        if number not in self._running or self._running[number][0] != exploit:
+            config = {"trial": number, **self.ledger[number].values}
+            if exploit is not None:
+                config |= {**exploit.values, GO_ON: exploit.go_on}
+            self._running[number] = exploit, toy_training(config, self._folder)
+        result = next(self._running[number][1])
+        self.population.read(number, result["milestone"], result["reading"], result.get("step", 0))
+        self.before_last_report = self.ledger | {}
+        self.ledger[number] = noted(self.ledger[number], result)
+        if self.ledger[number].status.ended:
+            self.population.end(number)
+        self.population.advance()
+
+
+def noted(trial: Trial, result: Mapping[str, Any]) -> Trial:
+    """A trial with what it reported."""
+    if "score" in result:
+        return trial.model_copy(update={"status": Status.FINISHED, "score": result["score"]})
+    last = trial.readings[-1].milestone if trial.readings else 0
+    if result["milestone"] <= last:
+        return trial
+    new = reading(result["milestone"], result["reading"])
+    return trial.model_copy(update={"status": Status.RUNNING, "readings": (*trial.readings, new)})
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[float, list[dict[str, Any]]]]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    OneProcess(folder, 0, random.Random(0)).run()
+    return outcome(folder)
+
+
+def test_the_worst_go_on_from_the_best_with_values_near_theirs_or_drawn_anew() -> None:
+    population = Population(PBT, SPACE, READINGS, POPULATION, seed=3)
+    for number, values in enumerate(first_values()):
+        population.begin(number, values)
+    for number in range(POPULATION):
+        assert not population.advance()
+        population.read(number, 1, 0.5, 10)
+        population.read(number, 2, [0.5, 0.1, 0.9, 0.2, 0.8][number], 20)
+    exploits = population.advance()
+    assert [exploit.number for exploit in exploits] == [1, 3]  # a quarter of five, rounded up
+    for exploit in exploits:
+        assert exploit.donor in (2, 4)
+        assert (exploit.milestone, exploit.step) == (2, 20)
+        assert exploit.lineage == [{"step": 0, "values": first_values()[exploit.donor]}]
+        assert population.exploit_of(exploit.number) == exploit
+    assert not any(population.waits(number) for number in range(POPULATION))
+
+
+def test_whoever_reads_no_worse_is_not_replaced() -> None:
+    population = Population(PBT, SPACE, READINGS, 4, seed=0)
+    for number, values in enumerate(first_values(count=4)):
+        population.begin(number, values)
+        population.read(number, 2, 0.5, 20)
+    assert population.advance() == []
+    assert not population.waits(0)
+
+
+def test_members_that_ended_are_not_waited_for_and_those_to_come_are() -> None:
+    population = Population(PBT, SPACE, READINGS, 4, seed=0)
+    for number, values in enumerate(first_values(count=2)):
+        population.begin(number, values)
+        population.read(number, 2, math.nan if number else 0.5, 20)
+    assert population.advance() == []
+    assert population.waits(0)
+    population.end(2)
+    assert population.advance() == []
+    population.end(3)
+    assert [(exploit.number, exploit.donor) for exploit in population.advance()] == [(1, 0)]
+
+
+def test_the_first_reading_of_a_milestone_counts() -> None:
+    population = Population(PBT, SPACE, READINGS, 4, seed=0)
+    for number, values in enumerate(first_values(count=4)):
+        population.begin(number, values)
+        population.read(number, 2, 0.1 * number, 20)
+        population.read(number, 2, 0.9 - 0.1 * number, 20)
+    assert [(exploit.number, exploit.donor) for exploit in population.advance()] == [(0, 3)]
+
+
+def test_whoever_came_to_a_meeting_counts_there_whatever_became_of_it() -> None:
+    readings = {
+        0: {1: 0.2, 2: 0.2},
+        1: {},
+        2: {1: 0.9, READINGS: 0.0},  # it diverged: the last one is its end
+        3: {1: 0.5, 2: 0.9, 3: 0.9},
+        4: {1: 0.1, 2: 0.1},
+    }
+    status = dict(enumerate([Status.RUNNING, Status.FAILED, Status.DIVERGED, Status.WAITING, Status.FAILED]))
+    history = [
+        Trial(
+            number=number,
+            values=values,
+            status=status[number],
+            readings=tuple(reading(milestone, score) for milestone, score in readings[number].items()),
+        )
+        for number, values in enumerate(first_values())
+    ]
+    population = Population(PBT, SPACE, READINGS, POPULATION, seed=0, history=history)
+    exploits = [population.exploit_of(number) for number in range(POPULATION)]
+    assert [exploit and (exploit.donor, exploit.step) for exploit in exploits] == [
+        None,
+        None,
+        None,
+        None,
+        (3, 20),
+    ]
+    assert not population.waits(0)
+
+
+def test_nobody_waits_or_copies_at_the_end_of_training() -> None:
+    population = Population(PbtConfig(interval=3), SPACE, 6, 4, seed=0)
+    for number, values in enumerate(first_values(count=4)):
+        population.begin(number, values)
+        for milestone in range(1, 6):
+            population.read(number, milestone, 0.1 * number, 10 * milestone)
+    assert {exploit.milestone for exploit in population.advance()} == {3}
+    population.read(0, 6, 0.0, 60)
+    assert not population.waits(0)
+
+
+def test_an_outcome_depends_on_the_seed_and_not_on_the_order_in_time(
+    undisturbed: dict[int, Any], tmp_path: Path
+) -> None:
+    before = global_generators()
+    for order in range(1, 20):
+        OneProcess(tmp_path / str(order), 0, random.Random(order)).run()
+        assert outcome(tmp_path / str(order)) == undisturbed
+    OneProcess(tmp_path / "other", 1, random.Random(0)).run()
+    assert outcome(tmp_path / "other") != undisturbed
+    assert global_generators() == before
+
+
+def test_an_outcome_is_the_same_wherever_the_sweep_is_killed(
+    undisturbed: dict[int, Any], tmp_path: Path
+) -> None:
+    for reports in range(1, 60, 2):
+        folder, turns = tmp_path / str(reports), random.Random(reports)
+        first = OneProcess(folder, 0, turns)
+        first.run(reports)
+        # What a trial did last may be on its disk and not yet in the ledger.
+        second = OneProcess(folder, 0, turns, list(first.before_last_report.values()))
+        second.run(reports)
+        OneProcess(folder, 0, turns, list(second.ledger.values())).run()
+        assert outcome(folder) == undisturbed
+
+
+def test_lineages_tell_whom_a_member_learned_from(undisturbed: dict[int, Any]) -> None:
+    schedules = [lineage for _, lineage in undisturbed.values()]
+    assert any(len(lineage) > 2 for lineage in schedules)
+    for lineage in schedules:
+        assert set(lineage[0]["values"]) == set(SPACE)
+        assert all(earlier["step"] < later["step"] for earlier, later in pairwise(lineage))
+        for change in lineage:
+            assert change["step"] in (0, 20, 40, 60)
+            assert all(SPACE[key].contains(value) for key, value in change["values"].items())
+    firsts = [lineage[0]["values"] for lineage in schedules]
+    assert any(firsts.count(values) > 1 for values in firsts)
+
+
+@pytest.mark.parametrize(
+    ("domain", "value", "factor", "expected"),
+    [
+        (LogUniform(low=0.1, high=1), 0.5, 1.2, 0.6),
+        (LogUniform(low=0.1, high=1), 0.9, 1.2, 1.0),
+        (Uniform(low=-2, high=2), -1.0, 1.2, -1.2),
+        (Uniform(low=0.5, high=2), 0.6, 0.8, 0.5),
+        (Integers(low=1, high=30), 10, 1.2, 12),
+        (Integers(low=1, high=30), 2, 1.2, 3),
+        (Integers(low=1, high=30), 2, 0.8, 1),
+        (Integers(low=1, high=30), 1, 0.8, 1),
+        (Choices(values=("a", "b", "c")), "b", 1.2, "c"),
+        (Choices(values=("a", "b", "c")), "b", 0.8, "a"),
+        (Choices(values=("a", "b", "c")), "c", 1.2, "c"),
+    ],
+)
+def test_a_perturbed_value_is_near_the_old_one_and_in_its_domain(
+    domain: Domain, value: Any, factor: float, expected: Any
+) -> None:
+    assert perturbed(domain, value, factor) == expected
+
+
+def test_values_move_away_from_the_ends_of_their_domains() -> None:
+    space: dict[str, Domain] = {"objective.a": Choices(values=(1, 2)), "objective.b": Uniform(low=0, high=1)}
+    population = Population(PbtConfig(resample_probability=0), space, READINGS, 4, seed=0)
+    for number in range(4):
+        population.begin(number, {"objective.a": 2, "objective.b": 0.0})
+        population.read(number, 2, 0.1 * number, 20)
+    (exploit,) = population.advance()
+    assert exploit.values["objective.a"] == 1
+    assert exploit.values["objective.b"] > 0
+
+
+# On Ray
+
+SLOTS = 2
+CRASH_FILE, DOOMED_FILE = "crash", "doomed"
+
+
+@pytest.fixture(scope="module")
+def ray_session() -> Iterator[None]:
+    settings = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "RAY_AUTH_MODE": "disabled",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        ray.init(num_cpus=SLOTS, include_dashboard=False, log_to_driver=False, logging_level="error")
+        # Workers need the toy training alone, and not all that this file imports.
+        cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        yield
+        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+        ray.shutdown()
+
+
+def trainable(config: dict[str, Any], folder: Path) -> None:
+    doomed, crash = folder / DOOMED_FILE, folder / CRASH_FILE
+    for result in toy_training(config, folder):
+        if config["trial"] == 1 and result["milestone"] == 3:
+            if doomed.exists():
+                raise RuntimeError("whatever it is, it comes again")
+            if crash.exists():
+                crash.unlink()
+                os._exit(1)
+        tune.report(result)
+
+
+class Proposals(SearchAlgorithm):
+    """Hands Ray the trials that have not ended."""
+
+    def __init__(self, trials: Sequence[Trial], retries: int) -> None:
+        self._retries = retries
+        self._waiting = [trial for trial in trials if not trial.status.ended]
+        self._made: list[RayTrial] = []
+
+    def add_configurations(self, experiments: list[Experiment]) -> None:
+        (self._experiment,) = experiments
+
+    def next_trial(self) -> RayTrial | None:
+        if not self._waiting:
+            return None
+        trial = self._waiting.pop(0)
+        made = RayTrial(
+            self._experiment.run_identifier,
+            config={"trial": trial.number, **trial.values},
+            trial_id=f"{trial.number:05d}",
+            storage=self._experiment.storage,
+            max_failures=self._retries,
+        )
+        self._made.append(made)
+        return made
+
+    def is_finished(self) -> bool:
+        # As long as it is not, Ray keeps the processes of trials that were paused.
+        return not self._waiting and all(made.is_finished() for made in self._made)
+
+
+class Ledger(Callback):
+    """Writes down what Ray says of trials."""
+
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        self.trials = {trial.number: trial for trial in trials}
+
+    def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **_: Any) -> None:
+        number = int(trial.trial_id)
+        self.trials[number] = noted(self.trials[number], result)
+        if result["done"]:
+            self.trials[number] = self.trials[number].model_copy(update={"status": Status.STOPPED})
+
+
+class UntilRead(Stopper):
+    """Ends the sweep after so many readings."""
+
+    def __init__(self, ledger: Ledger, readings: float) -> None:
+        self._ledger, self._readings = ledger, readings
+
+    def __call__(self, *_: Any) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return sum(len(trial.readings) for trial in self._ledger.trials.values()) >= self._readings
+
+
+def fit(
+    scheduler: TrialScheduler,
+    trials: Sequence[Trial],
+    folder: Path,
+    until: float = math.inf,
+    retries: int = 0,
+) -> list[Trial]:
+    """The trials as a sweep on Ray leaves them."""
+    ledger = Ledger(trials)
+    tune.Tuner(
+        partial(trainable, folder=folder),
+        tune_config=tune.TuneConfig(
+            scheduler=scheduler, search_alg=Proposals(trials, retries), reuse_actors=True, time_budget_s=120
+        ),
+        run_config=tune.RunConfig(
+            storage_path=str(folder / "ray"),
+            name="sweep",
+            stop=UntilRead(ledger, until),
+            callbacks=[ledger],
+            verbose=0,
+        ),
+    ).fit()
+    return list(ledger.trials.values())
+
+
+def fit_population(folder: Path, trials: Sequence[Trial], **settings: Any) -> list[Trial]:
+    scheduler = build_scheduler(PBT, SPACE, READINGS, POPULATION, seed=0, history=trials)
+    return fit(scheduler, trials, folder, **settings)
+
+
+def proposed() -> list[Trial]:
+    return [Trial(number=number, values=values) for number, values in enumerate(first_values())]
+
+
+def test_ray_runs_a_population_to_the_same_outcome_with_fewer_slots_than_members(
+    ray_session: None, undisturbed: dict[int, Any], tmp_path: Path
+) -> None:
+    trials = fit_population(tmp_path, proposed())
+    assert outcome(tmp_path) == undisturbed
+    assert all(trial.status == Status.FINISHED for trial in trials)
+
+
+def test_a_crash_and_the_end_of_the_process_change_nothing_of_a_population(
+    ray_session: None, undisturbed: dict[int, Any], tmp_path: Path
+) -> None:
+    (tmp_path / CRASH_FILE).touch()
+    # By the 22nd reading all have come to the second meeting.
+    trials = fit_population(tmp_path, proposed(), until=22, retries=1)
+    assert not (tmp_path / CRASH_FILE).exists()
+    assert not all(trial.status.ended for trial in trials)
+    assert outcome(tmp_path) != undisturbed
+    trials = fit_population(tmp_path, trials)
+    assert outcome(tmp_path) == undisturbed
+    assert all(trial.status == Status.FINISHED for trial in trials)
+
+
+def test_a_member_that_fails_for_good_is_not_waited_for(ray_session: None, tmp_path: Path) -> None:
+    (tmp_path / DOOMED_FILE).touch()
+    trials = fit_population(tmp_path, proposed())
+    assert [trial.status == Status.FINISHED for trial in trials] == [True, False, True, True, True]
+    assert all(len(trial.readings) == READINGS for trial in trials if trial.number != 1)
+
+
+def test_ray_stops_the_trials_that_successive_halving_stops_and_lets_the_others_report_their_score(
+    ray_session: None, tmp_path: Path
+) -> None:
+    heard: list[tuple[int, int, float]] = []
+
+    class Listening(Asha):
+        def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: Mapping[str, Any]) -> str:
+            if "score" not in result:
+                heard.append((int(trial.trial_id), result["milestone"], result["reading"]))
+            return super().on_trial_result(tune_controller, trial, result)
+
+    config = AshaConfig(reduction_factor=2)
+    best_first = sorted(first_values(), key=speed, reverse=True)
+    trials = [Trial(number=number, values=values) for number, values in enumerate(best_first)]
+    trials = fit(Listening(config, READINGS), trials, tmp_path)
+    reference = Asha(config, READINGS)
+    named = ray_trials(reference, POPULATION)
+    stopped = {
+        number for number, milestone, score in heard if not ask(reference, named[number], milestone, score)
+    }
+    assert 0 < len(stopped) < POPULATION
+    for trial in trials:
+        if trial.number in stopped:
+            assert (trial.status, trial.score) == (Status.STOPPED, None)
+        else:
+            assert (trial.status, trial.score) == (Status.FINISHED, trial.readings[-1].score)
+            assert len(trial.readings) == READINGS

@@ -1,0 +1,165 @@
+"""Which trials go on: all, those that read best so far, or a population that learns from its best; chosen by name."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from pipeline.errors import UserError
+from pipeline.schedule import check_schedulable
+from tuning.space import Domain
+from tuning.trials import Trial
+
+if TYPE_CHECKING:
+    from ray.tune.schedulers import TrialScheduler
+
+SMALLEST_POPULATION = 4  # with fewer, a quarter is not one member beside another one to learn from
+WORST_READING = 0.0
+
+# What a trial reports: the reading of a milestone, so many steps into its training.
+MILESTONE, READING, STEP = "milestone", "reading", "step"
+GO_ON = "go_on"  # key of a trial's config: where it goes on from, see `tuning.population.PopulationScheduler`
+
+
+class FifoConfig(BaseModel, frozen=True, extra="forbid"):
+    """Every trial trains to its end."""
+
+    name: Literal["fifo"] = "fifo"
+
+
+class AshaConfig(BaseModel, frozen=True, extra="forbid"):
+    """Trials that read worse than most are stopped early: asynchronous successive halving (Li et al. 2020).
+
+    Of the reduction factors that its forerunner Hyperband advises (Li et al. 2018), 3 and 4, the smaller one: trainings
+    have few milestones.
+    """
+
+    name: Literal["asha"] = "asha"
+    reduction_factor: float = Field(
+        3,
+        gt=1,
+        le=1000,
+        description="at each rung one trial in so many goes on; rungs lie so many times further",
+    )
+    first_milestone: int = Field(
+        1, ge=1, le=1000, description="the first rung: no trial is stopped before this reading"
+    )
+
+
+class PbtConfig(BaseModel, frozen=True, extra="forbid"):
+    """The trials are one population, whose worst go on from copies of its best with other values: population-based
+    training (Jaderberg et al. 2017), with the paper's factors and the shares of Ray Tune."""
+
+    name: Literal["pbt"] = "pbt"
+    interval: int = Field(2, ge=1, le=1000, description="milestones from one exploitation to the next")
+    quantile_fraction: float = Field(
+        0.25,
+        gt=0,
+        le=0.5,
+        description="share of the worst that are replaced, and of the best that are copied",
+    )
+    resample_probability: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="of drawing a value anew from its domain instead of changing it a little",
+    )
+    perturbation_factors: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = Field(
+        (1.2, 0.8),
+        min_length=1,
+        description="one of them multiplies a value; above 1 it moves a listed value to the next one, else back",
+    )
+
+
+SchedulerConfig = Annotated[FifoConfig | AshaConfig | PbtConfig, Field(discriminator="name")]
+
+
+def check_scheduler(config: SchedulerConfig, readings: int, trials: int, space: Mapping[str, Domain]) -> None:
+    """Refuse a scheduler that could never decide anything, or a space that it cannot work with.
+
+    Args:
+        config: of the scheduler.
+        readings: how often a trial is read in the course of its training, the last one at its end.
+        trials: of the sweep.
+        space: domains by dotted key.
+
+    Raises:
+        UserError: names the key to change.
+    """
+    match config:
+        case FifoConfig():
+            return
+        case AshaConfig():
+            _check_readings("first_milestone", config.first_milestone, readings)
+        case PbtConfig():
+            _check_readings("interval", config.interval, readings)
+            if trials < SMALLEST_POPULATION:
+                raise UserError(
+                    f"sweep.scheduler.name=pbt needs a population of at least {SMALLEST_POPULATION}, and the sweep has "
+                    f"{trials} trials; raise sweep.search.trials, or set sweep.scheduler.name=asha"
+                )
+            for key, domain in space.items():
+                _check_changeable(key, domain)
+
+
+def build_scheduler(
+    config: SchedulerConfig,
+    space: Mapping[str, Domain],
+    readings: int,
+    trials: int,
+    seed: int,
+    history: Sequence[Trial] = (),
+) -> "TrialScheduler":
+    """The scheduler that a config names, which has seen what trials reported before.
+
+    Args:
+        config: of the scheduler; passed by `check_scheduler`.
+        space: domains by dotted key.
+        readings: how often a trial is read in the course of its training, the last one at its end.
+        trials: of the whole sweep, those of the history included.
+        seed: of the sweep; decides what a population draws.
+        history: trials that earlier processes proposed.
+    """
+    match config:
+        case FifoConfig():
+            from ray.tune.schedulers import FIFOScheduler
+
+            return FIFOScheduler()
+        case AshaConfig():
+            from tuning.asha import Asha
+
+            return Asha(config, readings, history)
+        case PbtConfig():
+            from tuning.population import Population, PopulationScheduler
+
+            return PopulationScheduler(Population(config, space, readings, trials, seed, history))
+
+
+def comparable(reading: float) -> float:
+    """A reading that has a rank: what is no number is the worst."""
+    return WORST_READING if math.isnan(reading) else reading
+
+
+def _check_readings(key: str, first: int, readings: int) -> None:
+    if first >= readings:
+        raise UserError(
+            f"sweep.scheduler.{key}={first}: the scheduler first decides at reading {first}, and with "
+            f"sweep.readings={readings} a trial is through by then; set sweep.readings={first + 1} or more"
+            + (f", or lower sweep.scheduler.{key}" if first > 1 else "")
+        )
+
+
+def _check_changeable(key: str, domain: Domain) -> None:
+    try:
+        check_schedulable(key)
+    except ValueError as error:
+        raise UserError(
+            f"sweep.space.{key}: with sweep.scheduler.name=pbt trials change their values as they train, and {error}; "
+            "take the key out of the space, or set sweep.scheduler.name=asha"
+        ) from error
+    if any(isinstance(value, Mapping) for value in domain.ends()):
+        raise UserError(
+            f"sweep.space.{key}: with sweep.scheduler.name=pbt a value is one number or word, and not a mapping; sweep "
+            f"the keys below {key}, or set sweep.scheduler.name=asha"
+        )
