@@ -10,7 +10,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from tuning.schedulers import GO_ON, MILESTONE, READING, STEP, PbtConfig, comparable
-from tuning.space import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
 from tuning.trials import Trial
 
 if TYPE_CHECKING:

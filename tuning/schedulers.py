@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from pipeline.errors import UserError
 from pipeline.schedule import check_schedulable
-from tuning.space import Domain
+from tuning.domains import Domain
 from tuning.trials import Trial
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from pipeline.errors import UserError
-from tuning.space import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
 from tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ class GridProposals(Proposals):
         self.total = self._points.size or 0
         if self.total > MOST_TRIALS:
             raise UserError(
-                f"sweep.search.name=grid: the space has {self.total:,} combinations, more than the {MOST_TRIALS:,} that "
-                "a sweep may have; give fewer points or values, or set sweep.search.name=random"
+                f"sweep.search.name=grid: the space has {self.total:,} combinations, more than the {MOST_TRIALS:,} "
+                "that a sweep may have; give fewer points or values, or set sweep.search.name=random"
             )
 
     def _propose(self, number: int, others: Sequence[Trial]) -> dict[str, Any]:

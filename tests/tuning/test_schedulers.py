@@ -33,7 +33,7 @@ from tuning.schedulers import (
     build_scheduler,
     check_scheduler,
 )
-from tuning.space import Choices, Domain, Integers, LogUniform, Uniform
+from tuning.domains import Choices, Domain, Integers, LogUniform, Uniform
 from tuning.trials import Reading, Status, Trial
 
 RATE = "pretrain.learning_rate"

@@ -22,7 +22,7 @@ from tuning.search import (
     SearchConfig,
     build_proposals,
 )
-from tuning.space import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
 from tuning.trials import Reading, Status, Trial
 
 SPACE: dict[str, Domain] = {

@@ -9,18 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.config import RunConfig, compose, validated
 from pipeline.errors import UserError
-from tuning.space import (
-    Choices,
-    Domain,
-    Grid,
-    Integers,
-    LogUniform,
-    Uniform,
-    check_space,
-    lay_over,
-    nested,
-    space_of,
-)
+from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from tuning.space import lay_over, nested, space_of
+from tuning.space_check import check_space
 
 SPACE: TypeAdapter[dict[str, Domain]] = TypeAdapter(dict[str, Domain])
 BASE = compose().model_dump(mode="json")

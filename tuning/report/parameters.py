@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tuning.results import short_keys
-from tuning.space import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
 from tuning.trials import Trial
 
 VALUES_OF_A_GRID = 12  # of a range; more of them are looked at as a range again

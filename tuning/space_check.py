@@ -1,0 +1,178 @@
+"""A space tried on the run that it varies, before anything is begun."""
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pipeline.config import RunConfig, flatten
+from pipeline.errors import UserError
+from tuning.domains import Domain, Integers, LogUniform, Uniform, in_words
+from tuning.space import SPACE_KEY, lay_over, nested
+
+CORNERS_TRIED = 1000
+CORNERS_BESIDE_AN_EXAMPLE = 4
+
+_ELSEWHERE = "it changes where things are and not what is learned"
+_MEANING = "it changes what the score means, and trials could no longer be compared"
+_SPEED = "it changes how fast a trial trains and not what it learns"
+NOT_SWEPT: dict[str, str] = {
+    "corpora": _MEANING,
+    "prepare": _MEANING,
+    "embed": _MEANING,
+    "probe": _MEANING,
+    "tracking": _ELSEWHERE,
+    "work_folder": _ELSEWHERE,
+    "run_name": "each trial is named after its number",
+    "threads": "sweep.resources decides it for all trials",
+    "pretrain.device": _SPEED,
+    "pretrain.workers": _SPEED,
+    "pretrain.minutes": "what minutes are depends on the machine; sweep pretrain.steps or pretrain.epochs",
+    "pretrain.checkpoint_every_seconds": _SPEED,
+    "pretrain.log_every_steps": _SPEED,
+    "pretrain.schedule": "population-based training writes it (sweep.scheduler.name=pbt)",
+}
+
+
+Refusal = Callable[[Mapping[str, Any]], str | None]  # what is wrong with a trial's values; None if nothing is
+
+
+def check_space(
+    space: Mapping[str, Domain], base: Mapping[str, Any], make: Callable[[dict[str, Any]], RunConfig]
+) -> None:
+    """Try a space on the run that it varies, before anything is begun.
+
+    What is tried are whole trials: the corners of the space, and each key's values between at some corners of the
+    other keys.
+
+    Args:
+        space: domains by dotted key.
+        base: the run's values, as `RunConfig.model_dump(mode="json")`.
+        make: the config of nested values, as `pipeline.config.validated`.
+
+    Raises:
+        UserError: an empty space, a key that is unknown or is not to be swept, values that the run refuses.
+    """
+    if not space:
+        raise UserError(
+            f"{SPACE_KEY} is empty; give at least one key, as {SPACE_KEY}.objective.temperature=[0.1, 0.2]"
+        )
+    nested(dict.fromkeys(space))  # refuses a key that lies within another
+    for key, domain in space.items():
+        _refuse_what_is_not_swept(key, domain)
+
+    def refusal(values: Mapping[str, Any]) -> str | None:
+        try:
+            make(lay_over(base, values))
+        except UserError as error:
+            return str(error)
+        return None
+
+    for values in itertools.chain(_corners(space), _between_corners(space)):
+        if refusal(values) is not None:
+            raise UserError(
+                f"{SPACE_KEY}: {_explain(space, base, _fewest_refused(values, refusal), refusal)}"
+            )
+
+
+def _refuse_what_is_not_swept(key: str, domain: Domain) -> None:
+    parts = {
+        f"{key}.{part}" for value in domain.ends() if isinstance(value, Mapping) for part, _ in flatten(value)
+    }
+    for touched in [key, *sorted(parts)]:
+        for kept, reason in NOT_SWEPT.items():
+            if f"{touched}.".startswith(f"{kept}."):
+                raise UserError(f"{SPACE_KEY}.{key}: {touched} cannot be swept: {reason}")
+
+
+def _corners(space: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+    """Trials of the lowest, highest and listed values alone: all of them, or many if there are very many."""
+    ends = {key: domain.ends() for key, domain in space.items()}
+    if math.prod(len(values) for values in ends.values()) <= CORNERS_TRIED:
+        for values in itertools.product(*ends.values()):
+            yield dict(zip(ends, values, strict=True))
+    else:
+        draw = random.Random(0)
+        for _ in range(CORNERS_TRIED):
+            yield {key: draw.choice(values) for key, values in ends.items()}
+
+
+def _between_corners(space: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
+    """Trials of each key's other values, and of listed ones that no corner may have had."""
+    draw = random.Random(0)
+    ends = {key: domain.ends() for key, domain in space.items()}
+    for key, domain in space.items():
+        for value in domain.examples():
+            for _ in range(CORNERS_BESIDE_AN_EXAMPLE):
+                yield {other: draw.choice(values) for other, values in ends.items()} | {key: value}
+
+
+def _fewest_refused(values: Mapping[str, Any], refusal: Refusal) -> dict[str, Any]:
+    """The values that matter to a refusal's first line: without any one of them it would be another."""
+    few = dict(values)
+    reason = _first_line(refusal(few))
+    for key in values:
+        without = {other: value for other, value in few.items() if other != key}
+        if _first_line(refusal(without)) == reason:
+            few = without
+    return few
+
+
+def _explain(
+    space: Mapping[str, Domain], base: Mapping[str, Any], values: Mapping[str, Any], refusal: Refusal
+) -> str:
+    """Which of a trial's values are refused, why, and what to write instead."""
+    said = refusal(values) or ""
+    # The alternatives around other keys: encoder.name beside encoder.width.
+    beside = {name: value for name, value in values.items() if any(_is_named_by(key, name) for key in values)}
+    refused = [key for key in values if key not in beside]
+    if len(refused) != 1:
+        return (
+            f"{_assignments(values)} do not go together: {said}\n"
+            "narrow their values, or list what goes together as choices of the mapping that holds them"
+        )
+    key = refused[0]
+    surroundings = dict(flatten(lay_over(base, beside)))
+    parents = [".".join(key.split(".")[:depth]) for depth in range(1, key.count(".") + 1)]
+    names = [name for name in space if _is_named_by(key, name)]
+    if whole := [parent for parent in parents if surroundings.get(parent) not in (None, {})]:
+        return f"unknown key {key!r}: {whole[0]} has no keys below it; sweep it as a whole"
+    if names and said.startswith("unknown key"):
+        parent = names[-1].removesuffix(".name")
+        setting = f"{key.removeprefix(f'{parent}.')}: {in_words(values[key])}"
+        return (
+            f"{key} is no setting of {names[-1]}={surroundings[names[-1]]}; write the alternatives out, each with "
+            f"its settings, as {SPACE_KEY}.{parent}=[{{name: ...}}, {{name: ..., {setting}}}]"
+        )
+    told = said if key in said else f"{key}={in_words(values[key])}: {said}"
+    where = f" (with {_assignments(beside)})" if beside else ""
+    return f"{told}{where}{_remedy(space[key], key, values, refusal)}"
+
+
+def _remedy(domain: Domain, key: str, values: Mapping[str, Any], refusal: Refusal) -> str:
+    """What to write in place of a range of which some values are refused."""
+    if not isinstance(domain, Uniform | LogUniform | Integers):
+        return ""
+    value = values[key]
+    if value != math.ceil(value) and refusal({**values, key: math.ceil(value)}) is None:
+        low, high = math.ceil(domain.low), math.floor(domain.high)
+        log = ", log: true" if domain.is_log else ""
+        return f"; it takes whole numbers: {{name: integers, low: {low}, high: {high}{log}}}"
+    if all(refusal({**values, key: end}) is None for end in domain.ends()):
+        listed = in_words([int(end) if end == int(end) else end for end in domain.ends()])
+        return f"; list the values that are possible, as {SPACE_KEY}.{key}={listed}"
+    return ""
+
+
+def _is_named_by(key: str, name: str) -> bool:
+    """Whether `name` chooses among alternatives of which the key is a setting."""
+    return key != name and name.endswith(".name") and key.startswith(name.removesuffix("name"))
+
+
+def _first_line(refusal: str | None) -> str | None:
+    return refusal and refusal.partition("\n")[0]
+
+
+def _assignments(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={in_words(value)}" for key, value in values.items())
