@@ -24,6 +24,7 @@ from ray.tune.search import SearchAlgorithm
 
 from pipeline.errors import UserError
 from tuning.asha import Asha
+from tuning.domains import Choices, Domain, Integers, LogUniform, Uniform
 from tuning.population import Exploit, Population, perturbed
 from tuning.schedulers import (
     GO_ON,
@@ -33,7 +34,6 @@ from tuning.schedulers import (
     build_scheduler,
     check_scheduler,
 )
-from tuning.domains import Choices, Domain, Integers, LogUniform, Uniform
 from tuning.trials import Reading, Status, Trial
 
 RATE = "pretrain.learning_rate"
@@ -551,7 +551,7 @@ def ray_session() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():
             patch.setenv(name, value)
-        ray.init(num_cpus=SLOTS, include_dashboard=False, log_to_driver=False, logging_level="error")
+        ray.init("local", num_cpus=SLOTS, include_dashboard=False, log_to_driver=False, logging_level="error")
         # Workers need the toy training alone, and not all that this file imports.
         cloudpickle.register_pickle_by_value(sys.modules[__name__])
         yield
@@ -639,7 +639,7 @@ def fit(
     tune.Tuner(
         partial(trainable, folder=folder),
         tune_config=tune.TuneConfig(
-            scheduler=scheduler, search_alg=Proposals(trials, retries), reuse_actors=True, time_budget_s=120
+            scheduler=scheduler, search_alg=Proposals(trials, retries), reuse_actors=True, time_budget_s=240
         ),
         run_config=tune.RunConfig(
             storage_path=str(folder / "ray"),

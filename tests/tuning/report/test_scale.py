@@ -3,7 +3,7 @@ import pytest
 from tests.tuning.report.sweeps import ENCODER, STRENGTH, TEMPERATURE, along
 from tuning.report.parameters import Parameter, as_tried, labels, parameter_of
 from tuning.report.scale import Scale
-from tuning.space import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
 
 
 @pytest.mark.parametrize(
