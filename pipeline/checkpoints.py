@@ -43,6 +43,14 @@ def save_plan(folder: Path, plan: Plan) -> None:
     write_atomically(folder / PLAN_FILE, json.dumps(asdict(plan), indent=2) + "\n")
 
 
+def steps_done(folder: Path) -> int:
+    """Steps that a training's checkpoint holds, 0 without one; the weights stay on disk."""
+    file = folder / CHECKPOINT_FILE
+    if not file.is_file():
+        return 0
+    return int(torch.load(file, map_location="cpu", weights_only=True, mmap=True)["steps_done"])
+
+
 class Checkpoints:
     """Saves and restores a training run: steps done, weights, and the optimiser's moments.
 
@@ -97,8 +105,8 @@ class MetricsLog:
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
     """The rows of a stage's metrics, but for a last line that a dying process left unfinished."""
-    file = folder / METRICS_FILE
-    if not file.is_file():
+    try:
+        lines = (folder / METRICS_FILE).read_text(encoding="utf-8").split("\n")[:-1]
+    except FileNotFoundError:
         return []
-    lines = file.read_text(encoding="utf-8").split("\n")[:-1]
     return [json.loads(line) for line in lines]

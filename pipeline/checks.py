@@ -79,11 +79,10 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
 
 
 def scored_corpora(config: RunConfig, until: Stage) -> set[str]:
-    """Names of the corpora whose labels the stages up to one read."""
-    scored = set(config.probe_corpora) if until == Stage.PROBE else set()
+    """Names of the corpora whose labels the stages up to one read, or must not have learned from."""
     if until >= Stage.VALIDATE and config.probe.held_out:
-        scored |= set(config.validation_corpora)
-    return scored
+        return {*config.probe_corpora, *config.validation_corpora}
+    return set(config.probe_corpora) if until == Stage.PROBE else set()
 
 
 def _check_augmentations(config: RunConfig) -> None:

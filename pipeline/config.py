@@ -1,8 +1,7 @@
 """RunConfig: one run, composed of the slices that each package owns, from a preset or file and overrides."""
 
-import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
@@ -33,6 +32,7 @@ from pipeline.tracking import TrackingConfig
 PRESETS = "pipeline.presets"
 DEFAULT_PRESET = "synthetic"
 PRESET_KEY = "preset"
+SWEEP_KEY, RAY_KEY = "sweep", "ray"  # sections of a file that `echopair sweep` alone reads
 ERRORS_SHOWN = 5
 TO_BE_SET = "???"  # as OmegaConf and Hydra write it
 
@@ -140,6 +140,7 @@ def lay(
     overrides: Sequence[str] = (),
     packages: Sequence[str] = (PRESETS,),
     on_layer: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    more_defaults: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Values of presets and files laid over the defaults, and overrides over them; as `compose`, unvalidated.
 
@@ -147,7 +148,8 @@ def lay(
         sources: see `compose`.
         overrides: see `compose`.
         packages: where presets are looked for.
-        on_layer: what is done to each preset's or file's values, and to the overrides together, before.
+        on_layer: what is done to the values of each preset, file and override before.
+        more_defaults: of keys that a run does not have.
 
     Raises:
         UserError: an unknown preset, an unreadable file or override.
@@ -156,21 +158,25 @@ def lay(
     named = [sources] if isinstance(sources, str) else list(sources or [])
     if all(source in known and "corpora" not in _load(source, packages) for source in named):
         named.insert(0, DEFAULT_PRESET)
-    values = _defaults()
+    values = _defaults() | dict(more_defaults or {})
     for source in named:
-        layer = on_layer(_load(source, packages))
+        layer = _load(source, packages, on_layer)
         if source != named[0] and "run_name" not in layer:
             layer["run_name"] = f"{values['run_name']}+{Path(source).stem}"
         values = merge(values, layer)
     # In one layer, so that a name and the settings that belong to it may come in any order.
     given: dict[str, Any] = {}
     for override in overrides:
-        given = merge(given, _parse_override(override))
-    return merge(values, on_layer(given))
+        given = merge(given, on_layer(_parse_override(override)))
+    return merge(values, given)
 
 
-def validated(values: Mapping[str, Any]) -> RunConfig:
+def validated(values: Mapping[str, Any], hint: Callable[[str], str] | None = None) -> RunConfig:
     """The config of a run from its values.
+
+    Args:
+        values: nested.
+        hint: see `explain`.
 
     Raises:
         UserError: an unknown key or corpus, a value that is missing, of a wrong type or out of range.
@@ -181,7 +187,7 @@ def validated(values: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise UserError(explain(error, values)) from error
+        raise UserError(explain(error, values, hint or run_key_hint)) from error
 
 
 def merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,7 +196,9 @@ def merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
     Mappings merge key by key; everything else is replaced. A layer that chooses another alternative by `name`
     replaces the whole mapping, and a layer that gives one budget takes the others away.
     """
-    if "name" in layer and "name" in base and layer["name"] != base["name"]:
+    names = layer.get("name"), base.get("name")
+    # In a sweep's space `name` may also be a part of a swept key, and its value a mapping.
+    if all(isinstance(name, str) for name in names) and names[0] != names[1]:
         return dict(layer)
     merged = dict(base)
     if any(layer.get(budget) is not None for budget in PretrainConfig.BUDGETS):
@@ -236,7 +244,11 @@ def _defaults() -> dict[str, Any]:
     }
 
 
-def _load(source: str, packages: Sequence[str] = (PRESETS,)) -> dict[str, Any]:
+def _load(
+    source: str,
+    packages: Sequence[str] = (PRESETS,),
+    on_layer: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> dict[str, Any]:
     known = presets(*packages)
     path = Path(source).expanduser()
     if source in known:
@@ -254,7 +266,8 @@ def _load(source: str, packages: Sequence[str] = (PRESETS,)) -> dict[str, Any]:
         hint = did_you_mean(source, known) or f"; presets are {', '.join(known)}"
         raise UserError(f"there is no preset or file {source!r}{hint}")
     below = values.pop(PRESET_KEY, None)
-    return merge(_load(str(below), packages), values) if below is not None else values
+    values = on_layer(values)
+    return merge(_load(str(below), packages, on_layer), values) if below is not None else values
 
 
 def _read_yaml(text: str, source: str) -> dict[str, Any]:
@@ -279,17 +292,27 @@ def _parse_override(override: str) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-def explain(error: ValidationError, values: Mapping[str, Any]) -> str:
-    """What is wrong with values, a line for each key; the first few of them."""
+def explain(error: ValidationError, values: Mapping[str, Any], hint: Callable[[str], str]) -> str:
+    """What is wrong with values, a line for each key; the first few of them.
+
+    Args:
+        error: of pydantic.
+        values: nested.
+        hint: how the line on an unknown key ends, as "; did you mean 'seed'?"; empty where nothing helps.
+    """
     lines = []
     for problem in error.errors():
         key = _dotted(problem["loc"], values)
         message = problem["msg"].removeprefix("Value error, ")
         match problem["type"]:
             case "extra_forbidden":
-                lines.append(f"unknown key {key!r}{_nearest_key(key)}")
+                lines.append(f"unknown key {key!r}{hint(key)}")
             case "missing":
                 lines.append(f"{key} is missing; add {key}=VALUE")
+            case "model_attributes_type" if isinstance(problem["input"], str):
+                lines.append(f"{key} holds keys and values; did you mean {key}.name={problem['input']}?")
+            case "model_type" | "model_attributes_type":
+                lines.append(f"{key}={problem['input']!r}: it holds keys and values")
             case "value_error":
                 lines.append(message if not key or message.startswith(key) else f"{key}: {message}")
             case _:
@@ -314,11 +337,25 @@ def _dotted(location: Sequence[int | str], values: Any) -> str:
     return ".".join(parts)
 
 
-def _nearest_key(key: str) -> str:
-    known = sorted({name for name, _ in flatten(_defaults())} | set(RunConfig.model_fields))
+def run_key_hint(key: str) -> str:
+    """What an unknown key of a run was probably meant to be."""
+    if key in (SWEEP_KEY, RAY_KEY):
+        return "; it is for `echopair sweep`, and no part of a run"
+    return nearest_key(key, run_keys(key))
+
+
+def run_keys(key: str) -> set[str]:
+    """The keys of a run that an unknown one may have been meant to be, those of its corpus's kinds among them."""
+    known = {name for name, _ in flatten(_defaults())} | set(RunConfig.model_fields)
     for corpus in re.findall(r"^corpora\.([^.]+)", key):
         for alternative in CorpusConfig.__origin__.__args__:  # type: ignore[attr-defined]
-            known += [f"corpora.{corpus}.{name}" for name in alternative.model_fields]
-    by_last_part = [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
-    near = by_last_part[:1] or difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+            known |= {f"corpora.{corpus}.{name}" for name in alternative.model_fields}
+    return known
+
+
+def nearest_key(key: str, known: Iterable[str]) -> str:
+    """The one known key that ends alike, else the one spelt most alike: "; did you mean 'x'?", or nothing."""
+    ends_alike = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    if len(ends_alike) == 1:
+        return f"; did you mean {ends_alike[0]!r}?"
+    return did_you_mean(key, sorted(known))

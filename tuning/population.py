@@ -9,8 +9,8 @@ import numpy as np
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from tuning.schedulers import GO_ON, MILESTONE, READING, STEP, PbtConfig, comparable
 from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from tuning.schedulers import GO_ON, MILESTONE, READING, STEP, PbtConfig, comparable
 from tuning.trials import Trial
 
 if TYPE_CHECKING:

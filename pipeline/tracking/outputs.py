@@ -1,6 +1,6 @@
 """Which of a run's outputs go to MLflow, and under which names."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +62,13 @@ def probe_metrics(corpus: str, summary: dict[str, Any]) -> dict[str, float]:
 
 def log_training(tracked: TrackedRun, rows: Iterable[Mapping[str, float]]) -> None:
     """Log rows of the training's metrics; rows that are there already are not sent again."""
-    tracked.log_series(
-        {f"pretrain/{name}" if name != "step" else name: value for name, value in row.items()} for row in rows
-    )
+    tracked.log_series(training_series(rows))
+
+
+def training_series(rows: Iterable[Mapping[str, float]]) -> Iterator[dict[str, float]]:
+    """Rows of the training's metrics under the names that the MLflow UI shows, as `pretrain/loss`."""
+    for row in rows:
+        yield {f"pretrain/{name}" if name != "step" else name: value for name, value in row.items()}
 
 
 def _log_pretrain(tracked: TrackedRun, folder: Path) -> None:

@@ -32,6 +32,7 @@ MODEL_NAME = "encoder"
 # Limits of MLflow.
 PARAMETERS_A_REQUEST = 100
 PARAMETER_CHARACTERS = 6000
+TAG_CHARACTERS = 8000
 DIGEST_CHARACTERS = 36
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,25 @@ class TrackedRun:
         """
         client, experiment_id = connect(config, work_folder)
         uri = tracking_uri(config, work_folder)
+        return cls._found(client, experiment_id, config, uri, fingerprint, name, tags)
+
+    def beside(self, fingerprint: str, name: str, tags: Mapping[str, str] | None = None) -> Self:
+        """Another run of the same experiment, as `open` gives it; the connection is shared."""
+        return self._found(
+            self._client, self._experiment_id, self._config, self._uri, fingerprint, name, tags
+        )
+
+    @classmethod
+    def _found(
+        cls,
+        client: Any,
+        experiment_id: str,
+        config: TrackingConfig,
+        uri: str,
+        fingerprint: str,
+        name: str,
+        tags: Mapping[str, str] | None,
+    ) -> Self:
         ours = {
             "mlflow.source.name": "echopair",
             "mlflow.user": user_name(),
@@ -98,7 +118,10 @@ class TrackedRun:
                     client.update_run(run.info.run_id, status="RUNNING", name=name)
                     run_tags = [load_mlflow().entities.RunTag(key, value) for key, value in all_tags.items()]
                     client.log_batch(run.info.run_id, tags=run_tags)
-        return cls(client, experiment_id, run, config, uri)
+        tracked = cls(client, experiment_id, run, config, uri)
+        if not found:
+            tracked._series.stored_steps = {}
+        return tracked
 
     def log_parameters(self, flat: Mapping[str, Any]) -> list[str]:
         """Log parameters, 100 a request; values over 6000 characters are cut.
@@ -154,6 +177,11 @@ class TrackedRun:
                 if self._series.failed():
                     logger.warning("%s; training goes on, its figures will be sent later", error)
         return self._series.empty
+
+    def send_series(self, rows: Iterable[Mapping[str, Any]], step_key: str = "step") -> None:
+        """As `log_series`, for callers that try again themselves: it tries at once, and raises TrackingError."""
+        self._series.add(rows, step_key)
+        self.flush()
 
     def flush(self) -> None:
         """Send the figures that wait, however long ago the last attempt was."""
@@ -218,8 +246,10 @@ class TrackedRun:
                 self._client.log_artifact(self.run_id, str(folder_or_file), artifact_path)
 
     def log_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags; one that is there is replaced."""
-        entities = [load_mlflow().entities.RunTag(key, value) for key, value in tags.items()]
+        """Set tags; one that is there is replaced, and values over 8000 characters are cut."""
+        entities = [
+            load_mlflow().entities.RunTag(key, value[:TAG_CHARACTERS]) for key, value in tags.items()
+        ]
         with explained(self._uri), undivided(self._uri):
             self._client.log_batch(self.run_id, tags=entities)
 

@@ -1,0 +1,387 @@
+"""Against a real SQLite store, and a real MLflow server that is killed."""
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import tuning.recorder
+from pipeline.errors import UserError
+from pipeline.tracking import TrackedRun, TrackingConfig, TrackingError, list_runs
+from pipeline.tracking.client import load_mlflow
+from pipeline.tracking.runs import RunSummary, tagged_runs
+from pipeline.tracking.server import start_server, wait_until_ready
+from tests.tuning.ledgers import READINGS, made_up, make_ledger, small_settings
+from tuning.config import SweepSettings
+from tuning.ledger import Ledger
+from tuning.recorder import STATUS_TAG, SWEEP_TAG, TRIAL_TAG, Recorder, log_sweep, open_parent
+from tuning.trials import Status, Trial
+
+ROWS = 4  # of a training's metrics
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One work folder for all tests, since making MLflow's tables takes seconds."""
+    return tmp_path_factory.mktemp("recorder")
+
+
+def begin(work: Path, name: str, *trials: Trial, overrides: tuple[str, ...] = ()) -> Ledger:
+    settings = small_settings(work, f"sweep.sweep_name={name}", *overrides)
+    return make_ledger(work / "sweeps" / name, settings, *trials)
+
+
+def recorder_of(ledger: Ledger, parent: TrackedRun | None = None) -> Recorder:
+    def training_of(trial: Trial) -> Path:
+        if trial.values.get("objective.temperature") == "refused":
+            raise UserError("its values do not go together")
+        return trainings(ledger) / str(trial.number)
+
+    def config_of(trial: Trial):  # type: ignore[no-untyped-def]
+        training_of(trial)
+        return ledger.settings.run
+
+    return Recorder(ledger, parent or open_parent(ledger), config_of, training_of)
+
+
+def trainings(ledger: Ledger) -> Path:
+    return ledger.folder / "trainings"
+
+
+def train(ledger: Ledger, number: int, rows: int = ROWS, *, partial: bool = False) -> None:
+    """What a trial leaves of its training's metrics."""
+    folder = trainings(ledger) / f"{number}{'.partial' if partial else ''}"
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"step": 5 * row, "loss": 6.0 - row}) + "\n" for row in range(rows)]
+    (folder / "metrics.jsonl").write_text("".join(lines))
+
+
+def record(ledger: Ledger) -> list[int]:
+    recorder = recorder_of(ledger)
+    recorder.start()
+    return recorder.close(patience_seconds=0)
+
+
+def stored(settings: SweepSettings) -> dict[int, RunSummary]:
+    """Runs of trials in the store, each of which must have one."""
+    runs = [
+        run
+        for run in tagged_runs(
+            settings.run.tracking, settings.run.work_folder, SWEEP_TAG, settings.identity
+        )
+        if TRIAL_TAG in run.tags
+    ]
+    by_number = {int(run.tags[TRIAL_TAG]): run for run in runs}
+    assert len(by_number) == len(runs)
+    return dict(sorted(by_number.items()))
+
+
+def series(run_id: str, key: str, tracking_uri: str) -> list[tuple[int, float]]:
+    client = load_mlflow().MlflowClient(tracking_uri=tracking_uri)
+    return sorted((point.step, point.value) for point in client.get_metric_history(run_id, key))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_every_trial_has_one_run_that_tells_how_it_ended(work: Path) -> None:
+    ledger = begin(
+        work,
+        "all",
+        made_up(0, Status.FINISHED, 0.5, seconds=12.5),
+        made_up(1, Status.STOPPED),
+        made_up(2, Status.DIVERGED, 0.0, error="the loss was not finite"),
+        made_up(3, Status.FAILED, error="it crashed [3] times\n" * 2000),
+        made_up(4, Status.RUNNING),
+        made_up(5, Status.WAITING, attempts=0),
+    )
+    for number in range(4):
+        train(ledger, number)
+    train(ledger, 4, rows=2, partial=True)
+    parent = open_parent(ledger)
+    recorder = recorder_of(ledger, parent)
+    recorder.start()
+    wait_for(lambda: stored(ledger.settings).get(4) is not None)
+    ledger.change(4, status=Status.WAITING)  # interrupted
+    assert recorder.close(patience_seconds=0) == []
+
+    runs = stored(ledger.settings)
+    assert {number: run.status for number, run in runs.items()} == {
+        0: "FINISHED",
+        1: "FINISHED",
+        2: "FAILED",
+        3: "FAILED",
+        4: "KILLED",
+    }
+    assert [runs[number].tags.get(STATUS_TAG) for number in runs] == [
+        "finished",
+        "stopped",
+        "diverged",
+        "failed",
+        None,
+    ]
+    assert {run.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.run_id}
+    assert {run.tags["echopair.kind"] for run in runs.values()} == {"trial"}
+    assert [run.name for run in runs.values()] == [f"all {number}" for number in range(5)]
+    assert runs[2].tags["echopair.error"] == "the loss was not finite"
+    assert runs[3].tags["echopair.error"].startswith("it crashed [3] times")
+    assert "echopair.error" not in runs[0].tags
+    # The swept value, and all others that it was run with.
+    assert [run.parameters["objective.temperature"] for run in runs.values()] == [
+        str(0.1 + number / 100) for number in range(5)
+    ]
+    assert runs[0].parameters["encoder.name"] == "resnet"
+    assert runs[0].metrics["score"] == 0.5
+    assert (runs[0].metrics["seconds"], runs[0].metrics["attempts"]) == (12.5, 1)
+    assert runs[2].metrics["score"] == 0
+    assert "score" not in runs[1].metrics
+    uri = f"sqlite:///{work}/mlflow.db"
+    assert series(runs[1].run_id, "reading", uri) == [(10, 0.1), (20, 0.2), (30, 0.3)]
+    assert series(runs[0].run_id, "pretrain/loss", uri) == [(0, 6), (5, 5), (10, 4), (15, 3)]
+    assert series(runs[4].run_id, "pretrain/loss", uri) == [(0, 6), (5, 5)]
+    assert series(parent.run_id, "best_score", uri) == [(4, 0.5)]
+    # Neither the sweep nor its trials are runs of the pipeline, which tables compare.
+    assert list_runs(TrackingConfig(), work) == []
+
+    # It is gone on with.
+    ledger.change(4, status=Status.FINISHED, score=0.75, attempts=2)
+    train(ledger, 4)
+    shutil.rmtree(trainings(ledger) / "4.partial")
+    assert record(ledger) == []
+    again = stored(ledger.settings)
+    assert {number: run.run_id for number, run in again.items()} == {
+        number: run.run_id for number, run in runs.items()
+    }
+    assert (again[4].status, again[4].tags[STATUS_TAG]) == ("FINISHED", "finished")
+    assert series(again[4].run_id, "pretrain/loss", uri) == [(0, 6), (5, 5), (10, 4), (15, 3)]
+    assert series(parent.run_id, "best_score", uri) == [(4, 0.5), (5, 0.75)]
+
+    log_sweep(parent, ledger, [ledger.folder / "sweep.yaml"], {"best_score": 0.75})
+    parent.end("FINISHED")
+    [summary] = tagged_runs(TrackingConfig(), work, "echopair.run", ledger.settings.identity)
+    assert (summary.status, summary.name, summary.tags["echopair.kind"]) == ("FINISHED", "all", "sweep")
+    assert summary.parameters["space.objective.temperature.low"] == "0.01"
+
+
+def test_what_is_recorded_is_not_sent_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = begin(work, "twice", made_up(0, Status.FINISHED, 0.5), made_up(1, Status.STOPPED))
+    assert record(ledger) == []
+    ledger.propose(made_up(2, Status.FINISHED, 0.6))
+    opened: list[str] = []
+    beside = TrackedRun.beside
+
+    def counting(self, fingerprint, name, tags):  # type: ignore[no-untyped-def]
+        opened.append(name)
+        return beside(self, fingerprint, name, tags)
+
+    monkeypatch.setattr(TrackedRun, "beside", counting)
+    assert record(ledger) == []
+    assert opened == ["twice 2"]
+    assert list(stored(ledger.settings)) == [0, 1, 2]
+
+
+def test_a_trial_that_is_done_again_is_recorded_again(work: Path) -> None:
+    ledger = begin(work, "again", made_up(0, Status.FAILED, error="it crashed"), made_up(1, Status.FINISHED, 0.5))
+    assert record(ledger) == []
+    first = stored(ledger.settings)
+    (ledger.folder / "trials" / "00000.json").unlink()  # by hand
+    ledger = Ledger.open(ledger.folder)
+    ledger.propose(made_up(0, Status.FINISHED, 0.7))
+    assert record(ledger) == []
+    runs = stored(ledger.settings)
+    assert runs[0].run_id == first[0].run_id
+    assert (runs[0].status, runs[0].tags[STATUS_TAG], runs[0].metrics["score"]) == ("FINISHED", "finished", 0.7)
+
+
+def test_values_that_no_run_can_have_are_recorded_nonetheless(work: Path) -> None:
+    refused = made_up(
+        0, Status.FAILED, values={"objective.temperature": "refused"}, readings=(), error="it cannot be"
+    )
+    ledger = begin(work, "refused", refused, made_up(1, Status.FINISHED, 0.5))
+    assert record(ledger) == []
+    runs = stored(ledger.settings)
+    assert runs[0].parameters == {"objective.temperature": "refused"}
+    assert [run.status for run in runs.values()] == ["FAILED", "FINISHED"]
+
+
+def test_a_population_s_values_are_known_when_a_trial_ends(work: Path) -> None:
+    def lineage(temperature: float) -> tuple[dict[str, object], ...]:
+        return (
+            {"step": 0, "values": {"objective.temperature": 0.1}},
+            {"step": 10, "values": {"objective.temperature": temperature}},
+        )
+
+    ledger = begin(
+        work,
+        "population",
+        made_up(0, Status.RUNNING, lineage=lineage(0.2)),
+        overrides=("sweep.scheduler.name=pbt",),
+    )
+    recorder = recorder_of(ledger)
+    recorder.start()
+    wait_for(lambda: 0 in stored(ledger.settings))
+    assert stored(ledger.settings)[0].parameters == {}
+    ledger.change(0, status=Status.FINISHED, score=0.5, lineage=lineage(0.3))
+    assert recorder.close(patience_seconds=0) == []
+    assert stored(ledger.settings)[0].parameters["objective.temperature"] == "0.3"
+
+
+def test_a_run_that_somebody_deleted_holds_up_nothing(work: Path) -> None:
+    ledger = begin(work, "deleted", made_up(0, Status.RUNNING), made_up(1, Status.RUNNING))
+    recorder = recorder_of(ledger)
+    recorder.start()
+    wait_for(lambda: len(stored(ledger.settings)) == 2)
+    client = load_mlflow().MlflowClient(tracking_uri=f"sqlite:///{work}/mlflow.db")
+    client.delete_run(stored(ledger.settings)[0].run_id)
+    for number in range(2):
+        ledger.change(number, status=Status.FINISHED, score=0.5)
+    assert recorder.close(patience_seconds=10) == []
+    assert [run.status for run in stored(ledger.settings).values()] == ["FINISHED", "FINISHED"]
+
+
+def test_a_store_that_stays_away_is_given_up_and_brought_up_to_date_later(work: Path) -> None:
+    ledger = begin(
+        work,
+        "away",
+        made_up(0, Status.FINISHED, 0.5),
+        made_up(1, Status.RUNNING),
+        overrides=("tracking.connect_seconds=0.2",),
+    )
+    parent = open_parent(ledger)
+    recorder = recorder_of(ledger, parent)
+    recorder.start()
+    uri = f"sqlite:///{work}/mlflow.db"
+    wait_for(lambda: series(parent.run_id, "best_score", uri) != [])  # it rests
+    locked = sqlite3.connect(work / "mlflow.db", isolation_level=None)
+    locked.execute("BEGIN EXCLUSIVE")
+    try:
+        ledger.change(1, status=Status.FINISHED, score=0.6)
+        ledger.propose(made_up(2, Status.STOPPED))
+        train(ledger, 2)
+        ledger.propose(made_up(3, Status.WAITING, attempts=0))
+        started = time.monotonic()
+        assert recorder.close(patience_seconds=1) == [1, 2]
+        assert 1 < time.monotonic() - started < 10
+        with pytest.raises(TrackingError, match=r"mlflow\.db cannot be used"):
+            recorder_of(ledger, parent).start()
+    finally:
+        locked.execute("ROLLBACK")
+        locked.close()
+    assert record(ledger) == []
+    runs = stored(ledger.settings)
+    assert [run.status for run in runs.values()] == ["FINISHED"] * 3
+    assert len(series(runs[2].run_id, "pretrain/loss", uri)) == ROWS
+
+
+def drive(folder: Path) -> None:
+    """A driver that goes through the trials of a sweep until it is killed."""
+    tuning.recorder.PAUSE_SECONDS = 0.01  # so that it is killed at work, and not asleep
+    ledger = Ledger.open(folder)
+    recorder = recorder_of(ledger)
+    with ledger.held():
+        recorder.start()
+        for number in range(100):
+            known = {trial.number: trial for trial in ledger.trials}
+            if number not in known:
+                ledger.propose(made_up(number, Status.WAITING, attempts=0))
+            elif known[number].status.ended:
+                continue
+            ledger.change(number, status=Status.RUNNING, attempts=ledger[number].attempts + 1)
+            for rows in range(1, ROWS + 1):
+                train(ledger, number, rows, partial=True)
+                time.sleep(0.02)
+            (trainings(ledger) / f"{number}.partial").rename(trainings(ledger) / str(number))
+            finished = made_up(number, Status.FINISHED, number / 10)
+            ledger.change(number, status=finished.status, score=finished.score, readings=finished.readings)
+
+
+def test_killed_drivers_leave_one_run_a_trial_and_none_running(work: Path) -> None:
+    ledger = begin(work, "killed")
+    parent = open_parent(ledger)
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["mlflow.pyfunc", "tests.tuning.test_recorder"])
+    chance = random.Random(1)
+    for number in (0, 2, 4):
+        driver = processes.Process(target=drive, args=(ledger.folder,))
+        driver.start()
+        wait_for((ledger.folder / "trials" / f"{number:05d}.json").is_file)
+        time.sleep(chance.uniform(0, 0.4))
+        assert driver.pid is not None
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.join()
+        assert driver.exitcode == -signal.SIGKILL
+
+    ledger = Ledger.open(ledger.folder)
+    running = [trial.number for trial in ledger.trials if trial.status == Status.RUNNING]
+    for number in running:
+        ledger.change(number, status=Status.WAITING)
+    assert record(ledger) == []
+    after = stored(ledger.settings)
+    ended = {trial.number for trial in ledger.trials if trial.status.ended}
+    assert len(ended) >= 4
+    assert {number for number, run in after.items() if run.status == "FINISHED"} == ended
+    assert {run.status for number, run in after.items() if number not in ended} <= {"KILLED"}
+    for number in ended:
+        uri = f"sqlite:///{work}/mlflow.db"
+        assert len(series(after[number].run_id, "pretrain/loss", uri)) == ROWS
+        assert len(series(after[number].run_id, "reading", uri)) == READINGS
+    again = open_parent(ledger)
+    assert again.run_id == parent.run_id
+    again.end("KILLED")
+
+
+def test_a_server_that_is_killed_and_comes_back_has_everything(work: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    server = start_server(TrackingConfig(), work, port)
+    try:
+        uri = wait_until_ready(server, work, port)
+        ledger = begin(
+            work,
+            "server",
+            made_up(0, Status.FINISHED, 0.5),
+            made_up(1, Status.RUNNING),
+            overrides=(f"tracking.uri={uri}", "tracking.experiment=server", "tracking.connect_seconds=2"),
+        )
+        train(ledger, 1, rows=2, partial=True)
+        parent = open_parent(ledger)
+        recorder = recorder_of(ledger, parent)
+        recorder.start()
+        wait_for(lambda: stored(ledger.settings).keys() == {0, 1})
+
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+        train(ledger, 1, partial=True)
+        ledger.change(1, status=Status.FINISHED, score=0.6)
+        ledger.propose(made_up(2, Status.STOPPED))
+        ledger.propose(made_up(3, Status.RUNNING))
+        time.sleep(3)  # the recorder tries, and does not give up
+        server = start_server(TrackingConfig(), work, port)
+        wait_until_ready(server, work, port)
+        ledger.change(3, status=Status.WAITING)
+        assert recorder.close(patience_seconds=30) == []
+        parent.end("KILLED")
+
+        runs = stored(ledger.settings)
+        statuses = {number: run.status for number, run in runs.items()}
+        assert statuses.pop(3, "KILLED") == "KILLED"  # if it was seen before it was interrupted
+        assert statuses == {0: "FINISHED", 1: "FINISHED", 2: "FINISHED"}
+        assert series(runs[1].run_id, "pretrain/loss", uri) == [(0, 6), (5, 5), (10, 4), (15, 3)]
+        assert series(parent.run_id, "best_score", uri)[-1] == (3, 0.6)
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()

@@ -1,0 +1,88 @@
+"""`echopair sweep`, beside the commands of the pipeline; and the entry point of the console script."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.cli import PIPE_COLUMNS, app, main, output, short_path
+
+if TYPE_CHECKING:
+    from tuning.sweep import SweepResult
+
+__all__ = ["main"]
+
+# Added to the number of failed trials, so that the status is told from those of usage errors and interruptions.
+FAILED_TRIALS = 100
+MOST_FAILED_SAID = 25
+
+
+@app.command()
+def sweep(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PRESET or YAML ...] [key=value ...]",
+            help="Run and sweep to start from (default: quick; see `echopair presets`), "
+            "and what to change, as sweep.search.trials=32 or sweep.space.objective.temperature.low=0.1",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="WORKDIR", help="go on with the sweep in this folder", show_default=False),
+    ] = None,
+) -> None:
+    """Trials of swept settings, the best by validation score, and its test accuracy; goes on after a kill."""
+    if resume is not None and arguments:
+        raise typer.BadParameter("--resume takes its settings from the folder; give no others")
+    from tuning.config import compose_sweep
+    from tuning.sweep import resume as resume_sweep
+    from tuning.sweep import sweep as run_sweep
+
+    result = resume_sweep(resume) if resume is not None else run_sweep(compose_sweep(arguments or []))
+    _print(result)
+    if result.failed:
+        raise typer.Exit(FAILED_TRIALS + min(result.failed, MOST_FAILED_SAID))
+    if result.unrecorded or result.untracked or result.best is None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def presets() -> None:
+    """What a run or a sweep can be started from."""
+    from pipeline.config import presets as run_presets
+    from tuning.config import sweep_presets
+
+    table = Table("preset", "what it does", box=None, pad_edge=False)
+    for name, line in (run_presets() | sweep_presets()).items():
+        table.add_row(name, line)
+    output.print(table)
+
+
+def _print(result: "SweepResult") -> None:
+    from pipeline.results import probe_table, probe_title
+    from tuning.results import exit_note, results_table, summary_line
+
+    # A pipe has no width of its own: nothing is cut there.
+    console = output if output.is_terminal else Console(width=PIPE_COLUMNS)
+    console.print(results_table(result.trials, result.keys))
+    output.print(summary_line(result.trials), style="bold", highlight=False)
+    if result.failed:
+        output.print(exit_note(result.trials), soft_wrap=True, highlight=False, markup=False)
+    for summary in result.probes.values():
+        title = f"best trial, test clips read once: {probe_title(summary)}"
+        output.print(title, style="bold", soft_wrap=True, highlight=False)
+        output.print(probe_table(summary))
+    rows = {"report": result.folder / "report.html", "sweep": result.folder}
+    if result.best_file is not None:
+        rows |= {"best run": result.best_file}
+    for name, path in rows.items():
+        output.print(f"{name:<9} {short_path(path)}", soft_wrap=True, highlight=False, markup=False)
+    if result.unrecorded or result.untracked:
+        what = f"{len(result.unrecorded)} trials are" if result.unrecorded else "the report is"
+        resume = f"echopair sweep --resume {short_path(result.folder)}"
+        message = f"{what} not in MLflow yet; `{resume}` brings over what is missing. {result.untracked}"
+        output.print(message, soft_wrap=True, highlight=False, markup=False)

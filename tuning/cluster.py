@@ -1,0 +1,516 @@
+"""Ray for a sweep: started here or joined, what it has to give to a trial, and left without a trace."""
+
+import logging
+import math
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, field_validator
+
+from pipeline.cores import available_cores
+from pipeline.errors import UserError
+from pipeline.tracking.interruption import interruption_later
+
+ADDRESS_FORM = "auto, or host:port as `ray start --head` prints it, such as 10.0.0.5:6379"
+LOGS_FOLDER = "ray_logs"  # in the sweep's folder: what Ray and the trials' processes wrote
+OUTGROWN_STATUS = 70  # exit status of a trial that took more memory than it may
+MEMORY_CHECK_SECONDS = 0.5
+SHARE_OF_MEMORY = 0.8  # of a node's memory, for all its trials together
+OBJECT_STORE_BYTES = 200 * 10**6  # trials read their clips from memory maps, and send Ray a few numbers
+NODE_ANSWER_SECONDS = 60.0
+
+TUNE_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # A trial that is stopped ends with the reading or the copy that it is at; too short a wait fails the next one.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
+}
+# Ray's ports run whatever they are sent: they are open to this machine alone, and to those who know a token. Ray reads
+# the token once a process, so it is drawn once; with one in the environment it writes none below the home folder.
+LOCAL_ENVIRONMENT = {
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on any system: listen on the loopback interface
+    # Tune ends the whole sweep where Ray kills a trial for its memory; `limit_memory` ends the one that outgrew it.
+    "RAY_memory_monitor_refresh_ms": "0",
+    # Each trial runs in a thread of its own, and would leave what it freed to an arena of its own.
+    "MALLOC_ARENA_MAX": "2",
+    "RAY_worker_niceness": "0",  # trials are what the sweep is for, and no work on the side
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
+}
+SESSION_VARIABLE = "ECHOPAIR_RAY_SESSION"
+
+# Waits until its standard input is closed, by us or by our death, and ends what Ray leaves behind: after SIGKILL its
+# two agents live on for a minute. All processes of a session have its folder in their environment.
+SWEEPER = """
+read -r _
+for environment in $(grep -lsaF -- "$1" /proc/[0-9]*/environ); do
+    process=${environment#/proc/}
+    kill -KILL "${process%/environ}"
+done
+if [ -d "$1/session_latest/logs" ]; then
+    rm -rf -- "$2"
+    mv -- "$1/session_latest/logs" "$2"
+fi
+rm -rf -- "$1"
+"""
+
+# In a process of its own: where it cannot join, Ray tries for minutes or aborts.
+JOIN = """
+import os, sys, ray
+try:
+    ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+except Exception as error:
+    print("cannot join:", error)
+    sys.exit(1)
+os._exit(0)
+"""
+CANNOT_JOIN, WRONG_TOKEN = "cannot join:", "InvalidAuthToken"
+
+
+class RayConfig(BaseModel, frozen=True, extra="forbid"):
+    """Where the trials run."""
+
+    address: str | None = Field(
+        None,
+        description="host:port of a running cluster (ray start --head), or auto for the one of this machine; by "
+        "default Ray is started on this machine for the sweep and ended with it",
+    )
+    connect_seconds: float = Field(30, gt=0, le=3600, description="how long to try to join `address`")
+    storage: Literal["auto", "shared", "copied"] = Field(
+        "auto",
+        description="shared: every node sees work_folder; copied: clips are copied to each node, and what trials write "
+        "comes back; auto: asks the nodes that are there when the sweep begins",
+    )
+    node_folder: Path | None = Field(
+        None,
+        description="absolute, on nodes that clips are copied to: where a sweep has its folder while it runs; by "
+        "default the node's folder for temporary files",
+    )
+
+    @field_validator("address")
+    @classmethod
+    def _address_has_a_port(cls, address: str | None) -> str | None:
+        if address not in (None, "auto") and not re.fullmatch(
+            r"([^\s:/]+|\[[0-9a-fA-F:]+\]):\d{1,5}", address
+        ):
+            raise ValueError(f"give {ADDRESS_FORM}")
+        return address
+
+    @field_validator("node_folder")
+    @classmethod
+    def _node_folder_is_absolute(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not folder.is_absolute():
+            raise ValueError("give an absolute path: a process on another node has another current folder")
+        return folder
+
+
+class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
+    """What a trial gets, and how many run at once."""
+
+    cpus_per_trial: int | None = Field(
+        None,
+        ge=1,
+        description="CPU cores of a trial; by default the cores are shared out among the trials at once, and 1 where "
+        "neither trials_at_once nor GPUs limit those",
+    )
+    gpus_per_trial: float | None = Field(
+        None,
+        ge=0,
+        description="GPUs of a trial, below 1 to share one; by default 1 where the training runs on cuda, else 0",
+    )
+    trials_at_once: int | None = Field(
+        None, ge=1, description="by default as many as the CPUs and GPUs allow"
+    )
+    memory_gb_per_trial: float | None = Field(
+        None,
+        gt=0,
+        description="a trial that takes more fails alone; by default 0.8 of the memory, shared out among the trials "
+        "at once",
+    )
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _shared_or_whole(cls, gpus: float | None) -> float | None:
+        if gpus is not None and gpus > 1 and gpus != int(gpus):
+            raise ValueError(
+                "a trial gets a part of one GPU or whole ones; take a number below 1 or a whole one"
+            )
+        return gpus
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster.
+
+    Args:
+        cpus: cores.
+        gpus: GPUs.
+        memory_bytes: free when Ray was started on it.
+    """
+
+    cpus: int
+    gpus: int
+    memory_bytes: int
+
+    def fits(self, cpus: int, gpus: float, memory_bytes: int) -> int:
+        """How many trials of this size it can hold."""
+        counts = [self.cpus // cpus]
+        if gpus >= 1:
+            counts.append(self.gpus // int(gpus))
+        elif gpus > 0:
+            counts.append(self.gpus * math.floor(1 / gpus + 1e-9))
+        if memory_bytes:
+            counts.append(self.memory_bytes // memory_bytes)
+        return min(counts)
+
+
+@dataclass(frozen=True)
+class Available:
+    """What Ray has to give."""
+
+    nodes: tuple[Node, ...]
+
+    @property
+    def cpus(self) -> int:
+        """Cores of all nodes."""
+        return sum(node.cpus for node in self.nodes)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all nodes."""
+        return sum(node.gpus for node in self.nodes)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a trial gets.
+
+    Args:
+        cpus: cores.
+        gpus: GPUs; below 1 a part of one.
+        at_once: trials that run at once.
+        memory_bytes: what a trial may take.
+    """
+
+    cpus: int
+    gpus: float
+    at_once: int
+    memory_bytes: int
+
+
+def resolve_resources(config: ResourcesConfig, available: Available, wants_gpu: bool) -> Resources:
+    """Share out what there is.
+
+    Args:
+        config: what was asked for.
+        available: what there is.
+        wants_gpu: whether a training runs on CUDA.
+
+    Raises:
+        UserError: more is asked for than there is.
+    """
+    nodes = available.nodes
+    gpus = config.gpus_per_trial if config.gpus_per_trial is not None else float(wants_gpu)
+    memory = round((config.memory_gb_per_trial or 0) * 1e9)
+    _check_a_trial_fits(config, nodes, gpus, memory)
+
+    def fits(cpus: int) -> int:
+        return sum(node.fits(cpus, gpus, memory) for node in nodes)
+
+    at_once = config.trials_at_once
+    cpus = config.cpus_per_trial or 1
+    if fits(cpus) < (at_once or 1):
+        size = [f"{cpus} CPU", f"{gpus:g} GPU" if gpus else "", f"{memory / 1e9:g} GB" if memory else ""]
+        raise UserError(
+            f"sweep.resources.trials_at_once={at_once or 1} with {', '.join(filter(None, size))} each is more than "
+            f"there is: {_described(nodes)} can hold {fits(cpus)}; ask for fewer, or for less each"
+        )
+    if config.cpus_per_trial is None and (at_once is not None or gpus > 0):
+        wanted = at_once or fits(1)
+        cpus = max(count for count in range(1, max(node.cpus for node in nodes) + 1) if fits(count) >= wanted)
+    at_once = at_once or fits(cpus)
+    if not memory:
+        together = [(node, min(node.fits(cpus, gpus, 0), at_once)) for node in nodes]
+        memory = min(int(SHARE_OF_MEMORY * node.memory_bytes / trials) for node, trials in together if trials)
+    return Resources(cpus, gpus, at_once, memory)
+
+
+def _check_a_trial_fits(
+    config: ResourcesConfig, nodes: Sequence[Node], gpus: float, memory_bytes: int
+) -> None:
+    most_cpus = max(node.cpus for node in nodes)
+    if (config.cpus_per_trial or 1) > most_cpus:
+        raise UserError(
+            f"sweep.resources.cpus_per_trial={config.cpus_per_trial} is more than there is: {_described(nodes)}; "
+            f"take at most {most_cpus}"
+        )
+    most_gpus = max(node.gpus for node in nodes)
+    if gpus > most_gpus:
+        reason = " (the default, since the training runs on cuda)" if config.gpus_per_trial is None else ""
+        raise UserError(
+            f"sweep.resources.gpus_per_trial={gpus:g}{reason} is more than there is: {_described(nodes)}; take at "
+            f"most {most_gpus}, or train with pretrain.device=cpu"
+        )
+    most_memory = max(node.memory_bytes for node in nodes)
+    if memory_bytes > most_memory:
+        raise UserError(
+            f"sweep.resources.memory_gb_per_trial={config.memory_gb_per_trial:g} is more than there is: "
+            f"{_described(nodes)}; take at most {most_memory / 1e9:.1f}"
+        )
+
+
+def _described(nodes: Sequence[Node]) -> str:
+    return " and ".join(
+        f"{'this machine' if len(nodes) == 1 else f'{count} of {len(nodes)} nodes'} with {node.cpus} CPU, "
+        f"{node.gpus} GPU and {node.memory_bytes / 1e9:.1f} GB"
+        for node, count in Counter(nodes).items()
+    )
+
+
+@contextmanager
+def ray_session(config: RayConfig, folder: Path) -> Iterator[Available]:
+    """Ray, for as long as the body runs; started by us it is ended whatever happens, SIGKILL of this process included.
+
+    SIGINT and SIGTERM do in the body what they did before: Ray's handlers are taken off. Main thread only. What the
+    body starts as processes ends with a session that was started here.
+
+    Args:
+        config: where Ray runs.
+        folder: of the sweep; gets Ray's logs, if it was started here.
+
+    Yields:
+        What Ray has to give.
+
+    Raises:
+        UserError: the cluster cannot be joined.
+    """
+    with ExitStack() as stack:
+        if config.address is None:
+            session = stack.enter_context(_swept_up(folder / LOGS_FOLDER))
+            # Without a mode Ray takes the token, also in a process which joined a cluster that has none.
+            settings = {**LOCAL_ENVIRONMENT, SESSION_VARIABLE: str(session), "RAY_AUTH_MODE": None}
+            arguments: dict[str, Any] = {
+                "address": "local",
+                "num_cpus": available_cores(),
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "include_dashboard": False,
+                "_temp_dir": str(session),
+            }
+        else:
+            # `ray start` uses a token where it finds one, `ray.init` does not; a cluster without one does not mind it.
+            default = "token" if _has_token() else None
+            settings = {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE") or default}
+            arguments = {"address": config.address}
+        stack.enter_context(_environment({**TUNE_ENVIRONMENT, **settings}))
+        if config.address is not None:
+            _check_joinable(config.address, config.connect_seconds)
+        # What a signal handler raises may get lost in Ray's start. Afterwards the handlers are as before, not Ray's.
+        with interruption_later():
+            import ray  # it reads the environment when it is imported
+
+            stack.callback(ray.shutdown)
+            try:
+                ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
+            except SystemExit:  # Ray's answer to SIGTERM
+                raise KeyboardInterrupt from None
+        yield _available()
+
+
+@contextmanager
+def _swept_up(logs: Path) -> Iterator[Path]:
+    """A folder for a session of Ray, which has few letters since sockets lie in it; it and the session are ended."""
+    longest = 107 - len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
+    session = Path(tempfile.mkdtemp(prefix="ray-"))
+    if len(os.fsencode(session)) > longest:
+        shutil.rmtree(session)
+        session = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    sweeper = subprocess.Popen(
+        ["/bin/sh", "-c", SWEEPER, "ray-sweeper", str(session), str(logs)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is not for it
+    )
+    try:
+        yield session
+    finally:
+        sweeper.communicate()
+
+
+def _check_joinable(address: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    if address != "auto":
+        host, port = address.rsplit(":", 1)
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=seconds).close()
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"ray.address={address}: nothing answers there ({error}); start a cluster there with `ray start "
+                "--head`, or leave ray.address out to run on this machine alone"
+            ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "output"
+        with output.open("w") as file:
+            joining = subprocess.Popen(
+                [sys.executable, "-c", JOIN, address],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                # The node's socket is there or not.
+                env={**os.environ, "RAY_raylet_client_num_connect_attempts": "2"},
+            )
+        try:
+            while joining.poll() is None and time.monotonic() < deadline:
+                if WRONG_TOKEN in output.read_text(errors="replace"):
+                    break
+                time.sleep(0.1)
+        finally:
+            joining.kill()
+            status = joining.wait()
+        said = output.read_text(errors="replace")
+    if status != 0:
+        raise UserError(f"ray.address={address}: {_why_not_joined(address, seconds, status, said)}")
+
+
+def _why_not_joined(address: str, seconds: float, status: int, said: str) -> str:
+    if WRONG_TOKEN in said:
+        return (
+            "the cluster wants another token; put that of its head into RAY_AUTH_TOKEN or ~/.ray/auth_token"
+        )
+    if status == -signal.SIGKILL:
+        return (
+            f"what answers there is no Ray, or is slow; give {ADDRESS_FORM}, and raise "
+            f"ray.connect_seconds={seconds:g} for a slow one"
+        )
+    if "/sockets/raylet" in said:  # where it aborts
+        return f"this machine is no node of that cluster; run `ray start --address={address}` on it first"
+    reason = " ".join((said.partition(CANNOT_JOIN)[2] or said).split())
+    if reason.startswith("Version mismatch"):
+        reason += "; install the same versions of Ray and Python on all machines"
+    return f"the cluster cannot be joined: {reason}"
+
+
+def _has_token() -> bool:
+    variables = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+    return any(name in os.environ for name in variables) or (Path.home() / ".ray" / "auth_token").is_file()
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str | None]) -> Iterator[None]:
+    """Environment variables while the body runs; None unsets one."""
+    before = {name: os.environ.get(name) for name in settings}
+    _set_environment(settings)
+    try:
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(settings: Mapping[str, str | None]) -> None:
+    for name, value in settings.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _available() -> Available:
+    import ray
+
+    return Available(
+        tuple(
+            Node(
+                cpus=int(node["Resources"].get("CPU", 0)),
+                gpus=int(node["Resources"].get("GPU", 0)),
+                memory_bytes=int(node["Resources"].get("memory", 0)),
+            )
+            for node in ray.nodes()
+            if node["Alive"]
+        )
+    )
+
+
+def nodes_share(folder: Path) -> bool:
+    """Whether all nodes of the cluster see the same folder, by a file that each is asked to read."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    def read(file: Path) -> str:
+        return file.read_text(encoding="utf-8")
+
+    token = secrets.token_hex(16)
+    file = folder / f".{token}"
+    file.write_text(token, encoding="utf-8")
+    try:
+        asked = [
+            ray.remote(num_cpus=0, max_retries=0)(read)
+            .options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
+            .remote(file)
+            for node in ray.nodes()
+            if node["Alive"]
+        ]
+        return all(seen == token for seen in ray.get(asked, timeout=NODE_ANSWER_SECONDS))
+    except (OSError, ray.exceptions.RayError):  # no such file there; or no answer
+        return False
+    finally:
+        file.unlink()
+
+
+@contextmanager
+def limit_memory(limit_bytes: int, exceeded: Callable[[int], None]) -> Iterator[None]:
+    """End this process where it takes too much memory in the body: one trial fails, and not the machine.
+
+    Counted is what no file backs: pages of a memory map are the kernel's to take back. On systems without /proc
+    nothing is counted.
+
+    Args:
+        limit_bytes: what it may take.
+        exceeded: called with what it took, before it ends with status OUTGROWN_STATUS.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(MEMORY_CHECK_SECONDS):
+            used_bytes = _memory_bytes()
+            if used_bytes > limit_bytes:
+                try:
+                    exceeded(used_bytes)
+                finally:
+                    os._exit(OUTGROWN_STATUS)
+
+    watcher = threading.Thread(target=watch, name="memory limit", daemon=True)
+    if STATUS_FILE.exists():
+        watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if watcher.is_alive():
+            watcher.join()
+
+
+STATUS_FILE = Path("/proc/self/status")
+COUNTED = re.compile(r"^(?:RssAnon|RssShmem|VmSwap):\s+(\d+) kB$", re.MULTILINE)
+
+
+def _memory_bytes() -> int:
+    return 1024 * sum(map(int, COUNTED.findall(STATUS_FILE.read_text(encoding="ascii", errors="replace"))))

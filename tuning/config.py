@@ -1,0 +1,193 @@
+"""SweepSettings: a run to vary, how to vary it, and where its trials run; from presets, files and overrides."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, Field, ValidationError
+
+from pipeline.config import (
+    PRESETS,
+    RAY_KEY,
+    SWEEP_KEY,
+    RunConfig,
+    explain,
+    lay,
+    nearest_key,
+    presets,
+    run_keys,
+    validated,
+)
+from pipeline.config_text import did_you_mean
+from pipeline.errors import UserError
+from pipeline.stages import fingerprint
+from tuning.cluster import RayConfig, ResourcesConfig
+from tuning.domains import Domain
+from tuning.schedulers import FifoConfig, SchedulerConfig
+from tuning.search import RandomSearchConfig, SearchConfig
+from tuning.space import lay_over, nested, space_of
+from tuning.space_check import check_space
+
+SWEEP_PRESETS = "tuning.presets"
+DEFAULT_SWEEP = "temperature-strength"
+BUILT_IN = "quick"  # of a sweep of which nothing is said
+SPACE = "space"
+
+
+class SweepConfig(BaseModel, frozen=True, extra="forbid"):
+    """What is varied, how often, and by what it is judged."""
+
+    sweep_name: str = Field(
+        "sweep", min_length=1, max_length=200, description="what tables and the MLflow UI call the sweep"
+    )
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of the proposals; equal seeds propose equal trials")
+    space: dict[str, Domain] = Field(description="swept dotted keys of the run and their domains")
+    search: SearchConfig = RandomSearchConfig()
+    scheduler: SchedulerConfig = FifoConfig()
+    score: Literal["linear_probe", "nearest_neighbours"] = Field(
+        "linear_probe", description="what trials are compared by when they are through, on validation clips"
+    )
+    readings: int = Field(
+        9, ge=1, le=1000, description="how often in a training the nearest-neighbour probe is read"
+    )
+    retries: int = Field(2, ge=0, le=100, description="how often a trial that crashed is begun again")
+    resources: ResourcesConfig = ResourcesConfig()
+
+
+class SweepSettings(BaseModel, frozen=True, extra="forbid"):
+    """A sweep: the run that is varied, the sweep itself, and the cluster it runs on."""
+
+    run: RunConfig
+    sweep: SweepConfig
+    ray: RayConfig = RayConfig()
+
+    @property
+    def identity(self) -> str:
+        """Fingerprint of all that decides which trials there are and how they are judged."""
+        # As they are when they were written and read: pydantic leaves defaults as they stand, and 3 is not 3.0 there.
+        read = type(self).model_validate(self.model_dump(mode="json"))
+        return fingerprint(
+            "sweep",
+            read.run.model_dump(mode="json", exclude={"run_name", "work_folder", "threads", "tracking"}),
+            read.sweep.model_dump(mode="json", exclude={"resources", "retries"}),
+        )
+
+    def values_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A trial's values laid over the run, unvalidated."""
+        return lay_over(self.run.model_dump(mode="json"), values)
+
+
+def compose_sweep(arguments: Sequence[str]) -> SweepSettings:
+    """The settings of a sweep.
+
+    Args:
+        arguments: presets of runs and of sweeps and YAML files, later ones over earlier ones (without any, the preset
+            `quick`), then overrides `dotted.key=value`. Where none of them has a domain, the preset
+            `temperature-strength` lies below.
+
+    Raises:
+        UserError: as `compose`, and for a space that does not fit the run.
+    """
+    sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
+    overrides = list(arguments[len(sources) :])
+    sources = sources or [BUILT_IN]
+    values = _lay(sources, overrides)
+    if not _has_domain(values[SWEEP_KEY].get(SPACE)):
+        values = _lay([DEFAULT_SWEEP, *sources], overrides)
+    sweep, ray = values.pop(SWEEP_KEY), values.pop(RAY_KEY)
+    sweep[SPACE] = space_of(sweep.get(SPACE) or {})
+    base = validated(values, _hint).model_dump(mode="json")
+    settings = validated_settings({"run": base, SWEEP_KEY: sweep, RAY_KEY: ray})
+    check_space(settings.sweep.space, base, validated)
+    return settings
+
+
+def validated_settings(values: Mapping[str, Any]) -> SweepSettings:
+    """Settings from their values, such as a sweep's folder holds.
+
+    Raises:
+        UserError: an unknown key, a wrong type or a value out of range.
+    """
+    try:
+        return SweepSettings.model_validate(values)
+    except ValidationError as error:
+        raise UserError(explain(error, values, _hint)) from error
+
+
+def sweep_presets() -> dict[str, str]:
+    """Names of the presets of sweeps, and the line that each says of itself."""
+    return presets(SWEEP_PRESETS)
+
+
+# What holds where none is named, so that a setting of it can be given alone.
+_ALTERNATIVES: dict[str, Any] = {
+    name: SweepConfig.model_fields[name].default.model_dump(mode="json") for name in ("search", "scheduler")
+}
+
+
+def _lay(sources: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
+    """Run, sweep and ray, laid layer over layer."""
+    defaults = {SWEEP_KEY: _ALTERNATIVES, RAY_KEY: {}}
+    return lay(sources, overrides, (PRESETS, SWEEP_PRESETS), _sections, defaults)
+
+
+def _sections(layer: dict[str, Any]) -> dict[str, Any]:
+    """A layer whose sections are mappings, and the space a tree, so that later layers can set parts of a domain."""
+    sections = {
+        key: _mapping(key, layer[key], example)
+        for key, example in ((SWEEP_KEY, "sweep.readings=9"), (RAY_KEY, "ray.address=auto"))
+        if key in layer
+    }
+    sweep = sections.get(SWEEP_KEY, {})
+    if sweep.get(SPACE) is not None:
+        key = f"{SWEEP_KEY}.{SPACE}"
+        sweep[SPACE] = nested(_mapping(key, sweep[SPACE], f"{key}.objective.temperature=[0.1, 0.2]"))
+    return {**layer, **sections}
+
+
+def _mapping(key: str, value: Any, example: str) -> dict[str, Any]:
+    """A section's keys and values; of a heading with nothing below, none."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise UserError(f"{key}={value!r}: it holds keys and values, as {example}")
+    return dict(value)
+
+
+def _has_domain(space: Any) -> bool:
+    """Whether a space, or a part of one, has a whole domain, and not only what changes another's."""
+    match space:
+        case list():
+            return True
+        case Mapping():
+            return isinstance(space.get("name"), str) or any(_has_domain(part) for part in space.values())
+    return False
+
+
+def _hint(key: str) -> str:
+    """What an unknown key of a sweep's file was probably meant to be."""
+    parent, _, last = key.rpartition(".")
+    models = [*_models(SWEEP_KEY, SweepConfig), *_models(RAY_KEY, RayConfig)]
+    if in_space := parent.startswith(f"{SWEEP_KEY}.{SPACE}."):
+        models = [(parent, domain) for domain in get_args(get_args(Domain)[0])]
+    others = [model for below, model in models if below == parent and last in model.model_fields]
+    if others:
+        names = " or ".join(model.model_fields["name"].default for model in others)
+        return f"; {parent}.name={names} has it"
+    if in_space:
+        return did_you_mean(last, {name for _, domain in models for name in domain.model_fields})
+    known = {f"{below}.{name}" for below, model in models for name in model.model_fields}
+    if key.partition(".")[0] in (SWEEP_KEY, RAY_KEY):
+        known |= {f"{SWEEP_KEY}.{SPACE}.{name}" for name in RunConfig.model_fields}
+    else:
+        known |= {SWEEP_KEY, RAY_KEY, *run_keys(key)}
+    return nearest_key(key, known)
+
+
+def _models(key: str, annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
+    """The models of what lies below a key, one for each alternative, each with the key that it lies below."""
+    for model in (annotation, *get_args(annotation)):
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield key, model
+            for name, field in model.model_fields.items():
+                yield from _models(f"{key}.{name}", field.annotation)

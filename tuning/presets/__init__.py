@@ -1,0 +1,1 @@
+"""Sweeps to start from."""

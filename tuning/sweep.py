@@ -1,0 +1,418 @@
+"""A sweep from its settings to its report: check, prepare, try, choose, read the best one's test folds once.
+
+<work folder>/sweeps/<name>-<identity>/
+    sweep.yaml, trials/      the ledger: what was asked for and what became of it
+    best.yaml                the best trial as a run: `echopair run best.yaml` gives its score again
+    report.html, trials.csv, *.png
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pipeline.checkpoints import CHECKPOINTS_FOLDER
+from pipeline.checks import Stage, check
+from pipeline.config import RunConfig, validated
+from pipeline.cores import cpu_threads
+from pipeline.errors import UserError
+from pipeline.progress import console
+from pipeline.run import RunResult, Watch, learn, prepare_corpora
+from pipeline.stages import write_atomically
+from pipeline.tracking import TrackedRun, TrackingError, check_tracking
+from pipeline.tracking.outputs import log_outputs, probe_metrics
+from tuning.cluster import Available, Resources, ray_session, resolve_resources
+from tuning.config import SweepSettings
+from tuning.domains import Choices, Grid
+from tuning.ledger import SETTINGS_FILE, SWEEPS_FOLDER, Ledger
+from tuning.progress import SweepProgress
+from tuning.recorder import Recorder, child_of, log_sweep, open_parent
+from tuning.schedulers import build_scheduler, check_scheduler
+from tuning.search import Proposals, build_proposals
+from tuning.trial import (
+    MILESTONE_PREFIX,
+    TrialTask,
+    clips_of,
+    neighbour_probe,
+    trainings_of,
+    trial_config,
+    trial_folder,
+)
+from tuning.trials import Status, Trial
+
+if TYPE_CHECKING:
+    from tuning.courier import Courier
+
+BEST_FILE = "best.yaml"
+RAY_FOLDER = "ray"
+SAMPLE_RATE = "log_mel.sample_rate_hz"
+# How long a tracking store that is away is waited for at the end.
+LAST_TRY_SECONDS = 60.0
+INTERRUPTED_SECONDS = 3.0
+STEPS_PLAN, THREADS_PLAN = "steps", "threads"
+
+
+@dataclass
+class SweepResult:
+    """What a sweep left behind.
+
+    Args:
+        folder: of the sweep.
+        keys: dotted, that are swept.
+        trials: all of them, by number.
+        best: the finished trial with the highest score; None if none finished.
+        probes: what the best trial got on the test folds, by corpus, as probe.json holds it.
+        best_file: the best trial as a run.
+        report: pictures, tables and the page that shows them.
+        unrecorded: trials that the tracking store would not take.
+        untracked: why the store would not take the sweep itself; empty if it did.
+    """
+
+    folder: Path
+    keys: list[str]
+    trials: list[Trial] = field(default_factory=list)
+    best: Trial | None = None
+    probes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    best_file: Path | None = None
+    report: list[Path] = field(default_factory=list)
+    unrecorded: list[int] = field(default_factory=list)
+    untracked: str = ""
+
+    @property
+    def failed(self) -> int:
+        """Trials that ended with an error."""
+        return sum(trial.status == Status.FAILED for trial in self.trials)
+
+
+def sweep_folder(settings: SweepSettings) -> Path:
+    """Where a sweep lies."""
+    name = settings.sweep.sweep_name.replace("/", "-")
+    return settings.run.work_folder.absolute() / SWEEPS_FOLDER / f"{name}-{settings.identity[:8]}"
+
+
+def sweep(settings: SweepSettings) -> SweepResult:
+    """Run a sweep, or go on with it if it was begun before.
+
+    Args:
+        settings: of the sweep.
+
+    Raises:
+        UserError: anything a person can mend; whatever can be known beforehand is found before any long work.
+    """
+    proposals = _check(settings)
+    folder = sweep_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    return _go_on(Ledger.create(folder, settings), proposals)
+
+
+def resume(folder: Path) -> SweepResult:
+    """Go on with a sweep that was killed; of one that is through, write the report again.
+
+    Args:
+        folder: of the sweep.
+
+    Raises:
+        UserError: see `Ledger.open` and `sweep`.
+    """
+    ledger = Ledger.open(folder.absolute())
+    return _go_on(ledger, _check(ledger.settings))
+
+
+def _check(settings: SweepSettings) -> Proposals:
+    """Find what would fail before anything is started."""
+    check_tracking(settings.run.tracking, settings.run.work_folder.absolute())
+    proposals = build_proposals(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
+    check_scheduler(settings.sweep.scheduler, settings.sweep.readings, proposals.total, settings.sweep.space)
+    _swept_rates(settings)
+    return proposals
+
+
+def _go_on(ledger: Ledger, proposals: Proposals) -> SweepResult:
+    result = SweepResult(ledger.folder, list(ledger.settings.sweep.space))
+    with ledger.held():
+        parent = open_parent(ledger)
+        with _ended_if_broken_off(parent):
+            prepared = _prepare(ledger.settings)
+            for trial in ledger.trials:
+                if trial.status == Status.RUNNING:  # its driver was killed
+                    ledger.change(trial.number, status=Status.WAITING)
+            ended = sum(trial.status.ended for trial in ledger.trials)
+            if ended < proposals.total:
+                result.unrecorded = _try(ledger, proposals, prepared, parent)
+            else:
+                console.print(f"all {proposals.total} trials ended before")
+                with _recorded(ledger, parent, _task(ledger, prepared)) as result.unrecorded:
+                    pass
+            _conclude(ledger, prepared, parent, result)
+    return result
+
+
+@contextmanager
+def _ended_if_broken_off(parent: TrackedRun) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        with suppress(TrackingError):  # a lost server hides no error of the sweep itself
+            parent.end("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
+        raise
+
+
+def _prepare(settings: SweepSettings) -> dict[int, RunResult]:
+    """Stage 1, once for all trials, for each sample rate that they may have."""
+    prepared: dict[int, RunResult] = {}
+    for values in _swept_rates(settings):
+        config = validated(settings.values_of({**values, "probe.held_out": True}))
+        if config.log_mel.sample_rate_hz in prepared:
+            continue
+        result = RunResult(config)
+        prepare_corpora(config, check(config, Stage.PROBE), result)
+        neighbour_probe(config, result.clips)  # refuses corpora of which nothing can be held out
+        prepared[config.log_mel.sample_rate_hz] = result
+    return prepared
+
+
+def _swept_rates(settings: SweepSettings) -> list[dict[str, Any]]:
+    """Swept values that have, between them, every sample rate of the trials.
+
+    Raises:
+        UserError: a range of rates, each of which would be prepared.
+    """
+    for key in (SAMPLE_RATE, SAMPLE_RATE.partition(".")[0]):
+        domain = settings.sweep.space.get(key)
+        if isinstance(domain, Choices | Grid):
+            return [{key: value} for value in domain.values]
+        if domain is not None:
+            raise UserError(
+                f"sweep.space.{key}: clips are prepared for each sample rate before the first trial; list the rates, "
+                f"as sweep.space.{key}=[16000, 32000]"
+            )
+    return [{}]
+
+
+def _try(
+    ledger: Ledger, proposals: Proposals, prepared: Mapping[int, RunResult], parent: TrackedRun
+) -> list[int]:
+    """Run the trials that have not ended; returns those that the tracking store would not take."""
+    from tuning.courier import courier_for
+
+    settings = ledger.settings
+    with ray_session(settings.ray, ledger.folder) as available:
+        resources = resolve_resources(
+            settings.sweep.resources, available, wants_gpu=_wants_gpu(settings.run, available)
+        )
+        if THREADS_PLAN not in ledger.plan:  # another number of threads would sum in another order
+            ledger.settle(**{THREADS_PLAN: resources.cpus})
+        clips = [done.folder for result in prepared.values() for done in result.clips.values()]
+        with courier_for(settings.ray, settings.run, ledger.folder, clips) as courier:
+            _settle_budget(ledger, prepared, resources, courier)
+            task = _task(ledger, prepared)
+            with _recorded(ledger, parent, task) as unrecorded:
+                _fit(ledger, proposals, task, resources, courier)
+    return unrecorded
+
+
+def _task(ledger: Ledger, prepared: Mapping[int, RunResult]) -> TrialTask:
+    return TrialTask(
+        settings=ledger.settings,
+        clips={
+            rate: {corpus: done.folder for corpus, done in result.clips.items()}
+            for rate, result in prepared.items()
+        },
+        folder=ledger.folder,
+        steps=ledger.plan.get(STEPS_PLAN),
+        threads=int(ledger.plan[THREADS_PLAN]),
+    )
+
+
+def _settle_budget(
+    ledger: Ledger, prepared: Mapping[int, RunResult], resources: Resources, courier: "Courier | None"
+) -> None:
+    """Turn a budget in minutes into steps once: trials of equal steps can be compared, and done again."""
+    config = ledger.settings.run
+    if config.pretrain.minutes is None or STEPS_PLAN in ledger.plan:
+        return
+    from tuning.ray_trials import measure_steps
+
+    result = prepared[max(prepared)]  # the highest rate has the most to compute
+    folders = [result.clips[corpus].folder for corpus in config.pretrain_corpora]
+    with console.status(f"measuring how many steps {config.pretrain.minutes:g} minutes of a trial are"):
+        steps = measure_steps(result.config, folders, resources, courier)
+    ledger.settle(**{STEPS_PLAN: steps})
+    console.print(f"{config.pretrain.minutes:g} minutes a trial are {steps} steps on this machine")
+
+
+def _wants_gpu(config: RunConfig, available: Available) -> bool:
+    device = config.pretrain.device
+    return device == "cuda" or (device == "auto" and available.gpus > 0)
+
+
+@contextmanager
+def _recorded(ledger: Ledger, parent: TrackedRun, task: TrialTask) -> Iterator[list[int]]:
+    """Keep MLflow up to date; the list holds, afterwards, the trials that the store would not take."""
+    recorder = Recorder(
+        ledger,
+        parent,
+        config_of=lambda trial: config_of(task, trial),
+        training_of=lambda trial: training_of(task, trial),
+    )
+    unrecorded: list[int] = []
+    recorder.start()
+    patience = INTERRUPTED_SECONDS
+    try:
+        yield unrecorded
+        patience = LAST_TRY_SECONDS
+    finally:
+        for trial in ledger.trials:
+            if trial.status == Status.RUNNING:  # interrupted
+                ledger.change(trial.number, status=Status.WAITING)
+        unrecorded += recorder.close(patience)
+
+
+def _fit(
+    ledger: Ledger, proposals: Proposals, task: TrialTask, resources: Resources, courier: "Courier | None"
+) -> None:
+    """Hand the trials to Ray Tune until all have ended."""
+    from ray import tune
+
+    from tuning.ray_trials import LedgerCallback, LedgerSearch, trainable
+
+    sweep = ledger.settings.sweep
+    folder = ledger.folder / RAY_FOLDER
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier driver; the ledger knows more
+    at_once = proposals.total if sweep.scheduler.name == "pbt" else resources.at_once
+    with SweepProgress(sweep.sweep_name, proposals.total, list(sweep.space), sweep.readings) as progress:
+        progress.show(ledger.trials)
+        tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(
+                    trainable, task=task, memory_bytes=resources.memory_bytes, courier=courier
+                ),
+                {"cpu": resources.cpus, "gpu": resources.gpus},
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=LedgerSearch(ledger, proposals, at_once),
+                scheduler=build_scheduler(
+                    sweep.scheduler, sweep.space, sweep.readings, proposals.total, sweep.seed, ledger.trials
+                ),
+                num_samples=proposals.total,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=str(folder),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=sweep.retries),
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
+                callbacks=[
+                    LedgerCallback(
+                        ledger,
+                        on_change=lambda: progress.show(ledger.trials),
+                        # Not those that it left for others': another member of a population may be at work there.
+                        on_end=lambda trial: _tidy(task, trainings_of(task.folder, trial.number)[-1:]),
+                    )
+                ],
+            ),
+        ).fit()
+    shutil.rmtree(folder, ignore_errors=True)
+    left = proposals.total - sum(trial.status.ended for trial in ledger.trials)
+    if left:
+        raise UserError(
+            f"Ray ended before {left} of {proposals.total} trials; `echopair sweep --resume {ledger.folder}` goes on"
+        )
+    for trial in ledger.trials:
+        _tidy(task, trainings_of(task.folder, trial.number))
+        for kept in trial_folder(task.folder, trial.number).glob(f"{MILESTONE_PREFIX}*"):
+            shutil.rmtree(kept)
+
+
+def config_of(task: TrialTask, trial: Trial) -> RunConfig:
+    """The run that a trial is, by what is known of it."""
+    if not trial.lineage:
+        return trial_config(task, trial.number, trial.values)
+    first, *changes = trial.lineage
+    return trial_config(task, trial.number, first["values"], changes)
+
+
+def training_of(task: TrialTask, trial: Trial) -> Path:
+    """Where a trial trains its encoder.
+
+    Raises:
+        UserError: it has not begun to.
+    """
+    names = trainings_of(task.folder, trial.number)
+    if not names:
+        raise UserError(f"trial {trial.number} has trained nothing")
+    return task.settings.run.work_folder.absolute() / names[-1]
+
+
+def _tidy(task: TrialTask, trainings: Sequence[str]) -> None:
+    """Remove what only a training under way needs: hundreds of checkpoints fill a disk."""
+    for training in trainings:
+        for folder in (training, f"{training}.partial"):
+            checkpoints = task.settings.run.work_folder.absolute() / folder / CHECKPOINTS_FOLDER
+            shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _conclude(
+    ledger: Ledger, prepared: Mapping[int, RunResult], parent: TrackedRun, result: SweepResult
+) -> None:
+    """Read the test folds of the best trial, and write what the sweep found."""
+    from tuning.report.parameters import parameter_of
+    from tuning.report.write import write_report
+
+    result.trials, result.best = ledger.trials, ledger.best
+    run: RunResult | None = None
+    if result.best is not None:
+        task = _task(ledger, prepared)
+        config = config_of(task, result.best)
+        run = RunResult(config)
+        run.clips = clips_of(task, config)
+        with cpu_threads(config.threads):
+            learn(config, Stage.PROBE, run, Watch())
+        result.probes = run.probes
+        result.best_file = ledger.folder / BEST_FILE
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        write_atomically(result.best_file, _best_header(ledger, result.best) + text)
+    space = ledger.settings.sweep.space
+    with console.status("writing the report"):
+        result.report = write_report(
+            # In a population they are those that a trial ended with.
+            [trial.model_copy(update={"values": trial.current}) for trial in result.trials],
+            [parameter_of(key, domain) for key, domain in space.items()],
+            ledger.folder,
+            ledger.settings.sweep.sweep_name,
+        )
+    try:
+        with console.status("recording the sweep in MLflow"):
+            _log(ledger, parent, result, run)
+    except TrackingError as error:
+        result.untracked = str(error)
+
+
+def _log(ledger: Ledger, parent: TrackedRun, result: SweepResult, run: RunResult | None) -> None:
+    metrics: dict[str, float] = {
+        f"trials_{status.value}": sum(trial.status == status for trial in result.trials)
+        for status in Status
+        if status.ended
+    }
+    files = [*result.report, ledger.folder / SETTINGS_FILE]
+    if result.best is not None and run is not None and result.best_file is not None:
+        log_outputs(child_of(ledger, parent, result.best), run.config, run)
+        files.append(result.best_file)
+        metrics["best_score"] = result.best.score or 0.0
+        for corpus, summary in run.probes.items():
+            metrics |= {f"test/{name}": value for name, value in probe_metrics(corpus, summary).items()}
+    log_sweep(parent, ledger, files, metrics)
+    if not result.unrecorded:
+        parent.end("FINISHED")
+
+
+def _best_header(ledger: Ledger, best: Trial) -> str:
+    return (
+        f"# Trial {best.number} of the sweep {ledger.settings.sweep.sweep_name}: validation score {best.score:.4f}.\n"
+        "# `echopair run` of this file gives that score again; on a CPU bit for bit, also in another work_folder.\n"
+    )
