@@ -49,11 +49,7 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
             raise UserError(f"{key}: {error}") from error
     if until >= Stage.PRETRAIN:
         check_tracking(config.tracking, work)
-        _check_augmentations(config)
-        try:
-            initial_encoder(config.encoder, config.seed)
-        except ValueError as error:
-            raise UserError(f"encoder: {error}") from error
+        check_learning(config)
     names = set(config.pretrain_corpora)
     names |= set(config.probe_corpora) if until == Stage.EMBED else scored_corpora(config, until)
     names = set(config.corpora) if until == Stage.PREPARE else names
@@ -85,12 +81,21 @@ def scored_corpora(config: RunConfig, until: Stage) -> set[str]:
     return set(config.probe_corpora) if until == Stage.PROBE else set()
 
 
-def _check_augmentations(config: RunConfig) -> None:
+def check_learning(config: RunConfig) -> None:
+    """Find augmentations and encoders that this machine cannot do.
+
+    Raises:
+        UserError: names the key.
+    """
     for augmentation in (one for augment in config.augment_configs for one in augmentations_of(augment)):
         try:
             augmentation.check(config.log_mel.sample_rate_hz)
         except ValueError as error:
             raise UserError(f"augment.policy: augmentation {augmentation.name!r}: {error}") from error
+    try:
+        initial_encoder(config.encoder, config.seed)
+    except ValueError as error:
+        raise UserError(f"encoder: {error}") from error
 
 
 def _check_labels_to_learn_from(

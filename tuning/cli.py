@@ -59,16 +59,19 @@ def presets() -> None:
     table = Table("preset", "what it does", box=None, pad_edge=False)
     for name, line in (run_presets() | sweep_presets()).items():
         table.add_row(name, line)
-    output.print(table)
+    _of_any_width().print(table)
+
+
+def _of_any_width() -> Console:
+    """Standard output for tables: a pipe has no width of its own, and nothing is cut there."""
+    return output if output.is_terminal else Console(width=PIPE_COLUMNS)
 
 
 def _print(result: "SweepResult") -> None:
     from pipeline.results import probe_table, probe_title
     from tuning.results import exit_note, results_table, summary_line
 
-    # A pipe has no width of its own: nothing is cut there.
-    console = output if output.is_terminal else Console(width=PIPE_COLUMNS)
-    console.print(results_table(result.trials, result.keys))
+    _of_any_width().print(results_table(result.trials, result.keys))
     output.print(summary_line(result.trials), style="bold", highlight=False)
     if result.failed:
         output.print(exit_note(result.trials), soft_wrap=True, highlight=False, markup=False)

@@ -29,7 +29,7 @@ from pipeline.checkpoints import CHECKPOINT_FILE, CHECKPOINTS_FOLDER
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.progress import console
-from pipeline.run import training_folder
+from pipeline.run import sounds, training_folder
 from pipeline.stages import MARKER_FILE, fingerprint, locked, read_done, write_atomically
 from tuning.cluster import RayConfig, nodes_share
 from tuning.depot import (
@@ -97,7 +97,10 @@ class DistantDepot:
         self._ask("remove", folder)
 
     def _ask(self, method: str, *arguments: Any) -> Any:
-        return ray.get(getattr(self._actor, method).remote(*arguments), timeout=ANSWER_SECONDS)
+        try:
+            return ray.get(getattr(self._actor, method).remote(*arguments), timeout=ANSWER_SECONDS)
+        except ray.exceptions.RayTaskError as error:  # whose text is a traceback
+            raise error.cause from error
 
 
 @contextmanager
@@ -113,12 +116,12 @@ def courier_for(
         clips: folders of the prepared clips, below it.
 
     Raises:
-        UserError: `ray.storage` is `shared`, and a node does not see the work folder; or clips lie behind a link.
+        UserError: `ray.storage` is `shared`, and a node does not see the work folder; or what would have to be copied
+            cannot be: clips behind a link, the user's own sounds.
     """
     work = run.work_folder.absolute()
-    others = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
     home = ray.get_runtime_context().get_node_id()
-    others.remove(home)
+    others = _others(home)
     if config.storage != "copied":
         sees = not others or nodes_share(sweep_folder)
         if config.storage == "shared" and not sees:
@@ -129,6 +132,7 @@ def courier_for(
         if sees:
             yield None
             return
+    _check_sounds(run, others)
     depot = Depot(work)
     bytes_to_copy = sum(
         stamp.size_bytes
@@ -144,24 +148,62 @@ def courier_for(
     name = f"echopair-{fingerprint(socket.gethostname(), str(sweep_folder))}"
     courier = Courier(actor, home, work, name, config.node_folder)
     try:
+        _ask_nodes(others, make_node_folder, config.node_folder, name)
         yield courier
     finally:
         _free(courier)
 
 
+def _check_sounds(run: RunConfig, nodes: Sequence[str]) -> None:
+    """Refuse sounds that other nodes do not see: a training is named after their path too, so copies would be others.
+
+    Raises:
+        UserError: a node has not the same.
+    """
+    ours = sounds(run)
+    if not ours:
+        return
+    try:
+        same = all(theirs == ours for theirs in _ask_nodes(nodes, sounds, run))
+    except ValueError:  # there is no such folder
+        same = False
+    if not same:
+        raise UserError(
+            "augment.policy: the sounds of a folder are not copied, and not all nodes see the same; put them where all "
+            "nodes mount them at the same place, or run the sweep on this machine alone"
+        )
+
+
 def _free(courier: "Courier") -> None:
     """Leave nothing on nodes that still answer, nor of copies that were broken off."""
     with suppress(Exception):  # whatever Ray says by now, it hides no error of the sweep
-        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != courier.home]
-        tasks = [
-            ray.remote(num_cpus=0, max_retries=0)(remove_node_folder)
-            .options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
-            .remote(courier.node_folder, courier.name)
-            for node in nodes
-        ]
+        tasks = _begin_on_nodes(_others(courier.home), remove_node_folder, courier.node_folder, courier.name)
         tasks.append(courier.actor.clear.remote())
         ray.wait(tasks, num_returns=len(tasks), timeout=FREE_SECONDS)
         ray.kill(courier.actor)
+
+
+def _others(home: str) -> list[str]:
+    return [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != home]
+
+
+def _ask_nodes(nodes: Sequence[str], function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """What a function returns on each node, or raises on one."""
+    try:
+        answers: list[Any] = ray.get(_begin_on_nodes(nodes, function, *arguments), timeout=ANSWER_SECONDS)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    return answers
+
+
+def _begin_on_nodes(nodes: Sequence[str], function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Begin a function on each node; whatever runs there, it need not wait for a core."""
+    return [
+        ray.remote(num_cpus=0, max_retries=0)(function)
+        .options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
+        .remote(*arguments)
+        for node in nodes
+    ]
 
 
 @dataclass(frozen=True)
@@ -219,7 +261,10 @@ class Courier:
         copied = here.path(name)
         with locked(copied):
             there = self.depot.listing(name) or {}
-            if here.listing(name) != there:
+            stamp = there.get(MARKER_FILE)
+            marker = self.depot.read(name, MARKER_FILE, stamp, 0) if stamp else b""
+            done = copied / MARKER_FILE
+            if not done.is_file() or done.read_bytes() != marker:
                 here.remove(name)
                 check_space(here.root, there)
                 copy_folder(self.depot, here, name, "copy")
@@ -348,7 +393,7 @@ class Away:
             self._push()
 
     def _push(self) -> None:
-        self._name_driver_s_work_folder()
+        self._write_down_the_driver_s_work_folder()
         self._push_changes(self.folder, _of_trial)
         if self._training is not None:
             partial = self._training.with_name(self._training.name + PARTIAL)
@@ -375,8 +420,8 @@ class Away:
                 if not self._stopping.is_set():
                     self._push()
 
-    def _name_driver_s_work_folder(self) -> None:
-        """The trial's run is one of the driver's machine."""
+    def _write_down_the_driver_s_work_folder(self) -> None:
+        """The run that a trial is can be run again where the driver is."""
         file = self.folder / CONFIG_FILE
         if file.is_file():
             config = yaml.safe_load(file.read_text(encoding="utf-8"))

@@ -88,7 +88,9 @@ class Ledger:
                 raise UserError(f"its format is not {FORMAT}")
             settings = validated_settings(content["settings"])
             if settings.identity != content["identity"]:
-                raise UserError("its settings were changed after the sweep began, or by another version of echopair")
+                raise UserError(
+                    "its settings were changed after the sweep began, or by another version of echopair"
+                )
             plan = dict(content["plan"])
         except (UserError, yaml.YAMLError, OSError, KeyError, TypeError, ValueError) as error:
             raise UserError(
@@ -136,9 +138,7 @@ class Ledger:
     def best(self) -> Trial | None:
         """The finished trial with the highest score, the earliest of equal ones; None before one finished."""
         finished = [trial for trial in self.trials if trial.status == Status.FINISHED]
-        return max(
-            finished, key=lambda trial: (comparable(trial.score or 0.0), -trial.number), default=None
-        )
+        return max(finished, key=lambda trial: (comparable(trial.score or 0.0), -trial.number), default=None)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -182,7 +182,9 @@ class Ledger:
 
 def _read_trials(folder: Path) -> dict[int, Trial]:
     if not folder.is_dir():
-        raise UserError(f"{folder} is missing; bring it back, or make it empty, and all trials are done again")
+        raise UserError(
+            f"{folder} is missing; bring it back, or make it empty, and all trials are done again"
+        )
     trials = {}
     for file in sorted(folder.glob("*.json")):
         try:

@@ -217,9 +217,8 @@ class LedgerCallback(_OfThisProcess, Callback):
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         number = int(trial.trial_id)
         if not self._ledger[number].status.ended:
-            error = (
-                f"it crashed {trial.num_failures} times, at last: {crash_reason(self._ledger.folder, number)}"
-            )
+            often = "once" if trial.num_failures == 1 else f"{trial.num_failures} times, at last"
+            error = f"it crashed {often}: {crash_reason(self._ledger.folder, number)}"
             self._change(number, status=Status.FAILED, seconds=self._seconds(number), error=error)
         self._on_end(self._ledger[number])
 

@@ -187,7 +187,9 @@ class Recorder:
             config = self._config_of(trial)
         except UserError:  # values that do not go together, which the trial failed of
             return trial.current
-        return {**dict(flatten(config.model_dump(mode="json"))), **trial.current}
+        # The name differs from trial to trial as swept values do, and would be an axis of the UI's charts.
+        values = config.model_dump(mode="json", exclude={"run_name"})
+        return {**dict(flatten(values)), **trial.current}
 
     def _training_rows(self, trial: Trial) -> list[dict[str, float]]:
         try:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pipeline.checkpoints import CHECKPOINTS_FOLDER
-from pipeline.checks import Stage, check
+from pipeline.checks import Stage, check, check_learning
 from pipeline.config import RunConfig, validated
 from pipeline.cores import cpu_threads
 from pipeline.errors import UserError
 from pipeline.progress import console
 from pipeline.run import RunResult, Watch, learn, prepare_corpora
-from pipeline.stages import write_atomically
+from pipeline.stages import fingerprint, write_atomically
 from pipeline.tracking import TrackedRun, TrackingError, check_tracking
 from pipeline.tracking.outputs import log_outputs, probe_metrics
 from tuning.cluster import Available, Resources, ray_session, resolve_resources
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 BEST_FILE = "best.yaml"
 RAY_FOLDER = "ray"
 SAMPLE_RATE = "log_mel.sample_rate_hz"
+# What a machine may be unable to do, and of how many trials that is found out beforehand.
+CHECKED_SLICES = ("augment", "encoder", "log_mel")
+TRIALS_CHECKED = 256
 # How long a tracking store that is away is waited for at the end.
 LAST_TRY_SECONDS = 60.0
 INTERRUPTED_SECONDS = 3.0
@@ -128,15 +131,36 @@ def _check(settings: SweepSettings) -> Proposals:
     proposals = build_proposals(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
     check_scheduler(settings.sweep.scheduler, settings.sweep.readings, proposals.total, settings.sweep.space)
     _swept_rates(settings)
+    _check_alternatives(settings, proposals)
     return proposals
+
+
+def _check_alternatives(settings: SweepSettings, proposals: Proposals) -> None:
+    """Try the listed augmentations and encoders, in the combinations of the first trials.
+
+    Raises:
+        UserError: this machine cannot do one of them.
+    """
+    listed = [
+        key
+        for key, domain in settings.sweep.space.items()
+        if isinstance(domain, Choices | Grid) and key.split(".")[0] in CHECKED_SLICES
+    ]
+    tried = set()
+    for number in range(min(proposals.total, TRIALS_CHECKED) if listed else 0):
+        values = proposals.propose(number)
+        combination = fingerprint({key: values[key] for key in listed})
+        if combination not in tried:
+            check_learning(validated(settings.values_of(values)))
+            tried.add(combination)
 
 
 def _go_on(ledger: Ledger, proposals: Proposals) -> SweepResult:
     result = SweepResult(ledger.folder, list(ledger.settings.sweep.space))
     with ledger.held():
+        prepared = _prepare(ledger.settings)
         parent = open_parent(ledger)
         with _ended_if_broken_off(parent):
-            prepared = _prepare(ledger.settings)
             for trial in ledger.trials:
                 if trial.status == Status.RUNNING:  # its driver was killed
                     ledger.change(trial.number, status=Status.WAITING)
@@ -216,8 +240,10 @@ def _try(
 
 
 def _task(ledger: Ledger, prepared: Mapping[int, RunResult]) -> TrialTask:
+    # A worker of a cluster that was there before has another current folder.
+    run = ledger.settings.run.model_copy(update={"work_folder": ledger.settings.run.work_folder.absolute()})
     return TrialTask(
-        settings=ledger.settings,
+        settings=ledger.settings.model_copy(update={"run": run}),
         clips={
             rate: {corpus: done.folder for corpus, done in result.clips.items()}
             for rate, result in prepared.items()

@@ -87,6 +87,7 @@ def connect(config: TrackingConfig, work_folder: Path) -> tuple[Any, str]:
     is_server = store_kind(uri) == "http"
     require_answer(uri, config.connect_seconds)
     with explained(uri), one_at_a_time(uri):
+        _make_database(uri, work_folder)
         client = load_mlflow().MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(config.experiment)
         if experiment is None:
@@ -113,6 +114,22 @@ def connect(config: TrackingConfig, work_folder: Path) -> tuple[Any, str]:
             "files: give the server's address as tracking.uri, or choose another tracking.experiment"
         )
     return client, str(experiment.experiment_id)
+
+
+def _make_database(uri: str, work_folder: Path) -> None:
+    """Make MLflow's tables in a file aside: of a process that dies meanwhile, a database is left that none can use."""
+    path = sqlite_file(uri)
+    if path is None or path.stat().st_size:  # `require_answer` has made it, empty
+        return
+    load_mlflow()
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    aside = path.with_name(path.name + ".new")
+    for left in (aside, aside.with_name(aside.name + "-journal")):
+        left.unlink(missing_ok=True)
+    store = SqlAlchemyStore(f"sqlite:///{aside}", artifacts_folder(work_folder).as_uri())
+    store.engine.dispose()
+    aside.replace(path)
 
 
 def check_tracking(config: TrackingConfig, work_folder: Path) -> None:

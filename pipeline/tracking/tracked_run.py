@@ -247,9 +247,7 @@ class TrackedRun:
 
     def log_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags; one that is there is replaced, and values over 8000 characters are cut."""
-        entities = [
-            load_mlflow().entities.RunTag(key, value[:TAG_CHARACTERS]) for key, value in tags.items()
-        ]
+        entities = [load_mlflow().entities.RunTag(key, value[:TAG_CHARACTERS]) for key, value in tags.items()]
         with explained(self._uri), undivided(self._uri):
             self._client.log_batch(self.run_id, tags=entities)
 

@@ -149,9 +149,11 @@ def node_killed(one: Round) -> None:
         with one.sweep() as sweep:
             process = sweep.begin_on(cluster)
             one.wait_for_a_moment(sweep, process, "trying")
-            kill_node(sweep, cluster, cluster.nodes[1])
+            caught = kill_node(sweep, cluster.nodes[1])
+            one.notes.append(f"trials {caught} were there")
             must(process.wait() == 0, f"the sweep failed: {process.last_words}")
-            one.notes.append(f"attempts {[trial.attempts for trial in sweep.trials.values()]}")
+            again = [number for number, trial in sweep.trials.items() if trial.attempts > 1]
+            must(again == caught, f"trials {again} were begun again, not {caught}")
             assert_whole(sweep, one.oracle)
     finally:
         cluster.close()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import yaml
 
+from pipeline.pretrain import ENCODER_FOLDER
 from pipeline.tracking import TrackingConfig
 from pipeline.tracking.client import load_mlflow
 from pipeline.tracking.runs import RunSummary, tagged_runs
@@ -128,6 +129,8 @@ class SmallSweep:
         overrides: beside those of every small sweep.
         environment: of its processes, beside this one's.
         store: address of the tracking store's database; by default the work folder's.
+        processes: drivers, in the order of their beginnings.
+        cluster: on which it runs, once it does.
     """
 
     file: Path
@@ -136,6 +139,7 @@ class SmallSweep:
     environment: dict[str, str] = field(default_factory=dict)
     store: str | None = None
     processes: list[SweepProcess] = field(default_factory=list)
+    cluster: RayCluster | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
@@ -167,8 +171,9 @@ class SmallSweep:
 
     @property
     def alive(self) -> list[int]:
-        """Processes of the sweep: its driver, and all that came of it on this machine."""
-        return processes_with(f"TMPDIR={self.temporary}")
+        """Processes of the sweep: its driver, all that came of it on this machine, and its trials on a cluster."""
+        nodes = self.cluster.nodes if self.cluster is not None else []
+        return processes_with(f"TMPDIR={self.temporary}") + _trials_on(nodes)
 
     def begin(self, *overrides: str) -> SweepProcess:
         """`echopair sweep my.yaml ...`: the first time, or once more."""
@@ -177,6 +182,7 @@ class SmallSweep:
 
     def begin_on(self, cluster: RayCluster) -> SweepProcess:
         """The same on the nodes of a cluster."""
+        self.cluster = cluster
         self.environment |= cluster.environment
         return self.begin(f"ray.address={cluster.address}")
 
@@ -243,6 +249,11 @@ class SmallSweep:
                 if title.startswith(b"ray::") and any(_leads_to(link, lock) for link in links):
                     return process
         return None
+
+    def encoder(self, number: int) -> Path:
+        """The weights that a trial ended with."""
+        assert self.lies_in is not None
+        return self.work / trainings_of(self.lies_in, number)[-1] / ENCODER_FOLDER / "encoder.safetensors"
 
     # What MLflow has
 
@@ -340,16 +351,25 @@ def kill_trial(sweep: SmallSweep, number: int, after_readings: int) -> None:
     wait_for(f"the end of the process of trial {number}", lambda: process not in sweep.alive, LEFT_SECONDS)
 
 
-def kill_node(sweep: SmallSweep, cluster: RayCluster, node: RayNode) -> None:
-    """Kill a node on which a trial runs."""
-    wait_for("a trial on the node", lambda: bool(_trials_on(node)), SWEEP_SECONDS)
-    cluster.kill(node)
-    wait_for("the end of the trials on the node", lambda: not _trials_on(node), LEFT_SECONDS)
+def kill_node(sweep: SmallSweep, node: RayNode) -> list[int]:
+    """Kill a node on which trials are being trained, as soon as one is; returns the numbers of those."""
+    assert sweep.cluster is not None
+    caught: list[int] = []
+
+    def ready() -> bool:
+        there = descendants(node.process.pid)
+        caught[:] = [number for number in range(TRIALS) if sweep.process_of(number) in there]
+        return bool(caught) or sweep.all_ended
+
+    wait_for("a trial on the node", ready, SWEEP_SECONDS)
+    sweep.cluster.kill(node)
+    wait_for("the end of the trials on the node", lambda: not _trials_on([node]), LEFT_SECONDS)
+    return caught
 
 
-def _trials_on(node: RayNode) -> list[str]:
-    titles = [_title(process) for process in descendants(node.process.pid)]
-    return [title for title in titles if title.startswith(TRIAL_TITLE)]
+def _trials_on(nodes: Iterable[RayNode]) -> list[int]:
+    below = [process for node in nodes for process in descendants(node.process.pid)]
+    return [process for process in below if _title(process).startswith(TRIAL_TITLE)]
 
 
 def children(sweep: SmallSweep) -> dict[int, RunSummary]:
@@ -423,6 +443,8 @@ def _assert_same_trials(sweep: SmallSweep, oracle: Oracle, failed: Collection[in
         must(trial.status == expected.status, f"trial {number} is {trial.status}: {trial.error}")
         must(trial.score == expected.score, f"trial {number} scores {trial.score}, not {expected.score}")
         must(_read(trial) == _read(expected), f"trial {number} read {_read(trial)}, not {_read(expected)}")
+        encoders = [one.encoder(number).read_bytes() for one in (sweep, oracle.sweep)]
+        must(encoders[0] == encoders[1], f"the encoder of trial {number} has other weights")
 
 
 def _read(trial: Trial) -> list[tuple[int, int, float]]:

@@ -108,7 +108,9 @@ def test_a_file_adds_to_the_space_of_a_preset_however_it_is_spelt(
         },
     }
     key = {"preset": "temperature-strength"} if below == "preset in the file" else {}
-    file = write(tmp_path / "my.yaml", **key, sweep={"space": spellings[spelling], "search": {"name": "random"}})
+    file = write(
+        tmp_path / "my.yaml", **key, sweep={"space": spellings[spelling], "search": {"name": "random"}}
+    )
     sources = ["synthetic", file] if key else ["synthetic", "temperature-strength", file]
     settings = compose_sweep(sources)
     assert swept(settings) == {"objective.temperature": "0.2 to 1, log", "encoder.width": "16, 32"}
@@ -142,11 +144,17 @@ def test_headings_with_nothing_below_say_nothing(tmp_path: Path) -> None:
         (["sweep.trials=3"], r"unknown key 'sweep\.trials'; did you mean 'sweep\.search\.trials'\?"),
         (["sweep.name=x"], r"unknown key 'sweep\.name'; did you mean 'sweep\.sweep_name'\?"),
         (["sweep.objective=x"], r"'sweep\.objective'; did you mean 'sweep\.space\.objective'\?"),
-        (["sweep.search.trials=3"], r"unknown key 'sweep\.search\.trials'; sweep\.search\.name=random or optuna"),
+        (
+            ["sweep.search.trials=3"],
+            r"unknown key 'sweep\.search\.trials'; sweep\.search\.name=random or optuna",
+        ),
         (["sweep.scheduler.interval=3"], r"'sweep\.scheduler\.interval'; sweep\.scheduler\.name=pbt has it"),
         (["sweep.search={name: random, trails: 3}"], r"did you mean 'sweep\.search\.trials'\?"),
         (["sweep.search.name=grd"], r"sweep\.search.*'grd'.*'grid', 'random', 'optuna'"),
-        (["sweep.search=grid"], r"sweep\.search holds keys and values; did you mean sweep\.search\.name=grid\?"),
+        (
+            ["sweep.search=grid"],
+            r"sweep\.search holds keys and values; did you mean sweep\.search\.name=grid\?",
+        ),
         (["sweep=3"], r"sweep=3: it holds keys and values, as sweep\.readings=9"),
         (["ray=3"], r"ray=3: it holds keys and values, as ray\.address=auto"),
         (["ray.adress=auto"], r"unknown key 'ray\.adress'; did you mean 'ray\.address'\?"),
@@ -168,13 +176,22 @@ def test_headings_with_nothing_below_say_nothing(tmp_path: Path) -> None:
             ["sweep.space.objective.temprature.low=0.1"],
             r"sweep\.space\.objective\.temprature={low: 0\.1} has no name; .*did you mean 'objective\.temperature'",
         ),
-        (["sweep.space.augment.strength.hihg=1"], r"'sweep\.space\.augment\.strength\.hihg'; did you mean 'high'\?"),
+        (
+            ["sweep.space.augment.strength.hihg=1"],
+            r"'sweep\.space\.augment\.strength\.hihg'; did you mean 'high'\?",
+        ),
         (
             ["sweep.space.augment.strength.log=true"],
             r"'sweep\.space\.augment\.strength\.log'; sweep\.space\.augment\.strength\.name=integers has it",
         ),
-        (["sweep.space.augment.strength.low=2"], r"sweep\.space\.augment\.strength: low=2 must be below high=1\.5"),
-        (["sweep.space.augment.strength.high=9"], r"sweep\.space: augment\.strength=9.*less than or equal to 4"),
+        (
+            ["sweep.space.augment.strength.low=2"],
+            r"sweep\.space\.augment\.strength: low=2 must be below high=1\.5",
+        ),
+        (
+            ["sweep.space.augment.strength.high=9"],
+            r"sweep\.space: augment\.strength=9.*less than or equal to 4",
+        ),
         (["sweep.space.augment.strength=1"], r"sweep\.space\.augment\.strength=1 is one value; write a list"),
         (["sweep.space.probe.folds=[2, 3]"], r"sweep\.space\.probe\.folds: .* cannot be swept"),
         (["objective.temprature=0.1"], r"unknown key 'objective\.temprature'; did you mean 'objective\.temp"),

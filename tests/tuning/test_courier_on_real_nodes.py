@@ -15,6 +15,7 @@ import yaml
 from pipeline.checkpoints import CHECKPOINT_FILE, METRICS_FILE
 from pipeline.checks import Stage, check
 from pipeline.config import validated
+from pipeline.cores import cpu_threads
 from pipeline.run import RunResult, Watch, learn, prepare_corpora
 from pipeline.stages import read_done
 from tests.pipeline.test_run import write_config
@@ -26,6 +27,36 @@ from tuning.trials import Status, Trial
 
 ROOT = Path(__file__).parents[2]
 pytestmark = needs_mounts
+
+
+ASKED = """
+import sys
+from pathlib import Path
+from pipeline.errors import UserError
+from tuning.cluster import RayConfig, ray_session
+from tuning.config import compose_sweep
+from tuning.courier import courier_for
+
+address, file, sounds = sys.argv[1:]
+plain = compose_sweep([file]).run
+noisy = compose_sweep(
+    [file, "augment.policy.augmentations=[{name: background_noise, folder: %s}]" % sounds]
+).run
+folder = plain.work_folder / "sweeps"
+folder.mkdir(exist_ok=True)
+with ray_session(RayConfig(address=address), folder):
+    for run, storage in (
+        (plain, {}),
+        (plain, {"storage": "shared"}),
+        (plain, {"node_folder": "/proc/none"}),
+        (noisy, {}),
+    ):
+        try:
+            with courier_for(RayConfig(address=address, **storage), run, folder, []) as courier:
+                print("copied" if courier else "shared")
+        except UserError as error:
+            print(error)
+"""
 
 
 @dataclass
@@ -68,7 +99,8 @@ class Blind:
             config = validated({**values, "work_folder": str(again)})
             result = RunResult(config)
             prepare_corpora(config, check(config, Stage.PROBE), result)
-            learn(config, Stage.VALIDATE, result, Watch())
+            with cpu_threads(config.threads):
+                learn(config, Stage.VALIDATE, result, Watch())
             assert result.score == trial.score
             assert result.encoder is not None
             digests = [
@@ -95,9 +127,31 @@ def blind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Blind]:
         cluster.close()
 
 
+def test_what_the_nodes_cannot_do_is_said_before_any_trial(blind: Blind) -> None:
+    sounds = blind.work / "sounds"
+    sounds.mkdir()
+    recording = next(blind.file.parent.glob("recordings/*/*.wav"))
+    (sounds / "noise.wav").write_bytes(recording.read_bytes())
+    asked = subprocess.run(
+        [sys.executable, "-c", ASKED, blind.cluster.address, str(blind.file), str(sounds)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=blind.cluster.environment,
+    )
+    copied, shared, no_place, no_sounds = asked.stdout.splitlines()
+    assert copied == "copied"
+    assert f"ray.storage=shared: not all 2 nodes of the cluster see {blind.work}/sweeps" in shared
+    assert "/proc/none" in no_place
+    assert "set ray.node_folder to another folder" in no_place
+    assert "augment.policy: the sounds of a folder are not copied" in no_sounds
+    assert not list(blind.temporary.glob("echopair-*"))
+
+
 def test_a_sweep_uses_nodes_that_do_not_see_its_work_folder(blind: Blind) -> None:
     sweep = blind.sweep(
-        "sweep.sweep_name=blind", "sweep.search={name: random, trials: 4}", "sweep.readings=2"
+        "sweep.sweep_name=blind", "sweep.search={name: random, trials: 3}", "sweep.readings=2"
     )
     away, copies = set(), set()
     while sweep.poll() is None:
@@ -119,8 +173,9 @@ def test_a_trial_whose_node_dies_goes_on_on_another_one(blind: Blind) -> None:
     sweep = blind.sweep(
         "sweep.sweep_name=killed",
         "sweep.search={name: random, trials: 2}",
-        "sweep.readings=8",
-        "pretrain.steps=400",
+        "sweep.readings=6",
+        "sweep.scheduler={name: fifo}",
+        "pretrain.steps=240",
     )
     pushed: list[Path] = []
     while sweep.poll() is None and not pushed:

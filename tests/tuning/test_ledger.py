@@ -143,8 +143,8 @@ def change_settings(change: Callable[[dict[str, Any]], None]) -> Callable[[Path]
     return damage
 
 
-def write_settings(content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / "sweep.yaml").write_bytes(content) and None
+def write_settings(content: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / "sweep.yaml").write_bytes(content)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def write_settings(content: bytes) -> Callable[[Path], None]:
     ],
 )
 def test_damaged_or_changed_settings_are_refused_with_the_remedy(
-    folder: Path, settings: SweepSettings, damage: Callable[[Path], None], reason: str
+    folder: Path, settings: SweepSettings, damage: Callable[[Path], object], reason: str
 ) -> None:
     damage(folder)
     message = refusal(folder)
@@ -238,7 +238,7 @@ def test_the_best_trial_is_the_first_of_the_highest_score_that_finished(
     ledger = make_ledger(tmp_path, settings, made_up(0, Status.DIVERGED, 0.0), made_up(1, Status.STOPPED))
     ledger.propose(made_up(2, Status.FAILED))
     ledger.propose(made_up(3, Status.RUNNING))
-    assert ledger.best is None
+    assert Ledger.open(tmp_path).best is None
     ledger.propose(made_up(4, Status.FINISHED, float("nan")))
     for number, score in ((7, 0.5), (6, 0.5), (5, 0.4)):
         ledger.propose(made_up(number, Status.FINISHED, score))

@@ -23,7 +23,7 @@ from pipeline.tracking.server import start_server, wait_until_ready
 from tests.tuning.ledgers import READINGS, made_up, make_ledger, small_settings
 from tuning.config import SweepSettings
 from tuning.ledger import Ledger
-from tuning.recorder import STATUS_TAG, SWEEP_TAG, TRIAL_TAG, Recorder, log_sweep, open_parent
+from tuning.recorder import STATUS_TAG, SWEEP_TAG, TRIAL_TAG, Recorder, child_of, log_sweep, open_parent
 from tuning.trials import Status, Trial
 
 ROWS = 4  # of a training's metrics
@@ -75,9 +75,7 @@ def stored(settings: SweepSettings) -> dict[int, RunSummary]:
     """Runs of trials in the store, each of which must have one."""
     runs = [
         run
-        for run in tagged_runs(
-            settings.run.tracking, settings.run.work_folder, SWEEP_TAG, settings.identity
-        )
+        for run in tagged_runs(settings.run.tracking, settings.run.work_folder, SWEEP_TAG, settings.identity)
         if TRIAL_TAG in run.tags
     ]
     by_number = {int(run.tags[TRIAL_TAG]): run for run in runs}
@@ -194,7 +192,9 @@ def test_what_is_recorded_is_not_sent_again(work: Path, monkeypatch: pytest.Monk
 
 
 def test_a_trial_that_is_done_again_is_recorded_again(work: Path) -> None:
-    ledger = begin(work, "again", made_up(0, Status.FAILED, error="it crashed"), made_up(1, Status.FINISHED, 0.5))
+    ledger = begin(
+        work, "again", made_up(0, Status.FAILED, error="it crashed"), made_up(1, Status.FINISHED, 0.5)
+    )
     assert record(ledger) == []
     first = stored(ledger.settings)
     (ledger.folder / "trials" / "00000.json").unlink()  # by hand
@@ -203,7 +203,22 @@ def test_a_trial_that_is_done_again_is_recorded_again(work: Path) -> None:
     assert record(ledger) == []
     runs = stored(ledger.settings)
     assert runs[0].run_id == first[0].run_id
-    assert (runs[0].status, runs[0].tags[STATUS_TAG], runs[0].metrics["score"]) == ("FINISHED", "finished", 0.7)
+    assert (runs[0].status, runs[0].tags[STATUS_TAG], runs[0].metrics["score"]) == (
+        "FINISHED",
+        "finished",
+        0.7,
+    )
+
+
+def test_runs_that_a_killed_driver_left_running_are_ended(work: Path) -> None:
+    waiting, ended = made_up(0, Status.WAITING), made_up(1, Status.FINISHED, 0.5)
+    ledger = begin(work, "left", waiting, ended)
+    left = [child_of(ledger, open_parent(ledger), trial).run_id for trial in (waiting, ended)]
+    assert {run.status for run in stored(ledger.settings).values()} == {"RUNNING"}
+    assert record(ledger) == []
+    runs = stored(ledger.settings)
+    assert [run.run_id for run in runs.values()] == left
+    assert [run.status for run in runs.values()] == ["KILLED", "FINISHED"]
 
 
 def test_values_that_no_run_can_have_are_recorded_nonetheless(work: Path) -> None:
@@ -303,7 +318,9 @@ def drive(folder: Path) -> None:
             for rows in range(1, ROWS + 1):
                 train(ledger, number, rows, partial=True)
                 time.sleep(0.02)
-            (trainings(ledger) / f"{number}.partial").rename(trainings(ledger) / str(number))
+            done = trainings(ledger) / str(number)
+            shutil.rmtree(done, ignore_errors=True)  # of a driver that was killed just here
+            done.with_name(f"{number}.partial").rename(done)
             finished = made_up(number, Status.FINISHED, number / 10)
             ledger.change(number, status=finished.status, score=finished.score, readings=finished.readings)
 

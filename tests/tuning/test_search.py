@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from scipy.stats import qmc
 
 from pipeline.errors import UserError
+from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
 from tuning.search import (
     GridSearchConfig,
     OptunaSearchConfig,
@@ -22,7 +23,6 @@ from tuning.search import (
     SearchConfig,
     build_proposals,
 )
-from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
 from tuning.trials import Reading, Status, Trial
 
 SPACE: dict[str, Domain] = {

@@ -1,7 +1,6 @@
 """A trial without Ray: what it reads and scores, whatever happens to it, and that it is a run anybody can repeat."""
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -62,7 +61,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> TrialTask:
     return TrialTask(settings, clips, settings.run.work_folder / "sweeps" / "one", steps=None, threads=1)
 
 
-def changed(task: TrialTask, sweep: Mapping[str, Any] = {}, **run_values: Any) -> TrialTask:  # noqa: B006
+def changed(task: TrialTask, sweep: Mapping[str, Any] = {}, **run_values: Any) -> TrialTask:
     """Another sweep of the same clips; with another work folder it shares no training."""
     settings = task.settings
     settings = settings.model_copy(
@@ -214,8 +213,8 @@ def test_a_trial_that_was_killed_between_a_reading_and_its_checkpoint_reads_it_o
     assert all(checkpoint for _, _, checkpoint in on_disk)
 
 
-def _run_and_write(task: TrialTask, file: Path) -> None:
-    """What a process does that is about to be killed."""
+def run_and_write(task: TrialTask, file: Path) -> None:
+    """A trial in a process of its own, which is about to be killed."""
     with file.open("a") as lines:
         run_trial(task, 0, VALUES, lambda row: print(json.dumps(row), file=lines, flush=True))
 
@@ -227,38 +226,32 @@ def test_a_process_killed_at_any_moment_costs_no_more_than_time(
     file.touch()
     elsewhere = changed(task, work_folder=tmp_path / "work")
     processes = get_context("forkserver")
-    processes.set_forkserver_preload([_run_and_write.__module__])
+    processes.set_forkserver_preload([run_and_write.__module__])
     draw = random.Random(0)
-    kills = 0
-    for _ in range(20):
-        seen = file.stat().st_size
-        process = processes.Process(target=_run_and_write, args=(elsewhere, file))
+    exit_codes = set()
+    for _ in range(6):
+        told_before = file.stat().st_size
+        process = processes.Process(target=run_and_write, args=(elsewhere, file))
         process.start()
-        # At a random moment after it has gone on, else it might never come further.
-        while process.is_alive() and file.stat().st_size == seen:
+        while process.is_alive() and file.stat().st_size == told_before:
             time.sleep(0.001)
-        time.sleep(draw.uniform(0, 0.1))
-        if process.is_alive():
-            assert process.pid is not None
-            os.kill(process.pid, signal.SIGKILL)
+        time.sleep(draw.uniform(0, 0.2))
+        process.kill()
         process.join()
-        kills += process.exitcode == -signal.SIGKILL
-        if process.exitcode == 0:
-            break
-    assert process.exitcode == 0
-    assert kills
+        exit_codes.add(process.exitcode)
+    assert -signal.SIGKILL in exit_codes
     rows = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
-    assert {one for row in rows for one in readings_of([row])} == set(readings_of(told))
-    assert rows[-1] == told[-1]
+    assert {one for row in rows for one in readings_of([row])} <= set(readings_of(told))
+    assert reports(elsewhere) == told
     assert weights(elsewhere) == weights(task)
 
 
 @pytest.mark.parametrize(
     ("values", "status", "score", "error"),
     [
-        ({TEMPERATURE: 1e-39}, "diverged", 0.0, "the loss of step 0 is nan; lower pretrain.learning_rate"),
+        ({TEMPERATURE: 1e-39}, "diverged", 0.0, "is nan; lower pretrain.learning_rate"),
         ({"pretrain.batch_pairs": 1000}, "failed", None, "pretrain.batch_pairs=1000 is more than the"),
-        ({"crops.crop_seconds": 0.01}, "failed", None, "crops.crop_seconds=0.01 is shorter than"),
+        ({"log_mel.window_seconds": 0.5}, "failed", None, "crops.crop_seconds=0.32 is shorter than"),
     ],
 )
 def test_values_that_cannot_work_end_a_trial_without_a_second_try(

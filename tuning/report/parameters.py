@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tuning.results import short_keys
 from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from tuning.results import short_keys
 from tuning.trials import Trial
 
 VALUES_OF_A_GRID = 12  # of a range; more of them are looked at as a range again

@@ -34,6 +34,7 @@ from pipeline.tracking import (
 )
 from pipeline.tracking.client import load_mlflow
 from pipeline.tracking.provenance import git_commit
+from pipeline.tracking.runs import tagged_runs
 from pipeline.tracking.server import serve_ui, start_server, stop_server, wait_until_ready
 
 CONFIG = TrackingConfig()
@@ -198,6 +199,46 @@ def test_a_long_series_is_sent_in_few_requests(folder: Path, monkeypatch: pytest
     spread = dict(history(CONFIG, folder, run, "spread"))
     assert len(spread) == 1200
     assert math.isnan(spread[3])
+
+
+def test_runs_beside_one_share_its_store_and_are_found_by_their_tags(folder: Path) -> None:
+    parent = TrackedRun.open(CONFIG, folder, "parent1", "parent", {"family": "1"})
+    children = [
+        parent.beside(f"child{number}", f"child {number}", {"family": "100% #1", "number": str(number)})
+        for number in range(2)
+    ]
+    assert parent.beside("child1", "child 1").run_id == children[1].run_id
+    found = tagged_runs(CONFIG, folder, "family", "100% #1")
+    assert {run.run_id for run in found} == {child.run_id for child in children}
+    assert {run.tags["number"] for run in found} == {"0", "1"}
+    assert [run.tags["echopair.run"] for run in tagged_runs(CONFIG, folder, "number", "1")] == ["child1"]
+    assert tagged_runs(CONFIG, folder, "family", "2") == []
+    for run in (parent, *children):
+        run.end("FINISHED")
+
+
+def test_tags_are_replaced_and_long_ones_cut(folder: Path) -> None:
+    run = TrackedRun.open(CONFIG, folder, "tags1", "tags", {"state": "first"})
+    run.log_tags({"state": "second", "error": "é" * 9000})
+    run.log_tags({"other": "third"})
+    run.end("FINISHED")
+    tags = client_of(CONFIG, folder).get_run(run.run_id).data.tags
+    assert (tags["state"], tags["other"]) == ("second", "third")
+    assert tags["error"] == "é" * 8000
+
+
+def test_a_series_that_is_sent_raises_where_one_that_is_logged_waits(folder: Path) -> None:
+    config = TrackingConfig(uri=f"sqlite:///{folder / 'mlflow.db'}")
+    run = TrackedRun.open(config, folder, "sent1", "sent")
+    run.send_series([{"step": 0, "loss": 2.0}])
+    client_of(config, folder).delete_run(run.run_id)
+    with pytest.raises(TrackingError, match="active"):
+        run.send_series([{"step": 1, "loss": 1.0}])
+    assert not run.log_series([{"step": 2, "loss": 0.5}])
+    client_of(config, folder).restore_run(run.run_id)
+    run.send_series([])
+    assert history(config, folder, run, "loss") == [(0, 2.0), (1, 1.0), (2, 0.5)]
+    run.end("FINISHED")
 
 
 def test_dataset_used_for_both_contexts(folder: Path) -> None:

@@ -1,9 +1,9 @@
 import pytest
 
 from tests.tuning.report.sweeps import ENCODER, STRENGTH, TEMPERATURE, along
+from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
 from tuning.report.parameters import Parameter, as_tried, labels, parameter_of
 from tuning.report.scale import Scale
-from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
 
 
 @pytest.mark.parametrize(
