@@ -303,6 +303,8 @@ def _fit(
 ) -> None:
     """Hand the trials to Ray Tune until all have ended."""
     from ray import tune
+    from ray.exceptions import RayError
+    from ray.tune.error import TuneError
 
     from tuning.ray_trials import LedgerCallback, LedgerSearch, trainable
 
@@ -312,7 +314,7 @@ def _fit(
     at_once = proposals.total if sweep.scheduler.name == "pbt" else resources.at_once
     with SweepProgress(sweep.sweep_name, proposals.total, list(sweep.space), sweep.readings) as progress:
         progress.show(ledger.trials)
-        tune.Tuner(
+        tuner = tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(
                     trainable, task=task, memory_bytes=resources.memory_bytes, courier=courier
@@ -332,7 +334,6 @@ def _fit(
                 storage_path=str(folder),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=sweep.retries),
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
                 callbacks=[
                     LedgerCallback(
                         ledger,
@@ -342,7 +343,14 @@ def _fit(
                     )
                 ],
             ),
-        ).fit()
+        )
+        try:
+            tuner.fit()
+        except (RuntimeError, RayError, TuneError) as error:  # such as of a cluster's own memory monitor
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise UserError(
+                f"Ray ended the sweep: {reason}; `echopair sweep --resume {ledger.folder}` goes on"
+            ) from error
     shutil.rmtree(folder, ignore_errors=True)
     left = proposals.total - sum(trial.status.ended for trial in ledger.trials)
     if left:

@@ -208,10 +208,8 @@ def refuse(task: TrialTask, number: int, reason: str) -> None:
 def crash_reason(sweep_folder: Path, number: int) -> str:
     """Why the last attempt of a trial crashed, in a line."""
     file = trial_folder(sweep_folder, number) / ERROR_FILE
-    if not file.is_file():
-        return "its process was killed"
-    *_, last = file.read_text(encoding="utf-8").strip().splitlines()
-    return f"{last} ({file} has the rest)"
+    lines = file.read_text(encoding="utf-8").strip().splitlines() if file.is_file() else []
+    return f"{lines[-1]} ({file} has the rest)" if lines else "its process was killed"
 
 
 def trainings_of(sweep_folder: Path, number: int) -> list[str]:

@@ -4,19 +4,17 @@ import json
 import os
 import shutil
 import signal
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-import soundfile
-import yaml
 
 from pipeline.checks import Stage
 from pipeline.config import compose
@@ -25,12 +23,12 @@ from pipeline.run import run
 from pipeline.tracking.client import load_mlflow
 from pipeline.tracking.runs import RunSummary, tagged_runs
 from tests.tuning.conftest import descendants
-from tests.tuning.tones import finished_sweep
+from tests.tuning.tones import sweep_of_all_ends
 from tuning.cli import main
 from tuning.config import SweepSettings, compose_sweep
 from tuning.ledger import Ledger
-from tuning.recorder import PARENT_TAG, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
-from tuning.sweep import SweepResult, sweep, sweep_folder
+from tuning.recorder import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
+from tuning.sweep import sweep, sweep_folder
 from tuning.trial import trainings_of, trial_folder
 from tuning.trials import Status, Trial
 
@@ -38,139 +36,231 @@ TEMPERATURE = "objective.temperature"
 RATE = "log_mel.sample_rate_hz"
 
 
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> SweepSettings:
-    return finished_sweep(tmp_path_factory.getbasetemp())
+@dataclass
+class Swept:
+    """What a command came to."""
+
+    settings: SweepSettings
+    exit_status: int
+    output: str
+    progress: str
+
+    @property
+    def folder(self) -> Path:
+        return sweep_folder(self.settings)
+
+    @property
+    def work(self) -> Path:
+        return self.settings.run.work_folder
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger.open(self.folder)
+
+    @property
+    def trials(self) -> list[Trial]:
+        return self.ledger.trials
+
+    @property
+    def best(self) -> Trial:
+        best = self.ledger.best
+        assert best is not None
+        return best
+
+    @property
+    def runs(self) -> list[RunSummary]:
+        """In MLflow."""
+        return tagged_runs(self.settings.run.tracking, self.work, SWEEP_TAG, self.settings.identity)
+
+    @property
+    def trained(self) -> dict[Path, int]:
+        """When each training was done."""
+        return {path: path.stat().st_mtime_ns for path in self.work.glob("encoders/*/done.json")}
+
+
+def echopair_sweep(arguments: list[str], act: Callable[[Path], None] = lambda _folder: None) -> Swept:
+    """`echopair sweep`, in this process; meanwhile something is done to what lies in its folder."""
+    settings = compose_sweep(arguments)
+    output, progress = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr("sys.argv", ["echopair", "sweep", *arguments])
+        with (
+            redirect_stdout(output),
+            redirect_stderr(progress),
+            meanwhile(partial(act, sweep_folder(settings))),
+        ):
+            main()
+    assert isinstance(ended.value.code, int)
+    return Swept(settings, ended.value.code, output.getvalue(), progress.getvalue())
+
+
+@contextmanager
+def meanwhile(act: Callable[[], None]) -> Iterator[None]:
+    """Do something while a sweep runs; what it raises comes out."""
+    with ThreadPoolExecutor(1) as pool:
+        acted = pool.submit(act)
+        yield
+    acted.result()
 
 
 @pytest.fixture(scope="module")
-def finished(settings: SweepSettings) -> SweepResult:
-    return sweep(settings)
+def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return sweep_of_all_ends(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")
-def work(finished: SweepResult) -> Path:
-    return finished.folder.parents[1]
+def swept(arguments: list[str]) -> Swept:
+    return echopair_sweep(arguments)
 
 
 @pytest.fixture(scope="module")
-def file(finished: SweepResult, work: Path) -> Path:
+def file(arguments: list[str]) -> Path:
     """Of the run that is swept."""
-    return work.parent / "my.yaml"
+    return Path(arguments[0])
 
 
-def by_status(trials: list[Trial]) -> Counter[Status]:
-    return Counter(trial.status for trial in trials)
+def elsewhere(swept: Swept, folder: Path) -> list[str]:
+    """Overrides for another work folder with the same clips: to prepare them takes longer than a trial."""
+    shutil.copytree(swept.work / "clips", folder / "clips")
+    return [f"work_folder={folder}"]
 
 
-def encoder_of(result: SweepResult, number: int) -> bytes:
-    training = result.folder.parents[1] / trainings_of(result.folder, number)[-1]
-    return (training / "encoder" / "encoder.safetensors").read_bytes()
+def in_store_of(swept: Swept) -> str:
+    """The override by which a run does not have to make a store of its own, which takes as long."""
+    return f"tracking.uri=sqlite:///{swept.work}/mlflow.db"
 
 
-def runs_of(settings: SweepSettings) -> list[RunSummary]:
-    """In MLflow."""
-    return tagged_runs(settings.run.tracking, settings.run.work_folder, SWEEP_TAG, settings.identity)
+def test_every_combination_is_tried_once_and_ends_as_it_must(swept: Swept) -> None:
+    assert [trial.number for trial in swept.trials] == [*range(6)]
+    assert {(trial.values[RATE], trial.values[TEMPERATURE]) for trial in swept.trials} == {
+        (rate, temperature) for rate in (8000, 16000) for temperature in (0.1, 0.5, 1e-39)
+    }
+    assert [trial.status.value for trial in swept.trials] == [
+        "diverged",
+        "finished",
+        "stopped",
+        "failed",
+        "diverged",
+        "finished",
+    ]
+    assert all(trial.attempts == 1 and trial.seconds > 0 for trial in swept.trials)
+    assert {trial.steps for trial in swept.trials if trial.readings} == {6}
 
 
-def elsewhere(work: Path, folder: Path) -> Path:
-    """Another work folder, with the same clips and an empty store: to make both takes longer than a trial."""
-    shutil.copytree(work / "clips", folder / "clips")
-    return folder
+def test_a_trial_that_finished_has_a_score_and_all_readings(swept: Swept) -> None:
+    first, second = [trial for trial in swept.trials if trial.status == Status.FINISHED]
+    for trial in (first, second):
+        assert [(one.milestone, one.step) for one in trial.readings] == [(1, 2), (2, 4), (3, 6)]
+        assert 0 < (trial.score or 0) < 1
+    assert first.values[RATE] != second.values[RATE]
+    assert [one.score for one in first.readings] != [one.score for one in second.readings]
+    assert swept.best.score == max(first.score or 0, second.score or 0)
 
 
-def test_a_grid_tries_every_combination_and_what_diverges_is_no_failure(finished: SweepResult) -> None:
-    tried = {(trial.values[RATE], trial.values[TEMPERATURE]): trial for trial in finished.trials}
-    assert set(tried) == {(8000, 0.1), (16000, 0.1), (8000, 1e-39), (16000, 1e-39)}
-    for (_, temperature), trial in tried.items():
-        assert trial.attempts == 1
-        assert trial.seconds > 0
-        if temperature == 1e-39:
-            assert (trial.status, trial.score) == (Status.DIVERGED, 0.0)
-            assert "the loss of step" in trial.error
-        else:
-            assert trial.status == Status.FINISHED
-            assert [(one.milestone, one.step) for one in trial.readings] == [(1, 2), (2, 4), (3, 6)]
-            assert trial.steps == 6
-    assert tried[8000, 0.1].readings != tried[16000, 0.1].readings
-    assert finished.failed == 0
-    assert finished.best is not None
-    assert finished.best.score == max(trial.score or 0 for trial in finished.trials)
+def test_asha_stops_a_trial_that_reads_worse_than_the_one_before(swept: Swept) -> None:
+    (stopped,) = [trial for trial in swept.trials if trial.status == Status.STOPPED]
+    assert len(stopped.readings) == 1
+    assert stopped.readings[0].score < swept.trials[1].readings[0].score
+    assert stopped.score is None
 
 
-def test_a_sweep_leaves_what_people_read_and_nothing_else(finished: SweepResult, work: Path) -> None:
-    left = {path.name for path in finished.folder.iterdir() if not path.name.startswith(".")}
+def test_a_diverged_trial_scores_nothing_and_is_no_failure(swept: Swept) -> None:
+    diverged = [trial for trial in swept.trials if trial.status == Status.DIVERGED]
+    assert all(trial.score == 0 and "lower pretrain.learning_rate" in trial.error for trial in diverged)
+    assert swept.exit_status == 101  # of the one that crashed
+
+
+def test_a_trial_that_crashes_fails_alone_and_is_told_of(swept: Swept) -> None:
+    (failed,) = [trial for trial in swept.trials if trial.status == Status.FAILED]
+    assert failed.score is None
+    assert failed.error.startswith("it crashed once: IsADirectoryError:")
+    assert "1 of 6 trials failed; trial 3: it crashed once: IsADirectoryError" in swept.output
+    assert "trial 3 failed: it crashed once: IsADirectoryError" in swept.progress
+    assert "Traceback" in (trial_folder(swept.folder, 3) / "error.txt").read_text()
+
+
+def test_what_is_said_is_as_readable_in_a_pipe(swept: Swept) -> None:
+    """Results on standard output, progress on the other, a line for each trial, and no escape sequences."""
+    heading, *rows = swept.output.splitlines()[:7]
+    assert "sample rate hz" in heading
+    assert len(rows) == 6
+    assert rows[0].split()[:2] == [str(swept.best.number), f"{100 * (swept.best.score or 0):.1f}"]
+    assert "6 trials: 2 finished, 1 stopped early, 2 diverged, 1 failed" in swept.output
+    assert f"report    {swept.folder / 'report.html'}" in swept.output
+    assert "pretrained" in swept.output
+    ended = [line for line in swept.progress.splitlines() if " of 6 ended)" in line]
+    assert [line.split()[1] for line in ended] == [*"012345"]
+    assert "\x1b" not in swept.output + swept.progress
+    assert "Warning" not in swept.progress
+
+
+def test_a_sweep_leaves_what_people_read_and_nothing_else(swept: Swept) -> None:
+    left = {path.name for path in swept.folder.iterdir() if not path.name.startswith(".")}
     pictures = {name for name in left if name.endswith(".png")}
     assert left - pictures == {"best.yaml", "ray_logs", "report.html", "sweep.yaml", "trials", "trials.csv"}
     assert len(pictures) >= 3
-    assert {path.name for path in finished.report} == {"report.html", "trials.csv"} | pictures
-    assert len((finished.folder / "trials.csv").read_text().splitlines()) == 5
-    assert not list(work.glob("encoders/*/checkpoints"))
+    assert len((swept.folder / "trials.csv").read_text().splitlines()) == 1 + 6
+    assert not list(swept.work.glob("encoders/*/checkpoints"))
 
 
 def test_the_best_trial_s_file_is_a_run_that_gives_its_scores_again(
-    finished: SweepResult, work: Path, tmp_path: Path
+    swept: Swept, arguments: list[str], tmp_path: Path
 ) -> None:
-    assert finished.best is not None
-    store = f"tracking.uri=sqlite:///{work}/mlflow.db"
-    overrides = [f"work_folder={elsewhere(work, tmp_path)}", store]
-    again = run(compose(str(finished.best_file), overrides))
+    file = swept.folder / "best.yaml"
+    assert file.read_text().startswith(f"# Trial {swept.best.number} of the sweep all-ends: validation score")
+    again = run(compose(str(file), [*elsewhere(swept, tmp_path), in_store_of(swept)]))
     assert "pretrain" in again.did
-    assert again.score == finished.best.score
-    assert again.encoder is not None
-    assert (again.encoder / "encoder.safetensors").read_bytes() == encoder_of(finished, finished.best.number)
-    assert list(finished.probes) == ["tones"]
-    assert again.probes["tones"]["features"] == finished.probes["tones"]["features"]
-    assert finished.probes["tones"]["protocol"].startswith("test on")
-    assert finished.best_file is not None
-    assert finished.best_file.read_text().startswith(f"# Trial {finished.best.number} of the sweep finished:")
+    assert again.score == swept.best.score
+    training = trainings_of(swept.folder, swept.best.number)[-1]
+    for name in ("encoder.safetensors", "encoder.json"):
+        assert again.encoder is not None
+        assert (again.encoder / name).read_bytes() == (swept.work / training / "encoder" / name).read_bytes()
+    probes = sweep(compose_sweep(arguments)).probes
+    assert again.probes["tones"]["features"] == probes["tones"]["features"]
+    assert probes["tones"]["protocol"].startswith("test on")
 
 
 def test_mlflow_has_a_run_of_the_sweep_and_one_of_each_trial_below_it(
-    finished: SweepResult, settings: SweepSettings
+    swept: Swept, arguments: list[str]
 ) -> None:
-    runs = runs_of(settings)
-    (parent,) = [one for one in runs if TRIAL_TAG not in one.tags]
-    assert (parent.name, parent.status) == ("finished", "FINISHED")
-    assert finished.best is not None
-    accuracy = finished.probes["tones"]["features"]["pretrained"]["score"]
-    assert parent.metrics["best_score"] == finished.best.score
+    (parent,) = [one for one in swept.runs if TRIAL_TAG not in one.tags]
+    assert (parent.name, parent.status) == ("all-ends", "FINISHED")
+    accuracy = sweep(compose_sweep(arguments)).probes["tones"]["features"]["pretrained"]["score"]
+    assert parent.metrics["best_score"] == swept.best.score
     assert parent.metrics["test/tones/accuracy"] == accuracy
-    assert (parent.metrics["trials_finished"], parent.metrics["trials_diverged"]) == (2, 2)
-    client = load_mlflow().MlflowClient(f"sqlite:///{settings.run.work_folder}/mlflow.db")
+    counts = {
+        name.removeprefix("trials_"): count for name, count in parent.metrics.items() if "trials_" in name
+    }
+    assert counts == {"finished": 2, "stopped": 1, "diverged": 2, "failed": 1}
+    client = load_mlflow().MlflowClient(f"sqlite:///{swept.work}/mlflow.db")
     artifacts = {one.path for one in client.list_artifacts(parent.run_id)}
-    assert {path.name for path in finished.report} | {"best.yaml", "sweep.yaml"} == artifacts
+    assert {"report.html", "trials.csv", "best.yaml", "sweep.yaml"} < artifacts
 
-    children = {int(one.tags[TRIAL_TAG]): one for one in runs if TRIAL_TAG in one.tags}
-    assert sorted(children) == [0, 1, 2, 3]
-    for trial in finished.trials:
+    children = {int(one.tags[TRIAL_TAG]): one for one in swept.runs if TRIAL_TAG in one.tags}
+    assert len(children) == len(swept.runs) - 1 == 6
+    for trial in swept.trials:
         child = children[trial.number]
         assert child.tags[PARENT_TAG] == parent.run_id
         assert child.tags[STATUS_TAG] == trial.status
-        assert child.status == ("FINISHED" if trial.status == Status.FINISHED else "FAILED")
-        assert child.metrics["score"] == trial.score
+        assert child.status == RUN_STATUS[trial.status]
+        assert child.metrics.get("score") == trial.score
         assert child.parameters[RATE] == str(trial.values[RATE])
-    best = children[finished.best.number]
+    best = children[swept.best.number]
     assert best.metrics["tones/accuracy"] == accuracy
     history = client.get_metric_history(best.run_id, "reading")
     assert [(one.step, one.value) for one in history] == [
-        (one.step, one.score) for one in finished.best.readings
+        (one.step, one.score) for one in swept.best.readings
     ]
 
 
-def test_the_same_command_again_does_nothing_new(
-    finished: SweepResult, settings: SweepSettings, work: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    runs = {one.run_id: one.status for one in runs_of(settings)}
-    trained = {path: path.stat().st_mtime_ns for path in work.glob("encoders/*/done.json")}
-    report = (finished.folder / "report.html").stat().st_mtime_ns
-    again = sweep(settings)
-    assert "all 4 trials ended before" in capsys.readouterr().err
-    assert again.trials == finished.trials
-    assert again.probes == finished.probes
-    assert {one.run_id: one.status for one in runs_of(settings)} == runs
-    assert {path: path.stat().st_mtime_ns for path in work.glob("encoders/*/done.json")} == trained
-    assert (finished.folder / "report.html").stat().st_mtime_ns > report
+def test_the_same_command_again_does_nothing_new(swept: Swept, arguments: list[str]) -> None:
+    before = swept.trials, {one.run_id: one.status for one in swept.runs}, swept.trained
+    report = (swept.folder / "report.html").stat().st_mtime_ns
+    again = echopair_sweep(arguments)
+    assert (again.exit_status, again.output) == (swept.exit_status, swept.output)
+    assert "all 6 trials ended before" in again.progress
+    assert (again.trials, {one.run_id: one.status for one in again.runs}, again.trained) == before
+    assert (again.folder / "report.html").stat().st_mtime_ns > report
 
 
 def test_what_would_fail_is_refused_before_anything_is_begun(file: Path, tmp_path: Path) -> None:
@@ -184,43 +274,16 @@ def test_what_would_fail_is_refused_before_anything_is_begun(file: Path, tmp_pat
         "corpora.tones.root=/nowhere": "corpora.tones.root=/nowhere: there is no such folder",
         "probe.test_folds=['7']": "corpus 'tones' has no fold '7'",
     }
+    space = f"sweep.space.{TEMPERATURE}=[0.1, 0.2]"
     for override, message in cases.items():
-        with pytest.raises(UserError, match=message.replace("(", r"\(")):
-            sweep(
-                compose_sweep(
-                    [str(file), f"work_folder={tmp_path}", f"sweep.space.{TEMPERATURE}=[0.1, 0.2]", override]
-                )
-            )
+        with pytest.raises(UserError, match=message):
+            sweep(compose_sweep([str(file), f"work_folder={tmp_path}", space, override]))
     assert not (tmp_path / "encoders").exists()
 
 
-# What can happen to trials
-
-
-@contextmanager
-def meanwhile(act: Callable[[], None]) -> Iterator[None]:
-    """Do something while a sweep runs; what it raises comes out."""
-    errors: list[BaseException] = []
-
-    def acting() -> None:
-        try:
-            act()
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=acting, daemon=True)
-    thread.start()
-    yield
-    thread.join(10)
-    assert not thread.is_alive()
-    if errors:
-        raise errors[0]
-
-
-def readings_in(folder: Path) -> dict[int, int]:
+def readings_in(folder: Path) -> int:
     """How many readings the trials have by now."""
-    files = folder.glob("trials/*.json")
-    return {int(one.stem): len(json.loads(one.read_text())["readings"]) for one in files}
+    return sum(len(json.loads(one.read_text())["readings"]) for one in folder.glob("trials/*.json"))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -230,102 +293,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-@dataclass
-class Told:
-    """What a command came to."""
-
-    settings: SweepSettings
-    trials: list[Trial]
-    exit_status: int
-    output: str
-    progress: str
-
-
-def echopair_sweep(arguments: list[str], act: Callable[[Path], None] = lambda _folder: None) -> Told:
-    """`echopair sweep`, in this process."""
-    settings = compose_sweep(arguments)
-    folder = sweep_folder(settings)
-    output, progress = StringIO(), StringIO()
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr("sys.argv", ["echopair", "sweep", *arguments])
-        with redirect_stdout(output), redirect_stderr(progress), meanwhile(lambda: act(folder)):
-            main()
-    status = ended.value.code
-    assert isinstance(status, int)
-    return Told(settings, Ledger.open(folder).trials, status, output.getvalue(), progress.getvalue())
-
-
-AUGMENT = [{"strength": 1.0}, {"strength": 0.2}, {"strength": 3.0}]
-
-
-@pytest.fixture(scope="module")
-def troubled(file: Path) -> Told:
-    """Stopped early if they read worse; one trial loses the sounds that it needs."""
-    sounds = file.parent / "sounds"
-    sounds.mkdir()
-    soundfile.write(sounds / "noise.wav", [0.1, -0.1] * 8000, 16000)
-    crashes = {
-        "policy": {"name": "all", "augmentations": [{"name": "background_noise", "folder": str(sounds)}]}
-    }
-    space = yaml.safe_dump([*AUGMENT, crashes], default_flow_style=True, width=1000).strip()
-    arguments = [
-        str(file),
-        f"{TEMPERATURE}=0.1",
-        "sweep.sweep_name=troubled",
-        f"sweep.space.augment={space}",
-        "sweep.search.name=grid",
-        "sweep.scheduler={name: asha, first_milestone: 1, reduction_factor: 2}",
-        "sweep.readings=3",
-        "sweep.retries=1",
-        "sweep.resources.trials_at_once=1",
-    ]
-
-    def act(folder: Path) -> None:
-        wait_until(lambda: 0 in readings_in(folder))
-        shutil.rmtree(sounds)
-
-    return echopair_sweep(arguments, act)
-
-
-def test_a_trial_that_always_crashes_fails_alone_and_is_told_of(troubled: Told) -> None:
-    (failed,) = [trial for trial in troubled.trials if trial.status == Status.FAILED]
-    assert "policy" in failed.values["augment"]
-    assert (failed.attempts, failed.score) == (2, None)
-    assert failed.error.startswith("it crashed 2 times, at last: ValueError: folder=")
-    assert troubled.exit_status == 101
-    assert f"1 of 4 trials failed; trial {failed.number}: it crashed 2 times" in troubled.output
-    assert f"trial {failed.number} failed: it crashed 2 times, at last: ValueError" in troubled.progress
-    (run_of_it,) = [one for one in runs_of(troubled.settings) if one.tags.get(STATUS_TAG) == "failed"]
-    assert run_of_it.status == "FAILED"
-    assert "there is no such folder" in run_of_it.tags["echopair.error"]
-
-
-def test_asha_stops_trials_that_read_worse_than_those_before(troubled: Told) -> None:
-    stopped = [trial for trial in troubled.trials if trial.status == Status.STOPPED]
-    assert stopped
-    for trial in stopped:
-        last = trial.readings[-1]
-        before = [other for other in troubled.trials if other.number < trial.number]
-        rivals = [one.score for other in before for one in other.readings if one.milestone == last.milestone]
-        assert last.score < max(rivals)
-        assert trial.score is None
-    best = [trial for trial in troubled.trials if trial.status == Status.FINISHED]
-    assert best
-
-
-def test_trainings_of_another_sweep_are_not_done_again(troubled: Told, finished: SweepResult) -> None:
-    (ours,) = [trial for trial in troubled.trials if trial.values["augment"] == AUGMENT[0]]
-    (theirs,) = [trial for trial in finished.trials if trial.values == {RATE: 16000, TEMPERATURE: 0.1}]
-    folder = sweep_folder(troubled.settings)
-    assert trainings_of(folder, ours.number) == trainings_of(finished.folder, theirs.number)
-    told = [(one.milestone, one.step, one.score) for one in ours.readings]
-    assert told == [(one.milestone, one.step, one.score) for one in theirs.readings][: len(told)]
-    if ours.status == Status.FINISHED:
-        assert ours.score == theirs.score
-
-
 def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(file: Path) -> None:
-    told = echopair_sweep(
+    swept = echopair_sweep(
         [
             str(file),
             "pretrain.minutes=0.02",
@@ -356,10 +325,10 @@ def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(file: Path) -> Non
 # Populations
 
 
-def population(file: Path, work: Path) -> list[str]:
+def population(file: Path) -> list[str]:
+    """A population in which members come to each other's values: there are but four of them."""
     return [
         str(file),
-        f"work_folder={work}",
         "sweep.sweep_name=population",
         f"sweep.space.{TEMPERATURE}=[0.1, 0.2, 0.4, 0.8]",
         "sweep.search={name: random, trials: 4}",
@@ -370,59 +339,58 @@ def population(file: Path, work: Path) -> list[str]:
 
 
 def outcome(trials: list[Trial]) -> list[Any]:
-    """All of them but for how long it took, and how often they were begun."""
-    return [trial.model_dump(exclude={"seconds", "attempts", "readings"}) for trial in trials] + [
-        [one.model_dump(exclude={"seconds"}) for one in trial.readings] for trial in trials
-    ]
+    """All that is told of them but for how long it took, and how often they were begun."""
+    kept = {"number", "values", "status", "score", "steps", "lineage", "error"}
+    readings = [[(one.milestone, one.step, one.score) for one in trial.readings] for trial in trials]
+    return [[trial.model_dump(include=kept) for trial in trials], readings]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(file: Path, work: Path) -> Told:
-    return echopair_sweep(population(file, work))
+def undisturbed(file: Path) -> Swept:
+    return echopair_sweep(population(file))
 
 
-def test_a_population_learns_from_its_best(undisturbed: Told) -> None:
+def test_a_population_learns_from_its_best(undisturbed: Swept) -> None:
     assert undisturbed.exit_status == 0, undisturbed.progress
-    assert by_status(undisturbed.trials) == {Status.FINISHED: 4}
+    assert [trial.status for trial in undisturbed.trials] == [Status.FINISHED] * 4
     changed = [trial for trial in undisturbed.trials if trial.lineage]
     assert changed
     for trial in changed:
-        steps = [change["step"] for change in trial.lineage]
-        assert steps[0] == 0
-        assert set(steps[1:]) <= {2, 4}
+        first, *later = [change["step"] for change in trial.lineage]
+        assert first == 0
+        assert set(later) <= {2, 4}
         assert [one.milestone for one in trial.readings] == [1, 2, 3]
-    assert not list(sweep_folder(undisturbed.settings).glob("trials/*/milestone-*"))
+    assert not list(undisturbed.folder.glob("trials/*/*milestone-*"))
+    assert not list(undisturbed.work.glob("encoders/*/checkpoints"))
 
 
-def test_a_member_s_run_gives_its_score_again(undisturbed: Told, work: Path, tmp_path: Path) -> None:
-    member = max(
-        (trial for trial in undisturbed.trials if len(trial.lineage) > 1), key=lambda one: one.score or 0
-    )
-    config = trial_folder(sweep_folder(undisturbed.settings), member.number) / "run.yaml"
-    overrides = [f"work_folder={elsewhere(work, tmp_path)}", f"tracking.uri=sqlite:///{work}/mlflow.db"]
+def test_a_member_s_run_gives_its_score_again(undisturbed: Swept, tmp_path: Path) -> None:
+    member = next(trial for trial in undisturbed.trials if len(trial.lineage) > 1)
+    config = trial_folder(undisturbed.folder, member.number) / "run.yaml"
+    overrides = [*elsewhere(undisturbed, tmp_path), in_store_of(undisturbed)]
     again = run(compose(str(config), overrides), Stage.VALIDATE)
     assert len(again.config.pretrain.schedule) == len(member.lineage) - 1
     assert again.score == member.score
 
 
 def test_a_population_whose_trials_are_killed_comes_to_the_same(
-    undisturbed: Told, file: Path, work: Path, tmp_path: Path
+    undisturbed: Swept, file: Path, tmp_path: Path
 ) -> None:
-    def kill_a_trial() -> int:
+    def a_trial_is_killed() -> bool:
         for process in descendants(os.getpid()):
             with suppress(OSError):
                 if Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"ray::ImplicitFunc.train"):
                     os.kill(process, signal.SIGKILL)
-                    return 1
-        return 0
+                    return True
+        return False
 
     def act(folder: Path) -> None:
         for readings in (1, 5):
-            wait_until(lambda count=readings: sum(readings_in(folder).values()) >= count)  # type: ignore[misc]
-            wait_until(lambda: kill_a_trial() == 1)
+            wait_until(lambda: readings_in(folder) >= readings)  # noqa: B023
+            wait_until(a_trial_is_killed)
 
-    told = echopair_sweep(population(file, elsewhere(work, tmp_path)), act)
-    assert told.exit_status == 0, told.progress
-    assert outcome(told.trials) == outcome(undisturbed.trials)
-    assert sum(trial.attempts for trial in told.trials) > 4
-    assert "begins again, attempt 2" in told.progress
+    again = echopair_sweep([*population(file), *elsewhere(undisturbed, tmp_path)], act)
+    assert again.exit_status == 0, again.progress
+    assert outcome(again.trials) == outcome(undisturbed.trials)
+    assert sum(trial.attempts for trial in again.trials) > 4
+    assert "begins again, attempt 2" in again.progress

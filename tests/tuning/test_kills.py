@@ -1,0 +1,89 @@
+"""Sweeps as real processes that are killed in their midst; `tests/benchmarks/sweep_kills.py` does more of it."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.tracking import TrackingConfig, check_tracking
+from tests.pipeline.test_run import write_config
+from tests.tuning.conftest import RayCluster
+from tests.tuning.sweep_process import (
+    SWEEP_SECONDS,
+    Oracle,
+    SmallSweep,
+    SweepProcess,
+    assert_interrupted,
+    assert_nothing_left,
+    assert_whole,
+    kill_node,
+    kill_trial,
+    wait_for,
+)
+
+
+@pytest.fixture(scope="module")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
+    folder = tmp_path_factory.mktemp("oracle")
+    with SmallSweep(write_config(folder), folder / "undisturbed") as sweep:
+        yield Oracle.of(sweep)
+
+
+def wait_for_readings(number: int, sweep: SmallSweep, process: SweepProcess) -> None:
+    wait_for(f"reading {number}", lambda: sweep.readings >= number or process.ended, SWEEP_SECONDS)
+    assert not process.ended, process.last_words
+
+
+def test_a_sweep_whose_driver_and_trial_are_killed_comes_to_the_same(oracle: Oracle, tmp_path: Path) -> None:
+    with SmallSweep(oracle.sweep.file, tmp_path / "killed") as sweep:
+        process = sweep.begin()
+        wait_for_readings(4, sweep, process)
+        process.kill(signal.SIGKILL)
+        process.process.wait()
+        assert_nothing_left(sweep)
+
+        process = sweep.begin()  # the same command goes on
+        wait_for_readings(8, sweep, process)
+        process.kill(signal.SIGINT, group=True)  # as Ctrl-C does
+        assert_interrupted(sweep, process, signal.SIGINT)
+        assert process.process.returncode == 130
+
+        before = {number: trial.attempts for number, trial in sweep.trials.items()}
+        process = sweep.resume()
+        kill_trial(sweep, 5, after_readings=1)
+        assert process.wait() == 0, process.last_words
+        assert sweep.trials[5].attempts == before.get(5, 0) + 2
+        assert_whole(sweep, oracle)
+
+
+def test_a_sweep_ends_on_the_nodes_that_are_left(
+    oracle: Oracle, ray_cluster: RayCluster, tmp_path: Path
+) -> None:
+    node = ray_cluster.add_node()
+    with SmallSweep(oracle.sweep.file, tmp_path / "on nodes") as sweep:
+        process = sweep.begin_on(ray_cluster)
+        caught = kill_node(sweep, node)
+        assert process.wait() == 0, process.last_words
+        assert [number for number, trial in sweep.trials.items() if trial.attempts > 1] == caught != []
+        assert_whole(sweep, oracle)
+
+
+def test_a_process_killed_while_it_makes_mlflow_s_tables_leaves_none_that_cannot_be_used(
+    tmp_path: Path,
+) -> None:
+    program = (
+        "import sys; from pathlib import Path; from pipeline.tracking import TrackingConfig, check_tracking\n"
+    )
+    program += "check_tracking(TrackingConfig(), Path(sys.argv[1]))"
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)]) as process:
+        wait_for(
+            "the beginning of the tables",
+            lambda: any(file.stat().st_size for file in tmp_path.glob("mlflow.db*")),
+            SWEEP_SECONDS,
+        )
+        assert process.poll() is None
+        process.kill()
+    check_tracking(TrackingConfig(), tmp_path)
