@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MAY_IMPORT = {"augment": set(), "models": set(), "pipeline": {"augment", "models"}}
-OURS = {"augment", "models", "pipeline", "tuning"}
+MAY_IMPORT = {
+    "augment": set(),
+    "models": set(),
+    "pipeline": {"augment", "models"},
+    "tuning": {"augment", "models", "pipeline"},
+}
+OURS = set(MAY_IMPORT)
 
 
 def imported_packages(file: Path) -> set[str]:
@@ -28,14 +33,24 @@ def test_imports_point_one_way(package: str) -> None:
         assert imported_packages(file) & OURS <= MAY_IMPORT[package] | {package}, file
 
 
-def test_mlflow_is_imported_in_two_files_alone() -> None:
-    users = {
+def users_of(library: str) -> set[str]:
+    """Files that import it."""
+    return {
         file.relative_to(ROOT).as_posix()
         for package in MAY_IMPORT
         for file in (ROOT / package).rglob("*.py")
-        if "mlflow" in imported_packages(file)
+        if library in imported_packages(file)
     }
-    assert users == {"pipeline/tracking/client.py", "pipeline/tracking/mlflow_encoder.py"}
+
+
+def test_mlflow_is_imported_in_two_files_alone() -> None:
+    assert users_of("mlflow") == {"pipeline/tracking/client.py", "pipeline/tracking/mlflow_encoder.py"}
+
+
+def test_ray_is_imported_in_tuning_alone() -> None:
+    users = users_of("ray")
+    assert users
+    assert all(file.startswith("tuning/") for file in users)
 
 
 def test_augment_and_models_need_torch_torchaudio_and_pydantic_alone() -> None:
@@ -49,8 +64,19 @@ import augment.policy, models.audio_encoder, models.objectives, models.represent
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
-def test_the_command_line_answers_without_torch() -> None:
-    program = "import sys, pipeline.cli; sys.exit('torch' in sys.modules or 'mlflow' in sys.modules)"
+@pytest.mark.parametrize("arguments", [["--help"], ["sweep", "--help"]])
+def test_the_command_line_answers_without_what_takes_seconds_to_import(arguments: list[str]) -> None:
+    heavy = {"torch", "mlflow", "ray", "optuna", "numpy", "matplotlib", "sklearn"}
+    program = f"""
+import sys
+from tuning.cli import main
+sys.argv = ["echopair", *{arguments}]
+try:
+    main()
+finally:
+    loaded = {heavy} & set(sys.modules)
+    assert not loaded, loaded
+"""
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 

@@ -18,8 +18,9 @@ from models import AudioEncoder
 from models.audio_encoder import AudioEncoderConfig
 from models.encoders import ResNetConfig
 from models.log_mel import LogMelConfig
-from pipeline.cli import app
 from pipeline.config import RunConfig, compose, flatten, presets
+from tuning.cli import app
+from tuning.config import compose_sweep, sweep_presets
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
@@ -33,7 +34,14 @@ COMMANDS = [
 
 
 def my_yaml() -> str:
-    (text,) = [text for language, text in BLOCKS if language == "yaml"]
+    """The run that commands call my.yaml."""
+    text, _ = [text for language, text in BLOCKS if language == "yaml"]
+    return text
+
+
+def sweep_yaml() -> str:
+    """The run with its section `sweep`."""
+    _, text = [text for language, text in BLOCKS if language == "yaml"]
     return text
 
 
@@ -43,6 +51,16 @@ def test_commands(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "my.yaml").write_text(my_yaml())
     _, name, *arguments = shlex.split(command, comments=True)
     assert name in {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
+    if arguments[:1] == ["--resume"]:
+        assert name == "sweep"
+        assert len(arguments) == 2
+        return
+    for file in [argument for argument in arguments if argument.endswith("/best.yaml")]:
+        Path(file).parent.mkdir(parents=True)
+        Path(file).write_text("preset: synthetic\n")
+    if name == "sweep":
+        compose_sweep(arguments)
+        return
     sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
     compose(sources, arguments[len(sources) :])
 
@@ -73,8 +91,19 @@ def test_the_yaml_is_a_config() -> None:
     assert set(yaml.safe_load(my_yaml())) <= set(RunConfig.model_fields)
 
 
+def test_the_yaml_of_a_sweep_is_one(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(sweep_yaml())
+    settings = compose_sweep([str(file), "corpora.us8k.root=/data/us8k", "corpora.esc10.root=/data/esc10"])
+    space = yaml.safe_load(sweep_yaml())["sweep"]["space"]
+    assert set(settings.sweep.space) == set(space)
+
+
 def test_every_preset_is_named() -> None:
-    assert all(f"`{name}`" in README or f"run {name}" in README for name in presets() if name != "synthetic")
+    for name in presets().keys() - {"synthetic"}:
+        assert f"`{name}`" in README or f"run {name}" in README, name
+    for name in sweep_presets():
+        assert f"`{name}`" in README or re.search(rf"echopair sweep .*\b{name}\b", README), name
 
 
 def python_block(containing: str) -> str:

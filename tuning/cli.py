@@ -26,7 +26,7 @@ def sweep(
         typer.Argument(
             metavar="[PRESET or YAML ...] [key=value ...]",
             help="Run and sweep to start from (default: quick; see `echopair presets`), "
-            "and what to change, as sweep.search.trials=32 or sweep.space.objective.temperature.low=0.1",
+            "and what to change, as sweep.search.trials=32 or sweep.space.seed=[0, 1]",
             show_default=False,
         ),
     ] = None,

@@ -11,11 +11,13 @@ import argparse
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -40,7 +42,7 @@ from tests.tuning.sweep_process import (
 )
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-PHASES = {"starting": 1, "trying": 3, "concluding": 1}  # and how often one of five kills falls into each
+PHASES = ("trying", "starting", "trying", "concluding", "trying")  # of one seed after the other
 LONGEST_ABSENCE_SECONDS = 15.0
 
 
@@ -49,6 +51,7 @@ class Round:
     """One sweep to be disturbed.
 
     Args:
+        seed: of the round.
         random: draws all that is drawn.
         file: of the run that is swept.
         folder: for everything.
@@ -56,6 +59,7 @@ class Round:
         notes: what was done, and when.
     """
 
+    seed: int
     random: random.Random
     file: Path
     folder: Path
@@ -69,25 +73,27 @@ class Round:
         return SmallSweep(self.file, self.folder / "sweep", (server.override,), store=server.database)
 
     def wait_for_a_moment(self, sweep: SmallSweep, process: SweepProcess, *phases: str) -> None:
-        """Wait until a random moment, counted from what lies on disk, however slow the machine is."""
+        """Wait until a random moment, counted from what lies on disk, however slow the machine is.
+
+        Args:
+            sweep: under way.
+            process: its driver.
+            phases: in which the moment may lie; by default in any.
+        """
         begun, tried, ended = self.oracle.moments
-        names = phases or tuple(PHASES)
-        (phase,) = self.random.choices(names, [PHASES[name] for name in names])
-        reading = self.random.randrange(TRIALS * READINGS)
-        conditions: dict[str, tuple[Callable[[], bool], float]] = {
-            "starting": (lambda: True, begun),
-            "trying": (
-                lambda: bool(sweep.trials) and sweep.readings >= reading,
-                (tried - begun) / (TRIALS * READINGS),
-            ),
-            "concluding": (lambda: sweep.all_ended, ended - tried),
-        }
-        condition, span = conditions[phase]
-        wait_for(f"reading {reading}, {phase}", lambda: condition() or process.ended, SWEEP_SECONDS)
+        possible = [phase for phase in PHASES if not phases or phase in phases]
+        phase = possible[(self.seed + len(self.notes)) % len(possible)]
+        reading, span = 0, begun
+        if phase == "trying":
+            reading, span = self.random.randrange(TRIALS * READINGS), (tried - begun) / (TRIALS * READINGS)
+            wait_for("the first trial", lambda: bool(sweep.trials) or process.ended, SWEEP_SECONDS)
+            wait_for(f"{reading} readings", lambda: sweep.readings >= reading or process.ended, SWEEP_SECONDS)
+        elif phase == "concluding":
+            span = ended - tried
+            wait_for("the end of all trials", lambda: sweep.all_ended or process.ended, SWEEP_SECONDS)
         after = self.random.uniform(0, span)
-        until = time.monotonic() + after
-        while time.monotonic() < until and not process.ended:
-            time.sleep(0.01)
+        with suppress(subprocess.TimeoutExpired):
+            process.process.wait(after)
         ended_trials = sum(trial.status.ended for trial in sweep.trials.values())
         state = "was through" if process.ended else f"{sweep.readings} readings, {ended_trials} trials ended"
         self.notes.append(f"{phase} +{after:.1f} s, {state}")
@@ -248,7 +254,7 @@ def main() -> None:
     for seed, name in rounds:
         place = folder / f"{name.replace(' ', '-')}-{seed}"
         place.mkdir()
-        one = Round(random.Random(f"{name} {seed}"), file, place, oracle)
+        one = Round(seed, random.Random(f"{name} {seed}"), file, place, oracle)
         began = time.monotonic()
         try:
             SCENARIOS[name](one)

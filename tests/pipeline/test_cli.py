@@ -163,11 +163,7 @@ def test_refused_recordings_do_not_stop_a_run(
     assert "1 of 25 recordings refused" in capsys.readouterr().err
 
 
-def test_presets_and_config_are_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert echopair(monkeypatch, "presets") == 0
-    assert "us8k-to-esc10" in capsys.readouterr().out
+def test_the_config_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert echopair(monkeypatch, "config", "seed=3") == 0
     assert "seed: 3\n" in capsys.readouterr().out
 

@@ -23,13 +23,13 @@ from pipeline.run import run
 from pipeline.tracking.client import load_mlflow
 from pipeline.tracking.runs import RunSummary, tagged_runs
 from tests.tuning.conftest import descendants
-from tests.tuning.tones import sweep_of_all_ends
+from tests.tuning.tones import write_run
 from tuning.cli import main
 from tuning.config import SweepSettings, compose_sweep
 from tuning.ledger import Ledger
 from tuning.recorder import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
-from tuning.sweep import sweep, sweep_folder
-from tuning.trial import trainings_of, trial_folder
+from tuning.sweep import config_of, sweep, sweep_folder
+from tuning.trial import CONFIG_FILE, TrialTask, trainings_of, trial_folder
 from tuning.trials import Status, Trial
 
 TEMPERATURE = "objective.temperature"
@@ -105,7 +105,22 @@ def meanwhile(act: Callable[[], None]) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return sweep_of_all_ends(tmp_path_factory.getbasetemp())
+    """A sweep whose trials end in every way: 0 and 4 diverge, 1 and 5 finish, 2 is stopped, 3 crashes."""
+    file = write_run(tmp_path_factory.mktemp("sweep"))
+    arguments = [
+        str(file),
+        "sweep.sweep_name=all-ends",
+        f"sweep.space.{RATE}=[8000, 16000]",
+        f"sweep.space.{TEMPERATURE}=[0.1, 0.5, 1e-39]",
+        "sweep.search.name=grid",
+        "sweep.scheduler={name: asha, first_milestone: 1, reduction_factor: 2}",
+        "sweep.readings=3",
+        "sweep.retries=0",
+        "sweep.resources.trials_at_once=1",  # else it were chance which of two is judged first
+    ]
+    in_the_way = trial_folder(sweep_folder(compose_sweep(arguments)), 3) / CONFIG_FILE
+    in_the_way.mkdir(parents=True)
+    return arguments
 
 
 @pytest.fixture(scope="module")
@@ -306,20 +321,16 @@ def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(file: Path) -> Non
             "sweep.resources.trials_at_once=2",
         ]
     )
-    assert told.exit_status == 0, told.progress
-    assert by_status(told.trials) == {Status.FINISHED: 3}
-    assert len({json.dumps(trial.values) for trial in told.trials}) == 3
-    folder = sweep_folder(told.settings)
-    steps = Ledger.open(folder).plan["steps"]
-    files = [
-        *(trial_folder(folder, trial.number) / "run.yaml" for trial in told.trials),
-        folder / "best.yaml",
-    ]
-    configs = [compose(str(one)) for one in files]
+    assert swept.exit_status == 0, swept.progress
+    assert [trial.status for trial in swept.trials] == [Status.FINISHED] * 3
+    assert len({json.dumps(trial.values) for trial in swept.trials}) == 3
+    steps = swept.ledger.plan["steps"]
+    files = [trial_folder(swept.folder, trial.number) / "run.yaml" for trial in swept.trials]
+    configs = [compose(str(one)) for one in [*files, swept.folder / "best.yaml"]]
     assert {config.pretrain.steps for config in configs} == {steps}
     assert {config.pretrain.minutes for config in configs} == {None}
-    assert [config.seed for config in configs[:3]] == [trial.values["seed"] for trial in told.trials]
-    assert f"0.02 minutes a trial are {steps} steps" in told.progress
+    assert [config.seed for config in configs[:3]] == [trial.values["seed"] for trial in swept.trials]
+    assert f"0.02 minutes a trial are {steps} steps" in swept.progress
 
 
 # Populations
@@ -353,6 +364,7 @@ def undisturbed(file: Path) -> Swept:
 def test_a_population_learns_from_its_best(undisturbed: Swept) -> None:
     assert undisturbed.exit_status == 0, undisturbed.progress
     assert [trial.status for trial in undisturbed.trials] == [Status.FINISHED] * 4
+    assert {trial.attempts for trial in undisturbed.trials} == {1}  # however often they waited for each other
     changed = [trial for trial in undisturbed.trials if trial.lineage]
     assert changed
     for trial in changed:
@@ -371,6 +383,27 @@ def test_a_member_s_run_gives_its_score_again(undisturbed: Swept, tmp_path: Path
     again = run(compose(str(config), overrides), Stage.VALIDATE)
     assert len(again.config.pretrain.schedule) == len(member.lineage) - 1
     assert again.score == member.score
+
+
+def test_a_member_that_copies_another_with_its_values_is_known_by_them(
+    undisturbed: Swept, tmp_path: Path
+) -> None:
+    from ray.tune.experiment import Trial as RayTrial
+
+    from tuning.ray_trials import LedgerCallback
+
+    ledger = Ledger.create(tmp_path, undisturbed.settings)
+    ledger.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
+    callback = LedgerCallback(ledger, on_change=lambda: None, on_end=lambda _: None)
+    trial = RayTrial("", trial_id="00000", stub=True)
+    for milestone, temperature in ((1, 0.1), (2, 0.8)):
+        lineage = [{"step": 0, "values": {TEMPERATURE: temperature}}]
+        row = {"milestone": milestone, "reading": 0.5, "step": 2 * milestone, "steps": 6, "lineage": lineage}
+        callback.on_trial_result(0, [trial], trial, row)
+        assert ledger[0].current == {TEMPERATURE: temperature}
+    assert (
+        config_of(TrialTask(ledger.settings, {}, tmp_path, None, 1), ledger[0]).objective.temperature == 0.8
+    )
 
 
 def test_a_population_whose_trials_are_killed_comes_to_the_same(

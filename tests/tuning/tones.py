@@ -1,13 +1,9 @@
-"""A run whose trials take a second: tones in noise, a tiny encoder, six steps; and a sweep of it."""
+"""A run whose trials take a second: tones in noise, a tiny encoder, six steps."""
 
 from pathlib import Path
 
 import numpy as np
 import soundfile
-
-from tuning.config import compose_sweep
-from tuning.sweep import sweep_folder
-from tuning.trial import CONFIG_FILE, trial_folder
 
 BANDS_HZ = {"low": (300, 700), "middle": (600, 1500), "high": (1300, 3400)}
 CLIPS = 24
@@ -48,28 +44,3 @@ probe: {{test_folds: ["3"]}}
 """
     )
     return file
-
-
-def sweep_of_all_ends(folder: Path) -> list[str]:
-    """Arguments of a sweep whose trials end in every way: 0 and 4 diverge, 1 and 5 finish, 2 is stopped, 3 crashes.
-
-    Args:
-        folder: of the session: who comes first sweeps, the others find all of it done.
-    """
-    file = folder / "all-ends" / "my.yaml"
-    arguments = [
-        str(file),
-        "sweep.sweep_name=all-ends",
-        "sweep.space.log_mel.sample_rate_hz=[8000, 16000]",
-        "sweep.space.objective.temperature=[0.1, 0.5, 1e-39]",
-        "sweep.search.name=grid",
-        "sweep.scheduler={name: asha, first_milestone: 1, reduction_factor: 2}",
-        "sweep.readings=3",
-        "sweep.retries=0",
-        "sweep.resources.trials_at_once=1",  # else it were chance which of two is judged first
-    ]
-    if not file.exists():
-        write_run(file.parent)
-        in_the_way = trial_folder(sweep_folder(compose_sweep(arguments)), 3) / CONFIG_FILE
-        in_the_way.mkdir(parents=True)
-    return arguments
