@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -131,6 +132,7 @@ def config(arguments: RunArguments = None) -> None:
 def main() -> None:
     """Entry point of the console script: errors that a person can mend are a line or two and exit status 2."""
     signal.signal(signal.SIGTERM, _interrupt)
+    sys.unraisablehook = _interrupt_again
     try:
         status = app(standalone_mode=False)  # of a command that raised typer.Exit or was interrupted
     except UserError as error:
@@ -147,6 +149,14 @@ def main() -> None:
 def _interrupt(_signal: int, _frame: Any) -> None:
     # As Ctrl-C: stages unwind, and the MLflow run is ended as KILLED.
     raise KeyboardInterrupt
+
+
+def _interrupt_again(ignored: "sys.UnraisableHookArgs") -> None:
+    # Python ignores what is raised in a finalizer or a weak reference's callback, and the signal may come in one.
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _fail(message: str, status: int) -> None:

@@ -19,6 +19,7 @@ from pipeline.decoding.decode import Clip, Refused, decode
 from pipeline.errors import UserError
 from pipeline.progress import progress_bar
 from pipeline.stages import fingerprint
+from pipeline.workers import end_with
 
 PREPARE_VERSION = 1
 RECORDINGS_A_TASK = 8
@@ -149,7 +150,7 @@ def _decode_all(
         # A fork of a process with torch's threads can deadlock.
         mp_context=get_context("spawn"),
         initializer=_open_worker_shard,
-        initargs=(str(folder), sample_rate_hz, config.min_seconds),
+        initargs=(os.getpid(), str(folder), sample_rate_hz, config.min_seconds),
     )
     with pool, progress_bar(f"prepare {corpus}", len(recordings), "recordings") as advance:
         pending: dict[Future[list[Outcome]], list[tuple[int, str]]] = {}
@@ -191,8 +192,9 @@ class _Worker(NamedTuple):
 _worker: _Worker | None = None
 
 
-def _open_worker_shard(folder: str, sample_rate_hz: int, min_seconds: float) -> None:
+def _open_worker_shard(parent: int, folder: str, sample_rate_hz: int, min_seconds: float) -> None:
     global _worker  # noqa: PLW0603 - the one state of a worker process
+    end_with(parent)
     sink = Path(folder, f"worker-{os.getpid()}").open("w+b", buffering=0)  # noqa: SIM115 - open as long as the process
     _worker = _Worker(sink, sample_rate_hz, min_seconds)
 

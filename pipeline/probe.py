@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.folds import Fold, make_folds
 from pipeline.linear_classifier import fit_fold
 from pipeline.progress import progress_bar
 from pipeline.store import ClipStore
+from pipeline.workers import end_with
 
 PROBE_VERSION = 1
 PROBE_FILE = "probe.json"
@@ -147,8 +149,14 @@ def probe(
         for name, fold in tasks
     )
     fits = []
+    fit_all = Parallel(
+        n_jobs=min(available_cores(), len(tasks)),
+        return_as="generator",
+        initializer=end_with,
+        initargs=(os.getpid(),),
+    )
     with progress_bar(f"probe {corpus}", len(tasks), "fits") as advance:
-        for fit in Parallel(n_jobs=min(available_cores(), len(tasks)), return_as="generator")(jobs):
+        for fit in fit_all(jobs):
             fits.append(fit)
             advance()
     for name in features:

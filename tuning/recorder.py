@@ -19,6 +19,7 @@ from pipeline.config import RunConfig, flatten
 from pipeline.errors import UserError
 from pipeline.progress import console
 from pipeline.tracking import TrackedRun, TrackingError, tracking_uri
+from pipeline.tracking.interruption import interruption_later
 from pipeline.tracking.outputs import training_series
 from pipeline.tracking.runs import tagged_runs
 from pipeline.tracking.store import KIND_TAG, require_answer
@@ -108,11 +109,12 @@ class Recorder:
             Numbers of trials that the store would not take; a resumed sweep brings them over.
         """
         self._closing.set()
-        self._thread.join()
         until = time.monotonic() + patience_seconds
         while True:
             try:
-                self._bring(final=True)
+                with interruption_later():  # runs that can be ended are not left RUNNING
+                    self._thread.join()
+                    self._bring(final=True)
                 return []
             except TrackingError as error:
                 if time.monotonic() > until or not self._due:

@@ -24,6 +24,7 @@ from pipeline.progress import console
 from pipeline.run import RunResult, Watch, learn, prepare_corpora
 from pipeline.stages import fingerprint, write_atomically
 from pipeline.tracking import TrackedRun, TrackingError, check_tracking
+from pipeline.tracking.interruption import interruption_later
 from pipeline.tracking.outputs import log_outputs, probe_metrics
 from tuning.cluster import Available, Resources, ray_session, resolve_resources
 from tuning.config import SweepSettings
@@ -159,8 +160,7 @@ def _go_on(ledger: Ledger, proposals: Proposals) -> SweepResult:
     result = SweepResult(ledger.folder, list(ledger.settings.sweep.space))
     with ledger.held():
         prepared = _prepare(ledger.settings)
-        parent = open_parent(ledger)
-        with _ended_if_broken_off(parent):
+        with _parent_run(ledger) as parent:
             for trial in ledger.trials:
                 if trial.status == Status.RUNNING:  # its driver was killed
                     ledger.change(trial.number, status=Status.WAITING)
@@ -176,12 +176,20 @@ def _go_on(ledger: Ledger, proposals: Proposals) -> SweepResult:
 
 
 @contextmanager
-def _ended_if_broken_off(parent: TrackedRun) -> Iterator[None]:
+def _parent_run(ledger: Ledger) -> Iterator[TrackedRun]:
+    """The sweep's own run; it is ended if the sweep is broken off."""
+    parent: TrackedRun | None = None
     try:
-        yield
+        with interruption_later():  # or it might be RUNNING, and nobody would know of it
+            parent = open_parent(ledger)
+        yield parent
     except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         with suppress(TrackingError):  # a lost server hides no error of the sweep itself
-            parent.end("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")
+            if parent is not None:
+                parent.end("KILLED" if interrupted else "FAILED")
+        if interrupted:
+            console.print(f"the sweep goes on with `echopair sweep --resume {ledger.folder}`", markup=False)
         raise
 
 

@@ -117,9 +117,8 @@ class Readings:
 
     def __post_init__(self) -> None:
         if self.file.is_file():
-            lines = self.file.read_text(encoding="utf-8").split("\n")[
-                :-1
-            ]  # a dying process may leave half a line
+            # After the last line break stands nothing, or what a dying process left of a line.
+            *lines, _ = self.file.read_text(encoding="utf-8").split("\n")
             self.rows = [json.loads(line) for line in lines]
             write_atomically(self.file, "".join(f"{line}\n" for line in lines))
 
@@ -284,6 +283,7 @@ class _Course:
         self._after = after  # the step up to which the training was another trial's
         self._report = report
         self._readings: Readings | None = None  # None until the training begins
+        self._reached: dict[str, Any] = {}  # the row of the last milestone
 
     def begins(self) -> None:
         """Nobody else works on the training now: tell what was read before."""
@@ -294,15 +294,17 @@ class _Course:
                 self._tell(row, may_keep=row["step"] == done)
 
     def reached(self, milestone: int, step: int, steps: int, encoder: AudioEncoder) -> None:
-        """Read the encoder, unless an attempt did that died before its checkpoint."""
+        """Read the encoder, unless that was done by an attempt of which the checkpoint is gone."""
         assert self._readings is not None
-        if self._readings.find(step) is None:
-            self._readings.append(self._row(milestone, step, steps, self._probe.read(encoder)))
+        row = self._readings.find(step)
+        if row is None:
+            row = self._row(milestone, step, steps, self._probe.read(encoder))
+            self._readings.append(row)
+        self._reached = row
 
     def saved(self, _milestone: int) -> None:
         """Tell what was read."""
-        assert self._readings is not None
-        self._tell(self._readings.rows[-1], may_keep=True)
+        self._tell(self._reached, may_keep=True)
 
     def finish(self) -> dict[str, Any]:
         """The last reading, of a training that is done."""

@@ -1,6 +1,7 @@
 """The built-in corpus: a folder of WAV files of generated sound events, with a table of labels."""
 
 import csv
+import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipeline.corpora.synthesis import KINDS, fold_of_clip, synthesise_clip, wri
 from pipeline.corpora.table import TableCorpusConfig, find_table_recordings
 from pipeline.progress import progress_bar
 from pipeline.stages import digest_files, fingerprint, locked, read_done, stage_work
+from pipeline.workers import end_with
 
 SYNTHETIC_VERSION = 1
 FOLDS = 5
@@ -67,7 +69,9 @@ def _generate(corpus: str, config: SyntheticCorpusConfig, folder: Path) -> None:
                 writer.writerow([_file_name(kind, index), kind, fold_of_clip(index, FOLDS) + 1])
     workers = min(available_cores(), len(tasks))
     with (
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)
+        ) as pool,
         progress_bar(f"generate {corpus}", len(tasks), "kinds of sound event") as advance,
     ):
         for _ in pool.map(_write_kind, tasks):

@@ -213,6 +213,17 @@ def test_a_trial_that_was_killed_between_a_reading_and_its_checkpoint_reads_it_o
     assert all(checkpoint for _, _, checkpoint in on_disk)
 
 
+def test_a_training_that_was_given_up_is_read_as_it_was_when_it_is_done_again(
+    task: TrialTask, told: list[Row], tmp_path: Path
+) -> None:
+    """A trial that was stopped early leaves its readings, and no checkpoint."""
+    elsewhere = changed(task, work_folder=tmp_path)
+    reports(elsewhere, killed_at=2)
+    shutil.rmtree(under_way(elsewhere) / "checkpoints")
+    assert reports(elsewhere) == told
+    assert weights(elsewhere) == weights(task)
+
+
 def run_and_write(task: TrialTask, file: Path) -> None:
     """A trial in a process of its own, which is about to be killed."""
     with file.open("a") as lines:
