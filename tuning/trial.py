@@ -240,9 +240,15 @@ def _train_and_score(
         _go_on_from(inherited.files, training)
     after = 0 if inherited is None else inherited.step
     course = _Course(task, number, config, result.clips, training, lineage, after, report)
+    milestones = Milestones(task.settings.sweep.readings, course.reached, course.saved)
+    watch = Watch(begins=course.begins, milestones=milestones)
     with cpu_threads(config.threads):
-        milestones = Milestones(task.settings.sweep.readings, course.reached, course.saved)
-        learn(config, Stage.VALIDATE, result, Watch(begins=course.begins, milestones=milestones))
+        while True:
+            try:
+                learn(config, Stage.VALIDATE, result, watch)
+                break
+            except _Meeting as meeting:
+                course.report(meeting.row)
         last = course.finish()
     score = result.score if task.settings.sweep.score == "linear_probe" else last["reading"]
     report({**last, "lineage": lineage, "status": Status.FINISHED.value, "score": score, "error": ""})
@@ -252,6 +258,17 @@ def _note(task: TrialTask, number: int, training: str) -> None:
     noted = [one for one in trainings_of(task.folder, number) if one != training]
     text = "".join(f"{one}\n" for one in [*noted, training])
     write_atomically(trial_folder(task.folder, number) / TRAININGS_FILE, text)
+
+
+class _Meeting(Exception):  # noqa: N818  (what happened)
+    """The members of a population wait for each other here. It leaves the training, which may be another one's too.
+
+    Ray keeps a function that it pauses for ever where it reports: it must not hold what others wait for.
+    """
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        super().__init__(row)
+        self.row = row
 
 
 class _Course:
@@ -280,7 +297,7 @@ class _Course:
         self._training = training
         self._partial = training.with_name(training.name + ".partial")
         self._lineage = lineage
-        self._after = after  # the step up to which the training was another trial's
+        self._told = after  # the step up to which all is told, or was another trial's
         self._report = report
         self._readings: Readings | None = None  # None until the training begins
         self._reached: dict[str, Any] = {}  # the row of the last milestone
@@ -309,9 +326,9 @@ class _Course:
     def finish(self) -> dict[str, Any]:
         """The last reading, of a training that is done."""
         readings = Readings(self._training / self._name)
-        if self._readings is None:  # it was done before
-            for row in readings.rows:
-                self._tell(row, may_keep=False)
+        for row in readings.rows:
+            if row["step"] > self._told:  # it was done before
+                self.report(row)
         if readings.last is None:  # by a run
             settings = self._config.embed
             encoder = AudioEncoder.load(
@@ -333,14 +350,25 @@ class _Course:
             milestone = self._last_milestone
         return {"milestone": milestone, "reading": reading, "step": step, "steps": steps}
 
-    def _tell(self, row: Mapping[str, Any], *, may_keep: bool) -> None:
-        """Report a row, once those who go on from it find the files."""
-        milestone, scheduler = row["milestone"], self._task.settings.sweep.scheduler
-        if row["step"] <= self._after:
-            return
-        if may_keep and scheduler.name == "pbt" and not milestone % scheduler.interval:
-            _keep(self._partial, kept_files(self._task.folder, self._number, milestone))
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Report a row."""
+        self._told = row["step"]
         self._report({**row, "lineage": self._lineage})
+
+    def _tell(self, row: Mapping[str, Any], *, may_keep: bool) -> None:
+        """Report a row, unless that was done; where others may go on from it, once they find the files."""
+        if row["step"] <= self._told:
+            return
+        milestone, scheduler = row["milestone"], self._task.settings.sweep.scheduler
+        if (
+            scheduler.name == "pbt"
+            and milestone % scheduler.interval == 0
+            and milestone < self._last_milestone
+        ):
+            if may_keep:
+                _keep(self._partial, kept_files(self._task.folder, self._number, milestone))
+            raise _Meeting(row)
+        self.report(row)
 
 
 def _readings_name(task: TrialTask, config: RunConfig, clips: Mapping[str, Done]) -> str:

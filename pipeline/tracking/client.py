@@ -51,9 +51,10 @@ def explained(uri: str) -> Iterator[None]:
     """Turn what goes wrong in the store into a TrackingError that names it."""
     from sqlalchemy.exc import SQLAlchemyError
 
+    mlflow = load_mlflow()  # not in the midst of an interruption, which leaves it half imported
     try:
         yield
-    except (load_mlflow().MlflowException, SQLAlchemyError, OSError) as error:
+    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise TrackingError(f"MLflow store {shown(uri)} failed: {reason}") from error
 

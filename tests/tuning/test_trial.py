@@ -1,11 +1,13 @@
 """A trial without Ray: what it reads and scores, whatever happens to it, and that it is a run anybody can repeat."""
 
+import fcntl
 import json
 import random
 import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -406,10 +408,24 @@ def test_a_member_that_comes_to_the_values_of_another_reads_the_same_and_can_be_
     assert ours.read_bytes() == theirs.read_bytes()
 
 
+def test_a_member_that_waits_holds_nothing_that_others_wait_for(donor: TrialTask) -> None:
+    free = []
+
+    def report(row: Row) -> None:
+        lock = training(donor, 3).with_name(f".{training(donor, 3).name}.lock")
+        with lock.open("w") as file, suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free.append(row["milestone"])
+
+    run_trial(donor, 3, {TEMPERATURE: 0.3}, report)
+    assert set(free) >= {1, 2}
+
+
 def test_a_member_keeps_its_files_of_two_milestones(donor: TrialTask) -> None:
-    assert reports(donor, 3, {TEMPERATURE: 0.3}, killed_at=3)
-    kept = trial_folder(donor.folder, 3).glob("milestone-*")
-    assert sorted(steps_done(folder) for folder in kept) == [4, 6]
+    task = changed(donor, {"readings": 6})
+    reports(task, 5, {TEMPERATURE: 0.6})
+    kept = trial_folder(task.folder, 5).glob("milestone-*")
+    assert sorted(steps_done(folder) for folder in kept) == [4, 5]
 
 
 def test_files_are_kept_though_the_process_died_before(donor: TrialTask) -> None:
