@@ -335,7 +335,9 @@ def _fit(
                     sweep.scheduler, sweep.space, sweep.readings, proposals.total, sweep.seed, ledger.trials
                 ),
                 num_samples=proposals.total,
-                reuse_actors=True,
+                # Ray keeps what it pauses, in a process that it may not use again: where that one brings files from
+                # another node, it would keep the trial's folder there as well.
+                reuse_actors=courier is None or sweep.scheduler.name != "pbt",
             ),
             run_config=tune.RunConfig(
                 name="trials",

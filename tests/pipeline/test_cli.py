@@ -228,3 +228,29 @@ def test_an_interrupted_training_says_so_and_exits_with_130(
     assert "pretrain: interrupted after step" in said + error
     assert error.strip().endswith("error: interrupted")
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_in_the_midst_of_a_finalizer_is_not_lost(how: signal.Signals) -> None:
+    program = f"""
+import signal, sys, time, weakref
+from pipeline.cli import app, main
+
+class Thing:
+    pass
+
+@app.command()
+def nap() -> None:
+    thing = Thing()
+    reference = weakref.ref(thing, lambda _: signal.raise_signal({int(how)}))
+    del thing
+    time.sleep(60)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = ["echopair", "nap"]
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stderr.strip()) == (130, "error: interrupted")
