@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-gpu bench ui lint format clean
+.PHONY: run test test-gpu test-nodes bench ui lint format clean
 
 run: $(READY)  ## all stages on the built-in corpus
 	$(BIN)/echopair run
@@ -14,6 +14,9 @@ test: $(READY)  ## the tests
 
 test-gpu: $(READY)  ## the tests that need a CUDA GPU
 	$(BIN)/python -m pytest -m cuda
+
+test-nodes: $(READY)  ## the tests that start and kill nodes of Ray; on a quiet machine
+	$(BIN)/python -m pytest -m nodes
 
 bench: $(READY)  ## what is measured rather than asserted
 	$(BIN)/python -m tests.benchmarks.prepare_speed

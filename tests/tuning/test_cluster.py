@@ -33,6 +33,8 @@ from tuning.cluster import (
     resolve_resources,
 )
 
+pytestmark = pytest.mark.nodes
+
 ROOT = Path(__file__).parents[2]
 GB = 10**9
 LAPTOP = Available((Node(4, 0, 10 * GB),))

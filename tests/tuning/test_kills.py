@@ -24,6 +24,8 @@ from tests.tuning.sweep_process import (
     wait_for,
 )
 
+pytestmark = pytest.mark.nodes
+
 
 @pytest.fixture(scope="module")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
