@@ -26,7 +26,7 @@ from tuning.trial import CONFIG_FILE
 from tuning.trials import Status, Trial
 
 ROOT = Path(__file__).parents[2]
-pytestmark = needs_mounts
+pytestmark = [pytest.mark.nodes, needs_mounts]
 
 
 ASKED = """
