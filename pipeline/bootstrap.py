@@ -47,6 +47,19 @@ def average_precision(scores: NDArray[np.float64], targets: NDArray[np.int8]) ->
     )
 
 
+def score_of(scores: NDArray[np.float64], targets: NDArray[np.int8], several: bool) -> float:
+    """Accuracy of the highest score, or the mean over the classes that occur of their average precision.
+
+    Args:
+        scores: (clips, classes), higher is likelier.
+        targets: (clips, classes) of 0 and 1.
+        several: whether a clip may have several labels.
+    """
+    if several:
+        return float(np.nanmean(average_precision(scores, targets)))
+    return float((scores.argmax(1) == targets.argmax(1)).mean())
+
+
 def average_precision_interval(
     scores: NDArray[np.float64],
     targets: NDArray[np.int8],

@@ -12,7 +12,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from pipeline.bootstrap import average_precision
+from pipeline.bootstrap import score_of
 from pipeline.folds import Fold
 
 MAX_ITERATIONS = 1000
@@ -120,11 +120,5 @@ def choose_strength(
         classifier = LinearClassifier(features[learn], targets[learn], several)
         for n, strength in enumerate(ordered):
             scores = classifier.fit(strength).scores(features[choose])
-            totals[n] += _score(scores, targets[choose], several)
+            totals[n] += score_of(scores, targets[choose], several)
     return ordered[int(totals.argmax())]
-
-
-def _score(scores: NDArray[np.float64], targets: NDArray[np.int8], several: bool) -> float:
-    if several:
-        return float(np.nanmean(average_precision(scores, targets)))
-    return float((scores.argmax(1) == targets.argmax(1)).mean())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.bootstrap import average_precision
+from pipeline.bootstrap import score_of
 
 # Clips that are compared with the memory at once, and their similarities to it: 64 MiB of float32 at most.
 CLIPS_A_BLOCK = 1024
@@ -45,19 +45,6 @@ def nearest_neighbour_score(
         votes = _votes(directions[part], directions[memory], targets[memory], neighbours, temperature)
         scores.append(score_of(votes, targets[part], several))
     return float(np.mean(scores))
-
-
-def score_of(scores: NDArray[np.float64], targets: NDArray[np.int8], several: bool) -> float:
-    """Accuracy of the highest score, or the mean over the classes that occur of their average precision.
-
-    Args:
-        scores: (clips, classes), higher is likelier.
-        targets: (clips, classes) of 0 and 1.
-        several: whether a clip may have several labels.
-    """
-    if several:
-        return float(np.nanmean(average_precision(scores, targets)))
-    return float((scores.argmax(1) == targets.argmax(1)).mean())
 
 
 def _votes(

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from models.audio_encoder import AudioEncoder
+from pipeline.bootstrap import score_of
 from pipeline.embed import EmbedConfig, embed_clips
 from pipeline.errors import UserError
 from pipeline.folds import held_out_part, official_folds, rarest_labels, source_parts
 from pipeline.linear_classifier import LinearClassifier
-from pipeline.nearest_neighbours import nearest_neighbour_score, score_of
+from pipeline.nearest_neighbours import nearest_neighbour_score
 from pipeline.pretrain import Diverged
 from pipeline.probe import ProbeConfig, label_targets
 from pipeline.store import ClipStore

@@ -1,7 +1,6 @@
-"""Ray for a sweep: started here or joined, what it has to give to a trial, and left without a trace."""
+"""Ray for a sweep: started here or joined, and left without a trace."""
 
 import logging
-import math
 import os
 import re
 import secrets
@@ -11,12 +10,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,12 +21,10 @@ from pydantic import BaseModel, Field, field_validator
 from pipeline.cores import available_cores
 from pipeline.errors import UserError
 from pipeline.tracking.interruption import interruption_later
+from tuning.resources import Available, Node
 
 ADDRESS_FORM = "auto, or host:port as `ray start --head` prints it, such as 10.0.0.5:6379"
 LOGS_FOLDER = "ray_logs"  # in the sweep's folder: what Ray and the trials' processes wrote
-OUTGROWN_STATUS = 70  # exit status of a trial that took more memory than it may
-MEMORY_CHECK_SECONDS = 0.5
-SHARE_OF_MEMORY = 0.8  # of a node's memory, for all its trials together
 OBJECT_STORE_BYTES = 200 * 10**6  # trials read their clips from memory maps, and send Ray a few numbers
 NODE_ANSWER_SECONDS = 60.0
 
@@ -121,169 +115,6 @@ class RayConfig(BaseModel, frozen=True, extra="forbid"):
         if folder is not None and not folder.is_absolute():
             raise ValueError("give an absolute path: a process on another node has another current folder")
         return folder
-
-
-class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
-    """What a trial gets, and how many run at once."""
-
-    cpus_per_trial: int | None = Field(
-        None,
-        ge=1,
-        description="CPU cores of a trial; by default the cores are shared out among the trials at once, and 1 where "
-        "neither trials_at_once nor GPUs limit those",
-    )
-    gpus_per_trial: float | None = Field(
-        None,
-        ge=0,
-        description="GPUs of a trial, below 1 to share one; by default 1 where the training runs on cuda, else 0",
-    )
-    trials_at_once: int | None = Field(
-        None, ge=1, description="by default as many as the CPUs and GPUs allow"
-    )
-    memory_gb_per_trial: float | None = Field(
-        None,
-        gt=0,
-        description="a trial that takes more fails alone; by default 0.8 of the memory, shared out among the trials "
-        "at once",
-    )
-
-    @field_validator("gpus_per_trial")
-    @classmethod
-    def _shared_or_whole(cls, gpus: float | None) -> float | None:
-        if gpus is not None and gpus > 1 and gpus != int(gpus):
-            raise ValueError(
-                "a trial gets a part of one GPU or whole ones; take a number below 1 or a whole one"
-            )
-        return gpus
-
-
-@dataclass(frozen=True)
-class Node:
-    """A machine of the cluster.
-
-    Args:
-        cpus: cores.
-        gpus: GPUs.
-        memory_bytes: free when Ray was started on it.
-    """
-
-    cpus: int
-    gpus: int
-    memory_bytes: int
-
-    def fits(self, cpus: int, gpus: float, memory_bytes: int) -> int:
-        """How many trials of this size it can hold."""
-        counts = [self.cpus // cpus]
-        if gpus >= 1:
-            counts.append(self.gpus // int(gpus))
-        elif gpus > 0:
-            counts.append(self.gpus * math.floor(1 / gpus + 1e-9))
-        if memory_bytes:
-            counts.append(self.memory_bytes // memory_bytes)
-        return min(counts)
-
-
-@dataclass(frozen=True)
-class Available:
-    """What Ray has to give."""
-
-    nodes: tuple[Node, ...]
-
-    @property
-    def cpus(self) -> int:
-        """Cores of all nodes."""
-        return sum(node.cpus for node in self.nodes)
-
-    @property
-    def gpus(self) -> int:
-        """GPUs of all nodes."""
-        return sum(node.gpus for node in self.nodes)
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a trial gets.
-
-    Args:
-        cpus: cores.
-        gpus: GPUs; below 1 a part of one.
-        at_once: trials that run at once.
-        memory_bytes: what a trial may take.
-    """
-
-    cpus: int
-    gpus: float
-    at_once: int
-    memory_bytes: int
-
-
-def resolve_resources(config: ResourcesConfig, available: Available, wants_gpu: bool) -> Resources:
-    """Share out what there is.
-
-    Args:
-        config: what was asked for.
-        available: what there is.
-        wants_gpu: whether a training runs on CUDA.
-
-    Raises:
-        UserError: more is asked for than there is.
-    """
-    nodes = available.nodes
-    gpus = config.gpus_per_trial if config.gpus_per_trial is not None else float(wants_gpu)
-    memory = round((config.memory_gb_per_trial or 0) * 1e9)
-    _check_a_trial_fits(config, nodes, gpus, memory)
-
-    def fits(cpus: int) -> int:
-        return sum(node.fits(cpus, gpus, memory) for node in nodes)
-
-    at_once = config.trials_at_once
-    cpus = config.cpus_per_trial or 1
-    if fits(cpus) < (at_once or 1):
-        size = [f"{cpus} CPU", f"{gpus:g} GPU" if gpus else "", f"{memory / 1e9:g} GB" if memory else ""]
-        raise UserError(
-            f"sweep.resources.trials_at_once={at_once or 1} with {', '.join(filter(None, size))} each is more than "
-            f"there is: {_described(nodes)} can hold {fits(cpus)}; ask for fewer, or for less each"
-        )
-    if config.cpus_per_trial is None and (at_once is not None or gpus > 0):
-        wanted = at_once or fits(1)
-        cpus = max(count for count in range(1, max(node.cpus for node in nodes) + 1) if fits(count) >= wanted)
-    at_once = at_once or fits(cpus)
-    if not memory:
-        together = [(node, min(node.fits(cpus, gpus, 0), at_once)) for node in nodes]
-        memory = min(int(SHARE_OF_MEMORY * node.memory_bytes / trials) for node, trials in together if trials)
-    return Resources(cpus, gpus, at_once, memory)
-
-
-def _check_a_trial_fits(
-    config: ResourcesConfig, nodes: Sequence[Node], gpus: float, memory_bytes: int
-) -> None:
-    most_cpus = max(node.cpus for node in nodes)
-    if (config.cpus_per_trial or 1) > most_cpus:
-        raise UserError(
-            f"sweep.resources.cpus_per_trial={config.cpus_per_trial} is more than there is: {_described(nodes)}; "
-            f"take at most {most_cpus}"
-        )
-    most_gpus = max(node.gpus for node in nodes)
-    if gpus > most_gpus:
-        reason = " (the default, since the training runs on cuda)" if config.gpus_per_trial is None else ""
-        raise UserError(
-            f"sweep.resources.gpus_per_trial={gpus:g}{reason} is more than there is: {_described(nodes)}; take at "
-            f"most {most_gpus}, or train with pretrain.device=cpu"
-        )
-    most_memory = max(node.memory_bytes for node in nodes)
-    if memory_bytes > most_memory:
-        raise UserError(
-            f"sweep.resources.memory_gb_per_trial={config.memory_gb_per_trial:g} is more than there is: "
-            f"{_described(nodes)}; take at most {most_memory / 1e9:.1f}"
-        )
-
-
-def _described(nodes: Sequence[Node]) -> str:
-    return " and ".join(
-        f"{'this machine' if len(nodes) == 1 else f'{count} of {len(nodes)} nodes'} with {node.cpus} CPU, "
-        f"{node.gpus} GPU and {node.memory_bytes / 1e9:.1f} GB"
-        for node, count in Counter(nodes).items()
-    )
 
 
 @contextmanager
@@ -473,44 +304,3 @@ def nodes_share(folder: Path) -> bool:
         return False
     finally:
         file.unlink()
-
-
-@contextmanager
-def limit_memory(limit_bytes: int, exceeded: Callable[[int], None]) -> Iterator[None]:
-    """End this process where it takes too much memory in the body: one trial fails, and not the machine.
-
-    Counted is what no file backs: pages of a memory map are the kernel's to take back. On systems without /proc
-    nothing is counted.
-
-    Args:
-        limit_bytes: what it may take.
-        exceeded: called with what it took, before it ends with status OUTGROWN_STATUS.
-    """
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(MEMORY_CHECK_SECONDS):
-            used_bytes = _memory_bytes()
-            if used_bytes > limit_bytes:
-                try:
-                    exceeded(used_bytes)
-                finally:
-                    os._exit(OUTGROWN_STATUS)
-
-    watcher = threading.Thread(target=watch, name="memory limit", daemon=True)
-    if STATUS_FILE.exists():
-        watcher.start()
-    try:
-        yield
-    finally:
-        done.set()
-        if watcher.is_alive():
-            watcher.join()
-
-
-STATUS_FILE = Path("/proc/self/status")
-COUNTED = re.compile(r"^(?:RssAnon|RssShmem|VmSwap):\s+(\d+) kB$", re.MULTILINE)
-
-
-def _memory_bytes() -> int:
-    return 1024 * sum(map(int, COUNTED.findall(STATUS_FILE.read_text(encoding="ascii", errors="replace"))))

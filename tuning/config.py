@@ -21,8 +21,9 @@ from pipeline.config import (
 from pipeline.config_text import did_you_mean
 from pipeline.errors import UserError
 from pipeline.stages import fingerprint
-from tuning.cluster import RayConfig, ResourcesConfig
+from tuning.cluster import RayConfig
 from tuning.domains import Domain
+from tuning.resources import ResourcesConfig
 from tuning.schedulers import FifoConfig, SchedulerConfig
 from tuning.search import RandomSearchConfig, SearchConfig
 from tuning.space import lay_over, nested, space_of

@@ -18,9 +18,10 @@ from pipeline.config import RunConfig
 from pipeline.cores import cpu_threads
 from pipeline.pretrain import plan_training
 from pipeline.store import ClipStore
-from tuning.cluster import Resources, limit_memory
 from tuning.courier import Courier
 from tuning.ledger import Ledger
+from tuning.memory_limit import limit_memory
+from tuning.resources import Resources
 from tuning.schedulers import GO_ON, MILESTONE, STEP
 from tuning.search import Proposals
 from tuning.trial import Inherited, Report, TrialTask, crash_reason, kept_files, refuse, run_trial

@@ -26,12 +26,13 @@ from pipeline.stages import fingerprint, write_atomically
 from pipeline.tracking import TrackedRun, TrackingError, check_tracking
 from pipeline.tracking.interruption import interruption_later
 from pipeline.tracking.outputs import log_outputs, probe_metrics
-from tuning.cluster import Available, Resources, ray_session, resolve_resources
+from tuning.cluster import ray_session
 from tuning.config import SweepSettings
 from tuning.domains import Choices, Grid
 from tuning.ledger import SETTINGS_FILE, SWEEPS_FOLDER, Ledger
 from tuning.progress import SweepProgress
 from tuning.recorder import Recorder, child_of, log_sweep, open_parent
+from tuning.resources import Available, Resources, resolve_resources
 from tuning.schedulers import build_scheduler, check_scheduler
 from tuning.search import Proposals, build_proposals
 from tuning.trial import (

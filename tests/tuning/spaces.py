@@ -1,0 +1,16 @@
+"""Spaces as a user writes them."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from tuning.domains import Domain
+from tuning.space import space_of
+
+TEMPERATURES = {"name": "log_uniform", "low": 0.05, "high": 1}
+SPACE: TypeAdapter[dict[str, Domain]] = TypeAdapter(dict[str, Domain])
+
+
+def read(raw: dict[str, Any]) -> dict[str, Domain]:
+    """The domains of what stands below `sweep.space`."""
+    return SPACE.validate_python(space_of(raw))
