@@ -151,7 +151,7 @@ def ray_session(config: RayConfig, folder: Path) -> Iterator[Available]:
             default = "token" if _has_token() else None
             settings = {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE") or default}
             arguments = {"address": config.address}
-        stack.enter_context(_environment({**TUNE_ENVIRONMENT, **settings}))
+        stack.enter_context(environment({**TUNE_ENVIRONMENT, **settings}))
         if config.address is not None:
             _check_joinable(config.address, config.connect_seconds)
         # What a signal handler raises may get lost in Ray's start. Afterwards the handlers are as before, not Ray's.
@@ -246,7 +246,7 @@ def _has_token() -> bool:
 
 
 @contextmanager
-def _environment(settings: Mapping[str, str | None]) -> Iterator[None]:
+def environment(settings: Mapping[str, str | None]) -> Iterator[None]:
     """Environment variables while the body runs; None unsets one."""
     before = {name: os.environ.get(name) for name in settings}
     _set_environment(settings)

@@ -26,7 +26,7 @@ from pipeline.stages import fingerprint, write_atomically
 from pipeline.tracking import TrackedRun, TrackingError, check_tracking
 from pipeline.tracking.interruption import interruption_later
 from pipeline.tracking.outputs import log_outputs, probe_metrics
-from tuning.cluster import ray_session
+from tuning.cluster import environment, ray_session
 from tuning.config import SweepSettings
 from tuning.domains import Choices, Grid
 from tuning.ledger import SETTINGS_FILE, SWEEPS_FOLDER, Ledger
@@ -356,7 +356,9 @@ def _fit(
             ),
         )
         try:
-            tuner.fit()
+            # Without it Ray starts a trial's process only when the one before has started.
+            with environment({"TUNE_MAX_PENDING_TRIALS_PG": str(resources.at_once)}):
+                tuner.fit()
         except (RuntimeError, RayError, TuneError) as error:  # such as of a cluster's own memory monitor
             reason = " ".join(str(error.__cause__ or error).split())
             raise UserError(

@@ -111,7 +111,8 @@ class RayCluster:
     def kill(self, node: RayNode) -> None:
         """Kill a node as if its machine were switched off: its raylet, and all that runs below."""
         for raylet in descendants(node.process.pid):
-            if Path(f"/proc/{raylet}/comm").read_text().strip() == "raylet":
+            comm = Path(f"/proc/{raylet}/comm")
+            if comm.is_file() and comm.read_text().strip() == "raylet":
                 for process in (raylet, *descendants(raylet)):
                     with suppress(ProcessLookupError):
                         os.kill(process, signal.SIGKILL)

@@ -180,11 +180,11 @@ class SmallSweep:
         settings = (f"work_folder={self.work}", *SETTINGS, *self.overrides, *overrides)
         return self._start(str(self.file), *settings)
 
-    def begin_on(self, cluster: RayCluster) -> SweepProcess:
+    def begin_on(self, cluster: RayCluster, *overrides: str) -> SweepProcess:
         """The same on the nodes of a cluster."""
         self.cluster = cluster
         self.environment |= cluster.environment
-        return self.begin(f"ray.address={cluster.address}")
+        return self.begin(f"ray.address={cluster.address}", *overrides)
 
     def resume(self) -> SweepProcess:
         """`echopair sweep --resume FOLDER`; the first command again if it was killed before there was a folder."""

@@ -24,8 +24,6 @@ from tests.tuning.sweep_process import (
     wait_for,
 )
 
-pytestmark = pytest.mark.nodes
-
 
 @pytest.fixture(scope="module")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
@@ -39,6 +37,7 @@ def wait_for_readings(number: int, sweep: SmallSweep, process: SweepProcess) -> 
     assert not process.ended, process.last_words
 
 
+@pytest.mark.nodes
 def test_a_sweep_whose_driver_and_trial_are_killed_comes_to_the_same(oracle: Oracle, tmp_path: Path) -> None:
     with SmallSweep(oracle.sweep.file, tmp_path / "killed") as sweep:
         process = sweep.begin()
@@ -61,12 +60,14 @@ def test_a_sweep_whose_driver_and_trial_are_killed_comes_to_the_same(oracle: Ora
         assert_whole(sweep, oracle)
 
 
+@pytest.mark.nodes
 def test_a_sweep_ends_on_the_nodes_that_are_left(
     oracle: Oracle, ray_cluster: RayCluster, tmp_path: Path
 ) -> None:
     node = ray_cluster.add_node()
     with SmallSweep(oracle.sweep.file, tmp_path / "on nodes") as sweep:
-        process = sweep.begin_on(ray_cluster)
+        # One on each: Ray fills its first nodes first.
+        process = sweep.begin_on(ray_cluster, "sweep.resources.trials_at_once=3")
         caught = kill_node(sweep, node)
         assert process.wait() == 0, process.last_words
         assert [number for number, trial in sweep.trials.items() if trial.attempts > 1] == caught != []
