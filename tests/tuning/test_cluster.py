@@ -26,8 +26,6 @@ from tuning.cluster import (
     ray_session,
 )
 
-pytestmark = pytest.mark.nodes
-
 ROOT = Path(__file__).parents[2]
 
 

@@ -35,8 +35,6 @@ from tuning.trial import (
     trial_folder,
 )
 
-pytestmark = pytest.mark.nodes
-
 VALUES = {"objective.temperature": 0.2, "augment.strength": 1.0}
 OTHERS = {"objective.temperature": 0.3, "augment.strength": 1.0}
 READINGS = 3

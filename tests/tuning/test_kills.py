@@ -37,7 +37,6 @@ def wait_for_readings(number: int, sweep: SmallSweep, process: SweepProcess) -> 
     assert not process.ended, process.last_words
 
 
-@pytest.mark.nodes
 def test_a_sweep_whose_driver_and_trial_are_killed_comes_to_the_same(oracle: Oracle, tmp_path: Path) -> None:
     with SmallSweep(oracle.sweep.file, tmp_path / "killed") as sweep:
         process = sweep.begin()
@@ -60,7 +59,6 @@ def test_a_sweep_whose_driver_and_trial_are_killed_comes_to_the_same(oracle: Ora
         assert_whole(sweep, oracle)
 
 
-@pytest.mark.nodes
 def test_a_sweep_ends_on_the_nodes_that_are_left(
     oracle: Oracle, ray_cluster: RayCluster, tmp_path: Path
 ) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import ray
 from pydantic import TypeAdapter, ValidationError
 from ray import cloudpickle, tune
 from ray.tune import Callback, Stopper
@@ -22,8 +21,10 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
+from pipeline.cores import available_cores
 from pipeline.errors import UserError
 from tuning.asha import Asha
+from tuning.cluster import RayConfig, ray_session
 from tuning.domains import Choices, Domain, Integers, LogUniform, Uniform
 from tuning.population import Exploit, Population, perturbed
 from tuning.schedulers import (
@@ -541,22 +542,12 @@ CRASH_FILE, DOOMED_FILE = "crash", "doomed"
 
 
 @pytest.fixture(scope="module")
-def ray_session() -> Iterator[None]:
-    settings = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-        "RAY_AIR_NEW_OUTPUT": "0",
-        "RAY_AUTH_MODE": "disabled",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        ray.init("local", num_cpus=SLOTS, include_dashboard=False, log_to_driver=False, logging_level="error")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with ray_session(RayConfig(), tmp_path_factory.mktemp("logs")):
         # Workers need the toy training alone, and not all that this file imports.
         cloudpickle.register_pickle_by_value(sys.modules[__name__])
         yield
         cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-        ray.shutdown()
 
 
 def trainable(config: dict[str, Any], folder: Path) -> None:
@@ -637,7 +628,7 @@ def fit(
     """The trials as a sweep on Ray leaves them."""
     ledger = Ledger(trials)
     tune.Tuner(
-        partial(trainable, folder=folder),
+        tune.with_resources(partial(trainable, folder=folder), {"cpu": max(1, available_cores() // SLOTS)}),
         tune_config=tune.TuneConfig(
             scheduler=scheduler, search_alg=Proposals(trials, retries), reuse_actors=True, time_budget_s=240
         ),
@@ -662,7 +653,7 @@ def proposed() -> list[Trial]:
 
 
 def test_ray_runs_a_population_to_the_same_outcome_with_fewer_slots_than_members(
-    ray_session: None, undisturbed: dict[int, Any], tmp_path: Path
+    session: None, undisturbed: dict[int, Any], tmp_path: Path
 ) -> None:
     trials = fit_population(tmp_path, proposed())
     assert outcome(tmp_path) == undisturbed
@@ -670,7 +661,7 @@ def test_ray_runs_a_population_to_the_same_outcome_with_fewer_slots_than_members
 
 
 def test_a_crash_and_the_end_of_the_process_change_nothing_of_a_population(
-    ray_session: None, undisturbed: dict[int, Any], tmp_path: Path
+    session: None, undisturbed: dict[int, Any], tmp_path: Path
 ) -> None:
     (tmp_path / CRASH_FILE).touch()
     # By the 22nd reading all have come to the second meeting.
@@ -683,7 +674,7 @@ def test_a_crash_and_the_end_of_the_process_change_nothing_of_a_population(
     assert all(trial.status == Status.FINISHED for trial in trials)
 
 
-def test_a_member_that_fails_for_good_is_not_waited_for(ray_session: None, tmp_path: Path) -> None:
+def test_a_member_that_fails_for_good_is_not_waited_for(session: None, tmp_path: Path) -> None:
     (tmp_path / DOOMED_FILE).touch()
     trials = fit_population(tmp_path, proposed())
     assert [trial.status == Status.FINISHED for trial in trials] == [True, False, True, True, True]
@@ -691,7 +682,7 @@ def test_a_member_that_fails_for_good_is_not_waited_for(ray_session: None, tmp_p
 
 
 def test_ray_stops_the_trials_that_successive_halving_stops_and_lets_the_others_report_their_score(
-    ray_session: None, tmp_path: Path
+    session: None, tmp_path: Path
 ) -> None:
     heard: list[tuple[int, int, float]] = []
 
