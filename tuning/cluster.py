@@ -53,12 +53,23 @@ LOCAL_ENVIRONMENT = {
 SESSION_VARIABLE = "ECHOPAIR_RAY_SESSION"
 
 # Waits until its standard input is closed, by us or by our death, and ends what Ray leaves behind: after SIGKILL its
-# two agents live on for a minute. All processes of a session have its folder in their environment.
+# two agents live on for a minute. All processes of a session have its folder in their environment, unless they wrote
+# their title over that part of it, or files of it open. One that is about to be killed may start another: the sweeper
+# looks again until it finds none.
 SWEEPER = """
 read -r _
-for environment in $(grep -lsaF -- "$1" /proc/[0-9]*/environ); do
-    process=${environment#/proc/}
-    kill -KILL "${process%/environ}"
+rounds=100
+while
+    found=$(grep -lsaF -- "$1" /proc/[0-9]*/environ; find /proc/[0-9]*/fd -lname "$1/*")
+    [ -n "$found" ] && [ "$rounds" -gt 0 ]
+do
+    for file in $found; do
+        process=${file#/proc/}
+        process=${process%%/*}
+        [ "$process" = "$PPID" ] || kill -KILL "$process"
+    done
+    rounds=$((rounds - 1))
+    sleep 0.1
 done
 if [ -d "$1/session_latest/logs" ]; then
     rm -rf -- "$2"
