@@ -267,9 +267,10 @@ def _reader_workers(config: PretrainConfig, device: torch.device, policy: Policy
     """Processes that read crops; on a CPU reading alone costs less than handing it over."""
     if config.workers is not None:
         return config.workers
+    cores = min(available_cores(), torch.get_num_threads())  # others may be trained beside it
     if device.type == "cuda":
-        return min(4, available_cores() - 1)
-    return max(1, available_cores() // 2) if policy.waveform else 0
+        return min(4, cores - 1)
+    return max(1, cores // 2) if policy.waveform else 0
 
 
 def _finite(loss: float, step: int) -> float:

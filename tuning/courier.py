@@ -37,6 +37,7 @@ from tuning.depot import (
     Depot,
     Listing,
     Stamp,
+    check_room,
     check_space,
     copy_changes,
     copy_folder,
@@ -148,7 +149,8 @@ def courier_for(
     name = f"echopair-{fingerprint(socket.gethostname(), str(sweep_folder))}"
     courier = Courier(actor, home, work, name, config.node_folder)
     try:
-        _ask_nodes(others, make_node_folder, config.node_folder, name)
+        # Each takes more of the trials the sooner it fails them.
+        _ask_nodes(others, check_room, config.node_folder, name, bytes_to_copy)
         yield courier
     finally:
         _free(courier)
@@ -266,7 +268,7 @@ class Courier:
             done = copied / MARKER_FILE
             if not done.is_file() or done.read_bytes() != marker:
                 here.remove(name)
-                check_space(here.root, there)
+                check_space(here.root, sum(stamp.size_bytes for stamp in there.values()))
                 copy_folder(self.depot, here, name, "copy")
         return copied
 

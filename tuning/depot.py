@@ -4,7 +4,6 @@ A copy keeps sizes and times of change, so that what is equal is known without r
 them aside first: a file, or a whole folder, appears in one step or not at all.
 """
 
-import fcntl
 import os
 import shutil
 import socket
@@ -15,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
 from pipeline.errors import UserError
-from pipeline.stages import MARKER_FILE
+from pipeline.stages import MARKER_FILE, locked_if_free
 
 PIECE_BYTES = 8 << 20
 PARTIAL = ".partial"  # a stage's folder under way
@@ -277,14 +276,7 @@ def _unless_at_work(folder: Path) -> Iterator[bool]:
     if not folder.name.endswith(PARTIAL):
         yield True
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    stage = folder.name.removesuffix(PARTIAL)
-    with folder.with_name(f".{stage}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
-        except BlockingIOError:
-            free = False
+    with locked_if_free(folder.with_name(folder.name.removesuffix(PARTIAL))) as free:
         yield free
 
 
@@ -320,17 +312,29 @@ def remove_node_folder(parent: Path | None, name: str) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def check_space(folder: Path, listing: Listing) -> None:
+def check_room(parent: Path | None, name: str, size_bytes: int) -> None:
+    """Make a folder as `make_node_folder` does, and refuse more than it has room for beside what it holds already.
+
+    Raises:
+        UserError: see `make_node_folder` and `check_space`.
+    """
+    folder = make_node_folder(parent, name)
+    with suppress(FileNotFoundError):  # somebody tidies up
+        size_bytes -= sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    check_space(folder, size_bytes)
+
+
+def check_space(folder: Path, size_bytes: int) -> None:
     """Refuse files that do not fit.
 
     Raises:
         UserError: there is too little space below the folder.
     """
-    size, free = sum(stamp.size_bytes for stamp in listing.values()), shutil.disk_usage(folder).free
-    if size > free:
+    free = shutil.disk_usage(folder).free
+    if size_bytes > free:
         raise UserError(
             f"{folder} of the node {socket.gethostname()} has {free / 1e9:.1f} GB free, and a copy of the clips "
-            f"needs {size / 1e9:.1f}; set ray.node_folder to a folder on a larger disk"
+            f"needs {size_bytes / 1e9:.1f}; set ray.node_folder to a folder on a larger disk"
         )
 
 

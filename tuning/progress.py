@@ -179,8 +179,8 @@ class SweepView:
     def left_seconds(self) -> float | None:
         """An estimate of the time until the last trial ends; None before the first one ended.
 
-        A trial takes as long as those that ended did on average; one that outlives them goes on to its last
-        milestone at its own pace.
+        A trial takes as long as those that ended did on average; one that outlives them, or is past where others were
+        stopped, goes on to its last milestone at its own pace.
         """
         took = [
             trial.seconds
@@ -197,9 +197,12 @@ class SweepView:
 
     def _left_of(self, trial: Trial, average: float) -> float:
         spent = self._seconds(trial)
-        if spent < average or not trial.readings:
+        stops = [
+            one.readings[-1].milestone for one in self.trials if one.status is Status.STOPPED and one.readings
+        ]
+        latest = trial.readings[-1] if trial.readings else None
+        if latest is None or (spent < average and not (stops and latest.milestone >= max(stops))):
             return max(average - spent, 0.0)
-        latest = trial.readings[-1]
         return max(latest.seconds * self.milestones / latest.milestone - spent, 0.0)
 
     def _seconds(self, trial: Trial) -> float:

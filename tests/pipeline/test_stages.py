@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from pipeline.prepare import PrepareConfig
-from pipeline.stages import digest_files, fingerprint, locked, read_done, stage_work, write_atomically
+from pipeline.stages import (
+    digest_files,
+    fingerprint,
+    locked,
+    locked_if_free,
+    read_done,
+    stage_work,
+    write_atomically,
+)
 
 
 def test_fingerprints_are_equal_for_equal_parts_alone() -> None:
@@ -83,3 +91,11 @@ def test_a_digest_is_of_content(tmp_path: Path) -> None:
     for name, text in (("a", "same"), ("b", "same"), ("c", "other")):
         (tmp_path / name).write_text(text)
     assert digest_files(tmp_path / "a") == digest_files(tmp_path / "b") != digest_files(tmp_path / "c")
+
+
+def test_a_folder_that_another_holds_is_not_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "encoders" / "one"
+    with locked(folder), locked_if_free(folder) as free:
+        assert not free
+    with locked_if_free(folder) as free, locked_if_free(folder) as again:
+        assert (free, again) == (True, False)

@@ -1,5 +1,6 @@
 import fcntl
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tuning.depot import (
     Changed,
     Depot,
     Stamp,
+    check_room,
     check_space,
     copy_changes,
     copy_folder,
@@ -186,6 +188,15 @@ def test_a_node_s_folder_is_the_user_s_alone(tmp_path: Path) -> None:
 
 
 def test_clips_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    check_space(tmp_path, {"clips": Stamp(1, 0)})
+    check_space(tmp_path, 1)
     with pytest.raises(UserError, match=r"needs 1000000000\.0; set ray\.node_folder"):
-        check_space(tmp_path, {"clips": Stamp(10**18, 0)})
+        check_space(tmp_path, 10**18)
+
+
+def test_what_lies_in_a_node_s_folder_needs_no_room_again(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"needs 1000000000\.0; set ray\.node_folder"):
+        check_room(tmp_path, "sweep", 10**18)
+    with (tmp_path / "sweep" / "clips").open("wb") as file:
+        file.truncate(10**12)  # takes no room
+    free = shutil.disk_usage(tmp_path).free
+    check_room(tmp_path, "sweep", free + 10**11)
