@@ -183,8 +183,11 @@ def _run(arguments: list[str] | None, until: str) -> None:
 
 
 def _print_result(result: "RunResult", stage: str, arguments: list[str]) -> None:
-    from pipeline.results import probe_table, probe_title
+    from pipeline.results import probe_table, probe_title, validation_line
 
+    if result.validations:
+        line = validation_line(result.validations, result.score)
+        output.print(line, style="bold", soft_wrap=True, highlight=False, markup=False)
     for summary in result.probes.values():
         output.print(probe_title(summary), style="bold", soft_wrap=True, highlight=False)
         output.print(probe_table(summary))

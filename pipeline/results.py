@@ -1,6 +1,6 @@
 """Tables for the terminal: what a probe found, and how runs compare."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ COMPARED_PARAMETERS = (
 )
 
 
-def probe_title(summary: dict[str, Any]) -> str:
+def probe_title(summary: Mapping[str, Any]) -> str:
     """What a probe's table is about, in a line."""
     metric = str(summary["metric"]).replace("_", " ")
     return f"{summary['corpus']}: {metric} of a linear probe, {summary['clips_tested']} clips, {summary['protocol']}"
@@ -37,26 +37,45 @@ def probe_title(summary: dict[str, Any]) -> str:
 
 def probe_table(summary: dict[str, Any]) -> Table:
     """The features that were probed, chance first, with score, 95 % interval and macro accuracy."""
-    metric = str(summary["metric"]).replace("_", " ")
+    headings, rows = probe_rows(summary)
     table = Table()
-    table.add_column("features")
-    table.add_column(metric, justify="right")
-    table.add_column("95 % interval", justify="right")
-    has_macro = any(result["macro_accuracy"] is not None for result in summary["features"].values())
-    if has_macro:
-        table.add_column("macro accuracy", justify="right")
-    for name, result in summary["features"].items():
-        interval = result["interval"]
-        row = [
-            name,
-            f"{result['score']:.1%}",
-            f"{interval[0]:.1%} to {interval[1]:.1%}" if interval else "",
-        ]
-        macro = result["macro_accuracy"]
-        if has_macro:
-            row.append(f"{macro:.1%}" if macro is not None else "")
-        table.add_row(*row, style="bold" if name == "pretrained" else "")
+    for heading in headings:
+        table.add_column(heading, justify="right" if table.columns else "left")
+    for row in rows:
+        table.add_row(*row, style="bold" if row[0] == "pretrained" else "")
     return table
+
+
+def probe_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of such a table."""
+    results = summary["features"]
+    headings = ["features", str(summary["metric"]).replace("_", " "), "95 % interval"]
+    rows = []
+    for name, result in results.items():
+        interval = result["interval"]
+        spread = f"{interval[0]:.1%} to {interval[1]:.1%}" if interval else ""
+        rows.append([name, f"{result['score']:.1%}", spread])
+    if any(result["macro_accuracy"] is not None for result in results.values()):
+        headings.append("macro accuracy")
+        for row, result in zip(rows, results.values(), strict=True):
+            macro = result["macro_accuracy"]
+            row.append("" if macro is None else f"{macro:.1%}")
+    return headings, rows
+
+
+def validation_line(validations: Mapping[str, Mapping[str, Any]], score: float) -> str:
+    """The score by which a sweep compares runs, and what it is of."""
+    return f"validation score {score:.1%}: {validated_by(validations)}"
+
+
+def validated_by(validations: Mapping[str, Mapping[str, Any]]) -> str:
+    """What a validation score is of: "accuracy of a linear probe on 320 validation clips of esc10, 4 parts"."""
+    told = [
+        f"{str(one['metric']).replace('_', ' ')} of a linear probe on {one['clips']} validation clips of {name}, "
+        f"{one['protocol']}"
+        for name, one in validations.items()
+    ]
+    return told[0] if len(told) == 1 else f"mean of {'; '.join(told)}"
 
 
 def comparison_table(config: TrackingConfig, work_folder: Path) -> Table | str:

@@ -34,6 +34,10 @@ def sweep(
         Path | None,
         typer.Option(metavar="WORKDIR", help="go on with the sweep in this folder", show_default=False),
     ] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="try failed trials again, once what made them fail is mended"),
+    ] = False,
 ) -> None:
     """Trials of swept settings, the best by validation score, and its test accuracy; goes on after a kill."""
     if resume is not None and arguments:
@@ -42,7 +46,10 @@ def sweep(
     from tuning.sweep import resume as resume_sweep
     from tuning.sweep import sweep as run_sweep
 
-    result = resume_sweep(resume) if resume is not None else run_sweep(compose_sweep(arguments or []))
+    if resume is not None:
+        result = resume_sweep(resume, retry_failed=retry_failed)
+    else:
+        result = run_sweep(compose_sweep(arguments or []), retry_failed=retry_failed)
     _print(result)
     if result.failed:
         raise typer.Exit(FAILED_TRIALS + min(result.failed, MOST_FAILED_SAID))
@@ -74,7 +81,8 @@ def _print(result: "SweepResult") -> None:
     _of_any_width().print(results_table(result.trials, result.keys))
     output.print(summary_line(result.trials), style="bold", highlight=False)
     if result.failed:
-        output.print(exit_note(result.trials), soft_wrap=True, highlight=False, markup=False)
+        again = "once that is mended, the same command with --retry-failed tries them again"
+        output.print(f"{exit_note(result.trials)}; {again}", soft_wrap=True, highlight=False, markup=False)
     for summary in result.probes.values():
         title = f"best trial, test clips read once: {probe_title(summary)}"
         output.print(title, style="bold", soft_wrap=True, highlight=False)
@@ -82,6 +90,8 @@ def _print(result: "SweepResult") -> None:
     rows = {"report": result.folder / "report.html", "sweep": result.folder}
     if result.best_file is not None:
         rows |= {"best run": result.best_file}
+    if result.encoder is not None:
+        rows |= {"encoder": result.encoder}
     for name, path in rows.items():
         output.print(f"{name:<9} {short_path(path)}", soft_wrap=True, highlight=False, markup=False)
     if result.unrecorded or result.untracked:

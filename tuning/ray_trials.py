@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
@@ -16,6 +17,7 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from pipeline.config import RunConfig
 from pipeline.cores import cpu_threads
+from pipeline.errors import UserError
 from pipeline.pretrain import plan_training
 from pipeline.store import ClipStore
 from tuning.courier import Courier
@@ -24,7 +26,7 @@ from tuning.memory_limit import limit_memory
 from tuning.resources import Resources
 from tuning.schedulers import GO_ON, MILESTONE, STEP
 from tuning.search import Proposals
-from tuning.trial import Inherited, Report, TrialTask, crash_reason, kept_files, refuse, run_trial
+from tuning.trial import Inherited, Report, TrialTask, crash_reason, kept_files, refusal, refuse, run_trial
 from tuning.trials import Reading, Status, Trial
 
 NUMBER = "trial"
@@ -65,7 +67,7 @@ def _run(
             number,
             f"the trial took {used_bytes / 1e9:.1f} GB of memory, more than the {memory_bytes / 1e9:.1f} GB it may; "
             "lower pretrain.batch_pairs or sweep.resources.trials_at_once, or raise "
-            "sweep.resources.memory_gb_per_trial",
+            "sweep.resources.memory_gb_per_trial; `--retry-failed` tries it again",
         )
         after_refusal()
 
@@ -219,7 +221,8 @@ class LedgerCallback(_OfThisProcess, Callback):
         number = int(trial.trial_id)
         if not self._ledger[number].status.ended:
             often = "once" if trial.num_failures == 1 else f"{trial.num_failures} times, at last"
-            error = f"it crashed {often}: {crash_reason(self._ledger.folder, number)}"
+            error = refusal(self._ledger.folder, number)  # of the last attempt; nobody is left to report it
+            error = error or f"it crashed {often}: {crash_reason(self._ledger.folder, number)}"
             self._change(number, status=Status.FAILED, seconds=self._seconds(number), error=error)
         self._on_end(self._ledger[number])
 
@@ -245,15 +248,20 @@ def measure_steps(
         clips: folders of the clips to learn from.
         resources: of a trial, and how many run at once.
         courier: see `trainable`.
+
+    Raises:
+        UserError: a training that cannot begin.
     """
-    measure = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=1)(_measure_steps)
-    return int(
-        min(
-            ray.get(
-                [measure.remote(config, clips, resources.cpus, courier) for _ in range(resources.at_once)]
-            )
-        )
-    )
+    measure = ray.remote(
+        num_cpus=resources.cpus, num_gpus=resources.gpus, memory=resources.memory_bytes, max_retries=1
+    )(_measure_steps)
+    measured = [measure.remote(config, clips, resources.cpus, courier) for _ in range(resources.at_once)]
+    try:
+        return int(min(ray.get(measured)))
+    except RayTaskError as error:  # its text is the whole of the other process's traceback
+        if isinstance(error.cause, UserError):
+            raise error.cause from error
+        raise
 
 
 def _measure_steps(config: RunConfig, clips: Sequence[Path], threads: int, courier: Courier | None) -> int:

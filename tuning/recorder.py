@@ -28,6 +28,7 @@ from tuning.trials import Status, Trial
 
 SWEEP_KIND, TRIAL_KIND = "sweep", "trial"
 SWEEP_TAG, TRIAL_TAG, STATUS_TAG = "echopair.sweep", "echopair.trial", "echopair.trial_status"
+ERROR_TAG = "echopair.error"
 PARENT_TAG = "mlflow.parentRunId"
 SCORE = "score"
 READING = "reading"
@@ -216,7 +217,11 @@ class Recorder:
             figures[SCORE] = trial.score
         child.run.log_metrics(figures)
         child.run.log_tags(
-            {STATUS_TAG: trial.status.value, **({"echopair.error": trial.error} if trial.error else {})}
+            # Of one that was tried again, the error of before is taken away.
+            {
+                STATUS_TAG: trial.status.value,
+                **({ERROR_TAG: trial.error} if trial.error or trial.attempts > 1 else {}),
+            }
         )
         child.run.end(RUN_STATUS[trial.status])
         self._recorded.add(trial.number)

@@ -143,6 +143,28 @@ def resolve_resources(config: ResourcesConfig, available: Available, wants_gpu: 
     return Resources(cpus, gpus, at_once, memory)
 
 
+def memory_share(resources: Resources, available: Available) -> int:
+    """What Ray is asked to keep for a trial, bytes: the most with which so many trials fit at once, and hardly more.
+
+    Ray knows no number of trials at once for a population, whose members have all begun.
+
+    Args:
+        resources: of a trial, from `resolve_resources` of the same machines.
+        available: what there is.
+    """
+    slots = [
+        (node, node.fits(resources.cpus, resources.gpus, resources.memory_bytes)) for node in available.nodes
+    ]
+    shares = {node.memory_bytes // (n + 1) for node, most in slots for n in range(most)}
+
+    def held(share: int) -> int:
+        return sum(min(most, node.memory_bytes // share) for node, most in slots if most)
+
+    return max(
+        share for share in shares if share >= resources.memory_bytes and held(share) >= resources.at_once
+    )
+
+
 def _check_a_trial_fits(
     config: ResourcesConfig, nodes: Sequence[Node], gpus: float, memory_bytes: int
 ) -> None:

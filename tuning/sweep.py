@@ -6,7 +6,9 @@
     report.html, trials.csv, *.png
 """
 
+import math
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,30 +18,32 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pipeline.checkpoints import CHECKPOINTS_FOLDER
-from pipeline.checks import Stage, check, check_learning
-from pipeline.config import RunConfig, validated
+from pipeline.checks import Stage
+from pipeline.config import RunConfig
 from pipeline.cores import cpu_threads
 from pipeline.errors import UserError
 from pipeline.progress import console
-from pipeline.run import RunResult, Watch, learn, prepare_corpora
-from pipeline.stages import fingerprint, write_atomically
-from pipeline.tracking import TrackedRun, TrackingError, check_tracking
+from pipeline.results import validated_by
+from pipeline.run import RunResult, Watch, learn
+from pipeline.stages import locked_if_free, write_atomically
+from pipeline.tracking import TrackedRun, TrackingError
 from pipeline.tracking.interruption import interruption_later
 from pipeline.tracking.outputs import log_outputs, probe_metrics
 from tuning.cluster import environment, ray_session
 from tuning.config import SweepSettings
-from tuning.domains import Choices, Grid
 from tuning.ledger import SETTINGS_FILE, SWEEPS_FOLDER, Ledger
+from tuning.preparation import check_sweep, prepare_sweep, settle_recordings
 from tuning.progress import SweepProgress
 from tuning.recorder import Recorder, child_of, log_sweep, open_parent
-from tuning.resources import Available, Resources, resolve_resources
-from tuning.schedulers import build_scheduler, check_scheduler
-from tuning.search import Proposals, build_proposals
+from tuning.resources import Available, Resources, memory_share, resolve_resources
+from tuning.results import duration_text
+from tuning.schedulers import build_scheduler
+from tuning.search import Proposals
 from tuning.trial import (
     MILESTONE_PREFIX,
     TrialTask,
+    allow_again,
     clips_of,
-    neighbour_probe,
     trainings_of,
     trial_config,
     trial_folder,
@@ -51,10 +55,6 @@ if TYPE_CHECKING:
 
 BEST_FILE = "best.yaml"
 RAY_FOLDER = "ray"
-SAMPLE_RATE = "log_mel.sample_rate_hz"
-# What a machine may be unable to do, and of how many trials that is found out beforehand.
-CHECKED_SLICES = ("augment", "encoder", "log_mel")
-TRIALS_CHECKED = 256
 # How long a tracking store that is away is waited for at the end.
 LAST_TRY_SECONDS = 60.0
 INTERRUPTED_SECONDS = 3.0
@@ -72,6 +72,7 @@ class SweepResult:
         best: the finished trial with the highest score; None if none finished.
         probes: what the best trial got on the test folds, by corpus, as probe.json holds it.
         best_file: the best trial as a run.
+        encoder: folder of the best trial's encoder.
         report: pictures, tables and the page that shows them.
         unrecorded: trials that the tracking store would not take.
         untracked: why the store would not take the sweep itself; empty if it did.
@@ -83,6 +84,7 @@ class SweepResult:
     best: Trial | None = None
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
     best_file: Path | None = None
+    encoder: Path | None = None
     report: list[Path] = field(default_factory=list)
     unrecorded: list[int] = field(default_factory=list)
     untracked: str = ""
@@ -99,68 +101,45 @@ def sweep_folder(settings: SweepSettings) -> Path:
     return settings.run.work_folder.absolute() / SWEEPS_FOLDER / f"{name}-{settings.identity[:8]}"
 
 
-def sweep(settings: SweepSettings) -> SweepResult:
+def sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepResult:
     """Run a sweep, or go on with it if it was begun before.
 
     Args:
         settings: of the sweep.
+        retry_failed: whether trials that failed are tried again.
 
     Raises:
         UserError: anything a person can mend; whatever can be known beforehand is found before any long work.
     """
-    proposals = _check(settings)
+    proposals = check_sweep(settings)
     folder = sweep_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    return _go_on(Ledger.create(folder, settings), proposals)
+    return _go_on(Ledger.create(folder, settings), proposals, retry_failed=retry_failed)
 
 
-def resume(folder: Path) -> SweepResult:
+def resume(folder: Path, *, retry_failed: bool = False) -> SweepResult:
     """Go on with a sweep that was killed; of one that is through, write the report again.
 
     Args:
         folder: of the sweep.
+        retry_failed: whether trials that failed are tried again.
 
     Raises:
         UserError: see `Ledger.open` and `sweep`.
     """
     ledger = Ledger.open(folder.absolute())
-    return _go_on(ledger, _check(ledger.settings))
+    return _go_on(ledger, check_sweep(ledger.settings), retry_failed=retry_failed)
 
 
-def _check(settings: SweepSettings) -> Proposals:
-    """Find what would fail before anything is started."""
-    check_tracking(settings.run.tracking, settings.run.work_folder.absolute())
-    proposals = build_proposals(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
-    check_scheduler(settings.sweep.scheduler, settings.sweep.readings, proposals.total, settings.sweep.space)
-    _swept_rates(settings)
-    _check_alternatives(settings, proposals)
-    return proposals
-
-
-def _check_alternatives(settings: SweepSettings, proposals: Proposals) -> None:
-    """Try the listed augmentations and encoders, in the combinations of the first trials.
-
-    Raises:
-        UserError: this machine cannot do one of them.
-    """
-    listed = [
-        key
-        for key, domain in settings.sweep.space.items()
-        if isinstance(domain, Choices | Grid) and key.split(".")[0] in CHECKED_SLICES
-    ]
-    tried = set()
-    for number in range(min(proposals.total, TRIALS_CHECKED) if listed else 0):
-        values = proposals.propose(number)
-        combination = fingerprint({key: values[key] for key in listed})
-        if combination not in tried:
-            check_learning(validated(settings.values_of(values)))
-            tried.add(combination)
-
-
-def _go_on(ledger: Ledger, proposals: Proposals) -> SweepResult:
+def _go_on(ledger: Ledger, proposals: Proposals, *, retry_failed: bool) -> SweepResult:
     result = SweepResult(ledger.folder, list(ledger.settings.sweep.space))
+    began = time.monotonic()
     with ledger.held():
-        prepared = _prepare(ledger.settings)
+        is_new = not ledger.trials
+        prepared = prepare_sweep(ledger.settings, proposals)
+        settle_recordings(ledger, prepared)
+        if retry_failed:
+            _allow_failed_again(ledger)
         with _parent_run(ledger) as parent:
             for trial in ledger.trials:
                 if trial.status == Status.RUNNING:  # its driver was killed
@@ -172,7 +151,7 @@ def _go_on(ledger: Ledger, proposals: Proposals) -> SweepResult:
                 console.print(f"all {proposals.total} trials ended before")
                 with _recorded(ledger, parent, _task(ledger, prepared)) as result.unrecorded:
                     pass
-            _conclude(ledger, prepared, parent, result)
+            _conclude(ledger, prepared, parent, result, began if is_new else None)
     return result
 
 
@@ -194,36 +173,16 @@ def _parent_run(ledger: Ledger) -> Iterator[TrackedRun]:
         raise
 
 
-def _prepare(settings: SweepSettings) -> dict[int, RunResult]:
-    """Stage 1, once for all trials, for each sample rate that they may have."""
-    prepared: dict[int, RunResult] = {}
-    for values in _swept_rates(settings):
-        config = validated(settings.values_of({**values, "probe.held_out": True}))
-        if config.log_mel.sample_rate_hz in prepared:
-            continue
-        result = RunResult(config)
-        prepare_corpora(config, check(config, Stage.PROBE), result)
-        neighbour_probe(config, result.clips)  # refuses corpora of which nothing can be held out
-        prepared[config.log_mel.sample_rate_hz] = result
-    return prepared
-
-
-def _swept_rates(settings: SweepSettings) -> list[dict[str, Any]]:
-    """Swept values that have, between them, every sample rate of the trials.
-
-    Raises:
-        UserError: a range of rates, each of which would be prepared.
-    """
-    for key in (SAMPLE_RATE, SAMPLE_RATE.partition(".")[0]):
-        domain = settings.sweep.space.get(key)
-        if isinstance(domain, Choices | Grid):
-            return [{key: value} for value in domain.values]
-        if domain is not None:
-            raise UserError(
-                f"sweep.space.{key}: clips are prepared for each sample rate before the first trial; list the rates, "
-                f"as sweep.space.{key}=[16000, 32000]"
-            )
-    return [{}]
+def _allow_failed_again(ledger: Ledger) -> None:
+    failed = [trial.number for trial in ledger.trials if trial.status == Status.FAILED]
+    if failed and ledger.settings.sweep.scheduler.name == "pbt":
+        raise UserError(
+            "--retry-failed: a population has gone on without its failed members; begin another sweep with "
+            "sweep.sweep_name=NAME"
+        )
+    for number in failed:
+        allow_again(ledger.folder, number)
+        ledger.change(number, status=Status.WAITING, error="")
 
 
 def _try(
@@ -241,10 +200,10 @@ def _try(
             ledger.settle(**{THREADS_PLAN: resources.cpus})
         clips = [done.folder for result in prepared.values() for done in result.clips.values()]
         with courier_for(settings.ray, settings.run, ledger.folder, clips) as courier:
-            _settle_budget(ledger, prepared, resources, courier)
+            _settle_budget(ledger, prepared, proposals.total, resources, courier)
             task = _task(ledger, prepared)
             with _recorded(ledger, parent, task) as unrecorded:
-                _fit(ledger, proposals, task, resources, courier)
+                _fit(ledger, proposals, task, resources, memory_share(resources, available), courier)
     return unrecorded
 
 
@@ -264,7 +223,11 @@ def _task(ledger: Ledger, prepared: Mapping[int, RunResult]) -> TrialTask:
 
 
 def _settle_budget(
-    ledger: Ledger, prepared: Mapping[int, RunResult], resources: Resources, courier: "Courier | None"
+    ledger: Ledger,
+    prepared: Mapping[int, RunResult],
+    trials: int,
+    resources: Resources,
+    courier: "Courier | None",
 ) -> None:
     """Turn a budget in minutes into steps once: trials of equal steps can be compared, and done again."""
     config = ledger.settings.run
@@ -273,11 +236,15 @@ def _settle_budget(
     from tuning.ray_trials import measure_steps
 
     result = prepared[max(prepared)]  # the highest rate has the most to compute
-    folders = [result.clips[corpus].folder for corpus in config.pretrain_corpora]
+    folders = [result.clips[corpus].folder for corpus in result.config.pretrain_corpora]
     with console.status(f"measuring how many steps {config.pretrain.minutes:g} minutes of a trial are"):
         steps = measure_steps(result.config, folders, resources, courier)
     ledger.settle(**{STEPS_PLAN: steps})
-    console.print(f"{config.pretrain.minutes:g} minutes a trial are {steps} steps on this machine")
+    rounds = math.ceil(trials / resources.at_once)
+    console.print(
+        f"{config.pretrain.minutes:g} minutes a trial are {steps} steps here; {trials} trials, {resources.at_once} at "
+        f"once, train for {duration_text(60 * rounds * config.pretrain.minutes)} at most"
+    )
 
 
 def _wants_gpu(config: RunConfig, available: Available) -> bool:
@@ -308,7 +275,12 @@ def _recorded(ledger: Ledger, parent: TrackedRun, task: TrialTask) -> Iterator[l
 
 
 def _fit(
-    ledger: Ledger, proposals: Proposals, task: TrialTask, resources: Resources, courier: "Courier | None"
+    ledger: Ledger,
+    proposals: Proposals,
+    task: TrialTask,
+    resources: Resources,
+    memory: int,
+    courier: "Courier | None",
 ) -> None:
     """Hand the trials to Ray Tune until all have ended."""
     from ray import tune
@@ -328,7 +300,7 @@ def _fit(
                 tune.with_parameters(
                     trainable, task=task, memory_bytes=resources.memory_bytes, courier=courier
                 ),
-                {"cpu": resources.cpus, "gpu": resources.gpus},
+                {"cpu": resources.cpus, "gpu": resources.gpus, "memory": memory},
             ),
             tune_config=tune.TuneConfig(
                 search_alg=LedgerSearch(ledger, proposals, at_once),
@@ -350,7 +322,7 @@ def _fit(
                         ledger,
                         on_change=lambda: progress.show(ledger.trials),
                         # Not those that it left for others': another member of a population may be at work there.
-                        on_end=lambda trial: _tidy(task, trainings_of(task.folder, trial.number)[-1:]),
+                        on_end=lambda trial: tidy(task, trainings_of(task.folder, trial.number)[-1:]),
                     )
                 ],
             ),
@@ -371,7 +343,7 @@ def _fit(
             f"Ray ended before {left} of {proposals.total} trials; `echopair sweep --resume {ledger.folder}` goes on"
         )
     for trial in ledger.trials:
-        _tidy(task, trainings_of(task.folder, trial.number))
+        tidy(task, trainings_of(task.folder, trial.number))
         for kept in trial_folder(task.folder, trial.number).glob(f"{MILESTONE_PREFIX}*"):
             shutil.rmtree(kept)
 
@@ -396,18 +368,31 @@ def training_of(task: TrialTask, trial: Trial) -> Path:
     return task.settings.run.work_folder.absolute() / names[-1]
 
 
-def _tidy(task: TrialTask, trainings: Sequence[str]) -> None:
+def tidy(task: TrialTask, trainings: Sequence[str]) -> None:
     """Remove what only a training under way needs: hundreds of checkpoints fill a disk."""
     for training in trainings:
-        for folder in (training, f"{training}.partial"):
-            checkpoints = task.settings.run.work_folder.absolute() / folder / CHECKPOINTS_FOLDER
-            shutil.rmtree(checkpoints, ignore_errors=True)
+        folder = task.settings.run.work_folder.absolute() / training
+        with locked_if_free(folder) as free:  # a run, or another sweep, may be at work on it
+            for one in (folder, folder.with_name(f"{folder.name}.partial")) if free else ():
+                shutil.rmtree(one / CHECKPOINTS_FOLDER, ignore_errors=True)
 
 
 def _conclude(
-    ledger: Ledger, prepared: Mapping[int, RunResult], parent: TrackedRun, result: SweepResult
+    ledger: Ledger,
+    prepared: Mapping[int, RunResult],
+    parent: TrackedRun,
+    result: SweepResult,
+    began: float | None,
 ) -> None:
-    """Read the test folds of the best trial, and write what the sweep found."""
+    """Read the test folds of the best trial, and write what the sweep found.
+
+    Args:
+        ledger: of the sweep, whose trials have ended.
+        prepared: clips.
+        parent: the sweep's own run.
+        result: gets what is found.
+        began: when the sweep did, by the monotonic clock; None if an earlier driver has begun it.
+    """
     from tuning.report.parameters import parameter_of
     from tuning.report.write import write_report
 
@@ -416,14 +401,14 @@ def _conclude(
     if result.best is not None:
         task = _task(ledger, prepared)
         config = config_of(task, result.best)
+        result.best_file = ledger.folder / BEST_FILE
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        write_atomically(result.best_file, _best_header(ledger, result.best) + text)
         run = RunResult(config)
         run.clips = clips_of(task, config)
         with cpu_threads(config.threads):
             learn(config, Stage.PROBE, run, Watch())
-        result.probes = run.probes
-        result.best_file = ledger.folder / BEST_FILE
-        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        write_atomically(result.best_file, _best_header(ledger, result.best) + text)
+        result.probes, result.encoder = run.probes, run.encoder
     space = ledger.settings.sweep.space
     with console.status("writing the report"):
         result.report = write_report(
@@ -432,12 +417,24 @@ def _conclude(
             [parameter_of(key, domain) for key, domain in space.items()],
             ledger.folder,
             ledger.settings.sweep.sweep_name,
+            about="" if run is None else _about(ledger.settings, run),
+            tests=list(result.probes.values()),
+            seconds_of_wall_time=None if began is None else time.monotonic() - began,
         )
     try:
         with console.status("recording the sweep in MLflow"):
             _log(ledger, parent, result, run)
     except TrackingError as error:
         result.untracked = str(error)
+
+
+def _about(settings: SweepSettings, run: RunResult) -> str:
+    """What scores and readings are of."""
+    reading = "a nearest-neighbour probe on those clips in the course of a training"
+    if settings.sweep.score != "linear_probe":
+        return f"Score: the last reading of {reading}."
+    scored = validated_by(run.validations)
+    return f"Score: {scored}. Reading: that of {reading}, by which trials are stopped; not to be compared with scores."
 
 
 def _log(ledger: Ledger, parent: TrackedRun, result: SweepResult, run: RunResult | None) -> None:

@@ -1,6 +1,6 @@
 """One trial: swept values -> RunConfig -> stages up to `validate` -> score. Knows no Ray: it reports to a callable.
 
-It never reads a test clip: `probe.held_out` sets them apart, and only the best trial's are read, by `sweep`.
+It reads no label of a test clip: `probe.held_out` sets them apart, and the best trial alone is tested, by `sweep`.
 """
 
 import json
@@ -182,16 +182,15 @@ def run_trial(
         ended = {"status": status.value, "score": score, "error": error, "lineage": lineage}
         report({"milestone": task.settings.sweep.readings, "reading": WORST_SCORE, **ended})
 
-    refused = folder / REFUSED_FILE
-    if refused.is_file():  # it had to end its own process, see `refuse`
-        end(Status.FAILED, None, refused.read_text(encoding="utf-8"))
+    if refused := refusal(task.folder, number):  # it had to end its own process, see `refuse`
+        end(Status.FAILED, None, refused)
         return
     try:
         _train_and_score(task, number, lineage, report, inherited)
     except Diverged as error:
         end(Status.DIVERGED, WORST_SCORE, str(error))
     except UserError as error:
-        # The same values would fail again.
+        # The same values would fail again, until a person mends what made them fail.
         end(Status.FAILED, None, str(error))
     except Exception:
         with suppress(OSError):  # a full disk hides no error
@@ -202,6 +201,17 @@ def run_trial(
 def refuse(task: TrialTask, number: int, reason: str) -> None:
     """Note, before a trial's process ends, that the trial must not be tried again."""
     write_atomically(trial_folder(task.folder, number) / REFUSED_FILE, reason)
+
+
+def refusal(sweep_folder: Path, number: int) -> str:
+    """Why a trial must not be tried again; empty if it may be."""
+    file = trial_folder(sweep_folder, number) / REFUSED_FILE
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def allow_again(sweep_folder: Path, number: int) -> None:
+    """Let a trial that was refused be tried again."""
+    (trial_folder(sweep_folder, number) / REFUSED_FILE).unlink(missing_ok=True)
 
 
 def crash_reason(sweep_folder: Path, number: int) -> str:

@@ -4,7 +4,14 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.errors import UserError
-from tuning.resources import Available, Node, Resources, ResourcesConfig, resolve_resources
+from tuning.resources import (
+    Available,
+    Node,
+    Resources,
+    ResourcesConfig,
+    memory_share,
+    resolve_resources,
+)
 
 GB = 10**9
 LAPTOP = Available((Node(4, 0, 10 * GB),))
@@ -68,3 +75,31 @@ def test_more_than_there_is_is_refused(
 def test_a_trial_gets_a_part_of_one_gpu_or_whole_ones() -> None:
     with pytest.raises(ValidationError, match="whole"):
         ResourcesConfig(gpus_per_trial=1.5)
+
+
+@pytest.mark.parametrize("asked", [{}, {"trials_at_once": 1}, {"trials_at_once": 3, "cpus_per_trial": 1}])
+@pytest.mark.parametrize("memory_gb", [None, 0.5, 2])
+def test_as_many_trials_fit_into_the_memory_that_ray_keeps_for_each_as_are_to_run(
+    asked: dict[str, Any], memory_gb: float | None
+) -> None:
+    for available, wants_gpu in ((LAPTOP, False), (SERVER, True)):
+        resources = resolve_resources(
+            ResourcesConfig(memory_gb_per_trial=memory_gb, **asked), available, wants_gpu
+        )
+        share = memory_share(resources, available)
+        assert share >= resources.memory_bytes
+        (node,) = available.nodes
+        assert node.fits(resources.cpus, resources.gpus, share) == resources.at_once
+
+
+def test_nodes_of_little_memory_and_many_gpus_are_not_left_out() -> None:
+    available = Available((Node(8, 4, 10 * GB), Node(8, 0, 100 * GB)))
+    resources = resolve_resources(ResourcesConfig(), available, wants_gpu=True)
+    assert resources.at_once == 4
+    assert (
+        sum(
+            node.fits(resources.cpus, resources.gpus, memory_share(resources, available))
+            for node in available.nodes
+        )
+        == 4
+    )

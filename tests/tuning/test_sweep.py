@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from pipeline.checks import Stage
 from pipeline.config import compose
 from pipeline.errors import UserError
 from pipeline.run import run
+from pipeline.stages import locked
 from pipeline.tracking.client import load_mlflow
 from pipeline.tracking.runs import RunSummary, tagged_runs
 from tests.tuning.conftest import descendants
@@ -27,9 +28,9 @@ from tests.tuning.tones import write_run
 from tuning.cli import main
 from tuning.config import SweepSettings, compose_sweep
 from tuning.ledger import Ledger
-from tuning.recorder import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
-from tuning.sweep import config_of, sweep, sweep_folder
-from tuning.trial import CONFIG_FILE, TrialTask, trainings_of, trial_folder
+from tuning.recorder import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
+from tuning.sweep import config_of, sweep, sweep_folder, tidy
+from tuning.trial import CONFIG_FILE, REFUSED_FILE, TrialTask, trainings_of, trial_folder
 from tuning.trials import Status, Trial
 
 TEMPERATURE = "objective.temperature"
@@ -78,12 +79,16 @@ class Swept:
         return {path: path.stat().st_mtime_ns for path in self.work.glob("encoders/*/done.json")}
 
 
-def echopair_sweep(arguments: list[str], act: Callable[[Path], None] = lambda _folder: None) -> Swept:
+def echopair_sweep(
+    arguments: list[str],
+    act: Callable[[Path], None] = lambda _folder: None,
+    options: Sequence[str] = (),
+) -> Swept:
     """`echopair sweep`, in this process; meanwhile something is done to what lies in its folder."""
     settings = compose_sweep(arguments)
     output, progress = StringIO(), StringIO()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr("sys.argv", ["echopair", "sweep", *arguments])
+        patch.setattr("sys.argv", ["echopair", "sweep", *arguments, *options])
         with (
             redirect_stdout(output),
             redirect_stderr(progress),
@@ -278,6 +283,43 @@ def test_the_same_command_again_does_nothing_new(swept: Swept, arguments: list[s
     assert (again.folder / "report.html").stat().st_mtime_ns > report
 
 
+def test_a_failed_trial_is_tried_again_when_that_is_asked_for(swept: Swept, arguments: list[str]) -> None:
+    before = swept.trials
+    (trial_folder(swept.folder, 3) / CONFIG_FILE).rmdir()
+    allow = trial_folder(swept.folder, 3) / REFUSED_FILE
+    allow.write_text("it took too much memory")  # as well; both are mended
+    again = echopair_sweep(arguments, options=["--retry-failed"])
+    assert again.exit_status == 0, again.progress
+    assert [trial for trial in again.trials if trial.number != 3] == [t for t in before if t.number != 3]
+    tried = again.trials[3]
+    assert tried.status in (Status.FINISHED, Status.STOPPED)
+    assert (tried.error, tried.attempts) == ("", 2)
+    (run_of_it,) = [one for one in again.runs if one.tags.get(TRIAL_TAG) == "3"]
+    assert run_of_it.status == "FINISHED"
+    assert (run_of_it.tags[STATUS_TAG], run_of_it.tags[ERROR_TAG]) == (tried.status.value, "")
+
+
+def test_other_recordings_are_not_mixed_into_a_sweep(swept: Swept, arguments: list[str]) -> None:
+    recordings = Path(swept.settings.run.corpora["tones"].root)  # type: ignore[union-attr]
+    labels = recordings / "labels.csv"
+    text = labels.read_text()
+    head, first, *rest = text.splitlines()
+    name, label, fold = first.split(",")
+    other = next(one for one in ("low", "high") if one != label)
+    trials = swept.trials
+    try:
+        labels.write_text("\n".join([head, f"{name},{other},{fold}", *rest]) + "\n")
+        with pytest.raises(UserError, match=r"corpus 'tones' \(8000 Hz\): recordings or labels have changed"):
+            sweep(compose_sweep(arguments))
+        assert swept.trials == trials
+        assert (
+            sweep_folder(compose_sweep([*arguments, "sweep.sweep_name=other"])) != swept.folder
+        )  # what it advises
+    finally:
+        labels.write_text(text)
+    assert sweep(compose_sweep(arguments)).trials == trials
+
+
 def test_what_would_fail_is_refused_before_anything_is_begun(file: Path, tmp_path: Path) -> None:
     cases = {
         "sweep.space.log_mel.sample_rate_hz={name: integers, low: 8000, high: 16000}": "list the rates",
@@ -330,7 +372,52 @@ def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(file: Path) -> Non
     assert {config.pretrain.steps for config in configs} == {steps}
     assert {config.pretrain.minutes for config in configs} == {None}
     assert [config.seed for config in configs[:3]] == [trial.values["seed"] for trial in swept.trials]
-    assert f"0.02 minutes a trial are {steps} steps" in swept.progress
+    said = f"0.02 minutes a trial are {steps} steps here; 3 trials, 2 at once, train for 2 s at most"
+    assert said in " ".join(swept.progress.split())
+
+
+def test_a_trial_that_takes_too_much_memory_says_so_though_it_has_no_second_attempt(file: Path) -> None:
+    swept = echopair_sweep(
+        [
+            str(file),
+            "sweep.sweep_name=memory",
+            f"sweep.space.{TEMPERATURE}=[0.3]",
+            "pretrain.steps=500",
+            "sweep.search.name=grid",
+            "sweep.retries=0",
+            "sweep.resources={trials_at_once: 1, memory_gb_per_trial: 0.01}",
+        ]
+    )
+    assert swept.exit_status == 101
+    (trial,) = swept.trials
+    assert (trial.status, trial.attempts) == (Status.FAILED, 1)
+    assert trial.error.startswith("the trial took ")
+    assert "GB of memory, more than the 0.0 GB it may" in trial.error
+    assert "--retry-failed" in swept.output
+
+
+def test_a_training_that_cannot_begin_is_told_of_without_a_traceback(file: Path) -> None:
+    impossible = [
+        "pretrain.minutes=0.02",
+        "pretrain.batch_pairs=512",
+        f"sweep.space.{TEMPERATURE}=[0.1, 0.2]",
+    ]
+    with pytest.raises(UserError, match=r"^pretrain\.batch_pairs=512 is more than .*"):
+        sweep(compose_sweep([str(file), "sweep.sweep_name=impossible", *impossible]))
+
+
+def test_checkpoints_of_a_training_that_another_process_is_at_stay(swept: Swept) -> None:
+    (training,) = trainings_of(swept.folder, 2)  # it was stopped
+    partial = swept.work / f"{training}.partial"
+    checkpoint = partial / "checkpoints" / "1.safetensors"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.touch()
+    task = TrialTask(swept.settings, {}, swept.folder, None, 1)
+    with locked(swept.work / training):
+        tidy(task, [training])
+    assert checkpoint.is_file()
+    tidy(task, [training])
+    assert not checkpoint.parent.exists()
 
 
 # Populations

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from math import comb
 
 from pipeline.report.warnings import counted
@@ -15,11 +16,16 @@ from tuning.report.outcomes import (
     with_status,
     with_values,
 )
-from tuning.report.parameter_findings import edge_findings, importance_finding, plateau_findings
+from tuning.report.parameter_findings import (
+    edge_findings,
+    importance_finding,
+    plateau_findings,
+    unfinished_findings,
+)
 from tuning.report.parameters import Parameter, is_number, labels
 from tuning.report.plateau import ROUNDING, WITHIN_SCORE
 from tuning.report.words import joined, points, setting, whole_percent
-from tuning.results import duration_text, error_line, percent_text, status_words, value_text
+from tuning.results import error_line, percent_text, status_words, value_text
 from tuning.trials import Status, Trial
 
 FEWEST_FOR_CHANCE = 4
@@ -29,15 +35,12 @@ ERRORS_LISTED = 3
 ACCIDENT = 0.05
 
 
-def findings(
-    trials: Sequence[Trial], parameters: Sequence[Parameter], seconds_of_wall_time: float | None = None
-) -> list[str]:
+def findings(trials: Sequence[Trial], parameters: Sequence[Parameter]) -> list[str]:
     """The findings of a sweep, the most important first; each a sentence or two of plain text.
 
     Args:
         trials: all of them, in any state.
         parameters: those swept.
-        seconds_of_wall_time: from the beginning of the sweep to its end, if known.
     """
     if not trials:
         return ["No trial has begun."]
@@ -46,11 +49,12 @@ def findings(
     if len(finished(trials)) > 1:
         sentences += edge_findings(trials, parameters)
         sentences += plateau_findings(trials, parameters)
+    sentences += unfinished_findings(trials, parameters)
     if len(finished(trials)) > 1 and len(parameters) > 1:
         why_not = why_no_importance(trials, parameters)
         sentences.append(importance_finding(importance(trials, parameters), why_not))
     sentences += [*_stopped(trials), *_diverged(trials, parameters, names), *_failed(trials)]
-    sentences += [*_changed(trials), *_under_way(trials), *_time(trials, seconds_of_wall_time)]
+    sentences += [*_changed(trials), *_under_way(trials)]
     return sentences
 
 
@@ -90,7 +94,10 @@ def _seeds(trials: Sequence[Trial], parameters: Sequence[Parameter], names: Mapp
     if not seeds or not repeated:
         if len(done) < FEWEST_FOR_CHANCE:
             return []
-        return ["How far scores differ by chance this sweep cannot tell: no setting ran with two seeds."]
+        return [
+            "This sweep cannot tell how far scores differ by chance: every setting ran once. With "
+            "sweep.space.seed={name: grid, values: [0, 1]} each runs twice."
+        ]
     widest = max(float(scores_of(group).max() - scores_of(group).min()) for group in repeated)
     runs = counted(sum(map(len, repeated)), "trial")
     told = f"Trials that differ in the seed alone lie up to {points(widest)} apart ({runs} at "
@@ -113,9 +120,23 @@ def _stopped(trials: Sequence[Trial]) -> list[str]:
         return []
     ended = sum(trial.status.ended for trial in trials)
     return [
-        f"{len(stopped)} of {counted(ended, 'trial')} {_were(len(stopped))} stopped early: {whole_percent(spent)} of "
-        "the full training was spent. They have no score and count in nothing above."
+        f"{len(stopped)} of {counted(ended, 'trial')} {_were(len(stopped))} stopped early, by their readings: "
+        f"{whole_percent(spent)} of all training steps were done. They have no score and count in nothing above."
+        + _disagreement(trials)
     ]
+
+
+def _disagreement(trials: Sequence[Trial]) -> str:
+    """How often readings, which trials are stopped by, rank two finished trials otherwise than their scores do."""
+    read = [trial for trial in finished(trials) if trial.readings]
+    pairs = [(one, other) for one, other in combinations(read, 2) if score_of(one) != score_of(other)]
+    otherwise = sum(
+        (score_of(one) - score_of(other)) * (one.readings[-1].score - other.readings[-1].score) < 0
+        for one, other in pairs
+    )
+    if not otherwise:
+        return ""
+    return f" Of {counted(len(pairs), 'pair')} of finished trials, last readings rank {otherwise} against their scores."
 
 
 def _diverged(
@@ -195,13 +216,3 @@ def _changed(trials: Sequence[Trial]) -> list[str]:
 def _under_way(trials: Sequence[Trial]) -> list[str]:
     left = with_status(trials, Status.RUNNING, Status.WAITING)
     return [f"The sweep is not over: {_counts(left)}."] if left and finished(trials) else []
-
-
-def _time(trials: Sequence[Trial], seconds_of_wall_time: float | None) -> list[str]:
-    worked = sum(trial.seconds for trial in trials)
-    if not worked:
-        return []
-    told = f"Trials worked {duration_text(worked)} in all"
-    if seconds_of_wall_time:
-        told += f", in {duration_text(seconds_of_wall_time)} of wall time"
-    return [f"{told}."]

@@ -10,8 +10,9 @@ import numpy as np
 from pipeline.picture_style import INK, PAPER, SOFT, new_figure, save, styled
 from pipeline.report.warnings import counted
 from tuning.report.drawing import DIVERGED_RED, ScoreRange, score_bar, score_colours, score_range, titled
-from tuning.report.outcomes import best_first, finished, score_of, scores_of
+from tuning.report.outcomes import best_first, finished, score_of, scores_of, training_done
 from tuning.report.scale import Scale
+from tuning.report.words import whole_percent
 from tuning.results import percent_text
 from tuning.trials import Status, Trial
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 CELLS_WITH_NUMBERS = 12  # of a side; smaller cells have no room
 DARK_FROM = 0.45  # of the range of scores
-NO_SCORE = "#f6f4ef"
+NO_SCORE = "#e4e1da"  # hatched: no colour of the scale
 # What is said of a cell without a score, of several the first that is so.
 REASONS = (Status.RUNNING, Status.WAITING, Status.STOPPED, Status.DIVERGED, Status.FAILED)
 
@@ -93,7 +94,12 @@ def _draw_cell(
         stati = {trial.status for trial in inside}
         reason = next((status for status in REASONS if status in stati), Status.FAILED)
         text, colour = reason.value, DIVERGED_RED if reason is Status.DIVERGED else SOFT
-        axes.add_patch(Rectangle((at[1] - 0.5, at[0] - 0.5), 1, 1, facecolor=NO_SCORE, linewidth=0, zorder=0))
+        if reason is Status.STOPPED:
+            text = f"stopped\nat {whole_percent(max(training_done(trial) for trial in inside))}"
+        axes.add_patch(
+            Rectangle((at[1] - 0.5, at[0] - 0.5), 1, 1, facecolor=PAPER, edgecolor=NO_SCORE, hatch="////", linewidth=0,
+                      zorder=0)
+        )  # fmt: skip
     if numbers:
         axes.text(at[1], at[0], text, ha="center", va="center", fontsize=8 if done else 7, color=colour, zorder=4,
                   linespacing=1.3)  # fmt: skip

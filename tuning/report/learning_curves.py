@@ -67,7 +67,7 @@ def _draw(trials: Sequence[Trial], path: Path) -> None:
     if best is not None:
         x, y = _line(best, in_shares)
         axes.plot(x, y, color=INK, linewidth=2.4, marker="o" if len(x) == 1 else None, markersize=5, zorder=5,
-                  path_effects=halo(), label=f"trial {best.number}, of the best score")  # fmt: skip
+                  path_effects=halo(), label=f"trial {best.number} (best score)")  # fmt: skip
     axes.set_xlim(0, 101 if in_shares else max(1, *lengths, *(t.readings[-1].step for t in trials)) * 1.01)
     axes.set_xlabel("share of the training (%)" if in_shares else "step")
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))

@@ -1,15 +1,16 @@
 """What a sweep showed of each of its parameters, in sentences."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from tuning.report.importance import Importance
-from tuning.report.outcomes import best_first, finished, score_of, scores_of, with_values
+from tuning.report.outcomes import best_first, finished, score_of, scores_of, with_status, with_values
 from tuning.report.parameters import Parameter
 from tuning.report.plateau import Plateau, plateau
 from tuning.report.scale import Scale
 from tuning.report.words import joined, whole_percent
 from tuning.results import percent_text, value_text
-from tuning.trials import Trial
+from tuning.trials import Status, Trial
 
 FEWEST_FOR_AN_EDGE = 4
 EDGE_SHARE = 0.05  # of the searched range
@@ -36,7 +37,7 @@ def plateau_findings(trials: Sequence[Trial], parameters: Sequence[Parameter]) -
         sentences.append(f"{joined(alone)}: no value but the best trial's came within 1 point of the best.")
     if len(flats) > 1 and any(flat.trials < flat.trials_there for _, flat in flats):
         sentences.append(
-            "Trials with such a value that are not within 1 point may owe it to their other values."
+            "A lower score may be due to a trial's other values: what differs in one setting alone compares it."
         )
     return sentences
 
@@ -113,8 +114,31 @@ def edge_findings(trials: Sequence[Trial], parameters: Sequence[Parameter]) -> l
             low, high = (scale.values[0], scale.values[-1]) if scale.finite else (scale.low, scale.high)
             sentences.append(
                 f"Best lies at the {end} edge of the searched range of {parameter.key} ({value_text(flat.best_value)}, "
-                f"searched from {value_text(low)} to {value_text(high)}): widen it if it can be."
+                f"searched from {value_text(low)} to {value_text(high)}): better ones may lie beyond. Widen "
+                f"sweep.space.{parameter.key} if it can be."
             )
+    return sentences
+
+
+def unfinished_findings(trials: Sequence[Trial], parameters: Sequence[Parameter]) -> list[str]:
+    """Values out of a few of which no trial has a score, since all were stopped early."""
+    sentences = []
+    for parameter in parameters:
+        stopped, others = (
+            Counter(value_text(trial.values[parameter.key]) for trial in with_values(group, [parameter]))
+            for group in (
+                with_status(trials, Status.STOPPED),
+                [t for t in trials if t.status != Status.STOPPED],
+            )
+        )
+        if len(stopped | others) > VALUES_LISTED or parameter.is_seed:
+            continue
+        sentences += [
+            f"{parameter.key}: {name} has no score, since {'both' if count == 2 else f'all {count}'} of its trials "
+            "were stopped early."
+            for name, count in stopped.items()
+            if count > 1 and not others[name]
+        ]
     return sentences
 
 

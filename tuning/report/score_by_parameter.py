@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 COLUMNS = 3
 FEWEST_FOR_A_MEAN = 8
 STRIP_WIDTH = 0.5  # of the way from one value to the next
+TRIALS_OF_A_WHOLE_STRIP = 40  # fewer hide each other less, and lie nearer to their value
+BAND_OF_A_VALUE = 0.12  # to either side, of the way to the next: what lies between values was not tried
 VALUES_WITH_MEANS = 12  # of more, the mean near a value says more than that at it
 NUMBERS_NAMED, WORDS_NAMED = 7, 24
 LETTERS_OF_TICKS = 36  # of a panel
@@ -122,7 +124,8 @@ def _draw_panel(
     as_strips = scale.finite and (not scale.numeric or parameter.is_seed)
     pitch = 1 / max(1, len(scale.values) - 1) if scale.finite else 0.0
     scores = scores_of(done)
-    x = scale.positions(done) + (jitter(done) * pitch * STRIP_WIDTH if scale.finite else 0.0)
+    strip = STRIP_WIDTH * pitch * min(1.0, len(trials) / TRIALS_OF_A_WHOLE_STRIP)
+    x = scale.positions(done) + jitter(done) * strip
     drawn = reach.inside(scores)
     below = scores < reach.low
     size = float(np.interp(np.log(len(done)), np.log([16, 400]), [30, 9]))
@@ -144,7 +147,8 @@ def _draw_panel(
         clip_on=False,
     )
     if scale.finite and len(scale.values) <= VALUES_WITH_MEANS:
-        _draw_means(axes, scale, done, pitch, joined_up=not as_strips)
+        if len(done) >= FEWEST_FOR_A_MEAN:
+            _draw_means(axes, scale, done, pitch, joined_up=not as_strips)
     elif len(set(x)) >= FEWEST_FOR_A_MEAN and not parameter.is_seed:
         places = np.linspace(x.min(), x.max(), 100)
         mean = local_mean(x, scores, places)
@@ -154,7 +158,7 @@ def _draw_panel(
     height = reach.high - reach.low
     for status, colour, marker in ((Status.STOPPED, STOPPED_GREY, "|"), (Status.DIVERGED, DIVERGED_RED, "x")):
         others = with_status(trials, status)
-        places = scale.positions(others) + (jitter(others) * pitch * STRIP_WIDTH if scale.finite else 0.0)
+        places = scale.positions(others) + jitter(others) * strip
         axes.scatter(
             places, np.full(len(others), reach.low - 0.12 * height), s=22, c=colour, marker=marker, linewidths=1.0,
             alpha=0.9 if len(others) < 100 else 0.45,
@@ -198,7 +202,7 @@ def _draw_means(axes: "Axes", scale: Scale, done: Sequence[Trial], pitch: float,
 def _shade(axes: "Axes", scale: Scale, flat: Plateau, pitch: float) -> None:
     places = [scale.position(value) for value in flat.values]
     if scale.numeric:
-        half = 0.5 * pitch if scale.finite else 0.006  # a plateau of one value is seen as well
+        half = BAND_OF_A_VALUE * pitch if scale.finite else 0.006  # a plateau of one value is seen as well
         axes.axvspan(places[0] - half, places[-1] + half, color=ACCENT, alpha=0.13, linewidth=0, zorder=0)
         return
     for place in places:

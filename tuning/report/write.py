@@ -4,13 +4,14 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipeline.picture_style import DOTS_AN_INCH
+from pipeline.results import probe_rows, probe_title
 from pipeline.stages import write_atomically
 from tuning.report.findings import findings
 from tuning.report.outcomes import best_first, steps_done, training_done, training_spent
@@ -53,6 +54,9 @@ def write_report(
     parameters: Sequence[Parameter],
     folder: Path,
     title: str,
+    *,
+    about: str = "",
+    tests: Sequence[Mapping[str, Any]] = (),
     seconds_of_wall_time: float | None = None,
 ) -> list[Path]:
     """Write `report.html`, `trials.csv` and the pictures, each in one step; those of an earlier report are replaced.
@@ -62,6 +66,8 @@ def write_report(
         parameters: those swept, in the order of the columns.
         folder: existing one to write to.
         title: of the page, such as the name of the sweep.
+        about: what scores and readings are of.
+        tests: what the best trial got on the test clips of each corpus, as probe.json holds it.
         seconds_of_wall_time: from the beginning of the sweep to its end, if known.
 
     Returns:
@@ -70,9 +76,7 @@ def write_report(
     parameters = [as_tried(parameter, trials) for parameter in parameters]
     drawn = _draw(trials, parameters)
     content = {
-        REPORT_HTML: _page(
-            trials, parameters, title, findings(trials, parameters, seconds_of_wall_time), drawn
-        ),
+        REPORT_HTML: _page(trials, parameters, title, about, tests, seconds_of_wall_time, drawn),
         TRIALS_FILE: _table(trials, parameters),
         **{f"{one.picture.name}.png": one.png for one in drawn},
     }
@@ -132,7 +136,9 @@ def _page(
     trials: Sequence[Trial],
     parameters: Sequence[Parameter],
     title: str,
-    sentences: Sequence[str],
+    about: str,
+    tests: Sequence[Mapping[str, Any]],
+    seconds_of_wall_time: float | None,
     drawn: Sequence[_Drawn],
 ) -> bytes:
     import jinja2
@@ -154,7 +160,10 @@ def _page(
             best_score=percent_text(best.score) if best else "",
             spent=None if spent is None else whole_percent(spent),
             worked=duration_text(sum(trial.seconds for trial in trials)),
-            findings=sentences,
+            took=None if seconds_of_wall_time is None else duration_text(seconds_of_wall_time),
+            about=about,
+            tests=[(probe_title(summary), *probe_rows(summary)) for summary in tests],
+            findings=findings(trials, parameters),
             pictures=drawn,
             headings=labels(parameters),
             rows=[_row(trial, parameters) for trial in ranked(trials)],

@@ -146,7 +146,7 @@ def test_a_heat_map_of_a_grid_has_numbers_in_its_cells(tmp_path: Path, figures: 
     axes = figures[0].axes[0]
     cells = {text.get_position(): text.get_text() for text in axes.texts if text.get_ha() == "center"}
     assert cells == {
-        (0, 0): "60.0", (0, 1): "65.0", (1, 0): "70.0", (1, 1): "72.0", (2, 0): "stopped", (2, 1): "diverged",
+        (0, 0): "60.0", (0, 1): "65.0", (1, 0): "70.0", (1, 1): "72.0", (2, 0): "stopped\nat 12 %", (2, 1): "diverged",
     }  # fmt: skip
     frames = [each for each in axes.patches if isinstance(each, Rectangle) and not each.get_fill()]
     assert [frame.get_xy() for frame in frames] == [(0.5, 0.5)]  # around the best

@@ -135,3 +135,36 @@ def test_no_trial_at_all_has_a_report(tmp_path: Path) -> None:
     write_report([], [STRENGTH], tmp_path, "empty")
     assert "No trial has begun." in page_of(tmp_path)
     assert rows_of(tmp_path) == []
+
+
+def test_the_page_says_what_scores_are_of_and_what_the_best_trial_got_on_test_clips(tmp_path: Path) -> None:
+    sweep = [trial(0, {"augment.strength": 1.0}, 0.7, seconds=60.0)]
+    features = {
+        "chance": {"score": 0.1, "interval": None, "macro_accuracy": None},
+        "pretrained": {"score": 0.875, "interval": [0.81, 0.93], "macro_accuracy": None},
+    }
+    tested = {
+        "corpus": "birds & bats",
+        "metric": "accuracy",
+        "protocol": "test on fold 5",
+        "clips_tested": 80,
+    }
+    write_report(
+        sweep,
+        [STRENGTH],
+        tmp_path,
+        "told",
+        about="Score: accuracy of <some> clips",
+        tests=[tested | {"features": features}],
+        seconds_of_wall_time=150,
+    )
+    page = page_of(tmp_path)
+    assert "Score: accuracy of &lt;some&gt; clips" in page
+    assert "birds &amp; bats: accuracy of a linear probe, 80 clips, test on fold 5" in page
+    assert (
+        '<tr class="own"><td>pretrained</td><td class="n">87.5%</td><td class="n">81.0% to 93.0%</td></tr>'
+        in page
+    )
+    assert "<b>2:30 min</b><span>from beginning to end; 1:00 min of work in all trials</span>" in page
+    write_report(sweep, [STRENGTH], tmp_path, "resumed")
+    assert "<b>1:00 min</b><span>of work, all trials together</span>" in page_of(tmp_path)

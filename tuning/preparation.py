@@ -1,0 +1,165 @@
+"""What a sweep does before its first trial: it finds what would fail, and prepares the clips of all trials."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, product
+from typing import Any
+
+from pipeline.checks import Stage, check, check_learning, scored_corpora
+from pipeline.config import RunConfig, validated
+from pipeline.errors import UserError
+from pipeline.probe import check_labels
+from pipeline.run import RunResult, prepare_corpora, sounds
+from pipeline.stages import fingerprint
+from pipeline.store import ClipStore
+from pipeline.tracking import check_tracking
+from tuning.config import SweepSettings
+from tuning.domains import Choices, Grid
+from tuning.ledger import Ledger
+from tuning.schedulers import check_scheduler
+from tuning.search import Proposals, build_proposals
+from tuning.trial import neighbour_probe
+
+SAMPLE_RATE = "log_mel.sample_rate_hz"
+# What a machine may be unable to do, and of how many trials that is found out beforehand.
+CHECKED_SLICES = ("augment", "encoder", "log_mel")
+TRIALS_CHECKED = 256
+# Swept keys by which trials read other clips, or may be unable to learn from them.
+CORPORA_KEYS = ("pretrain.corpora", "pretrain")
+POSITIVES_KEYS = ("crops.positives", "crops.positives.name", "crops")
+RECORDINGS_PLAN = "recordings"
+
+
+def check_sweep(settings: SweepSettings) -> Proposals:
+    """Find what would fail before anything is started.
+
+    Returns:
+        The values of the trials.
+
+    Raises:
+        UserError: names the key to change.
+    """
+    check_tracking(settings.run.tracking, settings.run.work_folder.absolute())
+    proposals = build_proposals(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
+    check_scheduler(settings.sweep.scheduler, settings.sweep.readings, proposals.total, settings.sweep.space)
+    _swept_rates(settings)
+    _check_alternatives(settings, proposals)
+    return proposals
+
+
+def _check_alternatives(settings: SweepSettings, proposals: Proposals) -> None:
+    """Try the listed augmentations and encoders, in the combinations of the first trials.
+
+    Raises:
+        UserError: this machine cannot do one of them.
+    """
+    listed = [
+        key
+        for key, domain in settings.sweep.space.items()
+        if isinstance(domain, Choices | Grid) and key.split(".")[0] in CHECKED_SLICES
+    ]
+    tried = set()
+    for number in range(min(proposals.total, TRIALS_CHECKED) if listed else 0):
+        values = proposals.propose(number)
+        combination = fingerprint({key: values[key] for key in listed})
+        if combination not in tried:
+            check_learning(validated(settings.values_of(values)))
+            tried.add(combination)
+
+
+def prepare_sweep(settings: SweepSettings, proposals: Proposals) -> dict[int, RunResult]:
+    """Stage 1, once for all trials, of every corpus and for each sample rate that they may have.
+
+    Args:
+        settings: of the sweep.
+        proposals: from `check_sweep`.
+
+    Returns:
+        By sample rate, a run of that rate and the clips of all its trials.
+
+    Raises:
+        UserError: recordings or labels that a trial could not use.
+    """
+    prepared: dict[int, RunResult] = {}
+    tried = set()
+    for config in _listening_otherwise(settings, proposals):
+        rate = config.log_mel.sample_rate_hz
+        key = fingerprint(rate, config.pretrain_corpora, config.crops.positives)
+        if key in tried:
+            continue
+        tried.add(key)
+        recordings = check(config, Stage.PROBE)
+        result = prepared.setdefault(rate, RunResult(config))
+        new = {corpus: found for corpus, found in recordings.items() if corpus not in result.clips}
+        prepare_corpora(config, new, result)
+        for corpus in sorted(new.keys() & scored_corpora(config, Stage.PROBE)):
+            store = ClipStore(result.clips[corpus].folder, rate)  # of some recordings there may be no clip
+            check_labels(corpus, store.labels(), [path or "" for path in store.column("path")])
+        neighbour_probe(config, result.clips)  # refuses corpora of which nothing can be held out
+    return prepared
+
+
+def _listening_otherwise(settings: SweepSettings, proposals: Proposals) -> Iterator[RunConfig]:
+    """Runs that have, between them, every combination of listed corpora, positives and sample rates that is valid.
+
+    Where one is not with the values of the run, it may be with those of a trial.
+    """
+    choices = (_swept_rates(settings), _listed(settings, CORPORA_KEYS), _listed(settings, POSITIVES_KEYS))
+    for parts in product(*choices):
+        values = {key: value for part in parts for key, value in part.items()}
+        trials = (proposals.propose(number) for number in range(min(proposals.total, TRIALS_CHECKED)))
+        for others in chain([{}], trials):
+            with suppress(UserError):  # no trial has these together, or it says so itself
+                yield validated(settings.values_of({**others, **values, "probe.held_out": True}))
+                break
+
+
+def _listed(settings: SweepSettings, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """The listed values of the first of some keys that is swept, each as values of a trial."""
+    for key in keys:
+        domain = settings.sweep.space.get(key)
+        if isinstance(domain, Choices | Grid):
+            return [{key: value} for value in domain.values]
+    return [{}]
+
+
+def settle_recordings(ledger: Ledger, prepared: Mapping[int, RunResult]) -> None:
+    """Note what the trials hear and are scored by.
+
+    Raises:
+        UserError: it is not what earlier trials of the sweep heard, so that scores could not be compared.
+    """
+    found = {
+        f"corpus {corpus!r} ({rate} Hz)": fingerprint(done.digest, done.marker["annotations_digest"])
+        for rate, result in prepared.items()
+        for corpus, done in result.clips.items()
+    }
+    if own := sounds(ledger.settings.run):
+        found["the sounds that augmentations mix in"] = fingerprint(own)
+    settled = ledger.plan.get(RECORDINGS_PLAN, found)
+    changed = sorted(name for name in found.keys() | settled.keys() if found.get(name) != settled.get(name))
+    if changed:
+        raise UserError(
+            f"{', '.join(changed)}: recordings or labels have changed since the sweep in {ledger.folder} began, and "
+            "scores could not be compared; bring the old ones back, or begin another sweep with sweep.sweep_name=NAME"
+        )
+    if RECORDINGS_PLAN not in ledger.plan:
+        ledger.settle(**{RECORDINGS_PLAN: found})
+
+
+def _swept_rates(settings: SweepSettings) -> list[dict[str, Any]]:
+    """Swept values that have, between them, every sample rate of the trials.
+
+    Raises:
+        UserError: a range of rates, each of which would be prepared.
+    """
+    for key in (SAMPLE_RATE, SAMPLE_RATE.partition(".")[0]):
+        domain = settings.sweep.space.get(key)
+        if isinstance(domain, Choices | Grid):
+            return [{key: value} for value in domain.values]
+        if domain is not None:
+            raise UserError(
+                f"sweep.space.{key}: clips are prepared for each sample rate before the first trial; list the rates, "
+                f"as sweep.space.{key}=[16000, 32000]"
+            )
+    return [{}]
