@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test test-gpu test-nodes bench ui lint format clean
+.PHONY: install run test test-gpu test-nodes bench ui lint format clean
+
+install: $(READY)  ## .venv alone
 
 run: $(READY)  ## all stages on the built-in corpus
 	$(BIN)/echopair run

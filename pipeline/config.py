@@ -283,7 +283,10 @@ def _read_yaml(text: str, source: str) -> dict[str, Any]:
 def _parse_override(override: str) -> dict[str, Any]:
     key, equals, _ = override.partition("=")
     if not equals or not key:
-        raise UserError(f"{override!r} is no override; write key=value, as objective.temperature=0.1")
+        raise UserError(
+            f"{override!r} is no override; write key=value, as objective.temperature=0.1, and presets and files before "
+            "the first of those"
+        )
     try:
         values = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=True)
     except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
@@ -307,6 +310,8 @@ def explain(error: ValidationError, values: Mapping[str, Any], hint: Callable[[s
         match problem["type"]:
             case "extra_forbidden":
                 lines.append(f"unknown key {key!r}{hint(key)}")
+            case "union_tag_not_found":
+                lines.append(f"{key} has no name; add {key}.name=NAME, or start from a preset that has {key}")
             case "missing":
                 lines.append(f"{key} is missing; add {key}=VALUE")
             case "model_attributes_type" if isinstance(problem["input"], str):
