@@ -37,7 +37,7 @@ def plateau_findings(trials: Sequence[Trial], parameters: Sequence[Parameter]) -
         sentences.append(f"{joined(alone)}: no value but the best trial's came within 1 point of the best.")
     if len(flats) > 1 and any(flat.trials < flat.trials_there for _, flat in flats):
         sentences.append(
-            "A lower score may be due to a trial's other values: what differs in one setting alone compares it."
+            "A lower score may be due to a trial's other values: compare trials that differ in one setting alone."
         )
     return sentences
 
