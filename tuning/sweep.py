@@ -196,8 +196,12 @@ def _try(
         resources = resolve_resources(
             settings.sweep.resources, available, wants_gpu=_wants_gpu(settings.run, available)
         )
-        if THREADS_PLAN not in ledger.plan:  # another number of threads would sum in another order
+        if THREADS_PLAN not in ledger.plan:
             ledger.settle(**{THREADS_PLAN: resources.cpus})
+        if (threads := int(ledger.plan[THREADS_PLAN])) != resources.cpus:
+            console.print(
+                f"trials have {threads} threads each, as they began: another number sums in another order"
+            )
         clips = [done.folder for result in prepared.values() for done in result.clips.values()]
         with courier_for(settings.ray, settings.run, ledger.folder, clips) as courier:
             _settle_budget(ledger, prepared, proposals.total, resources, courier)
@@ -248,8 +252,9 @@ def _settle_budget(
 
 
 def _wants_gpu(config: RunConfig, available: Available) -> bool:
-    device = config.pretrain.device
-    return device == "cuda" or (device == "auto" and available.gpus > 0)
+    if "cuda" in (config.pretrain.device, config.embed.device):
+        return True
+    return config.pretrain.device == "auto" and available.gpus > 0
 
 
 @contextmanager
@@ -456,7 +461,10 @@ def _log(ledger: Ledger, parent: TrackedRun, result: SweepResult, run: RunResult
 
 
 def _best_header(ledger: Ledger, best: Trial) -> str:
+    score, again = "validation score", "gives that score"
+    if ledger.settings.sweep.score != "linear_probe":
+        score, again = "last reading", "trains that encoder"
     return (
-        f"# Trial {best.number} of the sweep {ledger.settings.sweep.sweep_name}: validation score {best.score:.4f}.\n"
-        "# `echopair run` of this file gives that score again; on a CPU bit for bit, also in another work_folder.\n"
+        f"# Trial {best.number} of the sweep {ledger.settings.sweep.sweep_name}: {score} {best.score:.4f}.\n"
+        f"# `echopair run` of this file {again} again; on a CPU bit for bit, also in another work_folder.\n"
     )

@@ -296,7 +296,7 @@ class TrackedRun:
         self.end("FINISHED")
 
     def end(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
-        """Send what waits and mark the run as ended; one that had finished before stays as it is."""
+        """Send what waits and mark the run as ended, unless it had finished before and does so again."""
         if self.finished and status == "FINISHED":
             return
         try:
