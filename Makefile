@@ -11,8 +11,8 @@ install: $(READY)  ## .venv alone
 run: $(READY)  ## all stages on the built-in corpus
 	$(BIN)/echopair run
 
-test: $(READY)  ## the tests
-	$(BIN)/python -m pytest
+test: $(READY)  ## the tests; they wait for other processes much of the time, so two of them run at once
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-gpu: $(READY)  ## the tests that need a CUDA GPU
 	$(BIN)/python -m pytest -m cuda
