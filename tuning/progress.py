@@ -110,7 +110,8 @@ class SweepProgress:
         for trial in trials:
             known = before.get(trial.number)
             if trial.attempts > max(known.attempts if known else 1, 1):
-                lines.append(f"trial {trial.number} begins again, attempt {trial.attempts}")
+                reason = f": {error_line(trial.error)}" if trial.error else ""
+                lines.append(f"trial {trial.number} begins again, attempt {trial.attempts}{reason}")
             if trial.status.ended and not _has_ended(known):
                 count += 1
                 if self._live is None or trial.status is Status.FAILED:

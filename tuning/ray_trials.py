@@ -26,7 +26,17 @@ from tuning.memory_limit import limit_memory
 from tuning.resources import Resources
 from tuning.schedulers import GO_ON, MILESTONE, STEP
 from tuning.search import Proposals
-from tuning.trial import Inherited, Report, TrialTask, crash_reason, kept_files, refusal, refuse, run_trial
+from tuning.trial import (
+    Inherited,
+    Report,
+    TrialTask,
+    crash_reason,
+    kept_files,
+    refusal,
+    refuse,
+    run_trial,
+    set_error_aside,
+)
 from tuning.trials import Reading, Status, Trial
 
 NUMBER = "trial"
@@ -174,20 +184,26 @@ class LedgerCallback(_OfThisProcess, Callback):
         self._on_change = on_change
         self._on_end = on_end
         self._since: dict[int, float] = {}
+        self._crashes: dict[int, str] = {}  # why trials are tried again
 
     def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         number = int(trial.trial_id)
         known = self._ledger[number]
         self._since[number] = time.monotonic()
         again = known.status != Status.RUNNING  # else it was paused
-        self._change(number, status=Status.RUNNING, attempts=known.attempts + int(again))
+        self._change(
+            number,
+            status=Status.RUNNING,
+            attempts=known.attempts + int(again),
+            error=self._crashes.pop(number, ""),
+        )
 
     def on_trial_result(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
     ) -> None:
         number = int(trial.trial_id)
         known = self._ledger[number]
-        changes: dict[str, Any] = {"seconds": self._seconds(number)}
+        changes: dict[str, Any] = {"seconds": self._seconds(number), "error": ""}
         if "status" in result:
             changes |= {name: result[name] for name in ("score", "error")}
             changes["status"] = Status(result["status"])
@@ -210,11 +226,13 @@ class LedgerCallback(_OfThisProcess, Callback):
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         number = int(trial.trial_id)
         if not self._ledger[number].status.ended:  # it did not say itself how it ended
-            self._change(number, status=Status.STOPPED, seconds=self._seconds(number))
+            self._change(number, status=Status.STOPPED, seconds=self._seconds(number), error="")
         self._on_end(self._ledger[number])
 
     def on_trial_recover(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         number = int(trial.trial_id)
+        crash = set_error_aside(self._ledger.folder, number, self._ledger[number].attempts)
+        self._crashes[number] = refusal(self._ledger.folder, number) or crash
         self._change(number, status=Status.WAITING, seconds=self._seconds(number))
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:

@@ -106,7 +106,8 @@ def clips_of(task: TrialTask, config: RunConfig) -> dict[str, Done]:
 class Readings:
     """The readings of a training, a row a milestone, appended before its checkpoint is written.
 
-    They lie with the training: whichever trial goes on with it, or finds it done, reports the same.
+    They lie with the training: whichever trial goes on with it, or finds it done, reports the same. So whoever reads or
+    writes them holds the training's lock.
 
     Args:
         file: in the training's folder.
@@ -118,9 +119,10 @@ class Readings:
     def __post_init__(self) -> None:
         if self.file.is_file():
             # After the last line break stands nothing, or what a dying process left of a line.
-            *lines, _ = self.file.read_text(encoding="utf-8").split("\n")
+            *lines, rest = self.file.read_text(encoding="utf-8").split("\n")
             self.rows = [json.loads(line) for line in lines]
-            write_atomically(self.file, "".join(f"{line}\n" for line in lines))
+            if rest:
+                write_atomically(self.file, "".join(f"{line}\n" for line in lines))
 
     def find(self, step: int) -> dict[str, Any] | None:
         """The row of a milestone, by the steps done at it."""
@@ -216,7 +218,19 @@ def allow_again(sweep_folder: Path, number: int) -> None:
 
 def crash_reason(sweep_folder: Path, number: int) -> str:
     """Why the last attempt of a trial crashed, in a line."""
-    file = trial_folder(sweep_folder, number) / ERROR_FILE
+    return _reason_in(trial_folder(sweep_folder, number) / ERROR_FILE)
+
+
+def set_error_aside(sweep_folder: Path, number: int, attempt: int) -> str:
+    """Keep what an attempt of a trial crashed with, for the next one begins without; returns `crash_reason`."""
+    folder = trial_folder(sweep_folder, number)
+    aside = folder / f"error-of-attempt-{attempt}.txt"
+    with suppress(FileNotFoundError):
+        (folder / ERROR_FILE).replace(aside)
+    return _reason_in(aside)
+
+
+def _reason_in(file: Path) -> str:
     lines = file.read_text(encoding="utf-8").strip().splitlines() if file.is_file() else []
     return f"{lines[-1]} ({file} has the rest)" if lines else "its process was killed"
 
@@ -335,21 +349,27 @@ class _Course:
 
     def finish(self) -> dict[str, Any]:
         """The last reading, of a training that is done."""
-        readings = Readings(self._training / self._name)
-        for row in readings.rows:
+        with locked(self._training):  # several trials may come to it at once
+            readings = Readings(self._training / self._name)
+            before = tuple(readings.rows)
+            if readings.last is None:  # it was done by a run
+                readings.append(self._read_what_is_done())
+            last = readings.last
+        for row in before:
             if row["step"] > self._told:  # it was done before
                 self.report(row)
-        if readings.last is None:  # by a run
-            settings = self._config.embed
-            encoder = AudioEncoder.load(
-                self._training / ENCODER_FOLDER, device=settings.device, precision=settings.precision
-            )
-            trained = read_done(self._training)
-            assert trained is not None
-            steps = int(trained.marker["steps"])
-            readings.append(self._row(self._last_milestone, steps, steps, self._probe.read(encoder)))
-        assert readings.last is not None
-        return readings.last
+        assert last is not None
+        return last
+
+    def _read_what_is_done(self) -> dict[str, Any]:
+        settings = self._config.embed
+        encoder = AudioEncoder.load(
+            self._training / ENCODER_FOLDER, device=settings.device, precision=settings.precision
+        )
+        trained = read_done(self._training)
+        assert trained is not None
+        steps = int(trained.marker["steps"])
+        return self._row(self._last_milestone, steps, steps, self._probe.read(encoder))
 
     @property
     def _last_milestone(self) -> int:

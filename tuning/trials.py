@@ -51,7 +51,7 @@ class Trial(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"
         readings: of the nearest-neighbour probe, by rising milestone.
         seconds: wall time spent on it, all attempts together.
         attempts: how often it was begun.
-        error: why it failed or diverged; empty otherwise.
+        error: why it failed, diverged or was just begun again; empty otherwise.
         lineage: of a population's trial, the values that its encoder was trained with and from which step on, the
             first from step 0; empty otherwise.
     """

@@ -182,6 +182,8 @@ def test_a_log_tells_of_another_attempt_once(capsys: pytest.CaptureFixture[str])
     first = trial(0, Status.RUNNING)
     second = first.model_copy(update={"attempts": 2})
     assert said(capsys, [first], [second], [second]) == ["trial 0 begins again, attempt 2"]
+    crashed = second.model_copy(update={"error": "OSError: no space left"})
+    assert said(capsys, [first], [crashed]) == ["trial 0 begins again, attempt 2: OSError: no space left"]
     assert said(capsys, [second], [second]) == []
 
 

@@ -513,4 +513,4 @@ def test_a_population_whose_trials_are_killed_comes_to_the_same(
     assert again.exit_status == 0, again.progress
     assert outcome(again.trials) == outcome(undisturbed.trials)
     assert sum(trial.attempts for trial in again.trials) > 4
-    assert "begins again, attempt 2" in again.progress
+    assert "begins again, attempt 2: its process was killed" in again.progress

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from tuning.trial import (
     kept_files,
     refuse,
     run_trial,
+    set_error_aside,
     trainings_of,
     trial_config,
     trial_folder,
@@ -172,6 +175,43 @@ def test_a_training_that_another_sweep_did_gives_all_its_readings(task: TrialTas
     assert by_neighbours["score"] == told[-1]["reading"]
 
 
+def run_and_say_when_ready(
+    task: TrialTask, number: int, ready: Barrier, told: SimpleQueue[list[Row]]
+) -> None:
+    """A trial in a process of its own, beside others."""
+    ready.wait()
+    told.put(reports(task, number))
+
+
+@pytest.mark.parametrize("readings_are_there", [True, False])
+def test_trials_that_come_to_one_training_at_once_tell_the_same(
+    task: TrialTask, told: list[Row], tmp_path: Path, readings_are_there: bool
+) -> None:
+    elsewhere = changed(task, work_folder=tmp_path)
+    reports(elsewhere)
+    (file,) = training(elsewhere).glob("readings-*.jsonl")
+    if not readings_are_there:
+        file.unlink()
+    processes = get_context("forkserver")
+    processes.set_forkserver_preload([run_and_say_when_ready.__module__])
+    ready, queue = processes.Barrier(4), processes.SimpleQueue()
+    trials = [
+        processes.Process(target=run_and_say_when_ready, args=(elsewhere, number, ready, queue))
+        for number in range(4)
+    ]
+    for process in trials:
+        process.start()
+    for process in trials:
+        process.join()
+    assert [process.exitcode for process in trials] == [0] * 4
+    for _ in trials:
+        rows = queue.get()
+        # Whoever finds a reading tells it; without the earlier ones the last is told with the score alone.
+        assert rows == told if readings_are_there else readings_of(rows[-1:]) == readings_of(told[-1:])
+    kept = [json.loads(line)["milestone"] for line in file.read_text().splitlines()]
+    assert kept == ([1, 2, 3] if readings_are_there else [3])
+
+
 def test_fewer_steps_than_readings_end_with_the_last_milestone(task: TrialTask) -> None:
     rows = reports(changed(task, {"readings": 9}), values={"pretrain.steps": 2})
     assert [(row["milestone"], row["step"]) for row in rows] == [(1, 1), (9, 2), (9, 2)]
@@ -295,6 +335,10 @@ def test_a_crash_is_written_down_and_raised_and_the_trial_can_begin_again(
     error = trial_folder(task.folder, 9) / "error.txt"
     assert "Traceback" in error.read_text()
     assert crash_reason(task.folder, 9).startswith(f"ValueError: folder={sounds}: there is no such folder")
+    crash = set_error_aside(task.folder, 9, attempt=1)
+    assert crash.startswith("ValueError: folder=")
+    assert "error-of-attempt-1.txt has the rest" in crash
+    assert set_error_aside(task.folder, 9, attempt=2) == "its process was killed"
     sounds.mkdir()
     soundfile.write(sounds / "noise.wav", [0.1, -0.1] * 8000, RATE_HZ)
     assert reports(task, 9, values)[-1]["status"] == "finished"
