@@ -10,7 +10,7 @@ from rich.table import Table
 from pipeline.cli import PIPE_COLUMNS, app, main, output, short_path
 
 if TYPE_CHECKING:
-    from tuning.sweep import SweepResult
+    from tuning.conclusion import SweepResult
 
 __all__ = ["main"]
 

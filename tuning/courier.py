@@ -32,6 +32,7 @@ from pipeline.progress import console
 from pipeline.run import sounds, training_folder
 from pipeline.stages import MARKER_FILE, fingerprint, locked, read_done, write_atomically
 from tuning.cluster import RayConfig, nodes_share
+from tuning.course import READINGS_PREFIX
 from tuning.depot import (
     PARTIAL,
     Depot,
@@ -45,19 +46,14 @@ from tuning.depot import (
     make_node_folder,
     remove_node_folder,
 )
-from tuning.trial import (
+from tuning.task import Report, TrialTask, clips_of, trial_config
+from tuning.trial import Inherited, lineage_of
+from tuning.trial_folder import (
     CONFIG_FILE,
     ERROR_FILE,
     KEPT_MILESTONES,
     MILESTONE_PREFIX,
-    READINGS_PREFIX,
-    Inherited,
-    Report,
-    TrialTask,
-    clips_of,
-    lineage_of,
     refuse,
-    trial_config,
     trial_folder,
 )
 
@@ -353,7 +349,7 @@ class Away:
             self._fetch(values, inherited)
         except UserError as error:
             # It would be the same again: `run_trial` says so, and the driver has it.
-            refuse(self.task, self._number, str(error))
+            refuse(self.task.folder, self._number, str(error))
         self._thread.start()
 
     def _fetch(self, values: Mapping[str, Any], inherited: Inherited | None) -> None:

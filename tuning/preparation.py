@@ -14,11 +14,11 @@ from pipeline.stages import fingerprint
 from pipeline.store import ClipStore
 from pipeline.tracking import check_tracking
 from tuning.config import SweepSettings
+from tuning.course import neighbour_probe
 from tuning.domains import Choices, Grid
 from tuning.ledger import Ledger
 from tuning.schedulers import check_scheduler
 from tuning.search import Proposals, build_proposals
-from tuning.trial import neighbour_probe
 
 SAMPLE_RATE = "log_mel.sample_rate_hz"
 # What a machine may be unable to do, and of how many trials that is found out beforehand.

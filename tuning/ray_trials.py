@@ -26,17 +26,9 @@ from tuning.memory_limit import limit_memory
 from tuning.resources import Resources
 from tuning.schedulers import GO_ON, MILESTONE, STEP
 from tuning.search import Proposals
-from tuning.trial import (
-    Inherited,
-    Report,
-    TrialTask,
-    crash_reason,
-    kept_files,
-    refusal,
-    refuse,
-    run_trial,
-    set_error_aside,
-)
+from tuning.task import Report, TrialTask
+from tuning.trial import Inherited, run_trial
+from tuning.trial_folder import crash_reason, kept_files, refusal, refuse, set_error_aside
 from tuning.trials import Reading, Status, Trial
 
 NUMBER = "trial"
@@ -73,7 +65,7 @@ def _run(
 
     def outgrown(used_bytes: int) -> None:
         refuse(
-            task,
+            task.folder,
             number,
             f"the trial took {used_bytes / 1e9:.1f} GB of memory, more than the {memory_bytes / 1e9:.1f} GB it may; "
             "lower pretrain.batch_pairs or sweep.resources.trials_at_once, or raise "

@@ -11,44 +11,31 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from pipeline.checkpoints import CHECKPOINTS_FOLDER
-from pipeline.checks import Stage
 from pipeline.config import RunConfig
-from pipeline.cores import cpu_threads
 from pipeline.errors import UserError
 from pipeline.progress import console
-from pipeline.results import validated_by
-from pipeline.run import RunResult, Watch, learn
-from pipeline.stages import locked_if_free, write_atomically
+from pipeline.run import RunResult
+from pipeline.stages import locked_if_free
 from pipeline.tracking import TrackedRun, TrackingError
 from pipeline.tracking.interruption import interruption_later
-from pipeline.tracking.outputs import log_outputs, probe_metrics
 from tuning.cluster import environment, ray_session
+from tuning.conclusion import SweepResult, conclude
 from tuning.config import SweepSettings
-from tuning.ledger import SETTINGS_FILE, SWEEPS_FOLDER, Ledger
+from tuning.ledger import SWEEPS_FOLDER, Ledger
 from tuning.preparation import check_sweep, prepare_sweep, settle_recordings
 from tuning.progress import SweepProgress
-from tuning.recorder import Recorder, child_of, log_sweep, open_parent
+from tuning.recorder import Recorder, open_parent
 from tuning.resources import Available, Resources, memory_share, resolve_resources
 from tuning.results import duration_text
 from tuning.schedulers import build_scheduler
 from tuning.search import Proposals
-from tuning.trial import (
-    MILESTONE_PREFIX,
-    TrialTask,
-    allow_again,
-    clips_of,
-    trainings_of,
-    trial_config,
-    trial_folder,
-)
-from tuning.trials import Status, Trial
+from tuning.task import TrialTask, config_of, training_of
+from tuning.trial_folder import MILESTONE_PREFIX, allow_again, trainings_of, trial_folder
+from tuning.trials import Status
 
 if TYPE_CHECKING:
     from tuning.courier import Courier
@@ -59,40 +46,6 @@ RAY_FOLDER = "ray"
 LAST_TRY_SECONDS = 60.0
 INTERRUPTED_SECONDS = 3.0
 STEPS_PLAN, THREADS_PLAN = "steps", "threads"
-
-
-@dataclass
-class SweepResult:
-    """What a sweep left behind.
-
-    Args:
-        folder: of the sweep.
-        keys: dotted, that are swept.
-        trials: all of them, by number.
-        best: the finished trial with the highest score; None if none finished.
-        probes: what the best trial got on the test folds, by corpus, as probe.json holds it.
-        best_file: the best trial as a run.
-        encoder: folder of the best trial's encoder.
-        report: pictures, tables and the page that shows them.
-        unrecorded: trials that the tracking store would not take.
-        untracked: why the store would not take the sweep itself; empty if it did.
-    """
-
-    folder: Path
-    keys: list[str]
-    trials: list[Trial] = field(default_factory=list)
-    best: Trial | None = None
-    probes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    best_file: Path | None = None
-    encoder: Path | None = None
-    report: list[Path] = field(default_factory=list)
-    unrecorded: list[int] = field(default_factory=list)
-    untracked: str = ""
-
-    @property
-    def failed(self) -> int:
-        """Trials that ended with an error."""
-        return sum(trial.status == Status.FAILED for trial in self.trials)
 
 
 def sweep_folder(settings: SweepSettings) -> Path:
@@ -151,7 +104,7 @@ def _go_on(ledger: Ledger, proposals: Proposals, *, retry_failed: bool) -> Sweep
                 console.print(f"all {proposals.total} trials ended before")
                 with _recorded(ledger, parent, _task(ledger, prepared)) as result.unrecorded:
                     pass
-            _conclude(ledger, prepared, parent, result, began if is_new else None)
+            conclude(ledger, _task(ledger, prepared), parent, result, began if is_new else None)
     return result
 
 
@@ -353,26 +306,6 @@ def _fit(
             shutil.rmtree(kept)
 
 
-def config_of(task: TrialTask, trial: Trial) -> RunConfig:
-    """The run that a trial is, by what is known of it."""
-    if not trial.lineage:
-        return trial_config(task, trial.number, trial.values)
-    first, *changes = trial.lineage
-    return trial_config(task, trial.number, first["values"], changes)
-
-
-def training_of(task: TrialTask, trial: Trial) -> Path:
-    """Where a trial trains its encoder.
-
-    Raises:
-        UserError: it has not begun to.
-    """
-    names = trainings_of(task.folder, trial.number)
-    if not names:
-        raise UserError(f"trial {trial.number} has trained nothing")
-    return task.settings.run.work_folder.absolute() / names[-1]
-
-
 def tidy(task: TrialTask, trainings: Sequence[str]) -> None:
     """Remove what only a training under way needs: hundreds of checkpoints fill a disk."""
     for training in trainings:
@@ -380,91 +313,3 @@ def tidy(task: TrialTask, trainings: Sequence[str]) -> None:
         with locked_if_free(folder) as free:  # a run, or another sweep, may be at work on it
             for one in (folder, folder.with_name(f"{folder.name}.partial")) if free else ():
                 shutil.rmtree(one / CHECKPOINTS_FOLDER, ignore_errors=True)
-
-
-def _conclude(
-    ledger: Ledger,
-    prepared: Mapping[int, RunResult],
-    parent: TrackedRun,
-    result: SweepResult,
-    began: float | None,
-) -> None:
-    """Read the test folds of the best trial, and write what the sweep found.
-
-    Args:
-        ledger: of the sweep, whose trials have ended.
-        prepared: clips.
-        parent: the sweep's own run.
-        result: gets what is found.
-        began: when the sweep did, by the monotonic clock; None if an earlier driver has begun it.
-    """
-    from tuning.report.parameters import parameter_of
-    from tuning.report.write import write_report
-
-    result.trials, result.best = ledger.trials, ledger.best
-    run: RunResult | None = None
-    if result.best is not None:
-        task = _task(ledger, prepared)
-        config = config_of(task, result.best)
-        result.best_file = ledger.folder / BEST_FILE
-        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        write_atomically(result.best_file, _best_header(ledger, result.best) + text)
-        run = RunResult(config)
-        run.clips = clips_of(task, config)
-        with cpu_threads(config.threads):
-            learn(config, Stage.PROBE, run, Watch())
-        result.probes, result.encoder = run.probes, run.encoder
-    space = ledger.settings.sweep.space
-    with console.status("writing the report"):
-        result.report = write_report(
-            # In a population they are those that a trial ended with.
-            [trial.model_copy(update={"values": trial.current}) for trial in result.trials],
-            [parameter_of(key, domain) for key, domain in space.items()],
-            ledger.folder,
-            ledger.settings.sweep.sweep_name,
-            about="" if run is None else _about(ledger.settings, run),
-            tests=list(result.probes.values()),
-            seconds_of_wall_time=None if began is None else time.monotonic() - began,
-        )
-    try:
-        with console.status("recording the sweep in MLflow"):
-            _log(ledger, parent, result, run)
-    except TrackingError as error:
-        result.untracked = str(error)
-
-
-def _about(settings: SweepSettings, run: RunResult) -> str:
-    """What scores and readings are of."""
-    reading = "a nearest-neighbour probe on those clips in the course of a training"
-    if settings.sweep.score != "linear_probe":
-        return f"Score: the last reading of {reading}."
-    scored = validated_by(run.validations)
-    return f"Score: {scored}. Reading: that of {reading}, by which trials are stopped; not to be compared with scores."
-
-
-def _log(ledger: Ledger, parent: TrackedRun, result: SweepResult, run: RunResult | None) -> None:
-    metrics: dict[str, float] = {
-        f"trials_{status.value}": sum(trial.status == status for trial in result.trials)
-        for status in Status
-        if status.ended
-    }
-    files = [*result.report, ledger.folder / SETTINGS_FILE]
-    if result.best is not None and run is not None and result.best_file is not None:
-        log_outputs(child_of(ledger, parent, result.best), run.config, run)
-        files.append(result.best_file)
-        metrics["best_score"] = result.best.score or 0.0
-        for corpus, summary in run.probes.items():
-            metrics |= {f"test/{name}": value for name, value in probe_metrics(corpus, summary).items()}
-    log_sweep(parent, ledger, files, metrics)
-    if not result.unrecorded:
-        parent.end("FINISHED")
-
-
-def _best_header(ledger: Ledger, best: Trial) -> str:
-    score, again = "validation score", "gives that score"
-    if ledger.settings.sweep.score != "linear_probe":
-        score, again = "last reading", "trains that encoder"
-    return (
-        f"# Trial {best.number} of the sweep {ledger.settings.sweep.sweep_name}: {score} {best.score:.4f}.\n"
-        f"# `echopair run` of this file {again} again; on a CPU bit for bit, also in another work_folder.\n"
-    )

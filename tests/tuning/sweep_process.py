@@ -28,10 +28,11 @@ from pipeline.tracking.server import start_server, stop_server, wait_until_ready
 from pipeline.tracking.store import KIND_TAG
 from tests.pipeline.tracking.test_tracked_run import free_port
 from tests.tuning.conftest import RayCluster, RayNode, descendants
+from tuning.conclusion import BEST_FILE
 from tuning.ledger import SETTINGS_FILE, SWEEPS_FOLDER
 from tuning.recorder import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_KIND, SWEEP_TAG, TRIAL_TAG
-from tuning.sweep import BEST_FILE, RAY_FOLDER
-from tuning.trial import trainings_of
+from tuning.sweep import RAY_FOLDER
+from tuning.trial_folder import trainings_of
 from tuning.trials import Status, Trial
 
 ECHOPAIR = Path(sys.executable).with_name("echopair")

@@ -21,19 +21,10 @@ from tests.pipeline.test_run import write_config
 from tuning.cluster import RayConfig, ray_session
 from tuning.config import SweepConfig, compose_sweep
 from tuning.courier import Courier, courier_for
-from tuning.trial import (
-    CONFIG_FILE,
-    ERROR_FILE,
-    READINGS_PREFIX,
-    Inherited,
-    Report,
-    TrialTask,
-    clips_of,
-    kept_files,
-    refuse,
-    run_trial,
-    trial_folder,
-)
+from tuning.course import READINGS_PREFIX
+from tuning.task import Report, TrialTask, clips_of
+from tuning.trial import Inherited, run_trial
+from tuning.trial_folder import CONFIG_FILE, ERROR_FILE, kept_files, refuse, trial_folder
 
 VALUES = {"objective.temperature": 0.2, "augment.strength": 1.0}
 OTHERS = {"objective.temperature": 0.3, "augment.strength": 1.0}
@@ -211,7 +202,7 @@ def test_a_trial_that_took_too_much_memory_is_refused_on_every_node(
 ) -> None:
     with courier.away(task, 7) as away:
         away.fetch(VALUES, None)
-        refuse(away.task, 7, "too much memory")
+        refuse(away.task.folder, 7, "too much memory")
         away.push()
     rows: list[dict[str, Any]] = []
     run_away(courier, task, 7, VALUES, rows.append)

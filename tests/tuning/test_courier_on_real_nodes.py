@@ -22,7 +22,7 @@ from tests.pipeline.test_run import write_config
 from tests.tuning.conftest import RayCluster
 from tests.tuning.test_cluster import HIDING, IN_ITS_OWN_MOUNTS, needs_mounts
 from tests.tuning.test_courier import leftovers
-from tuning.trial import CONFIG_FILE
+from tuning.trial_folder import CONFIG_FILE
 from tuning.trials import Status, Trial
 
 ROOT = Path(__file__).parents[2]

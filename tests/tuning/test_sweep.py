@@ -29,8 +29,9 @@ from tuning.cli import main
 from tuning.config import SweepSettings, compose_sweep
 from tuning.ledger import Ledger
 from tuning.recorder import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
-from tuning.sweep import config_of, sweep, sweep_folder, tidy
-from tuning.trial import CONFIG_FILE, REFUSED_FILE, TrialTask, trainings_of, trial_folder
+from tuning.sweep import sweep, sweep_folder, tidy
+from tuning.task import TrialTask, config_of
+from tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, trainings_of, trial_folder
 from tuning.trials import Status, Trial
 
 TEMPERATURE = "objective.temperature"

@@ -28,19 +28,9 @@ from pipeline.run import RunResult, Watch, learn, prepare_corpora, run
 from pipeline.stages import write_atomically
 from tests.tuning.tones import write_run
 from tuning.config import compose_sweep
-from tuning.trial import (
-    Inherited,
-    TrialTask,
-    clips_of,
-    crash_reason,
-    kept_files,
-    refuse,
-    run_trial,
-    set_error_aside,
-    trainings_of,
-    trial_config,
-    trial_folder,
-)
+from tuning.task import TrialTask, clips_of, trial_config
+from tuning.trial import Inherited, run_trial
+from tuning.trial_folder import crash_reason, kept_files, refuse, set_error_aside, trainings_of, trial_folder
 
 TEMPERATURE = "objective.temperature"
 VALUES = {TEMPERATURE: 0.1}
@@ -319,7 +309,7 @@ def test_values_that_cannot_work_end_a_trial_without_a_second_try(
 
 def test_a_trial_that_was_refused_is_not_tried_again(task: TrialTask) -> None:
     trial_folder(task.folder, 8).mkdir(parents=True)
-    refuse(task, 8, "it took 9.0 GB")
+    refuse(task.folder, 8, "it took 9.0 GB")
     (row,) = reports(task, 8)
     assert (row["status"], row["score"], row["error"]) == ("failed", None, "it took 9.0 GB")
     assert not trainings_of(task.folder, 8)

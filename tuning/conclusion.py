@@ -1,0 +1,145 @@
+"""The end of a sweep: the best trial's test folds are read once, and what was found is written and recorded."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.checks import Stage
+from pipeline.cores import cpu_threads
+from pipeline.progress import console
+from pipeline.results import validated_by
+from pipeline.run import RunResult, Watch, learn
+from pipeline.stages import write_atomically
+from pipeline.tracking import TrackedRun, TrackingError
+from pipeline.tracking.outputs import log_outputs, probe_metrics
+from tuning.config import SweepSettings
+from tuning.ledger import SETTINGS_FILE, Ledger
+from tuning.recorder import child_of, log_sweep
+from tuning.task import TrialTask, clips_of, config_of
+from tuning.trials import Status, Trial
+
+BEST_FILE = "best.yaml"
+
+
+@dataclass
+class SweepResult:
+    """What a sweep left behind.
+
+    Args:
+        folder: of the sweep.
+        keys: dotted, that are swept.
+        trials: all of them, by number.
+        best: the finished trial with the highest score; None if none finished.
+        probes: what the best trial got on the test folds, by corpus, as probe.json holds it.
+        best_file: the best trial as a run.
+        encoder: folder of the best trial's encoder.
+        report: pictures, tables and the page that shows them.
+        unrecorded: trials that the tracking store would not take.
+        untracked: why the store would not take the sweep itself; empty if it did.
+    """
+
+    folder: Path
+    keys: list[str]
+    trials: list[Trial] = field(default_factory=list)
+    best: Trial | None = None
+    probes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    best_file: Path | None = None
+    encoder: Path | None = None
+    report: list[Path] = field(default_factory=list)
+    unrecorded: list[int] = field(default_factory=list)
+    untracked: str = ""
+
+    @property
+    def failed(self) -> int:
+        """Trials that ended with an error."""
+        return sum(trial.status == Status.FAILED for trial in self.trials)
+
+
+def conclude(
+    ledger: Ledger,
+    task: TrialTask,
+    parent: TrackedRun,
+    result: SweepResult,
+    began: float | None,
+) -> None:
+    """Read the test folds of the best trial, and write what the sweep found.
+
+    Args:
+        ledger: of the sweep, whose trials have ended.
+        task: the sweep's.
+        parent: the sweep's own run.
+        result: gets what is found.
+        began: when the sweep did, by the monotonic clock; None if an earlier driver has begun it.
+    """
+    from tuning.report.parameters import parameter_of
+    from tuning.report.write import write_report
+
+    result.trials, result.best = ledger.trials, ledger.best
+    run: RunResult | None = None
+    if result.best is not None:
+        config = config_of(task, result.best)
+        result.best_file = ledger.folder / BEST_FILE
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        write_atomically(result.best_file, _best_header(ledger, result.best) + text)
+        run = RunResult(config)
+        run.clips = clips_of(task, config)
+        with cpu_threads(config.threads):
+            learn(config, Stage.PROBE, run, Watch())
+        result.probes, result.encoder = run.probes, run.encoder
+    space = ledger.settings.sweep.space
+    with console.status("writing the report"):
+        result.report = write_report(
+            # In a population they are those that a trial ended with.
+            [trial.model_copy(update={"values": trial.current}) for trial in result.trials],
+            [parameter_of(key, domain) for key, domain in space.items()],
+            ledger.folder,
+            ledger.settings.sweep.sweep_name,
+            about="" if run is None else _about(ledger.settings, run),
+            tests=list(result.probes.values()),
+            seconds_of_wall_time=None if began is None else time.monotonic() - began,
+        )
+    try:
+        with console.status("recording the sweep in MLflow"):
+            _log(ledger, parent, result, run)
+    except TrackingError as error:
+        result.untracked = str(error)
+
+
+def _about(settings: SweepSettings, run: RunResult) -> str:
+    """What scores and readings are of."""
+    reading = "a nearest-neighbour probe on those clips in the course of a training"
+    if settings.sweep.score != "linear_probe":
+        return f"Score: the last reading of {reading}."
+    scored = validated_by(run.validations)
+    return f"Score: {scored}. Reading: that of {reading}, by which trials are stopped; not to be compared with scores."
+
+
+def _log(ledger: Ledger, parent: TrackedRun, result: SweepResult, run: RunResult | None) -> None:
+    metrics: dict[str, float] = {
+        f"trials_{status.value}": sum(trial.status == status for trial in result.trials)
+        for status in Status
+        if status.ended
+    }
+    files = [*result.report, ledger.folder / SETTINGS_FILE]
+    if result.best is not None and run is not None and result.best_file is not None:
+        log_outputs(child_of(ledger, parent, result.best), run.config, run)
+        files.append(result.best_file)
+        metrics["best_score"] = result.best.score or 0.0
+        for corpus, summary in run.probes.items():
+            metrics |= {f"test/{name}": value for name, value in probe_metrics(corpus, summary).items()}
+    log_sweep(parent, ledger, files, metrics)
+    if not result.unrecorded:
+        parent.end("FINISHED")
+
+
+def _best_header(ledger: Ledger, best: Trial) -> str:
+    score, again = "validation score", "gives that score"
+    if ledger.settings.sweep.score != "linear_probe":
+        score, again = "last reading", "trains that encoder"
+    return (
+        f"# Trial {best.number} of the sweep {ledger.settings.sweep.sweep_name}: {score} {best.score:.4f}.\n"
+        f"# `echopair run` of this file {again} again; on a CPU bit for bit, also in another work_folder.\n"
+    )
