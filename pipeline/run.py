@@ -123,7 +123,8 @@ def run(config: RunConfig, until: Stage = Stage.PROBE) -> RunResult:
         result.folder = named_folder(config, "runs", identity)
         result.folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        write_atomically(result.folder / "run.yaml", text)
+        with locked(result.folder):  # the same run may be started twice at once
+            write_atomically(result.folder / "run.yaml", text)
         tracked = TrackedRun.open(config.tracking, work, identity, config.run_name)
         result.run_id = tracked.run_id
         watch = Watch(
@@ -433,4 +434,5 @@ def _record(config: RunConfig, until: Stage, result: RunResult, tracked: Tracked
         return
     with console.status("recording the run in MLflow"):
         log_outputs(tracked, config, result)
-    write_atomically(file, json.dumps(record, indent=2) + "\n")
+    with locked(result.folder):
+        write_atomically(file, json.dumps(record, indent=2) + "\n")

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 MARKER_FILE = "done.json"
+LEFT_PROCESSES_SECONDS = 3.0  # as long as `pipeline.workers.end_with` takes, and more
 
 
 def fingerprint(*parts: Any) -> str:
@@ -76,7 +77,7 @@ def stage_work(folder: Path, stage_fingerprint: str, *, keep_partial: bool = Fal
     """
     partial = folder.with_name(folder.name + ".partial")
     if partial.exists() and not keep_partial:
-        shutil.rmtree(partial)
+        _remove_left(partial)
     partial.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     work = StageWork(partial)
@@ -93,6 +94,19 @@ def stage_work(folder: Path, stage_fingerprint: str, *, keep_partial: bool = Fal
     if folder.exists():  # left without a readable marker
         shutil.rmtree(folder)
     partial.rename(folder)
+
+
+def _remove_left(partial: Path) -> None:
+    """Remove what a killed process left; its own processes outlive it for a moment, and still write there."""
+    patience = time.monotonic() + LEFT_PROCESSES_SECONDS
+    while True:
+        try:
+            shutil.rmtree(partial)
+            return
+        except OSError:
+            if time.monotonic() > patience:
+                raise
+            time.sleep(0.1)
 
 
 @contextmanager

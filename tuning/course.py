@@ -14,6 +14,7 @@ from pipeline.pretrain import ENCODER_FOLDER
 from pipeline.stages import Done, fingerprint, locked, read_done, write_atomically
 from pipeline.store import ClipStore
 from pipeline.validation import VALIDATION_VERSION, NeighbourProbe, validation_sets
+from tuning.schedulers import decides_at
 from tuning.task import Report, TrialTask
 from tuning.trial_folder import keep, kept_files
 
@@ -59,9 +60,10 @@ class Readings:
 
 
 class Meeting(Exception):  # noqa: N818  (what happened)
-    """The members of a population wait for each other here. It leaves the training, which may be another one's too.
+    """The scheduler decides here whether the trial goes on. It leaves the training, which may be another one's too.
 
-    Ray keeps a function that it pauses for ever where it reports: it must not hold what others wait for.
+    Ray keeps a function that it stops or pauses where it reports, for ever if no other trial comes to that process: it
+    must not hold what others wait for.
     """
 
     def __init__(self, row: Mapping[str, Any]) -> None:
@@ -164,15 +166,12 @@ class Course:
         if row["step"] <= self._told:
             return
         milestone, scheduler = row["milestone"], self._task.settings.sweep.scheduler
-        if (
-            scheduler.name == "pbt"
-            and milestone % scheduler.interval == 0
-            and milestone < self._last_milestone
-        ):
-            if may_keep:
-                keep(self._partial, kept_files(self._task.folder, self._number, milestone))
-            raise Meeting(row)
-        self.report(row)
+        if not decides_at(scheduler, milestone, self._last_milestone):
+            self.report(row)
+            return
+        if scheduler.name == "pbt" and may_keep:
+            keep(self._partial, kept_files(self._task.folder, self._number, milestone))
+        raise Meeting(row)
 
 
 def _readings_name(task: TrialTask, config: RunConfig, clips: Mapping[str, Done]) -> str:

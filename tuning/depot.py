@@ -142,9 +142,9 @@ class Depot:
     def place(self, folder: str, sender: str, stamps: Listing) -> None:
         """See `Files`."""
         top, aside = self.path(folder), self._aside(folder, sender)
+        for name, stamp in stamps.items():
+            _settle(aside / name, stamp)
         if not (top / MARKER_FILE).is_file():
-            for name, stamp in stamps.items():
-                _settle(aside / name, stamp)
             shutil.rmtree(top, ignore_errors=True)
             aside.rename(top)
         shutil.rmtree(aside, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import count, takewhile
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
@@ -101,6 +102,29 @@ def check_scheduler(config: SchedulerConfig, readings: int, trials: int, space: 
                 )
             for key, domain in space.items():
                 _check_changeable(key, domain)
+
+
+def decides_at(config: SchedulerConfig, milestone: int, readings: int) -> bool:
+    """Whether a trial may have to stop or to wait once it has reported a milestone.
+
+    Args:
+        config: of the scheduler.
+        milestone: 1 or more; a trial reports all before it as well.
+        readings: the last milestone, after which nothing is left to decide.
+    """
+    if milestone >= readings:
+        return False
+    match config:
+        case FifoConfig():
+            return False
+        case AshaConfig():
+            rungs = (config.first_milestone * config.reduction_factor**power for power in count())
+            reached = takewhile(lambda rung: rung <= milestone, rungs)
+            return (
+                max(reached, default=0) > milestone - 1
+            )  # a rung is judged at the first milestone that reaches it
+        case PbtConfig():
+            return milestone % config.interval == 0
 
 
 def build_scheduler(

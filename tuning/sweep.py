@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.checkpoints import CHECKPOINTS_FOLDER
+from pipeline.checkpoints import CHECKPOINTS_FOLDER, steps_done
 from pipeline.config import RunConfig
 from pipeline.errors import UserError
 from pipeline.progress import console
@@ -35,7 +35,7 @@ from tuning.schedulers import build_scheduler
 from tuning.search import Proposals
 from tuning.task import TrialTask, config_of, training_of
 from tuning.trial_folder import MILESTONE_PREFIX, allow_again, trainings_of, trial_folder
-from tuning.trials import Status
+from tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
     from tuning.courier import Courier
@@ -251,6 +251,12 @@ def _fit(
     folder = ledger.folder / RAY_FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier driver; the ledger knows more
     at_once = proposals.total if sweep.scheduler.name == "pbt" else resources.at_once
+
+    def on_end(trial: Trial) -> None:
+        # Members of a population may wait, and go on where one failed, or in trainings that one left for others'.
+        if trial.status is not Status.FAILED:
+            tidy(task, trial, trainings_of(task.folder, trial.number)[-1:])
+
     with SweepProgress(sweep.sweep_name, proposals.total, list(sweep.space), sweep.readings) as progress:
         progress.show(ledger.trials)
         tuner = tune.Tuner(
@@ -279,8 +285,7 @@ def _fit(
                     LedgerCallback(
                         ledger,
                         on_change=lambda: progress.show(ledger.trials),
-                        # Not those that it left for others': another member of a population may be at work there.
-                        on_end=lambda trial: tidy(task, trainings_of(task.folder, trial.number)[-1:]),
+                        on_end=on_end,
                     )
                 ],
             ),
@@ -301,15 +306,29 @@ def _fit(
             f"Ray ended before {left} of {proposals.total} trials; `echopair sweep --resume {ledger.folder}` goes on"
         )
     for trial in ledger.trials:
-        tidy(task, trainings_of(task.folder, trial.number))
+        tidy(task, trial, trainings_of(task.folder, trial.number))
         for kept in trial_folder(task.folder, trial.number).glob(f"{MILESTONE_PREFIX}*"):
             shutil.rmtree(kept)
 
 
-def tidy(task: TrialTask, trainings: Sequence[str]) -> None:
-    """Remove what only a training under way needs: hundreds of checkpoints fill a disk."""
+def tidy(task: TrialTask, trial: Trial, trainings: Sequence[str]) -> None:
+    """Remove what only a training under way needs: hundreds of checkpoints fill a disk.
+
+    It stays where somebody counts on it: of a trial that failed and may be tried again, of a training that a run or
+    another sweep is at work on, or has brought further than a trial that was stopped early.
+
+    Args:
+        task: the sweep's.
+        trial: it has ended.
+        trainings: of the trial, below the work folder.
+    """
+    if trial.status is Status.FAILED and task.settings.sweep.scheduler.name != "pbt":
+        return
     for training in trainings:
         folder = task.settings.run.work_folder.absolute() / training
-        with locked_if_free(folder) as free:  # a run, or another sweep, may be at work on it
-            for one in (folder, folder.with_name(f"{folder.name}.partial")) if free else ():
+        partial = folder.with_name(f"{folder.name}.partial")
+        with locked_if_free(folder) as free:
+            if not free or (trial.status is Status.STOPPED and steps_done(partial) > trial.step):
+                continue
+            for one in (folder, partial):
                 shutil.rmtree(one / CHECKPOINTS_FOLDER, ignore_errors=True)

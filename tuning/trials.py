@@ -68,6 +68,11 @@ class Trial(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"
     lineage: tuple[Mapping[str, Any], ...] = ()
 
     @property
+    def step(self) -> int:
+        """Optimiser steps done at its last reading; 0 before the first."""
+        return self.readings[-1].step if self.readings else 0
+
+    @property
     def current(self) -> dict[str, Any]:
         """The values it has now: in a population they change."""
         values = dict(self.values)

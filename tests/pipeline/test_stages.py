@@ -1,5 +1,8 @@
+import itertools
 import multiprocessing
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,29 @@ def test_a_stage_that_fails_leaves_nothing_that_counts(tmp_path: Path) -> None:
     with stage_work(folder, "key") as work:
         assert not (work.folder / "output").exists()
         work.finish("digest")
+
+
+def test_what_a_killed_process_left_is_removed_under_the_hands_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "stage"
+    sub = folder.with_name("stage.partial") / "kind"
+    sub.mkdir(parents=True)
+    stop = time.monotonic() + 0.5
+
+    def write() -> None:
+        with suppress(FileNotFoundError):  # the folder is gone
+            for number in itertools.count():
+                if time.monotonic() > stop:
+                    return
+                (sub / str(number)).touch()
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    with stage_work(folder, "key") as work:
+        assert not list(work.folder.iterdir())
+        work.finish("digest")
+    for writer in writers:
+        writer.join()
 
 
 def test_partial_output_is_handed_on_where_asked_for(tmp_path: Path) -> None:

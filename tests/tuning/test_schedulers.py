@@ -34,6 +34,7 @@ from tuning.schedulers import (
     SchedulerConfig,
     build_scheduler,
     check_scheduler,
+    decides_at,
 )
 from tuning.trials import Reading, Status, Trial
 
@@ -153,9 +154,11 @@ def arrivals(count: int, generator: random.Random) -> list[tuple[int, int, float
 @pytest.mark.parametrize(("factor", "first"), [(2, 1), (3, 1), (2.5, 1), (1.3, 2), (4, 3)])
 def test_a_trial_goes_on_where_it_reaches_the_quantile_of_those_before_it(factor: float, first: int) -> None:
     for seed in range(20):
-        scheduler = Asha(AshaConfig(reduction_factor=factor, first_milestone=first), READINGS)
+        config = AshaConfig(reduction_factor=factor, first_milestone=first)
+        scheduler = Asha(config, READINGS)
         trials = ray_trials(scheduler, 12)
         rungs = {math.ceil(first * factor**power) for power in range(20)} & set(range(READINGS))
+        assert rungs == {one for one in range(1, READINGS + 1) if decides_at(config, one, READINGS)}
         at_rung: dict[int, list[float]] = {rung: [] for rung in rungs}
         stopped = set()
         for number, milestone, score in arrivals(12, random.Random(seed)):

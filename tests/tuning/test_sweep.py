@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from pipeline.checks import Stage
 from pipeline.config import compose
@@ -415,10 +416,27 @@ def test_checkpoints_of_a_training_that_another_process_is_at_stay(swept: Swept)
     checkpoint.touch()
     task = TrialTask(swept.settings, {}, swept.folder, None, 1)
     with locked(swept.work / training):
-        tidy(task, [training])
+        tidy(task, swept.trials[2], [training])
     assert checkpoint.is_file()
-    tidy(task, [training])
+    tidy(task, swept.trials[2], [training])
     assert not checkpoint.parent.exists()
+
+
+def test_checkpoints_that_somebody_goes_on_from_stay(swept: Swept) -> None:
+    stopped = swept.trials[2]
+    failed = stopped.model_copy(update={"status": Status.FAILED})
+    (training,) = trainings_of(swept.folder, stopped.number)
+    folder = swept.work / f"{training}.partial" / "checkpoints"
+    task = TrialTask(swept.settings, {}, swept.folder, None, 1)
+    for trial, steps, stays in (
+        (failed, stopped.step, True),  # `--retry-failed`
+        (stopped, stopped.step + 1, True),  # of an interrupted run
+        (stopped, stopped.step, False),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.save({"steps_done": steps}, folder / "latest.pt")
+        tidy(task, trial, [training])
+        assert folder.exists() is stays
 
 
 # Populations

@@ -1,13 +1,11 @@
 """A trial without Ray: what it reads and scores, whatever happens to it, and that it is a run anybody can repeat."""
 
-import fcntl
 import json
 import random
 import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
@@ -25,7 +23,7 @@ from pipeline.checks import Stage, check
 from pipeline.config import RunConfig, compose, validated
 from pipeline.cores import cpu_threads
 from pipeline.run import RunResult, Watch, learn, prepare_corpora, run
-from pipeline.stages import write_atomically
+from pipeline.stages import locked_if_free, write_atomically
 from tests.tuning.tones import write_run
 from tuning.config import compose_sweep
 from tuning.task import TrialTask, clips_of, trial_config
@@ -389,6 +387,32 @@ def test_a_trial_s_config_has_what_the_sweep_settled(task: TrialTask) -> None:
     assert config.learning.config_at(4).objective.temperature == 0.5
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "decides"),
+    [
+        ({"name": "asha", "reduction_factor": 2}, {1, 2}),
+        ({"name": "asha", "first_milestone": 2}, {2}),
+        ({"name": "pbt", "interval": 1}, {1, 2}),
+    ],
+)
+def test_a_trial_that_may_be_stopped_or_paused_holds_nothing_that_others_wait_for(
+    task: TrialTask, told: list[Row], tmp_path: Path, scheduler: Row, decides: set[int]
+) -> None:
+    """Ray leaves its function where it reported, for as long as no other trial needs the process."""
+    elsewhere = changed(task, {"scheduler": scheduler}, work_folder=tmp_path)
+    rows, free = [], set()
+
+    def report(row: Row) -> None:
+        rows.append(row)
+        with locked_if_free(training(elsewhere)) as is_free:
+            free.update({row["milestone"]} if is_free else ())
+
+    run_trial(elsewhere, 0, VALUES, report)
+    assert free - {READINGS} == decides
+    assert rows == told
+    assert weights(elsewhere) == weights(task)
+
+
 # Populations
 
 OTHER = {TEMPERATURE: 0.5}
@@ -440,19 +464,6 @@ def test_a_member_that_comes_to_the_values_of_another_reads_the_same_and_can_be_
     assert rows[0]["lineage"] == LINEAGE
     ours, theirs = (kept_files(donor.folder, number, 2) / "checkpoints" / "latest.pt" for number in (2, 0))
     assert ours.read_bytes() == theirs.read_bytes()
-
-
-def test_a_member_that_waits_holds_nothing_that_others_wait_for(donor: TrialTask) -> None:
-    free = []
-
-    def report(row: Row) -> None:
-        lock = training(donor, 3).with_name(f".{training(donor, 3).name}.lock")
-        with lock.open("w") as file, suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free.append(row["milestone"])
-
-    run_trial(donor, 3, {TEMPERATURE: 0.3}, report)
-    assert set(free) >= {1, 2}
 
 
 def test_a_member_keeps_its_files_of_two_milestones(donor: TrialTask) -> None:

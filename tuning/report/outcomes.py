@@ -50,7 +50,7 @@ def steps_done(trial: Trial) -> int:
     """Optimiser steps done: all of them, or those up to the last reading. A repetition after a crash is not counted."""
     if trial.status is Status.FINISHED:
         return trial.steps
-    return trial.readings[-1].step if trial.readings else 0
+    return trial.step
 
 
 def training_done(trial: Trial) -> float:
