@@ -120,9 +120,8 @@ def decides_at(config: SchedulerConfig, milestone: int, readings: int) -> bool:
         case AshaConfig():
             rungs = (config.first_milestone * config.reduction_factor**power for power in count())
             reached = takewhile(lambda rung: rung <= milestone, rungs)
-            return (
-                max(reached, default=0) > milestone - 1
-            )  # a rung is judged at the first milestone that reaches it
+            # A rung is judged at the first milestone that reaches it.
+            return max(reached, default=0) > milestone - 1
         case PbtConfig():
             return milestone % config.interval == 0
 
