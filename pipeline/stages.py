@@ -1,5 +1,6 @@
 """Stages that know what is done: fingerprints, done-markers and folders that appear whole or not at all."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -99,12 +100,11 @@ def stage_work(folder: Path, stage_fingerprint: str, *, keep_partial: bool = Fal
 def _remove_left(partial: Path) -> None:
     """Remove what a killed process left; its own processes outlive it for a moment, and still write there."""
     patience = time.monotonic() + LEFT_PROCESSES_SECONDS
-    while True:
+    while partial.exists():
         try:
             shutil.rmtree(partial)
-            return
-        except OSError:
-            if time.monotonic() > patience:
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT) or time.monotonic() > patience:
                 raise
             time.sleep(0.1)
 

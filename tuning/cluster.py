@@ -35,7 +35,7 @@ TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # A trial that is stopped ends with the reading or the copy that it is at; too short a wait fails the next one.
+    # A trial that is stopped ends with the copy that it is at; too short a wait fails the next one.
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
 }
 # Ray's ports run whatever they are sent: they are open to this machine alone, and to those who know a token. Ray reads

@@ -98,6 +98,7 @@ class Course:
         self._partial = training.with_name(training.name + ".partial")
         self._lineage = lineage
         self._told = after  # the step up to which all is told, or was another trial's
+        self._last_told = 0  # the milestone told last; 0 for one of another trial
         self._report = report
         self._readings: Readings | None = None  # None until the training begins
         self._reached: dict[str, Any] = {}  # the row of the last milestone
@@ -108,7 +109,7 @@ class Course:
         done = steps_done(self._partial)
         for row in self._readings.rows:
             if row["step"] <= done:  # of a later one the checkpoint is missing, and it comes again
-                self._tell(row, may_keep=row["step"] == done)
+                self._tell(row, may_keep=row["step"] == done, again=True)
 
     def reached(self, milestone: int, step: int, steps: int, encoder: AudioEncoder) -> None:
         """Read the encoder, unless that was done by an attempt of which the checkpoint is gone."""
@@ -158,20 +159,22 @@ class Course:
 
     def report(self, row: Mapping[str, Any]) -> None:
         """Report a row."""
-        self._told = row["step"]
+        self._told, self._last_told = row["step"], row["milestone"]
         self._report({**row, "lineage": self._lineage})
 
-    def _tell(self, row: Mapping[str, Any], *, may_keep: bool) -> None:
+    def _tell(self, row: Mapping[str, Any], *, may_keep: bool, again: bool = False) -> None:
         """Report a row, unless that was done; where others may go on from it, once they find the files."""
         if row["step"] <= self._told:
             return
         milestone, scheduler = row["milestone"], self._task.settings.sweep.scheduler
-        if not decides_at(scheduler, milestone, self._last_milestone):
-            self.report(row)
-            return
-        if scheduler.name == "pbt" and may_keep:
+        decides = decides_at(scheduler, milestone, self._last_milestone)
+        if scheduler.name == "pbt" and decides and may_keep:
             keep(self._partial, kept_files(self._task.folder, self._number, milestone))
-        raise Meeting(row)
+        # What was decided on before, or passed over since others trained on from there, may be decided on anywhere.
+        in_order = not again and milestone == self._last_told + 1
+        if decides or not (in_order or scheduler.name == "fifo" or milestone == self._last_milestone):
+            raise Meeting(row)
+        self.report(row)
 
 
 def _readings_name(task: TrialTask, config: RunConfig, clips: Mapping[str, Done]) -> str:

@@ -2,7 +2,7 @@
 
     sweep.yaml            the settings, every default filled in
     trials/00007.json     one file a trial, replaced whole whenever something changes
-    trials/00007/         what the trial itself writes: its readings, its error
+    trials/00007/         what the trial itself writes: the run that it is, its errors
 
 Nothing in it is executed, and whoever kills the sweep leaves either the old state of a trial or the new one. It lies in
 the work folder, which may be moved with all that is in it.

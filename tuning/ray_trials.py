@@ -176,19 +176,13 @@ class LedgerCallback(_OfThisProcess, Callback):
         self._on_change = on_change
         self._on_end = on_end
         self._since: dict[int, float] = {}
-        self._crashes: dict[int, str] = {}  # why trials are tried again
 
     def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         number = int(trial.trial_id)
         known = self._ledger[number]
         self._since[number] = time.monotonic()
         again = known.status != Status.RUNNING  # else it was paused
-        self._change(
-            number,
-            status=Status.RUNNING,
-            attempts=known.attempts + int(again),
-            error=self._crashes.pop(number, ""),
-        )
+        self._change(number, status=Status.RUNNING, attempts=known.attempts + int(again))
 
     def on_trial_result(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
@@ -224,8 +218,8 @@ class LedgerCallback(_OfThisProcess, Callback):
     def on_trial_recover(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         number = int(trial.trial_id)
         crash = set_error_aside(self._ledger.folder, number, self._ledger[number].attempts)
-        self._crashes[number] = refusal(self._ledger.folder, number) or crash
-        self._change(number, status=Status.WAITING, seconds=self._seconds(number))
+        error = refusal(self._ledger.folder, number) or crash
+        self._change(number, status=Status.WAITING, seconds=self._seconds(number), error=error)
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         number = int(trial.trial_id)

@@ -109,7 +109,7 @@ def decides_at(config: SchedulerConfig, milestone: int, readings: int) -> bool:
 
     Args:
         config: of the scheduler.
-        milestone: 1 or more; a trial reports all before it as well.
+        milestone: 1 or more, of a trial that has reported all before it, each for the first time.
         readings: the last milestone, after which nothing is left to decide.
     """
     if milestone >= readings:

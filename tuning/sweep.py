@@ -34,13 +34,12 @@ from tuning.results import duration_text
 from tuning.schedulers import build_scheduler
 from tuning.search import Proposals
 from tuning.task import TrialTask, config_of, training_of
-from tuning.trial_folder import MILESTONE_PREFIX, allow_again, trainings_of, trial_folder
+from tuning.trial_folder import MILESTONE_PREFIX, allow_again, set_error_aside, trainings_of, trial_folder
 from tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
     from tuning.courier import Courier
 
-BEST_FILE = "best.yaml"
 RAY_FOLDER = "ray"
 # How long a tracking store that is away is waited for at the end.
 LAST_TRY_SECONDS = 60.0
@@ -96,7 +95,7 @@ def _go_on(ledger: Ledger, proposals: Proposals, *, retry_failed: bool) -> Sweep
         with _parent_run(ledger) as parent:
             for trial in ledger.trials:
                 if trial.status == Status.RUNNING:  # its driver was killed
-                    ledger.change(trial.number, status=Status.WAITING)
+                    ledger.change(trial.number, status=Status.WAITING, error="")
             ended = sum(trial.status.ended for trial in ledger.trials)
             if ended < proposals.total:
                 result.unrecorded = _try(ledger, proposals, prepared, parent)
@@ -135,6 +134,7 @@ def _allow_failed_again(ledger: Ledger) -> None:
         )
     for number in failed:
         allow_again(ledger.folder, number)
+        set_error_aside(ledger.folder, number, ledger[number].attempts)
         ledger.change(number, status=Status.WAITING, error="")
 
 
@@ -228,7 +228,7 @@ def _recorded(ledger: Ledger, parent: TrackedRun, task: TrialTask) -> Iterator[l
     finally:
         for trial in ledger.trials:
             if trial.status == Status.RUNNING:  # interrupted
-                ledger.change(trial.number, status=Status.WAITING)
+                ledger.change(trial.number, status=Status.WAITING, error="")
         unrecorded += recorder.close(patience)
 
 
@@ -251,12 +251,6 @@ def _fit(
     folder = ledger.folder / RAY_FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier driver; the ledger knows more
     at_once = proposals.total if sweep.scheduler.name == "pbt" else resources.at_once
-
-    def on_end(trial: Trial) -> None:
-        # Members of a population may wait, and go on where one failed, or in trainings that one left for others'.
-        if trial.status is not Status.FAILED:
-            tidy(task, trial, trainings_of(task.folder, trial.number)[-1:])
-
     with SweepProgress(sweep.sweep_name, proposals.total, list(sweep.space), sweep.readings) as progress:
         progress.show(ledger.trials)
         tuner = tune.Tuner(
@@ -285,7 +279,7 @@ def _fit(
                     LedgerCallback(
                         ledger,
                         on_change=lambda: progress.show(ledger.trials),
-                        on_end=on_end,
+                        on_end=lambda trial: tidy(task, trial, ledger.trials),
                     )
                 ],
             ),
@@ -306,25 +300,27 @@ def _fit(
             f"Ray ended before {left} of {proposals.total} trials; `echopair sweep --resume {ledger.folder}` goes on"
         )
     for trial in ledger.trials:
-        tidy(task, trial, trainings_of(task.folder, trial.number))
+        tidy(task, trial, ledger.trials)
         for kept in trial_folder(task.folder, trial.number).glob(f"{MILESTONE_PREFIX}*"):
             shutil.rmtree(kept)
 
 
-def tidy(task: TrialTask, trial: Trial, trainings: Sequence[str]) -> None:
+def tidy(task: TrialTask, trial: Trial, trials: Sequence[Trial]) -> None:
     """Remove what only a training under way needs: hundreds of checkpoints fill a disk.
 
-    It stays where somebody counts on it: of a trial that failed and may be tried again, of a training that a run or
-    another sweep is at work on, or has brought further than a trial that was stopped early.
+    It stays where somebody counts on it: a trial of the same values that is not through, one that failed and may be
+    tried again, a run or another sweep that is at work on the training, or that has brought it further than a trial
+    that was stopped early.
 
     Args:
         task: the sweep's.
         trial: it has ended.
-        trainings: of the trial, below the work folder.
+        trials: all of the sweep.
     """
-    if trial.status is Status.FAILED and task.settings.sweep.scheduler.name != "pbt":
-        return
-    for training in trainings:
+    retried = task.settings.sweep.scheduler.name != "pbt"
+    counting = [one for one in trials if not one.status.ended or (retried and one.status is Status.FAILED)]
+    counted_on = {name for one in counting for name in trainings_of(task.folder, one.number)}
+    for training in set(trainings_of(task.folder, trial.number)) - counted_on:
         folder = task.settings.run.work_folder.absolute() / training
         partial = folder.with_name(f"{folder.name}.partial")
         with locked_if_free(folder) as free:

@@ -1,6 +1,6 @@
 """One trial: swept values -> RunConfig -> stages up to `validate` -> score. Knows no Ray: it reports to a callable.
 
-It reads no label of a test clip: `probe.held_out` sets them apart, and the best trial alone is tested, by `sweep`.
+It reads no label of a test clip: `probe.held_out` sets them apart, and the best trial alone is tested, by `conclude`.
 """
 
 import traceback
@@ -112,7 +112,8 @@ def _train_and_score(
                 learn(config, Stage.VALIDATE, result, watch)
                 break
             except Meeting as meeting:
-                course.report(meeting.row)
+                row = meeting.row
+            course.report(row)  # out here nothing is left of the training, such as memory of a GPU
         last = course.finish()
     score = result.score if task.settings.sweep.score == "linear_probe" else last["reading"]
     report({**last, "lineage": lineage, "status": Status.FINISHED.value, "score": score, "error": ""})

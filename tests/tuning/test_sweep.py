@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -30,9 +30,10 @@ from tuning.cli import main
 from tuning.config import SweepSettings, compose_sweep
 from tuning.ledger import Ledger
 from tuning.recorder import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
+from tuning.schedulers import PbtConfig
 from tuning.sweep import sweep, sweep_folder, tidy
 from tuning.task import TrialTask, config_of
-from tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, trainings_of, trial_folder
+from tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, refuse, trainings_of, trial_folder
 from tuning.trials import Status, Trial
 
 TEMPERATURE = "objective.temperature"
@@ -416,9 +417,9 @@ def test_checkpoints_of_a_training_that_another_process_is_at_stay(swept: Swept)
     checkpoint.touch()
     task = TrialTask(swept.settings, {}, swept.folder, None, 1)
     with locked(swept.work / training):
-        tidy(task, swept.trials[2], [training])
+        tidy(task, swept.trials[2], swept.trials)
     assert checkpoint.is_file()
-    tidy(task, swept.trials[2], [training])
+    tidy(task, swept.trials[2], swept.trials)
     assert not checkpoint.parent.exists()
 
 
@@ -428,15 +429,32 @@ def test_checkpoints_that_somebody_goes_on_from_stay(swept: Swept) -> None:
     (training,) = trainings_of(swept.folder, stopped.number)
     folder = swept.work / f"{training}.partial" / "checkpoints"
     task = TrialTask(swept.settings, {}, swept.folder, None, 1)
-    for trial, steps, stays in (
-        (failed, stopped.step, True),  # `--retry-failed`
-        (stopped, stopped.step + 1, True),  # of an interrupted run
-        (stopped, stopped.step, False),
-    ):
+    member_of = swept.settings.sweep.model_copy(update={"scheduler": PbtConfig()})
+    of_population = replace(task, settings=swept.settings.model_copy(update={"sweep": member_of}))
+    twin = trial_folder(swept.folder, 99)  # a trial of the same values
+    twin.mkdir()
+    (twin / "trainings.txt").write_text(f"{training}\n")
+
+    def stays(task: TrialTask, trial: Trial, steps: int, *others: Trial) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         torch.save({"steps_done": steps}, folder / "latest.pt")
-        tidy(task, trial, [training])
-        assert folder.exists() is stays
+        tidy(task, trial, [trial, *others])
+        return folder.exists()
+
+    assert stays(task, failed, stopped.step)  # `--retry-failed`
+    assert not stays(of_population, failed, stopped.step)
+    assert stays(task, stopped, stopped.step + 1)  # of an interrupted run
+    for status, counts_on_it in (
+        (Status.RUNNING, True),
+        (Status.WAITING, True),
+        (Status.FAILED, True),
+        (Status.STOPPED, False),
+        (Status.FINISHED, False),
+    ):
+        other = stopped.model_copy(update={"number": 99, "status": status})
+        assert stays(task, stopped, stopped.step, other) is counts_on_it
+    shutil.rmtree(twin)
+    assert not stays(task, stopped, stopped.step)
 
 
 # Populations
@@ -510,6 +528,47 @@ def test_a_member_that_copies_another_with_its_values_is_known_by_them(
     assert (
         config_of(TrialTask(ledger.settings, {}, tmp_path, None, 1), ledger[0]).objective.temperature == 0.8
     )
+
+
+def test_why_a_trial_begins_again_is_known_until_it_reads(undisturbed: Swept, tmp_path: Path) -> None:
+    from ray.tune.experiment import Trial as RayTrial
+
+    from tuning.ray_trials import LedgerCallback
+
+    ledger = Ledger.create(tmp_path, undisturbed.settings)
+    ledger.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
+    callback = LedgerCallback(ledger, on_change=lambda: None, on_end=lambda _: None)
+    trial = RayTrial("", trial_id="00000", stub=True)
+    folder = trial_folder(tmp_path, 0)
+    folder.mkdir(parents=True)
+    row = {"milestone": 1, "reading": 0.5, "step": 2, "steps": 6}
+    reading = {**row, "lineage": [{"step": 0, "values": {TEMPERATURE: 0.1}}]}
+
+    def begins_after(crash: str) -> None:
+        callback.on_trial_start(0, [trial], trial)
+        if crash:
+            (folder / "error.txt").write_text(f"Traceback\n{crash}")
+        callback.on_trial_recover(0, [trial], trial)
+        assert ledger[0].status == Status.WAITING
+        callback.on_trial_start(0, [trial], trial)
+
+    begins_after("OSError: disk")
+    kept = folder / "error-of-attempt-1.txt"
+    assert (ledger[0].status, ledger[0].attempts) == (Status.RUNNING, 2)
+    assert ledger[0].error == f"OSError: disk ({kept} has the rest)"
+    assert kept.read_text() == "Traceback\nOSError: disk"
+    callback.on_trial_result(0, [trial], trial, reading)
+    assert (ledger[0].status, ledger[0].error) == (Status.RUNNING, "")
+
+    begins_after("")
+    assert ledger[0].error == "its process was killed"
+    callback.on_trial_complete(0, [trial], trial)
+    assert (ledger[0].status, ledger[0].error) == (Status.STOPPED, "")
+
+    ledger.change(0, status=Status.WAITING)
+    refuse(tmp_path, 0, "it took 9.0 GB")
+    begins_after("")
+    assert ledger[0].error == "it took 9.0 GB"
 
 
 def test_a_population_whose_trials_are_killed_comes_to_the_same(

@@ -260,12 +260,13 @@ def run_and_write(task: TrialTask, file: Path) -> None:
         run_trial(task, 0, VALUES, lambda row: print(json.dumps(row), file=lines, flush=True))
 
 
+@pytest.mark.parametrize("scheduler", ["fifo", "asha"])
 def test_a_process_killed_at_any_moment_costs_no_more_than_time(
-    task: TrialTask, told: list[Row], tmp_path: Path
+    task: TrialTask, told: list[Row], tmp_path: Path, scheduler: str
 ) -> None:
     file = tmp_path / "reports.jsonl"
     file.touch()
-    elsewhere = changed(task, work_folder=tmp_path / "work")
+    elsewhere = changed(task, {"scheduler": {"name": scheduler}}, work_folder=tmp_path / "work")
     processes = get_context("forkserver")
     processes.set_forkserver_preload([run_and_write.__module__])
     draw = random.Random(0)
@@ -387,6 +388,19 @@ def test_a_trial_s_config_has_what_the_sweep_settled(task: TrialTask) -> None:
     assert config.learning.config_at(4).objective.temperature == 0.5
 
 
+def free_at(task: TrialTask) -> tuple[list[Row], set[int]]:
+    """What a trial reports, and the milestones at which nobody holds its training."""
+    rows, free = [], set()
+
+    def report(row: Row) -> None:
+        rows.append(row)
+        with locked_if_free(training(task)) as is_free:
+            free.update({row["milestone"]} if is_free else ())
+
+    run_trial(task, 0, VALUES, report)
+    return rows, free
+
+
 @pytest.mark.parametrize(
     ("scheduler", "decides"),
     [
@@ -400,16 +414,39 @@ def test_a_trial_that_may_be_stopped_or_paused_holds_nothing_that_others_wait_fo
 ) -> None:
     """Ray leaves its function where it reported, for as long as no other trial needs the process."""
     elsewhere = changed(task, {"scheduler": scheduler}, work_folder=tmp_path)
-    rows, free = [], set()
-
-    def report(row: Row) -> None:
-        rows.append(row)
-        with locked_if_free(training(elsewhere)) as is_free:
-            free.update({row["milestone"]} if is_free else ())
-
-    run_trial(elsewhere, 0, VALUES, report)
+    rows, free = free_at(elsewhere)
     assert free - {READINGS} == decides
     assert rows == told
+    assert weights(elsewhere) == weights(task)
+
+
+@pytest.mark.parametrize(
+    "scheduler", [{"name": "asha", "first_milestone": 2}, {"name": "pbt", "interval": 2}]
+)
+def test_what_is_reported_again_may_be_decided_on_anywhere(
+    task: TrialTask, told: list[Row], tmp_path: Path, scheduler: Row
+) -> None:
+    """A member of a population waits at every milestone for as long as the others have not come as far."""
+    elsewhere = changed(task, {"scheduler": scheduler}, work_folder=tmp_path)
+    reports(elsewhere, killed_at=2)
+    rows, free = free_at(elsewhere)
+    assert rows == told
+    assert free >= {1, 2}
+
+
+@pytest.mark.parametrize(
+    "scheduler", [{"name": "asha", "reduction_factor": 2}, {"name": "pbt", "interval": 2}]
+)
+def test_what_others_trained_past_may_be_decided_on_at_the_next_milestone(
+    task: TrialTask, told: list[Row], tmp_path: Path, scheduler: Row
+) -> None:
+    elsewhere = changed(task, {"scheduler": scheduler, "readings": 6}, work_folder=tmp_path)
+    reports(elsewhere, killed_at=2)
+    (file,) = under_way(elsewhere).glob("readings-*.jsonl")
+    file.unlink()  # it was a run, or a sweep with other readings
+    rows, free = free_at(elsewhere)
+    assert [row["milestone"] for row in rows] == [3, 4, 5, 6, 6]
+    assert 3 in free
     assert weights(elsewhere) == weights(task)
 
 
