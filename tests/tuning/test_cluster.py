@@ -171,7 +171,9 @@ def test_a_killed_driver_takes_all_of_its_second_session_along(driver: Driver) -
     wait_until(lambda: not of_session(ready["session"]), seconds=10)
     wait_until(lambda: not Path(ready["session"]).exists(), seconds=10)
     assert (driver.folder / LOGS_FOLDER / "raylet.out").is_file()
-    assert not errors
+    # Ray may log that it could not say how the first session's tasks ended, since that session was ending too.
+    ours = [line for line in errors.splitlines() if not re.match(r"\[.* E \d+ \d+\] task_manager\.cc:", line)]
+    assert not ours
 
 
 # A cluster
