@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
-from augment.spectrogram import SpectrogramChoice
-from augment.waveform import WaveformChoice
+from echopair.augment.spectrogram import SpectrogramChoice
+from echopair.augment.waveform import WaveformChoice
 
 
 def _with_default_ranges(value: Any) -> Any:

@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from augment.choice import CHOICE, ORDER, AugmentationChoice
-from augment.strength import MAX_STRENGTH
+from echopair.augment.choice import CHOICE, ORDER, AugmentationChoice
+from echopair.augment.strength import MAX_STRENGTH
 
 
 class LearnedOperation(BaseModel, frozen=True, extra="forbid"):

@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 from torch import Generator, Tensor
 
-from augment.augmentation import AugmentationConfig
-from augment.choice import ORDER, AugmentationChoice
-from augment.learned_policy import LearnedConfig
-from augment.spectrogram import SpectrogramChoice
-from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig
-from augment.spectrogram.frequency_mask import FrequencyMaskConfig
-from augment.spectrogram.gain import GainConfig
-from augment.spectrogram.mix_back import MixBackConfig
-from augment.spectrogram.random_resized_crop import RandomResizedCropConfig
-from augment.spectrogram.tilt import TiltConfig
-from augment.spectrogram.time_mask import TimeMaskConfig
-from augment.strength import MAX_STRENGTH, Strength
-from augment.waveform.augmentation import Waveform, WaveformAugmentation, WaveformConfig
+from echopair.augment.augmentation import AugmentationConfig
+from echopair.augment.choice import ORDER, AugmentationChoice
+from echopair.augment.learned_policy import LearnedConfig
+from echopair.augment.spectrogram import SpectrogramChoice
+from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig
+from echopair.augment.spectrogram.frequency_mask import FrequencyMaskConfig
+from echopair.augment.spectrogram.gain import GainConfig
+from echopair.augment.spectrogram.mix_back import MixBackConfig
+from echopair.augment.spectrogram.random_resized_crop import RandomResizedCropConfig
+from echopair.augment.spectrogram.tilt import TiltConfig
+from echopair.augment.spectrogram.time_mask import TimeMaskConfig
+from echopair.augment.strength import MAX_STRENGTH, Strength
+from echopair.augment.waveform.augmentation import Waveform, WaveformAugmentation, WaveformConfig
 
 # In the order in which sound meets the world: sources mix (their energies still untouched), the mixture is
 # shifted and stretched, the microphone sets level and slope over fixed bands; the masks come last, so that

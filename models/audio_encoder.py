@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
-from models.encoders import EncoderConfig, build_encoder
-from models.log_mel import LogMel, LogMelConfig, LogMelStatistics
-from models.precision import Device, Precision, autocast, resolve_device
-from models.resample import resample
+from echopair.models.encoders import EncoderConfig, build_encoder
+from echopair.models.log_mel import LogMel, LogMelConfig, LogMelStatistics
+from echopair.models.precision import Device, Precision, autocast, resolve_device
+from echopair.models.resample import resample
 
 CONFIG_FILE = "encoder.json"
 WEIGHTS_FILE = "encoder.safetensors"

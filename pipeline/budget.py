@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from pipeline.crops import CropBatch
-from pipeline.learner import Learner, PretrainConfig
-from pipeline.progress import console
+from echopair.pipeline.crops import CropBatch
+from echopair.pipeline.learner import Learner, PretrainConfig
+from echopair.pipeline.progress import console
 
 CALIBRATION_WARM_UP_STEPS = 2
 CALIBRATION_SECONDS = 12.0

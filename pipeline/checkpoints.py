@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.log_mel import LogMelStatistics
-from pipeline.stages import write_atomically
+from echopair.models.log_mel import LogMelStatistics
+from echopair.pipeline.stages import write_atomically
 
 PLAN_FILE = "plan.json"
 CHECKPOINTS_FOLDER = "checkpoints"

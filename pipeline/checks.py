@@ -3,14 +3,14 @@
 import tempfile
 from enum import IntEnum
 
-from augment.policy import augmentations_of
-from models.precision import resolve_device
-from pipeline.config import RunConfig
-from pipeline.corpora import Recording, find_recordings
-from pipeline.errors import UserError
-from pipeline.learner import initial_encoder
-from pipeline.probe import check_labels
-from pipeline.tracking import check_tracking
+from echopair.augment.policy import augmentations_of
+from echopair.models.precision import resolve_device
+from echopair.pipeline.config import RunConfig
+from echopair.pipeline.corpora import Recording, find_recordings
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.learner import initial_encoder
+from echopair.pipeline.probe import check_labels
+from echopair.pipeline.tracking import check_tracking
 
 
 class Stage(IntEnum):

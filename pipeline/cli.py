@@ -16,11 +16,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from pipeline.errors import UserError
+from echopair.pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.config import RunConfig
-    from pipeline.run import RunResult
+    from echopair.pipeline.config import RunConfig
+    from echopair.pipeline.run import RunResult
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -82,7 +82,7 @@ def probe(arguments: RunArguments = None) -> None:
 def preview(arguments: RunArguments = None) -> None:
     """A page to judge augmentations by: pictures and sound of views at several strengths; trains nothing."""
     config = _compose(arguments)
-    from pipeline.augmentation_page.preview import preview as write_preview
+    from echopair.pipeline.augmentation_page.preview import preview as write_preview
 
     output.print(
         f"preview  {short_path(write_preview(config))}", soft_wrap=True, highlight=False, markup=False
@@ -92,7 +92,7 @@ def preview(arguments: RunArguments = None) -> None:
 @app.command()
 def compare(arguments: RunArguments = None) -> None:
     """The recorded runs as a table, best first."""
-    from pipeline.results import comparison_table
+    from echopair.pipeline.results import comparison_table
 
     config = _compose(arguments)
     # A pipe has no width of its own: nothing is cut there.
@@ -106,7 +106,7 @@ def ui(
     port: Annotated[int, typer.Option(help="port on 127.0.0.1", min=1, max=65535)] = 5000,
 ) -> None:
     """The MLflow UI on the recorded runs, on 127.0.0.1 until Ctrl-C."""
-    from pipeline.tracking.server import serve_ui
+    from echopair.pipeline.tracking.server import serve_ui
 
     config = _compose(arguments)
     output.print("starting the MLflow UI, which takes some seconds ...")
@@ -166,7 +166,7 @@ def _fail(message: str, status: int) -> None:
 
 
 def _compose(arguments: list[str] | None) -> "RunConfig":
-    from pipeline.config import compose
+    from echopair.pipeline.config import compose
 
     given = arguments or []
     sources = list(itertools.takewhile(lambda argument: "=" not in argument, given))
@@ -175,15 +175,15 @@ def _compose(arguments: list[str] | None) -> "RunConfig":
 
 def _run(arguments: list[str] | None, until: str) -> None:
     config = _compose(arguments)
-    from pipeline.checks import Stage
-    from pipeline.run import run as run_stages
+    from echopair.pipeline.checks import Stage
+    from echopair.pipeline.run import run as run_stages
 
     result = run_stages(config, Stage[until])
     _print_result(result, Stage[until].name.lower(), arguments or [])
 
 
 def _print_result(result: "RunResult", stage: str, arguments: list[str]) -> None:
-    from pipeline.results import probe_table, probe_title, validation_line
+    from echopair.pipeline.results import probe_table, probe_title, validation_line
 
     if result.validations:
         line = validation_line(result.validations, result.score)

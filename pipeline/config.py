@@ -11,25 +11,25 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from augment.policy import AugmentConfig
-from models.encoders import EncoderConfig
-from models.encoders.resnet import ResNetConfig
-from models.log_mel import LogMelConfig
-from models.objectives import ObjectiveConfig
-from models.objectives.nt_xent import NTXentConfig
-from models.projection import ProjectionConfig
-from pipeline.config_text import did_you_mean
-from pipeline.corpora import CorpusConfig
-from pipeline.crops import CropsConfig
-from pipeline.embed import EmbedConfig
-from pipeline.errors import UserError
-from pipeline.learner import LearningConfig, PretrainConfig
-from pipeline.prepare import PrepareConfig
-from pipeline.probe import ProbeConfig
-from pipeline.schedule import check_schedule, scheduled
-from pipeline.tracking import TrackingConfig
+from echopair.augment.policy import AugmentConfig
+from echopair.models.encoders import EncoderConfig
+from echopair.models.encoders.resnet import ResNetConfig
+from echopair.models.log_mel import LogMelConfig
+from echopair.models.objectives import ObjectiveConfig
+from echopair.models.objectives.nt_xent import NTXentConfig
+from echopair.models.projection import ProjectionConfig
+from echopair.pipeline.config_text import did_you_mean
+from echopair.pipeline.corpora import CorpusConfig
+from echopair.pipeline.crops import CropsConfig
+from echopair.pipeline.embed import EmbedConfig
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.learner import LearningConfig, PretrainConfig
+from echopair.pipeline.prepare import PrepareConfig
+from echopair.pipeline.probe import ProbeConfig
+from echopair.pipeline.schedule import check_schedule, scheduled
+from echopair.pipeline.tracking import TrackingConfig
 
-PRESETS = "pipeline.presets"
+PRESETS = "echopair.pipeline.presets"
 DEFAULT_PRESET = "synthetic"
 PRESET_KEY = "preset"
 SWEEP_KEY, RAY_KEY = "sweep", "ray"  # sections of a file that `echopair sweep` alone reads

@@ -12,10 +12,10 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from augment.policy import Policy
-from pipeline.counted_random import Stream, numpy_generator, view_seeds
-from pipeline.errors import UserError
-from pipeline.positives import (
+from echopair.augment.policy import Policy
+from echopair.pipeline.counted_random import Stream, numpy_generator, view_seeds
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.positives import (
     LabelIndex,
     Places,
     PositivesConfig,
@@ -23,7 +23,7 @@ from pipeline.positives import (
     TwoOffsetsConfig,
     place_crops,
 )
-from pipeline.store import ClipStore
+from echopair.pipeline.store import ClipStore
 
 
 class CropsConfig(BaseModel, frozen=True, extra="forbid"):

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from models.audio_encoder import AudioEncoder, ClipPool, crop_starts
-from models.log_mel import LogMel
-from models.precision import Device, Precision
-from pipeline.progress import progress_bar
-from pipeline.store import ClipStore
+from echopair.models.audio_encoder import AudioEncoder, ClipPool, crop_starts
+from echopair.models.log_mel import LogMel
+from echopair.models.precision import Device, Precision
+from echopair.pipeline.progress import progress_bar
+from echopair.pipeline.store import ClipStore
 
 EMBED_VERSION = 1
 EMBEDDINGS_FILE = "embeddings.npz"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
+from echopair.pipeline.errors import UserError
 
 # Not the seed of a run: runs that differ in it are compared, and are to be tested on the same clips.
 HELD_OUT_SEED = 0

@@ -9,15 +9,15 @@ import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
-from augment.policy import AugmentConfig
-from models.encoders import EncoderConfig, build_encoder
-from models.log_mel import LogMelConfig
-from models.objectives import ObjectiveConfig
-from models.precision import Device, Precision
-from models.projection import ProjectionConfig, ProjectionHead
-from pipeline.counted_random import Stream, torch_seed
-from pipeline.crops import CropsConfig
-from pipeline.schedule import ScheduledChange, check_schedule, scheduled
+from echopair.augment.policy import AugmentConfig
+from echopair.models.encoders import EncoderConfig, build_encoder
+from echopair.models.log_mel import LogMelConfig
+from echopair.models.objectives import ObjectiveConfig
+from echopair.models.precision import Device, Precision
+from echopair.models.projection import ProjectionConfig, ProjectionHead
+from echopair.pipeline.counted_random import Stream, torch_seed
+from echopair.pipeline.crops import CropsConfig
+from echopair.pipeline.schedule import ScheduledChange, check_schedule, scheduled
 
 
 class PretrainConfig(BaseModel, frozen=True, extra="forbid"):

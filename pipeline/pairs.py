@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augment.policy import Policy
-from models.log_mel import LogMel, LogMelStatistics
-from pipeline.counted_random import Stream, numpy_generator, torch_generator
-from pipeline.crops import CropBatch
-from pipeline.progress import progress_bar
-from pipeline.store import ClipStore
+from echopair.augment.policy import Policy
+from echopair.models.log_mel import LogMel, LogMelStatistics
+from echopair.pipeline.counted_random import Stream, numpy_generator, torch_generator
+from echopair.pipeline.crops import CropBatch
+from echopair.pipeline.progress import progress_bar
+from echopair.pipeline.store import ClipStore
 
 STATISTICS_CROPS = 4096
 STATISTICS_BATCH = 64

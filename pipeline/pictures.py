@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.picture_style import ACCENT, INK, LINE, PAPER, SOFT, new_figure, save, shortened, styled
+from echopair.pipeline.picture_style import (
+    ACCENT,
+    INK,
+    LINE,
+    PAPER,
+    SOFT,
+    new_figure,
+    save,
+    shortened,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

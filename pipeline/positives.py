@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from pipeline.errors import UserError
+from echopair.pipeline.errors import UserError
 
 
 class SameCropConfig(BaseModel, frozen=True, extra="forbid"):

@@ -13,13 +13,13 @@ from typing import BinaryIO, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from pipeline.cores import available_cores
-from pipeline.corpora.recording import Recording
-from pipeline.decoding.decode import Clip, Refused, decode
-from pipeline.errors import UserError
-from pipeline.progress import progress_bar
-from pipeline.stages import fingerprint
-from pipeline.workers import end_with
+from echopair.pipeline.cores import available_cores
+from echopair.pipeline.corpora.recording import Recording
+from echopair.pipeline.decoding.decode import Clip, Refused, decode
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.progress import progress_bar
+from echopair.pipeline.stages import fingerprint
+from echopair.pipeline.workers import end_with
 
 PREPARE_VERSION = 1
 RECORDINGS_A_TASK = 8
@@ -72,8 +72,8 @@ def prepare(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from pipeline.report import Refusal, write_report
-    from pipeline.store import MANIFEST_FILE, MANIFEST_SCHEMA, shard_file
+    from echopair.pipeline.report import Refusal, write_report
+    from echopair.pipeline.store import MANIFEST_FILE, MANIFEST_SCHEMA, shard_file
 
     outcomes = sorted(_decode_all(corpus, recordings, config, sample_rate_hz, folder))
     shards = {

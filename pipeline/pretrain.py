@@ -11,24 +11,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from augment.policy import Policy, build_policy
-from models.audio_encoder import AudioEncoder, AudioEncoderConfig
-from models.log_mel import LogMel, LogMelStatistics
-from models.objectives import build_objective
-from models.objectives.nt_xent import chance_level
-from models.precision import autocast, resolve_device
-from models.representation_health import representation_health
-from pipeline.budget import steps_of_budget
-from pipeline.checkpoints import Checkpoints, MetricsLog, Plan, load_plan, save_plan
-from pipeline.cores import available_cores
-from pipeline.crops import CropBatch, PairCrops, crop_batches
-from pipeline.errors import UserError
-from pipeline.learner import Learner, LearningConfig, PretrainConfig, build_learner, learning_rate
-from pipeline.pairs import make_views, measure_statistics
-from pipeline.progress import console, progress_bar
-from pipeline.schedule import phases
-from pipeline.store import ClipStore
-from pipeline.training_metrics import Meter, say_collapse
+from echopair.augment.policy import Policy, build_policy
+from echopair.models.audio_encoder import AudioEncoder, AudioEncoderConfig
+from echopair.models.log_mel import LogMel, LogMelStatistics
+from echopair.models.objectives import build_objective
+from echopair.models.objectives.nt_xent import chance_level
+from echopair.models.precision import autocast, resolve_device
+from echopair.models.representation_health import representation_health
+from echopair.pipeline.budget import steps_of_budget
+from echopair.pipeline.checkpoints import Checkpoints, MetricsLog, Plan, load_plan, save_plan
+from echopair.pipeline.cores import available_cores
+from echopair.pipeline.crops import CropBatch, PairCrops, crop_batches
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.learner import Learner, LearningConfig, PretrainConfig, build_learner, learning_rate
+from echopair.pipeline.pairs import make_views, measure_statistics
+from echopair.pipeline.progress import console, progress_bar
+from echopair.pipeline.schedule import phases
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training_metrics import Meter, say_collapse
 
 PRETRAIN_VERSION = 2
 ENCODER_FOLDER = "encoder"

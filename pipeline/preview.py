@@ -6,16 +6,16 @@ from string import ascii_lowercase
 
 import soundfile
 
-from augment.policy import build_policy
-from models.log_mel import LogMel, LogMelStatistics
-from pipeline.checkpoints import load_plan, read_metrics
-from pipeline.crops import PairCrops
-from pipeline.learner import LearningConfig
-from pipeline.pairs import make_views
-from pipeline.pictures import positive_pairs_picture, training_curves_picture
-from pipeline.positives import Places
-from pipeline.pretrain import PREVIEW_FOLDER
-from pipeline.store import ClipStore
+from echopair.augment.policy import build_policy
+from echopair.models.log_mel import LogMel, LogMelStatistics
+from echopair.pipeline.checkpoints import load_plan, read_metrics
+from echopair.pipeline.crops import PairCrops
+from echopair.pipeline.learner import LearningConfig
+from echopair.pipeline.pairs import make_views
+from echopair.pipeline.pictures import positive_pairs_picture, training_curves_picture
+from echopair.pipeline.positives import Places
+from echopair.pipeline.pretrain import PREVIEW_FOLDER
+from echopair.pipeline.store import ClipStore
 
 PAIRS_SHOWN = 4
 

@@ -13,15 +13,15 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from pipeline.bootstrap import accuracy_interval, average_precision, average_precision_interval
-from pipeline.cores import available_cores
-from pipeline.embed import Embeddings
-from pipeline.errors import UserError
-from pipeline.folds import Fold, make_folds
-from pipeline.linear_classifier import fit_fold
-from pipeline.progress import progress_bar
-from pipeline.store import ClipStore
-from pipeline.workers import end_with
+from echopair.pipeline.bootstrap import accuracy_interval, average_precision, average_precision_interval
+from echopair.pipeline.cores import available_cores
+from echopair.pipeline.embed import Embeddings
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.folds import Fold, make_folds
+from echopair.pipeline.linear_classifier import fit_fold
+from echopair.pipeline.progress import progress_bar
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.workers import end_with
 
 PROBE_VERSION = 1
 PROBE_FILE = "probe.json"
@@ -236,7 +236,7 @@ def _write(
     targets: NDArray[np.int8],
     several: bool,
 ) -> None:
-    from pipeline.pictures import accuracy_bars_picture, confusion_matrix_picture
+    from echopair.pipeline.pictures import accuracy_bars_picture, confusion_matrix_picture
 
     classes: list[str] = summary["classes"]
     (folder / PROBE_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
-from pipeline.tracking import TrackingConfig
-from pipeline.tracking.runs import RunSummary, list_runs
+from echopair.pipeline.tracking import TrackingConfig
+from echopair.pipeline.tracking.runs import RunSummary, list_runs
 
 SCORES = ("accuracy", "mean_average_precision")
 # What people vary most.

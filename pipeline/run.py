@@ -24,25 +24,38 @@ import yaml
 from numpy.typing import NDArray
 from rich.markup import escape
 
-from augment.policy import augmentations_of
-from models.audio_encoder import AudioEncoder
-from models.log_mel import LogMel
-from pipeline.checks import Stage, check, scored_corpora
-from pipeline.config import RunConfig, flatten
-from pipeline.cores import cpu_threads
-from pipeline.corpora import Recording
-from pipeline.embed import EMBED_VERSION, EMBEDDINGS_FILE, Embeddings, embed, mel_statistics
-from pipeline.errors import UserError
-from pipeline.learner import initial_encoder
-from pipeline.prepare import PREPARE_VERSION, prepare
-from pipeline.pretrain import ENCODER_FOLDER, PRETRAIN_VERSION, Milestones, pretrain
-from pipeline.probe import PRETRAINED, PROBE_VERSION, probe
-from pipeline.progress import console
-from pipeline.stages import Done, digest_files, fingerprint, locked, read_done, stage_work, write_atomically
-from pipeline.store import ClipStore
-from pipeline.tracking import TrackedRun, tracking_uri
-from pipeline.tracking.outputs import log_outputs, log_training
-from pipeline.validation import VALIDATION_FILE, VALIDATION_VERSION, validation_score, validation_sets
+from echopair.augment.policy import augmentations_of
+from echopair.models.audio_encoder import AudioEncoder
+from echopair.models.log_mel import LogMel
+from echopair.pipeline.checks import Stage, check, scored_corpora
+from echopair.pipeline.config import RunConfig, flatten
+from echopair.pipeline.cores import cpu_threads
+from echopair.pipeline.corpora import Recording
+from echopair.pipeline.embed import EMBED_VERSION, EMBEDDINGS_FILE, Embeddings, embed, mel_statistics
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.learner import initial_encoder
+from echopair.pipeline.prepare import PREPARE_VERSION, prepare
+from echopair.pipeline.pretrain import ENCODER_FOLDER, PRETRAIN_VERSION, Milestones, pretrain
+from echopair.pipeline.probe import PRETRAINED, PROBE_VERSION, probe
+from echopair.pipeline.progress import console
+from echopair.pipeline.stages import (
+    Done,
+    digest_files,
+    fingerprint,
+    locked,
+    read_done,
+    stage_work,
+    write_atomically,
+)
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.tracking import TrackedRun, tracking_uri
+from echopair.pipeline.tracking.outputs import log_outputs, log_training
+from echopair.pipeline.validation import (
+    VALIDATION_FILE,
+    VALIDATION_VERSION,
+    validation_score,
+    validation_sets,
+)
 
 MEL_STATISTICS = "mel statistics"
 UNTRAINED = "untrained"
@@ -230,7 +243,7 @@ def _pretrain(config: RunConfig, stores: Sequence[ClipStore], result: RunResult,
     learning = config.learning
 
     def train(folder: Path) -> dict[str, Any]:
-        from pipeline.preview import write_preview
+        from echopair.pipeline.preview import write_preview
 
         watch.begins()
         notes = pretrain(stores, learning, folder, on_metrics=watch.metrics, milestones=watch.milestones)

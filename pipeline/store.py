@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from models.audio_encoder import tile_to_length
+from echopair.models.audio_encoder import tile_to_length
 
 MANIFEST_FILE = "manifest.parquet"
 MANIFEST_SCHEMA = pa.schema(

@@ -2,7 +2,7 @@
 
 import time
 
-from pipeline.progress import console
+from echopair.pipeline.progress import console
 
 
 def say_collapse(rows: list[dict[str, float]]) -> None:

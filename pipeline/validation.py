@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from models.audio_encoder import AudioEncoder
-from pipeline.bootstrap import score_of
-from pipeline.embed import EmbedConfig, embed_clips
-from pipeline.errors import UserError
-from pipeline.folds import held_out_part, official_folds, rarest_labels, source_parts
-from pipeline.linear_classifier import LinearClassifier
-from pipeline.nearest_neighbours import nearest_neighbour_score
-from pipeline.pretrain import Diverged
-from pipeline.probe import ProbeConfig, label_targets
-from pipeline.store import ClipStore
+from echopair.models.audio_encoder import AudioEncoder
+from echopair.pipeline.bootstrap import score_of
+from echopair.pipeline.embed import EmbedConfig, embed_clips
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.folds import held_out_part, official_folds, rarest_labels, source_parts
+from echopair.pipeline.linear_classifier import LinearClassifier
+from echopair.pipeline.nearest_neighbours import nearest_neighbour_score
+from echopair.pipeline.pretrain import Diverged
+from echopair.pipeline.probe import ProbeConfig, label_targets
+from echopair.pipeline.store import ClipStore
 
 VALIDATION_VERSION = 1
 VALIDATION_FILE = "validation.json"

@@ -14,13 +14,13 @@ import pytest
 import torch
 import yaml
 
-from models import AudioEncoder
-from models.audio_encoder import AudioEncoderConfig
-from models.encoders import ResNetConfig
-from models.log_mel import LogMelConfig
-from pipeline.config import RunConfig, compose, flatten, presets
-from tuning.cli import app
-from tuning.config import compose_sweep, sweep_presets
+from echopair import AudioEncoder
+from echopair.models.audio_encoder import AudioEncoderConfig
+from echopair.models.encoders import ResNetConfig
+from echopair.models.log_mel import LogMelConfig
+from echopair.pipeline.config import RunConfig, compose, flatten, presets
+from echopair.tuning.cli import app
+from echopair.tuning.config import compose_sweep, sweep_presets
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-from tuning.schedulers import MILESTONE, READING, AshaConfig, comparable
-from tuning.trials import Trial
+from echopair.tuning.schedulers import MILESTONE, READING, AshaConfig, comparable
+from echopair.tuning.trials import Trial
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController

@@ -7,10 +7,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.cli import PIPE_COLUMNS, app, main, output, short_path
+from echopair.pipeline.cli import PIPE_COLUMNS, app, main, output, short_path
 
 if TYPE_CHECKING:
-    from tuning.conclusion import SweepResult
+    from echopair.tuning.conclusion import SweepResult
 
 __all__ = ["main"]
 
@@ -42,9 +42,9 @@ def sweep(
     """Trials of swept settings, the best by validation score, and its test accuracy; goes on after a kill."""
     if resume is not None and arguments:
         raise typer.BadParameter("--resume takes its settings from the folder; give no others")
-    from tuning.config import compose_sweep
-    from tuning.sweep import resume as resume_sweep
-    from tuning.sweep import sweep as run_sweep
+    from echopair.tuning.config import compose_sweep
+    from echopair.tuning.sweep import resume as resume_sweep
+    from echopair.tuning.sweep import sweep as run_sweep
 
     if resume is not None:
         result = resume_sweep(resume, retry_failed=retry_failed)
@@ -60,8 +60,8 @@ def sweep(
 @app.command()
 def presets() -> None:
     """What a run or a sweep can be started from."""
-    from pipeline.config import presets as run_presets
-    from tuning.config import sweep_presets
+    from echopair.pipeline.config import presets as run_presets
+    from echopair.tuning.config import sweep_presets
 
     table = Table("preset", "what it does", box=None, pad_edge=False)
     for name, line in (run_presets() | sweep_presets()).items():
@@ -75,8 +75,8 @@ def _of_any_width() -> Console:
 
 
 def _print(result: "SweepResult") -> None:
-    from pipeline.results import probe_table, probe_title
-    from tuning.results import exit_note, results_table, summary_line
+    from echopair.pipeline.results import probe_table, probe_title
+    from echopair.tuning.results import exit_note, results_table, summary_line
 
     _of_any_width().print(results_table(result.trials, result.keys))
     output.print(summary_line(result.trials), style="bold", highlight=False)

@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from pipeline.cores import available_cores
-from pipeline.errors import UserError
-from pipeline.tracking.interruption import interruption_later
-from tuning.resources import Available, Node
+from echopair.pipeline.cores import available_cores
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.tracking.interruption import interruption_later
+from echopair.tuning.resources import Available, Node
 
 ADDRESS_FORM = "auto, or host:port as `ray start --head` prints it, such as 10.0.0.5:6379"
 LOGS_FOLDER = "ray_logs"  # in the sweep's folder: what Ray and the trials' processes wrote

@@ -7,19 +7,19 @@ from typing import Any
 
 import yaml
 
-from pipeline.checks import Stage
-from pipeline.cores import cpu_threads
-from pipeline.progress import console
-from pipeline.results import validated_by
-from pipeline.run import RunResult, Watch, learn
-from pipeline.stages import write_atomically
-from pipeline.tracking import TrackedRun, TrackingError
-from pipeline.tracking.outputs import log_outputs, probe_metrics
-from tuning.config import SweepSettings
-from tuning.ledger import SETTINGS_FILE, Ledger
-from tuning.recorder import child_of, log_sweep
-from tuning.task import TrialTask, clips_of, config_of
-from tuning.trials import Status, Trial
+from echopair.pipeline.checks import Stage
+from echopair.pipeline.cores import cpu_threads
+from echopair.pipeline.progress import console
+from echopair.pipeline.results import validated_by
+from echopair.pipeline.run import RunResult, Watch, learn
+from echopair.pipeline.stages import write_atomically
+from echopair.pipeline.tracking import TrackedRun, TrackingError
+from echopair.pipeline.tracking.outputs import log_outputs, probe_metrics
+from echopair.tuning.config import SweepSettings
+from echopair.tuning.ledger import SETTINGS_FILE, Ledger
+from echopair.tuning.recorder import child_of, log_sweep
+from echopair.tuning.task import TrialTask, clips_of, config_of
+from echopair.tuning.trials import Status, Trial
 
 BEST_FILE = "best.yaml"
 
@@ -74,8 +74,8 @@ def conclude(
         result: gets what is found.
         began: when the sweep did, by the monotonic clock; None if an earlier driver has begun it.
     """
-    from tuning.report.parameters import parameter_of
-    from tuning.report.write import write_report
+    from echopair.tuning.report.parameters import parameter_of
+    from echopair.tuning.report.write import write_report
 
     result.trials, result.best = ledger.trials, ledger.best
     run: RunResult | None = None

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
-from pipeline.config import (
+from echopair.pipeline.config import (
     PRESETS,
     RAY_KEY,
     SWEEP_KEY,
@@ -18,18 +18,18 @@ from pipeline.config import (
     run_keys,
     validated,
 )
-from pipeline.config_text import did_you_mean
-from pipeline.errors import UserError
-from pipeline.stages import fingerprint
-from tuning.cluster import RayConfig
-from tuning.domains import Domain
-from tuning.resources import ResourcesConfig
-from tuning.schedulers import FifoConfig, SchedulerConfig
-from tuning.search import RandomSearchConfig, SearchConfig
-from tuning.space import lay_over, nested, space_of
-from tuning.space_check import check_space
+from echopair.pipeline.config_text import did_you_mean
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.stages import fingerprint
+from echopair.tuning.cluster import RayConfig
+from echopair.tuning.domains import Domain
+from echopair.tuning.resources import ResourcesConfig
+from echopair.tuning.schedulers import FifoConfig, SchedulerConfig
+from echopair.tuning.search import RandomSearchConfig, SearchConfig
+from echopair.tuning.space import lay_over, nested, space_of
+from echopair.tuning.space_check import check_space
 
-SWEEP_PRESETS = "tuning.presets"
+SWEEP_PRESETS = "echopair.tuning.presets"
 DEFAULT_SWEEP = "temperature-strength"
 BUILT_IN = "quick"  # of a sweep of which nothing is said
 SPACE = "space"

@@ -25,15 +25,15 @@ import ray
 import yaml
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from pipeline.checkpoints import CHECKPOINT_FILE, CHECKPOINTS_FOLDER
-from pipeline.config import RunConfig
-from pipeline.errors import UserError
-from pipeline.progress import console
-from pipeline.run import sounds, training_folder
-from pipeline.stages import MARKER_FILE, fingerprint, locked, read_done, write_atomically
-from tuning.cluster import RayConfig, nodes_share
-from tuning.course import READINGS_PREFIX
-from tuning.depot import (
+from echopair.pipeline.checkpoints import CHECKPOINT_FILE, CHECKPOINTS_FOLDER
+from echopair.pipeline.config import RunConfig
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.progress import console
+from echopair.pipeline.run import sounds, training_folder
+from echopair.pipeline.stages import MARKER_FILE, fingerprint, locked, read_done, write_atomically
+from echopair.tuning.cluster import RayConfig, nodes_share
+from echopair.tuning.course import READINGS_PREFIX
+from echopair.tuning.depot import (
     PARTIAL,
     Depot,
     Listing,
@@ -46,9 +46,9 @@ from tuning.depot import (
     make_node_folder,
     remove_node_folder,
 )
-from tuning.task import Report, TrialTask, clips_of, trial_config
-from tuning.trial import Inherited, lineage_of
-from tuning.trial_folder import (
+from echopair.tuning.task import Report, TrialTask, clips_of, trial_config
+from echopair.tuning.trial import Inherited, lineage_of
+from echopair.tuning.trial_folder import (
     CONFIG_FILE,
     ERROR_FILE,
     KEPT_MILESTONES,

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.audio_encoder import AudioEncoder
-from pipeline.checkpoints import steps_done
-from pipeline.config import RunConfig
-from pipeline.embed import EMBED_VERSION
-from pipeline.pretrain import ENCODER_FOLDER
-from pipeline.stages import Done, fingerprint, locked, read_done, write_atomically
-from pipeline.store import ClipStore
-from pipeline.validation import VALIDATION_VERSION, NeighbourProbe, validation_sets
-from tuning.schedulers import decides_at
-from tuning.task import Report, TrialTask
-from tuning.trial_folder import keep, kept_files
+from echopair.models.audio_encoder import AudioEncoder
+from echopair.pipeline.checkpoints import steps_done
+from echopair.pipeline.config import RunConfig
+from echopair.pipeline.embed import EMBED_VERSION
+from echopair.pipeline.pretrain import ENCODER_FOLDER
+from echopair.pipeline.stages import Done, fingerprint, locked, read_done, write_atomically
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.validation import VALIDATION_VERSION, NeighbourProbe, validation_sets
+from echopair.tuning.schedulers import decides_at
+from echopair.tuning.task import Report, TrialTask
+from echopair.tuning.trial_folder import keep, kept_files
 
 READINGS_PREFIX = "readings-"
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
-from pipeline.errors import UserError
-from pipeline.stages import MARKER_FILE, locked_if_free
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.stages import MARKER_FILE, locked_if_free
 
 PIECE_BYTES = 8 << 20
 PARTIAL = ".partial"  # a stage's folder under way

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from pipeline.errors import UserError
+from echopair.pipeline.errors import UserError
 
 SIGNIFICANT_DIGITS = 6
 NARROWEST_RANGE = 1e-9  # of its larger end; below that, doubles run out of values

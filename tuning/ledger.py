@@ -18,11 +18,11 @@ from typing import Any, Self
 import yaml
 from pydantic import ValidationError
 
-from pipeline.errors import UserError
-from pipeline.stages import write_atomically
-from tuning.config import SweepSettings, validated_settings
-from tuning.schedulers import comparable
-from tuning.trials import Status, Trial
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.stages import write_atomically
+from echopair.tuning.config import SweepSettings, validated_settings
+from echopair.tuning.schedulers import comparable
+from echopair.tuning.trials import Status, Trial
 
 SWEEPS_FOLDER = "sweeps"  # in the work folder
 SETTINGS_FILE = "sweep.yaml"

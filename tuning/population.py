@@ -9,9 +9,9 @@ import numpy as np
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
-from tuning.schedulers import GO_ON, MILESTONE, READING, STEP, PbtConfig, comparable
-from tuning.trials import Trial
+from echopair.tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from echopair.tuning.schedulers import GO_ON, MILESTONE, READING, STEP, PbtConfig, comparable
+from echopair.tuning.trials import Trial
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController

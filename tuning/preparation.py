@@ -5,20 +5,20 @@ from contextlib import suppress
 from itertools import chain, product
 from typing import Any
 
-from pipeline.checks import Stage, check, check_learning, scored_corpora
-from pipeline.config import RunConfig, validated
-from pipeline.errors import UserError
-from pipeline.probe import check_labels
-from pipeline.run import RunResult, prepare_corpora, sounds
-from pipeline.stages import fingerprint
-from pipeline.store import ClipStore
-from pipeline.tracking import check_tracking
-from tuning.config import SweepSettings
-from tuning.course import neighbour_probe
-from tuning.domains import Choices, Grid
-from tuning.ledger import Ledger
-from tuning.schedulers import check_scheduler
-from tuning.search import Proposals, build_proposals
+from echopair.pipeline.checks import Stage, check, check_learning, scored_corpora
+from echopair.pipeline.config import RunConfig, validated
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.probe import check_labels
+from echopair.pipeline.run import RunResult, prepare_corpora, sounds
+from echopair.pipeline.stages import fingerprint
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.tracking import check_tracking
+from echopair.tuning.config import SweepSettings
+from echopair.tuning.course import neighbour_probe
+from echopair.tuning.domains import Choices, Grid
+from echopair.tuning.ledger import Ledger
+from echopair.tuning.schedulers import check_scheduler
+from echopair.tuning.search import Proposals, build_proposals
 
 SAMPLE_RATE = "log_mel.sample_rate_hz"
 # What a machine may be unable to do, and of how many trials that is found out beforehand.

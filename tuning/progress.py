@@ -14,8 +14,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from pipeline.progress import console
-from tuning.results import (
+from echopair.pipeline.progress import console
+from echopair.tuning.results import (
     NARROWEST_TEXT,
     Column,
     Layout,
@@ -30,7 +30,7 @@ from tuning.results import (
     value_columns,
     value_text,
 )
-from tuning.trials import Status, Trial
+from echopair.tuning.trials import Status, Trial
 
 MOST_LINES = 16
 MOST_BEST = 5

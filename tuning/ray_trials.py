@@ -15,21 +15,21 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from pipeline.config import RunConfig
-from pipeline.cores import cpu_threads
-from pipeline.errors import UserError
-from pipeline.pretrain import plan_training
-from pipeline.store import ClipStore
-from tuning.courier import Courier
-from tuning.ledger import Ledger
-from tuning.memory_limit import limit_memory
-from tuning.resources import Resources
-from tuning.schedulers import GO_ON, MILESTONE, STEP
-from tuning.search import Proposals
-from tuning.task import Report, TrialTask
-from tuning.trial import Inherited, run_trial
-from tuning.trial_folder import crash_reason, kept_files, refusal, refuse, set_error_aside
-from tuning.trials import Reading, Status, Trial
+from echopair.pipeline.config import RunConfig
+from echopair.pipeline.cores import cpu_threads
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.pretrain import plan_training
+from echopair.pipeline.store import ClipStore
+from echopair.tuning.courier import Courier
+from echopair.tuning.ledger import Ledger
+from echopair.tuning.memory_limit import limit_memory
+from echopair.tuning.resources import Resources
+from echopair.tuning.schedulers import GO_ON, MILESTONE, STEP
+from echopair.tuning.search import Proposals
+from echopair.tuning.task import Report, TrialTask
+from echopair.tuning.trial import Inherited, run_trial
+from echopair.tuning.trial_folder import crash_reason, kept_files, refusal, refuse, set_error_aside
+from echopair.tuning.trials import Reading, Status, Trial
 
 NUMBER = "trial"
 

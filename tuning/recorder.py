@@ -14,17 +14,17 @@ from typing import Any, Literal
 
 from rich.markup import escape
 
-from pipeline.checkpoints import read_metrics
-from pipeline.config import RunConfig, flatten
-from pipeline.errors import UserError
-from pipeline.progress import console
-from pipeline.tracking import TrackedRun, TrackingError, tracking_uri
-from pipeline.tracking.interruption import interruption_later
-from pipeline.tracking.outputs import training_series
-from pipeline.tracking.runs import tagged_runs
-from pipeline.tracking.store import KIND_TAG, require_answer
-from tuning.ledger import Ledger
-from tuning.trials import Status, Trial
+from echopair.pipeline.checkpoints import read_metrics
+from echopair.pipeline.config import RunConfig, flatten
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.progress import console
+from echopair.pipeline.tracking import TrackedRun, TrackingError, tracking_uri
+from echopair.pipeline.tracking.interruption import interruption_later
+from echopair.pipeline.tracking.outputs import training_series
+from echopair.pipeline.tracking.runs import tagged_runs
+from echopair.pipeline.tracking.store import KIND_TAG, require_answer
+from echopair.tuning.ledger import Ledger
+from echopair.tuning.trials import Status, Trial
 
 SWEEP_KIND, TRIAL_KIND = "sweep", "trial"
 SWEEP_TAG, TRIAL_TAG, STATUS_TAG = "echopair.sweep", "echopair.trial", "echopair.trial_status"

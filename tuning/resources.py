@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, Field, field_validator
 
-from pipeline.errors import UserError
+from echopair.pipeline.errors import UserError
 
 SHARE_OF_MEMORY = 0.8  # of a node's memory, for all its trials together
 

@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderResul
 from rich.table import Table
 from rich.text import Text
 
-from tuning.trials import Status, Trial
+from echopair.tuning.trials import Status, Trial
 
 TRIALS_FILE = "trials.csv"
 ERROR_CHARACTERS = 160

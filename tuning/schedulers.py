@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from pipeline.errors import UserError
-from pipeline.schedule import check_schedulable
-from tuning.domains import Domain
-from tuning.trials import Trial
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.schedule import check_schedulable
+from echopair.tuning.domains import Domain
+from echopair.tuning.trials import Trial
 
 if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
@@ -150,11 +150,11 @@ def build_scheduler(
 
             return FIFOScheduler()
         case AshaConfig():
-            from tuning.asha import Asha
+            from echopair.tuning.asha import Asha
 
             return Asha(config, readings, history)
         case PbtConfig():
-            from tuning.population import Population, PopulationScheduler
+            from echopair.tuning.population import Population, PopulationScheduler
 
             return PopulationScheduler(Population(config, space, readings, trials, seed, history))
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, Field
 
-from pipeline.errors import UserError
-from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
-from tuning.trials import Status, Trial
+from echopair.pipeline.errors import UserError
+from echopair.tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from echopair.tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
     import optuna

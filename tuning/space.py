@@ -5,10 +5,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from pipeline.config import flatten, merge, nearest_key, run_keys
-from pipeline.config_text import did_you_mean
-from pipeline.errors import UserError
-from tuning.domains import Domain, in_words
+from echopair.pipeline.config import flatten, merge, nearest_key, run_keys
+from echopair.pipeline.config_text import did_you_mean
+from echopair.pipeline.errors import UserError
+from echopair.tuning.domains import Domain, in_words
 
 SPACE_KEY = "sweep.space"
 

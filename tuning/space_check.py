@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipeline.config import RunConfig, flatten
-from pipeline.errors import UserError
-from tuning.domains import Domain, Integers, LogUniform, Uniform, in_words
-from tuning.space import SPACE_KEY, lay_over, nested
+from echopair.pipeline.config import RunConfig, flatten
+from echopair.pipeline.errors import UserError
+from echopair.tuning.domains import Domain, Integers, LogUniform, Uniform, in_words
+from echopair.tuning.space import SPACE_KEY, lay_over, nested
 
 CORNERS_TRIED = 1000
 CORNERS_BESIDE_AN_EXAMPLE = 4

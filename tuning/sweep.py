@@ -14,31 +14,37 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.checkpoints import CHECKPOINTS_FOLDER, steps_done
-from pipeline.config import RunConfig
-from pipeline.errors import UserError
-from pipeline.progress import console
-from pipeline.run import RunResult
-from pipeline.stages import locked_if_free
-from pipeline.tracking import TrackedRun, TrackingError
-from pipeline.tracking.interruption import interruption_later
-from tuning.cluster import environment, ray_session
-from tuning.conclusion import SweepResult, conclude
-from tuning.config import SweepSettings
-from tuning.ledger import SWEEPS_FOLDER, Ledger
-from tuning.preparation import check_sweep, prepare_sweep, settle_recordings
-from tuning.progress import SweepProgress
-from tuning.recorder import Recorder, open_parent
-from tuning.resources import Available, Resources, memory_share, resolve_resources
-from tuning.results import duration_text
-from tuning.schedulers import build_scheduler
-from tuning.search import Proposals
-from tuning.task import TrialTask, config_of, training_of
-from tuning.trial_folder import MILESTONE_PREFIX, allow_again, set_error_aside, trainings_of, trial_folder
-from tuning.trials import Status, Trial
+from echopair.pipeline.checkpoints import CHECKPOINTS_FOLDER, steps_done
+from echopair.pipeline.config import RunConfig
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.progress import console
+from echopair.pipeline.run import RunResult
+from echopair.pipeline.stages import locked_if_free
+from echopair.pipeline.tracking import TrackedRun, TrackingError
+from echopair.pipeline.tracking.interruption import interruption_later
+from echopair.tuning.cluster import environment, ray_session
+from echopair.tuning.conclusion import SweepResult, conclude
+from echopair.tuning.config import SweepSettings
+from echopair.tuning.ledger import SWEEPS_FOLDER, Ledger
+from echopair.tuning.preparation import check_sweep, prepare_sweep, settle_recordings
+from echopair.tuning.progress import SweepProgress
+from echopair.tuning.recorder import Recorder, open_parent
+from echopair.tuning.resources import Available, Resources, memory_share, resolve_resources
+from echopair.tuning.results import duration_text
+from echopair.tuning.schedulers import build_scheduler
+from echopair.tuning.search import Proposals
+from echopair.tuning.task import TrialTask, config_of, training_of
+from echopair.tuning.trial_folder import (
+    MILESTONE_PREFIX,
+    allow_again,
+    set_error_aside,
+    trainings_of,
+    trial_folder,
+)
+from echopair.tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
-    from tuning.courier import Courier
+    from echopair.tuning.courier import Courier
 
 RAY_FOLDER = "ray"
 # How long a tracking store that is away is waited for at the end.
@@ -142,7 +148,7 @@ def _try(
     ledger: Ledger, proposals: Proposals, prepared: Mapping[int, RunResult], parent: TrackedRun
 ) -> list[int]:
     """Run the trials that have not ended; returns those that the tracking store would not take."""
-    from tuning.courier import courier_for
+    from echopair.tuning.courier import courier_for
 
     settings = ledger.settings
     with ray_session(settings.ray, ledger.folder) as available:
@@ -190,7 +196,7 @@ def _settle_budget(
     config = ledger.settings.run
     if config.pretrain.minutes is None or STEPS_PLAN in ledger.plan:
         return
-    from tuning.ray_trials import measure_steps
+    from echopair.tuning.ray_trials import measure_steps
 
     result = prepared[max(prepared)]  # the highest rate has the most to compute
     folders = [result.clips[corpus].folder for corpus in result.config.pretrain_corpora]
@@ -245,7 +251,7 @@ def _fit(
     from ray.exceptions import RayError
     from ray.tune.error import TuneError
 
-    from tuning.ray_trials import LedgerCallback, LedgerSearch, trainable
+    from echopair.tuning.ray_trials import LedgerCallback, LedgerSearch, trainable
 
     sweep = ledger.settings.sweep
     folder = ledger.folder / RAY_FOLDER

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import RunConfig, validated
-from pipeline.errors import UserError
-from pipeline.stages import Done, read_done
-from tuning.config import SweepSettings
-from tuning.trial_folder import trainings_of
-from tuning.trials import Trial
+from echopair.pipeline.config import RunConfig, validated
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.stages import Done, read_done
+from echopair.tuning.config import SweepSettings
+from echopair.tuning.trial_folder import trainings_of
+from echopair.tuning.trials import Trial
 
 Report = Callable[[dict[str, Any]], None]
 """Is handed what a trial has to tell, see `tuning.trial.run_trial`."""

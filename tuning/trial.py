@@ -12,16 +12,23 @@ from typing import Any
 
 import yaml
 
-from pipeline.checks import Stage
-from pipeline.cores import cpu_threads
-from pipeline.errors import UserError
-from pipeline.pretrain import Diverged, Milestones
-from pipeline.run import RunResult, Watch, learn, training_folder
-from pipeline.stages import write_atomically
-from tuning.course import Course, Meeting
-from tuning.task import Report, TrialTask, clips_of, trial_config
-from tuning.trial_folder import CONFIG_FILE, ERROR_FILE, go_on_from, note_training, refusal, trial_folder
-from tuning.trials import Status
+from echopair.pipeline.checks import Stage
+from echopair.pipeline.cores import cpu_threads
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.pretrain import Diverged, Milestones
+from echopair.pipeline.run import RunResult, Watch, learn, training_folder
+from echopair.pipeline.stages import write_atomically
+from echopair.tuning.course import Course, Meeting
+from echopair.tuning.task import Report, TrialTask, clips_of, trial_config
+from echopair.tuning.trial_folder import (
+    CONFIG_FILE,
+    ERROR_FILE,
+    go_on_from,
+    note_training,
+    refusal,
+    trial_folder,
+)
+from echopair.tuning.trials import Status
 
 WORST_SCORE = 0.0
 

@@ -12,7 +12,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.stages import locked, write_atomically
+from echopair.pipeline.stages import locked, write_atomically
 
 TRIALS_FOLDER = "trials"
 CONFIG_FILE = "run.yaml"

@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Generator, Tensor
 
-from augment.augmentation import AugmentationConfig
-from augment.strength import check_strength
+from echopair.augment.augmentation import AugmentationConfig
+from echopair.augment.strength import check_strength
 
 # A decibel is a tenth of the decimal logarithm of power; log-mels are its natural logarithm.
 LOG_POWER_PER_DECIBEL = math.log(10) / 10

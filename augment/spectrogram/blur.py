@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, uniform
-from augment.strength import scale_limit
+from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, uniform
+from echopair.augment.strength import scale_limit
 
 HIGHEST_DEVIATION_BINS = 4.0
 

@@ -8,8 +8,13 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, example_mean, uniform
-from augment.strength import scale_ratio
+from echopair.augment.spectrogram.augmentation import (
+    SpectrogramAugmentation,
+    SpectrogramConfig,
+    example_mean,
+    uniform,
+)
+from echopair.augment.strength import scale_ratio
 
 HIGHEST_EXPONENT = 4.0
 

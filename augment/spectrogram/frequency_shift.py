@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, example_mean
-from augment.spectrogram.shifting import HIGHEST_SHIFT_SHARE, draw_shifts
-from augment.strength import scale_limit
+from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, example_mean
+from echopair.augment.spectrogram.shifting import HIGHEST_SHIFT_SHARE, draw_shifts
+from echopair.augment.strength import scale_limit
 
 
 class FrequencyShiftConfig(SpectrogramConfig, frozen=True, extra="forbid"):

@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramConfig
-from augment.spectrogram.level import HIGHEST_LEVEL_DB, LevelAugmentation
+from echopair.augment.spectrogram.augmentation import SpectrogramConfig
+from echopair.augment.spectrogram.level import HIGHEST_LEVEL_DB, LevelAugmentation
 
 
 class GainConfig(SpectrogramConfig, frozen=True, extra="forbid"):

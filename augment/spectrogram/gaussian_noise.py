@@ -7,13 +7,13 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import (
+from echopair.augment.spectrogram.augmentation import (
     LOG_POWER_PER_DECIBEL,
     SpectrogramAugmentation,
     SpectrogramConfig,
     uniform,
 )
-from augment.strength import scale_limit
+from echopair.augment.strength import scale_limit
 
 HIGHEST_DEVIATION_DB = 20.0
 

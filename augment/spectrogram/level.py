@@ -5,13 +5,13 @@ from abc import abstractmethod
 import torch
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import (
+from echopair.augment.spectrogram.augmentation import (
     LOG_POWER_PER_DECIBEL,
     Parameters,
     SpectrogramAugmentation,
     uniform,
 )
-from augment.strength import scale_limit
+from echopair.augment.strength import scale_limit
 
 # A thousand times the amplitude: more than distances and preamplifiers make of one sound.
 HIGHEST_LEVEL_DB = 60.0

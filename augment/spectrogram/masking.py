@@ -7,8 +7,13 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, example_mean, uniform
-from augment.strength import scale_limit
+from echopair.augment.spectrogram.augmentation import (
+    SpectrogramAugmentation,
+    SpectrogramConfig,
+    example_mean,
+    uniform,
+)
+from echopair.augment.strength import scale_limit
 
 # A mask never covers a whole axis, so that every view keeps something of its clip.
 HIGHEST_MASK_SHARE = 0.9

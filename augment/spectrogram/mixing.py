@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramAugmentation, take, uniform
-from augment.strength import scale_limit
+from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, take, uniform
+from echopair.augment.strength import scale_limit
 
 # At one half the partner would be as loud as the clip, which would then be no more a view of itself.
 HIGHEST_PARTNER_SHARE = 0.5

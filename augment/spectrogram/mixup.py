@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from augment.spectrogram.augmentation import SpectrogramConfig
-from augment.spectrogram.mixing import HIGHEST_PARTNER_SHARE, Mixing
+from echopair.augment.spectrogram.augmentation import SpectrogramConfig
+from echopair.augment.spectrogram.mixing import HIGHEST_PARTNER_SHARE, Mixing
 
 
 class MixupConfig(SpectrogramConfig, frozen=True, extra="forbid"):

@@ -8,8 +8,13 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, example_mean, uniform
-from augment.strength import scale_ratio
+from echopair.augment.spectrogram.augmentation import (
+    SpectrogramAugmentation,
+    SpectrogramConfig,
+    example_mean,
+    uniform,
+)
+from echopair.augment.strength import scale_ratio
 
 HIGHEST_SCALE = 4.0
 

@@ -2,7 +2,7 @@
 
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import uniform
+from echopair.augment.spectrogram.augmentation import uniform
 
 # A shift of half an axis leaves half of the view in sight; more would leave less than it hides.
 HIGHEST_SHIFT_SHARE = 0.5

@@ -7,8 +7,8 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramConfig
-from augment.spectrogram.level import HIGHEST_LEVEL_DB, LevelAugmentation
+from echopair.augment.spectrogram.augmentation import SpectrogramConfig
+from echopair.augment.spectrogram.level import HIGHEST_LEVEL_DB, LevelAugmentation
 
 
 class TiltConfig(SpectrogramConfig, frozen=True, extra="forbid"):

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from augment.spectrogram.masking import Mask, MaskConfig
+from echopair.augment.spectrogram.masking import Mask, MaskConfig
 
 
 class TimeMaskConfig(MaskConfig, frozen=True, extra="forbid"):

@@ -5,8 +5,8 @@ from typing import Literal
 
 from torch import Generator, Tensor
 
-from augment.augmentation import AllOrNothingConfig
-from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig
+from echopair.augment.augmentation import AllOrNothingConfig
+from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig
 
 
 class TimeReversalConfig(AllOrNothingConfig, SpectrogramConfig, frozen=True, extra="forbid"):

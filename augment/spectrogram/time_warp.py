@@ -7,8 +7,8 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, uniform
-from augment.strength import scale_limit
+from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, uniform
+from echopair.augment.strength import scale_limit
 
 # A point in the middle of the view then still has room to move either way.
 HIGHEST_WARP_SHARE = 0.4

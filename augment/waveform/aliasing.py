@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from augment.strength import scale_between
-from augment.waveform.augmentation import Transform
-from augment.waveform.ranged import RangedConfig
-from augment.waveform.wrapping import Faded
+from echopair.augment.strength import scale_between
+from echopair.augment.waveform.augmentation import Transform
+from echopair.augment.waveform.ranged import RangedConfig
+from echopair.augment.waveform.wrapping import Faded
 
 LOWEST_RATE_HZ = 1000.0
 HIGHEST_RATE_HZ = 192000.0

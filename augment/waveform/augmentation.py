@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.augmentation import AugmentationConfig
-from augment.strength import check_strength
+from echopair.augment.augmentation import AugmentationConfig
+from echopair.augment.strength import check_strength
 
 Waveform = NDArray[np.float32]
 

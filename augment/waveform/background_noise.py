@@ -6,9 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from augment.waveform.augmentation import Transform, Waveform
-from augment.waveform.noise import HIGHEST_SNR_DB, LOWEST_SNR_DB, NoiseConfig
-from augment.waveform.sound_folder import SoundReader, check_sounds, find_sounds, list_sounds
+from echopair.augment.waveform.augmentation import Transform, Waveform
+from echopair.augment.waveform.noise import HIGHEST_SNR_DB, LOWEST_SNR_DB, NoiseConfig
+from echopair.augment.waveform.sound_folder import SoundReader, check_sounds, find_sounds, list_sounds
 
 
 class BackgroundNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):

@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from augment.strength import scale_between
-from augment.waveform.augmentation import Transform
-from augment.waveform.filtering import NEUTRAL_LOW_HZ, BandFilter, FilterConfig, center_within
+from echopair.augment.strength import scale_between
+from echopair.augment.waveform.augmentation import Transform
+from echopair.augment.waveform.filtering import NEUTRAL_LOW_HZ, BandFilter, FilterConfig, center_within
 
 LOWEST_BANDWIDTH_SHARE = 0.5
 HIGHEST_BANDWIDTH_SHARE = 1.9

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from augment.strength import scale_limit
-from augment.waveform.augmentation import Transform
-from augment.waveform.filtering import BandFilter, FilterConfig, center_within
+from echopair.augment.strength import scale_limit
+from echopair.augment.waveform.augmentation import Transform
+from echopair.augment.waveform.filtering import BandFilter, FilterConfig, center_within
 
 # Narrower stops change nothing, and their coefficients are lost in rounding.
 LOWEST_BANDWIDTH_SHARE = 0.001

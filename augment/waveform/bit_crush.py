@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from augment.waveform.augmentation import Transform
-from augment.waveform.ranged import RangedConfig
-from augment.waveform.wrapping import AtFullScale
+from echopair.augment.waveform.augmentation import Transform
+from echopair.augment.waveform.ranged import RangedConfig
+from echopair.augment.waveform.wrapping import AtFullScale
 
 LOWEST_BITS = 3
 # Of the clips: there is nothing to round.

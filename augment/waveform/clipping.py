@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from augment.strength import scale_limit
-from augment.waveform.augmentation import Transform
-from augment.waveform.ranged import RangedConfig
-from augment.waveform.wrapping import SoundingOnly
+from echopair.augment.strength import scale_limit
+from echopair.augment.waveform.augmentation import Transform
+from echopair.augment.waveform.ranged import RangedConfig
+from echopair.augment.waveform.wrapping import SoundingOnly
 
 HIGHEST_CLIPPED_PERCENT = 80
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from augment.waveform.augmentation import Transform, Waveform
-from augment.waveform.noise import NoiseConfig
+from echopair.augment.waveform.augmentation import Transform, Waveform
+from echopair.augment.waveform.noise import NoiseConfig
 
 STEEPEST_SLOPE_DB = 12.0
 LOWEST_NOISE_HZ = 50.0

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.ranged import RangedConfig, within
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.ranged import RangedConfig, within
 
 # Shares of the sample rate. A Butterworth filter cannot have an edge at half the sample rate; a centre stays
 # further below it, so that a band has room for an edge above its centre.

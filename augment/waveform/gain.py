@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from augment.strength import scale_limit
-from augment.waveform.augmentation import Transform, WaveformConfig
+from echopair.augment.strength import scale_limit
+from echopair.augment.waveform.augmentation import Transform, WaveformConfig
 
 HIGHEST_GAIN_DB = 60.0
 

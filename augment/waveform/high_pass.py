@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from augment.strength import scale_between
-from augment.waveform.augmentation import Transform
-from augment.waveform.filtering import NEUTRAL_LOW_HZ, FilterConfig
+from echopair.augment.strength import scale_between
+from echopair.augment.waveform.augmentation import Transform
+from echopair.augment.waveform.filtering import NEUTRAL_LOW_HZ, FilterConfig
 
 # A quarter of the sample rate: however strong, the upper half of the spectrum stays.
 HIGHEST_CUTOFF_SHARE = 0.25

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from augment.waveform.augmentation import Transform, Waveform
-from augment.waveform.reverberation import ReverberationConfig, mix_reverberation
-from augment.waveform.sound_folder import check_sounds, find_sounds, list_sounds
+from echopair.augment.waveform.augmentation import Transform, Waveform
+from echopair.augment.waveform.reverberation import ReverberationConfig, mix_reverberation
+from echopair.augment.waveform.sound_folder import check_sounds, find_sounds, list_sounds
 
 # What lasts longer is no response of a room but a recording.
 LONGEST_RESPONSE_SECONDS = 30.0

@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from augment.strength import scale_between
-from augment.waveform.augmentation import Transform
-from augment.waveform.filtering import HIGHEST_EDGE_SHARE, FilterConfig
-from augment.waveform.ranged import within
+from echopair.augment.strength import scale_between
+from echopair.augment.waveform.augmentation import Transform
+from echopair.augment.waveform.filtering import HIGHEST_EDGE_SHARE, FilterConfig
+from echopair.augment.waveform.ranged import within
 
 LOWEST_CUTOFF_HZ = 100.0
 

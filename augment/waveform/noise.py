@@ -4,7 +4,7 @@ import math
 
 from pydantic import Field
 
-from augment.waveform.ranged import RangedConfig
+from echopair.augment.waveform.ranged import RangedConfig
 
 # There the noise has a hundred times the power of the crop: less than this is another sound, and no view.
 LOWEST_SNR_DB = -20.0

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from augment.waveform.augmentation import Transform
-from augment.waveform.ranged import RangedConfig, within
-from augment.waveform.stretching import PaddedStretch
+from echopair.augment.waveform.augmentation import Transform
+from echopair.augment.waveform.ranged import RangedConfig, within
+from echopair.augment.waveform.stretching import PaddedStretch
 
 HIGHEST_SEMITONES = 24.0
 

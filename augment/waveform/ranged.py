@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from augment.waveform.augmentation import WaveformConfig
+from echopair.augment.waveform.augmentation import WaveformConfig
 
 
 class RangedConfig(WaveformConfig, frozen=True, extra="forbid"):

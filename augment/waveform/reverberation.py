@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from augment.strength import scale_limit
-from augment.waveform.augmentation import Waveform
-from augment.waveform.ranged import RangedConfig
+from echopair.augment.strength import scale_limit
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.ranged import RangedConfig
 
 
 class ReverberationConfig(RangedConfig, frozen=True, extra="forbid"):

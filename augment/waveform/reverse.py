@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from augment.augmentation import AllOrNothingConfig
-from augment.waveform.augmentation import Transform, WaveformConfig
+from echopair.augment.augmentation import AllOrNothingConfig
+from echopair.augment.waveform.augmentation import Transform, WaveformConfig
 
 
 class WaveformReverseConfig(AllOrNothingConfig, WaveformConfig, frozen=True, extra="forbid"):

@@ -7,9 +7,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from augment.waveform.augmentation import Transform, Waveform
-from augment.waveform.packages import check_package
-from augment.waveform.reverberation import ReverberationConfig, mix_reverberation
+from echopair.augment.waveform.augmentation import Transform, Waveform
+from echopair.augment.waveform.packages import check_package
+from echopair.augment.waveform.reverberation import ReverberationConfig, mix_reverberation
 
 MIN_HEIGHT_METRES, MAX_HEIGHT_METRES = 2.4, 4.0
 # Of source and microphone from walls, floor and ceiling.

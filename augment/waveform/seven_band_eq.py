@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from augment.strength import scale_limit
-from augment.waveform.augmentation import Transform, Waveform, WaveformConfig
-from augment.waveform.filtering import HIGHEST_EDGE_SHARE
+from echopair.augment.strength import scale_limit
+from echopair.augment.waveform.augmentation import Transform, Waveform, WaveformConfig
+from echopair.augment.waveform.filtering import HIGHEST_EDGE_SHARE
 
 HIGHEST_GAIN_DB = 24.0
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from augment.strength import scale_limit
-from augment.waveform.augmentation import Transform, WaveformConfig
+from echopair.augment.strength import scale_limit
+from echopair.augment.waveform.augmentation import Transform, WaveformConfig
 
 # Half a crop round the circle is the furthest there is.
 HIGHEST_SHIFT_SHARE = 0.5

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.augmentation import Waveform
 
 # All of them formats that soundfile reads.
 SOUND_EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")

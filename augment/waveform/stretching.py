@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.augmentation import Waveform
 
 # Half of a block of Signalsmith's: for so long its output fades out. It hardly fades in.
 MARGIN_SECONDS = 0.06

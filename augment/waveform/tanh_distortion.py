@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from augment.strength import scale_limit
-from augment.waveform.augmentation import Transform
-from augment.waveform.ranged import RangedConfig
-from augment.waveform.wrapping import Faded, SoundingOnly
+from echopair.augment.strength import scale_limit
+from echopair.augment.waveform.augmentation import Transform
+from echopair.augment.waveform.ranged import RangedConfig
+from echopair.augment.waveform.wrapping import Faded, SoundingOnly
 
 HIGHEST_DISTORTION = 1.0
 

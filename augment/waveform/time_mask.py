@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from augment.strength import scale_limit
-from augment.waveform.augmentation import Transform
-from augment.waveform.ranged import RangedConfig
+from echopair.augment.strength import scale_limit
+from echopair.augment.waveform.augmentation import Transform
+from echopair.augment.waveform.ranged import RangedConfig
 
 HIGHEST_MASK_SHARE = 0.9
 # audiomentations' own: long enough that the edges do not click, short against a sound event.

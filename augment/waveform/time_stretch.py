@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from augment.strength import scale_ratio
-from augment.waveform.augmentation import Transform
-from augment.waveform.ranged import RangedConfig, within
-from augment.waveform.stretching import PaddedStretch
+from echopair.augment.strength import scale_ratio
+from echopair.augment.waveform.augmentation import Transform
+from echopair.augment.waveform.ranged import RangedConfig, within
+from echopair.augment.waveform.stretching import PaddedStretch
 
 # Below half speed Signalsmith draws phases from a generator of its own, which no seed reaches.
 LOWEST_RATE, HIGHEST_RATE = 0.5, 2.0

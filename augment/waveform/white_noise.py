@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from augment.waveform.augmentation import Transform
-from augment.waveform.noise import NoiseConfig
+from echopair.augment.waveform.augmentation import Transform
+from echopair.augment.waveform.noise import NoiseConfig
 
 
 class WhiteNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):

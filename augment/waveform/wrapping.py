@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from augment.waveform.augmentation import Transform, Waveform
+from echopair.augment.waveform.augmentation import Transform, Waveform
 
 
 class Faded:

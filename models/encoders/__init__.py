@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from models.encoders.base import Encoder
-from models.encoders.crnn import Crnn, CrnnConfig
-from models.encoders.resnet import ResNet, ResNetConfig
-from models.encoders.timm_cnn import TimmCnn, TimmConfig
-from models.encoders.vgg_like import VggLike, VggLikeConfig
+from echopair.models.encoders.base import Encoder
+from echopair.models.encoders.crnn import Crnn, CrnnConfig
+from echopair.models.encoders.resnet import ResNet, ResNetConfig
+from echopair.models.encoders.timm_cnn import TimmCnn, TimmConfig
+from echopair.models.encoders.vgg_like import VggLike, VggLikeConfig
 
 __all__ = [
     "CrnnConfig",

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from models.encoders.base import Encoder
+from echopair.models.encoders.base import Encoder
 
 
 class CrnnConfig(BaseModel, frozen=True, extra="forbid"):

@@ -6,7 +6,7 @@ import torch
 from pydantic import BaseModel, Field, PositiveInt
 from torch import Tensor, nn
 
-from models.encoders.base import Encoder
+from echopair.models.encoders.base import Encoder
 
 
 class ResNetConfig(BaseModel, frozen=True, extra="forbid"):

@@ -7,7 +7,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from models.encoders.base import Encoder
+from echopair.models.encoders.base import Encoder
 
 PROBED_FRAMES = (96, 97, 200)
 

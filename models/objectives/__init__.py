@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import Tensor
 
-from models.objectives.nt_xent import NTXentConfig, nt_xent
+from echopair.models.objectives.nt_xent import NTXentConfig, nt_xent
 
 # One alternative so far; a second makes this a union discriminated by `name`.
 ObjectiveConfig = NTXentConfig

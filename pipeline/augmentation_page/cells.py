@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from augment.waveform.augmentation import Waveform
-from models.log_mel import LogMel
-from pipeline.augmentation_page.pictures import DECIBELS, colour_scale, log_mel_png
-from pipeline.augmentation_page.sound import flac, playing_gain, samples_played, turned_down_db
-from pipeline.augmentation_page.views import PreviewClip, View
-from pipeline.augmentation_page.wording import applied_in_words, printable, quantity, spoken
-from pipeline.picture_style import shortened
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.models.log_mel import LogMel
+from echopair.pipeline.augmentation_page.pictures import DECIBELS, colour_scale, log_mel_png
+from echopair.pipeline.augmentation_page.sound import flac, playing_gain, samples_played, turned_down_db
+from echopair.pipeline.augmentation_page.views import PreviewClip, View
+from echopair.pipeline.augmentation_page.wording import applied_in_words, printable, quantity, spoken
+from echopair.pipeline.picture_style import shortened
 
 
 @dataclass(frozen=True)

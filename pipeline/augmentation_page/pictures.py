@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from augment.waveform.augmentation import Waveform
-from models.log_mel import LogMel
-from pipeline.augmentation_page.wording import quantity
-from pipeline.pictures import TICKS_HZ
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.models.log_mel import LogMel
+from echopair.pipeline.augmentation_page.wording import quantity
+from echopair.pipeline.pictures import TICKS_HZ
 
 DECIBELS = 10 / math.log(10)  # of natural-log power
 

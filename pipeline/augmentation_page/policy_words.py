@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-from augment.policy import AugmentConfig, RandomConfig, augmentations_of, build_policy
-from augment.spectrogram import SpectrogramChoice
-from augment.waveform import WaveformChoice
-from pipeline.augmentation_page.views import Augmentation
-from pipeline.augmentation_page.wording import GAP, quantity, ranges_in_words, spoken
+from echopair.augment.policy import AugmentConfig, RandomConfig, augmentations_of, build_policy
+from echopair.augment.spectrogram import SpectrogramChoice
+from echopair.augment.waveform import WaveformChoice
+from echopair.pipeline.augmentation_page.views import Augmentation
+from echopair.pipeline.augmentation_page.wording import GAP, quantity, ranges_in_words, spoken
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.augmentation_page.views import PreviewClip
-from pipeline.augmentation_page.write import write_augmentation_page
-from pipeline.checks import Stage, check
-from pipeline.config import RunConfig, flatten
-from pipeline.counted_random import Stream, numpy_generator
-from pipeline.crops import CropsConfig
-from pipeline.run import RunResult, named_folder, prepare_corpora, sounds
-from pipeline.stages import fingerprint
-from pipeline.store import ClipStore
-from pipeline.tracking import KIND_TAG, PREVIEW_KIND, TrackedRun
+from echopair.pipeline.augmentation_page.views import PreviewClip
+from echopair.pipeline.augmentation_page.write import write_augmentation_page
+from echopair.pipeline.checks import Stage, check
+from echopair.pipeline.config import RunConfig, flatten
+from echopair.pipeline.counted_random import Stream, numpy_generator
+from echopair.pipeline.crops import CropsConfig
+from echopair.pipeline.run import RunResult, named_folder, prepare_corpora, sounds
+from echopair.pipeline.stages import fingerprint
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.tracking import KIND_TAG, PREVIEW_KIND, TrackedRun
 
 CLIPS_SHOWN = 4
 

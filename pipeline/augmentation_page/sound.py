@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 
-from augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.augmentation import Waveform
 
 # All sound of a page, as base64 and before it is packed; that of usual crops (1 s at 16 kHz) fits in full.
 SOUND_BYTES = 7_000_000

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from augment.policy import AugmentConfig, build_policy
-from augment.spectrogram.augmentation import SpectrogramConfig
-from augment.waveform.augmentation import Waveform, WaveformConfig
-from models.log_mel import LogMel
-from pipeline.augmentation_page.wording import numbers_of_row
-from pipeline.counted_random import Stream, numpy_generator, torch_generator
+from echopair.augment.policy import AugmentConfig, build_policy
+from echopair.augment.spectrogram.augmentation import SpectrogramConfig
+from echopair.augment.waveform.augmentation import Waveform, WaveformConfig
+from echopair.models.log_mel import LogMel
+from echopair.pipeline.augmentation_page.wording import numbers_of_row
+from echopair.pipeline.counted_random import Stream, numpy_generator, torch_generator
 
 # A single draw may change next to nothing: of so many the one in the middle is shown.
 DRAWS_COMPARED = 5

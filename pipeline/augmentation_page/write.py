@@ -10,22 +10,28 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from augment.policy import AugmentConfig, augmentations_of
-from augment.waveform.augmentation import WaveformConfig
-from models.log_mel import LogMel, LogMelConfig
-from pipeline.augmentation_page.cells import Cell, Cells
-from pipeline.augmentation_page.pictures import SpectrumChart, colour_strip, frequency_ticks
-from pipeline.augmentation_page.policy_words import (
+from echopair.augment.policy import AugmentConfig, augmentations_of
+from echopair.augment.waveform.augmentation import WaveformConfig
+from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.pipeline.augmentation_page.cells import Cell, Cells
+from echopair.pipeline.augmentation_page.pictures import SpectrumChart, colour_strip, frequency_ticks
+from echopair.pipeline.augmentation_page.policy_words import (
     configured_ranges,
     other_augmentations,
     policy_in_words,
     reason_of,
     share_in_words,
 )
-from pipeline.augmentation_page.views import Augmentation, PreviewClip, View, lone_views, policy_views
-from pipeline.augmentation_page.wording import printable, purpose, quantity, ranges_in_words, spoken
-from pipeline.progress import progress_bar
-from pipeline.stages import write_atomically
+from echopair.pipeline.augmentation_page.views import (
+    Augmentation,
+    PreviewClip,
+    View,
+    lone_views,
+    policy_views,
+)
+from echopair.pipeline.augmentation_page.wording import printable, purpose, quantity, ranges_in_words, spoken
+from echopair.pipeline.progress import progress_bar
+from echopair.pipeline.stages import write_atomically
 
 POLICY_STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
 LONE_STRENGTHS = (0.5, 1.0, 2.0)

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
-from pipeline.corpora.recording import Recording
-from pipeline.corpora.synthetic import SyntheticCorpusConfig, find_synthetic_recordings
-from pipeline.corpora.table import TableCorpusConfig, find_table_recordings
+from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
+from echopair.pipeline.corpora.recording import Recording
+from echopair.pipeline.corpora.synthetic import SyntheticCorpusConfig, find_synthetic_recordings
+from echopair.pipeline.corpora.table import TableCorpusConfig, find_table_recordings
 
 __all__ = ["CorpusConfig", "Recording", "SyntheticCorpusConfig", "find_recordings"]
 

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from pipeline.corpora.recording import Recording
-from pipeline.decoding.decode import AUDIO_EXTENSIONS
-from pipeline.errors import UserError
+from echopair.pipeline.corpora.recording import Recording
+from echopair.pipeline.decoding.decode import AUDIO_EXTENSIONS
+from echopair.pipeline.errors import UserError
 
 
 class FolderCorpusConfig(BaseModel, frozen=True, extra="forbid"):

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from pipeline.corpora.sound_events import EVENTS, Signal
+from echopair.pipeline.corpora.sound_events import EVENTS, Signal
 
 KINDS: tuple[str, ...] = tuple(EVENTS)
 

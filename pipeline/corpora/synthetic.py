@@ -9,13 +9,13 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from pipeline.cores import available_cores
-from pipeline.corpora.recording import Recording
-from pipeline.corpora.synthesis import KINDS, fold_of_clip, synthesise_clip, write_recording
-from pipeline.corpora.table import TableCorpusConfig, find_table_recordings
-from pipeline.progress import progress_bar
-from pipeline.stages import digest_files, fingerprint, locked, read_done, stage_work
-from pipeline.workers import end_with
+from echopair.pipeline.cores import available_cores
+from echopair.pipeline.corpora.recording import Recording
+from echopair.pipeline.corpora.synthesis import KINDS, fold_of_clip, synthesise_clip, write_recording
+from echopair.pipeline.corpora.table import TableCorpusConfig, find_table_recordings
+from echopair.pipeline.progress import progress_bar
+from echopair.pipeline.stages import digest_files, fingerprint, locked, read_done, stage_work
+from echopair.pipeline.workers import end_with
 
 SYNTHETIC_VERSION = 1
 FOLDS = 5

@@ -7,10 +7,10 @@ from typing import Literal, cast, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from pipeline.config_text import did_you_mean
-from pipeline.corpora.folder import existing_folder
-from pipeline.corpora.recording import Recording, Split
-from pipeline.errors import UserError
+from echopair.pipeline.config_text import did_you_mean
+from echopair.pipeline.corpora.folder import existing_folder
+from echopair.pipeline.corpora.recording import Recording, Split
+from echopair.pipeline.errors import UserError
 
 SPLIT_SYNONYMS = {"val": "validation", "valid": "validation", "training": "train", "eval": "test"}
 ROWS_NAMED_IN_ERRORS = 3

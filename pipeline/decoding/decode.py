@@ -16,9 +16,9 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from models.resample import RESAMPLING_QUALITY
-from pipeline.decoding.loudness import LoudnessMeter
-from pipeline.decoding.reading import (
+from echopair.models.resample import RESAMPLING_QUALITY
+from echopair.pipeline.decoding.loudness import LoudnessMeter
+from echopair.pipeline.decoding.reading import (
     UNKNOWN_FRAMES,
     Recording,
     Refused,
@@ -28,7 +28,7 @@ from pipeline.decoding.reading import (
     read_blocks,
     read_envelope,
 )
-from pipeline.decoding.truncation import Envelope
+from echopair.pipeline.decoding.truncation import Envelope
 
 __all__ = ["AUDIO_EXTENSIONS", "Clip", "Refused", "decode"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from pipeline.decoding.truncation import Envelope, inspect
+from echopair.pipeline.decoding.truncation import Envelope, inspect
 
 # Whatever else libsndfile reads may be cut short without any sign, or be a file that holds no sound.
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pipeline.report.figures import (
+from echopair.pipeline.report.figures import (
     Json,
     LabelColumn,
     StringColumn,
@@ -19,14 +19,14 @@ from pipeline.report.figures import (
     number_column,
     spread,
 )
-from pipeline.report.warnings import (
+from echopair.pipeline.report.warnings import (
     SILENT_LUFS,
     class_warnings,
     duplicate_warnings,
     group_warnings,
     sound_warnings,
 )
-from pipeline.stages import write_atomically
+from echopair.pipeline.stages import write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa

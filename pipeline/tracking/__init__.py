@@ -1,15 +1,15 @@
 """Runs in MLflow. Only `client` and `mlflow_encoder` import mlflow, and not before something is tracked."""
 
-from pipeline.tracking.client import check_tracking
-from pipeline.tracking.runs import RunSummary, list_runs
-from pipeline.tracking.store import (
+from echopair.pipeline.tracking.client import check_tracking
+from echopair.pipeline.tracking.runs import RunSummary, list_runs
+from echopair.pipeline.tracking.store import (
     KIND_TAG,
     PREVIEW_KIND,
     TrackingConfig,
     TrackingError,
     tracking_uri,
 )
-from pipeline.tracking.tracked_run import TrackedRun
+from echopair.pipeline.tracking.tracked_run import TrackedRun
 
 __all__ = [
     "KIND_TAG",

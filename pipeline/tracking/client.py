@@ -8,9 +8,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from pipeline.stages import locked
-from pipeline.tracking.interruption import interruption_later
-from pipeline.tracking.store import (
+from echopair.pipeline.stages import locked
+from echopair.pipeline.tracking.interruption import interruption_later
+from echopair.pipeline.tracking.store import (
     TrackingConfig,
     TrackingError,
     artifacts_folder,

@@ -13,7 +13,7 @@ class EncoderModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the encoder folder that was logged with the model."""
-        from models import AudioEncoder
+        from echopair import AudioEncoder
 
         self._encoder = AudioEncoder.load(context.artifacts["encoder"])
 

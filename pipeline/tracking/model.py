@@ -3,11 +3,14 @@
 import warnings
 from importlib import metadata
 from pathlib import Path
+from shutil import copyfile, copytree, ignore_patterns
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline.tracking.client import load_mlflow
+import echopair
+from echopair.pipeline.tracking.client import load_mlflow
 
-# What `models` imports to embed; its code itself is stored in the model.
+# What `echopair.models` imports to embed; its code itself is stored in the model.
 PACKAGES = ("torch", "torchaudio", "numpy", "pydantic", "safetensors", "soxr", "timm")
 
 
@@ -20,18 +23,16 @@ def write_model(folder: Path, encoder_folder: Path, logged_model: Any, run_id: s
         logged_model: MLflow's record of the model.
         run_id: run that made it.
     """
-    import models
-
     mlflow = load_mlflow()
     schema = mlflow.types.ParamSchema([mlflow.types.ParamSpec("sample_rate_hz", "long", None)])
     # MLflow wants an example to guess types from; waveforms of different lengths have no type that it knows.
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), TemporaryDirectory() as code:
         warnings.simplefilter("ignore")
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(Path(__file__).with_name("mlflow_encoder.py")),
             artifacts={"encoder": str(encoder_folder)},
-            code_paths=[str(Path(models.__file__).parent)],
+            code_paths=[str(_copy_models(Path(code)))],
             pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in PACKAGES],
             signature=mlflow.models.ModelSignature(params=schema),
             mlflow_model=mlflow.models.Model(
@@ -41,3 +42,11 @@ def write_model(folder: Path, encoder_folder: Path, logged_model: Any, run_id: s
                 run_id=run_id,
             ),
         )
+
+
+def _copy_models(folder: Path) -> Path:
+    """Copy what embeds, `echopair` with nothing but `echopair.models` in it, below a folder."""
+    source, package = Path(echopair.__file__).parent, folder / "echopair"
+    copytree(source / "models", package / "models", ignore=ignore_patterns("__pycache__"))
+    copyfile(source / "__init__.py", package / "__init__.py")
+    return package

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.checkpoints import METRICS_FILE, read_metrics
-from pipeline.config import RunConfig, flatten
-from pipeline.corpora import CorpusConfig, SyntheticCorpusConfig
-from pipeline.pretrain import PREVIEW_FOLDER
-from pipeline.tracking.tracked_run import TrackedRun
+from echopair.pipeline.checkpoints import METRICS_FILE, read_metrics
+from echopair.pipeline.config import RunConfig, flatten
+from echopair.pipeline.corpora import CorpusConfig, SyntheticCorpusConfig
+from echopair.pipeline.pretrain import PREVIEW_FOLDER
+from echopair.pipeline.tracking.tracked_run import TrackedRun
 
 if TYPE_CHECKING:
-    from pipeline.run import RunResult
+    from echopair.pipeline.run import RunResult
 
 
 def log_outputs(tracked: TrackedRun, config: RunConfig, result: "RunResult") -> None:

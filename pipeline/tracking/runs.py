@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.tracking.client import connect, explained
-from pipeline.tracking.store import KIND_TAG, RUN_TAG, TrackingConfig, sqlite_file, tracking_uri
+from echopair.pipeline.tracking.client import connect, explained
+from echopair.pipeline.tracking.store import KIND_TAG, RUN_TAG, TrackingConfig, sqlite_file, tracking_uri
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,14 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.tracking.client import check_tracking
-from pipeline.tracking.store import TrackingConfig, TrackingError, artifacts_folder, store_kind, tracking_uri
+from echopair.pipeline.tracking.client import check_tracking
+from echopair.pipeline.tracking.store import (
+    TrackingConfig,
+    TrackingError,
+    artifacts_folder,
+    store_kind,
+    tracking_uri,
+)
 
 # MLflow's server has no authentication: nobody outside this machine may reach it.
 HOST = "127.0.0.1"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
-from pipeline.errors import UserError
+from echopair.pipeline.errors import UserError
 
 DATABASE_FILE = "mlflow.db"
 ARTIFACTS_FOLDER = "mlflow-artifacts"

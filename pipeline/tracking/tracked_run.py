@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pipeline.stages import digest_files
-from pipeline.tracking.client import connect, explained, load_mlflow, one_at_a_time, undivided
-from pipeline.tracking.model import write_model
-from pipeline.tracking.provenance import git_commit, user_name
-from pipeline.tracking.series import METRICS_A_REQUEST, PendingSeries, metric_value, name_of
-from pipeline.tracking.store import (
+from echopair.pipeline.stages import digest_files
+from echopair.pipeline.tracking.client import connect, explained, load_mlflow, one_at_a_time, undivided
+from echopair.pipeline.tracking.model import write_model
+from echopair.pipeline.tracking.provenance import git_commit, user_name
+from echopair.pipeline.tracking.series import METRICS_A_REQUEST, PendingSeries, metric_value, name_of
+from echopair.pipeline.tracking.store import (
     RUN_TAG,
     TrackingConfig,
     TrackingError,

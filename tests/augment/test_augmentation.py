@@ -4,7 +4,7 @@ from typing import Literal
 import pytest
 from pydantic import ValidationError
 
-from augment.augmentation import AllOrNothingConfig, AugmentationConfig
+from echopair.augment.augmentation import AllOrNothingConfig, AugmentationConfig
 
 
 class Ranged(AugmentationConfig, frozen=True):

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.policy import AugmentConfig, Policy, augmentations_of, build_policy
-from augment.spectrogram.gain import GainConfig
-from augment.spectrogram.time_mask import TimeMaskConfig
+from echopair.augment.policy import AugmentConfig, Policy, augmentations_of, build_policy
+from echopair.augment.spectrogram.gain import GainConfig
+from echopair.augment.spectrogram.time_mask import TimeMaskConfig
 
 RATE = 16000
 POLICIES: list[dict[str, Any]] = [

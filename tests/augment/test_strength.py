@@ -4,7 +4,14 @@ import math
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from augment.strength import MAX_STRENGTH, Strength, check_strength, scale_between, scale_limit, scale_ratio
+from echopair.augment.strength import (
+    MAX_STRENGTH,
+    Strength,
+    check_strength,
+    scale_between,
+    scale_limit,
+    scale_ratio,
+)
 
 STRENGTHS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, MAX_STRENGTH)
 

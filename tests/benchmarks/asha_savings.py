@@ -16,10 +16,10 @@ import numpy as np
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 
-from tuning.asha import Asha
-from tuning.ledger import Ledger
-from tuning.schedulers import MILESTONE, READING, AshaConfig
-from tuning.trials import Status, Trial
+from echopair.tuning.asha import Asha
+from echopair.tuning.ledger import Ledger
+from echopair.tuning.schedulers import MILESTONE, READING, AshaConfig
+from echopair.tuning.trials import Status, Trial
 
 
 def main() -> None:

@@ -19,16 +19,16 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from augment.policy import AugmentConfig, Policy, build_policy
-from augment.spectrogram import SpectrogramChoice
-from augment.waveform import WaveformChoice
-from models.log_mel import LogMel, LogMelConfig
-from pipeline.checks import Stage
-from pipeline.config import compose
-from pipeline.cores import available_cores
-from pipeline.crops import CropsConfig, PairCrops, crop_batches
-from pipeline.run import run
-from pipeline.store import ClipStore
+from echopair.augment.policy import AugmentConfig, Policy, build_policy
+from echopair.augment.spectrogram import SpectrogramChoice
+from echopair.augment.waveform import WaveformChoice
+from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.pipeline.checks import Stage
+from echopair.pipeline.config import compose
+from echopair.pipeline.cores import available_cores
+from echopair.pipeline.crops import CropsConfig, PairCrops, crop_batches
+from echopair.pipeline.run import run
+from echopair.pipeline.store import ClipStore
 
 BATCH = 256
 ROUNDS = 7

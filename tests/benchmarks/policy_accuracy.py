@@ -18,14 +18,14 @@ from rich.table import Table
 from sklearn.model_selection import StratifiedGroupKFold
 from threadpoolctl import threadpool_limits
 
-from augment.policy import DEFAULT_AUGMENTATIONS
-from pipeline.checks import Stage
-from pipeline.config import RunConfig, compose
-from pipeline.embed import Embeddings
-from pipeline.folds import make_folds
-from pipeline.linear_classifier import LinearClassifier, fit_fold
-from pipeline.run import run
-from pipeline.store import ClipStore
+from echopair.augment.policy import DEFAULT_AUGMENTATIONS
+from echopair.pipeline.checks import Stage
+from echopair.pipeline.config import RunConfig, compose
+from echopair.pipeline.embed import Embeddings
+from echopair.pipeline.folds import make_folds
+from echopair.pipeline.linear_classifier import LinearClassifier, fit_fold
+from echopair.pipeline.run import run
+from echopair.pipeline.store import ClipStore
 
 SEEDS = (0, 1)
 GROUP_FOLDS = 6

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import librosa
 
-from pipeline.corpora import Recording, SyntheticCorpusConfig, find_recordings
-from pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
-from pipeline.prepare import PrepareConfig, prepare
+from echopair.pipeline.corpora import Recording, SyntheticCorpusConfig, find_recordings
+from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
+from echopair.pipeline.prepare import PrepareConfig, prepare
 
 RATE = 16000
 ROUNDS = 3

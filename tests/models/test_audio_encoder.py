@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from models import AudioEncoder
-from models.audio_encoder import AudioEncoderConfig, ClipPool, crop_starts
-from models.encoders import ResNetConfig
-from models.log_mel import LogMelConfig
-from models.resample import resample
+from echopair import AudioEncoder
+from echopair.models.audio_encoder import AudioEncoderConfig, ClipPool, crop_starts
+from echopair.models.encoders import ResNetConfig
+from echopair.models.log_mel import LogMelConfig
+from echopair.models.resample import resample
 
 CONFIG = AudioEncoderConfig(
     log_mel=LogMelConfig(),

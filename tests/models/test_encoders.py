@@ -8,7 +8,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
-from models.encoders import (
+from echopair.models.encoders import (
     CrnnConfig,
     Encoder,
     EncoderConfig,
@@ -17,7 +17,7 @@ from models.encoders import (
     VggLikeConfig,
     build_encoder,
 )
-from models.encoders.resnet import BasicBlock
+from echopair.models.encoders.resnet import BasicBlock
 
 CONFIGS: dict[str, EncoderConfig] = {
     "resnet fine": ResNetConfig(width=8, stem="fine", blocks=(1, 1, 1, 1)),
@@ -286,7 +286,7 @@ def test_timm_architecture_of_fixed_size_is_refused_when_built(name: str) -> Non
 
 def test_timm_is_imported_only_when_chosen() -> None:
     code = (
-        "import sys; from models.encoders import ResNetConfig, build_encoder; build_encoder(ResNetConfig());"
+        "import sys; from echopair.models.encoders import ResNetConfig, build_encoder; build_encoder(ResNetConfig());"
         "sys.exit('timm' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": "."})

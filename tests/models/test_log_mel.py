@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models.log_mel import LogMel, LogMelConfig
+from echopair.models.log_mel import LogMel, LogMelConfig
 
 RATE = 16000
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.objectives import NTXentConfig, build_objective
-from models.objectives.nt_xent import chance_level, nt_xent
+from echopair.models.objectives import NTXentConfig, build_objective
+from echopair.models.objectives.nt_xent import chance_level, nt_xent
 
 
 def reference(projections: torch.Tensor, temperature: float) -> float:

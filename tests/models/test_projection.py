@@ -3,7 +3,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from models.projection import ProjectionConfig, ProjectionHead
+from echopair.models.projection import ProjectionConfig, ProjectionHead
 
 
 def embeddings(batch: int, dim: int) -> Tensor:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from models.representation_health import representation_health
+from echopair.models.representation_health import representation_health
 
 
 def seeded(*shape: int) -> torch.Tensor:

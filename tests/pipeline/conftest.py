@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.corpora import Recording
-from pipeline.prepare import PrepareConfig, prepare
-from pipeline.store import ClipStore
+from echopair.pipeline.corpora import Recording
+from echopair.pipeline.prepare import PrepareConfig, prepare
+from echopair.pipeline.store import ClipStore
 
 RATE = 16000
 CLIPS = 24

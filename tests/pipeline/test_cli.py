@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 
-from pipeline.cli import main
+from echopair.pipeline.cli import main
 from tests.pipeline.test_run import write_config
 
 
@@ -205,7 +205,7 @@ def test_an_interrupted_training_says_so_and_exits_with_130(
     ]
     # Whoever started the tests may have told them to ignore it.
     program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    program += "from pipeline.cli import main; main()"
+    program += "from echopair.pipeline.cli import main; main()"
     command = [sys.executable, "-c", program, *arguments]
     with subprocess.Popen(
         command,
@@ -234,7 +234,7 @@ def test_an_interrupted_training_says_so_and_exits_with_130(
 def test_an_interruption_in_the_midst_of_a_finalizer_is_not_lost(how: signal.Signals) -> None:
     program = f"""
 import signal, sys, time, weakref
-from pipeline.cli import app, main
+from echopair.pipeline.cli import app, main
 
 class Thing:
     pass

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config import RunConfig, compose, flatten, merge, presets
-from pipeline.errors import UserError
+from echopair.pipeline.config import RunConfig, compose, flatten, merge, presets
+from echopair.pipeline.errors import UserError
 
 
 def test_defaults_preset_file_and_overrides_in_turn(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import pytest
 import soundfile
 import torch
 
-from augment.policy import AugmentConfig, Policy, build_policy
-from pipeline.crops import CropsConfig, PairCrops, SegmentIndex, crop_batches
-from pipeline.errors import UserError
-from pipeline.store import ClipStore
+from echopair.augment.policy import AugmentConfig, Policy, build_policy
+from echopair.pipeline.crops import CropsConfig, PairCrops, SegmentIndex, crop_batches
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.store import ClipStore
 
 
 def policy(*names: str) -> Policy:

@@ -5,14 +5,14 @@ import pytest
 import soundfile
 import torch
 
-from models import AudioEncoder
-from models.audio_encoder import AudioEncoderConfig
-from models.encoders import ResNetConfig
-from models.log_mel import LogMel, LogMelConfig
-from pipeline.corpora import Recording
-from pipeline.embed import EmbedConfig, Embeddings, embed, embed_clips, mel_statistics
-from pipeline.prepare import PrepareConfig, prepare
-from pipeline.store import ClipStore
+from echopair import AudioEncoder
+from echopair.models.audio_encoder import AudioEncoderConfig
+from echopair.models.encoders import ResNetConfig
+from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.pipeline.corpora import Recording
+from echopair.pipeline.embed import EmbedConfig, Embeddings, embed, embed_clips, mel_statistics
+from echopair.pipeline.prepare import PrepareConfig, prepare
+from echopair.pipeline.store import ClipStore
 
 SECONDS = (0.2, 5, 60)
 RATES = (8000, 44100, 48000)

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from augment.policy import AugmentConfig, Policy, build_policy
-from models.log_mel import LogMel, LogMelConfig, LogMelStatistics
-from pipeline.crops import CropBatch, CropsConfig, PairCrops
-from pipeline.pairs import make_views, measure_statistics
-from pipeline.store import ClipStore
+from echopair.augment.policy import AugmentConfig, Policy, build_policy
+from echopair.models.log_mel import LogMel, LogMelConfig, LogMelStatistics
+from echopair.pipeline.crops import CropBatch, CropsConfig, PairCrops
+from echopair.pipeline.pairs import make_views, measure_statistics
+from echopair.pipeline.store import ClipStore
 
 LOG_MEL = LogMel(LogMelConfig())
 STATISTICS = LogMelStatistics(-9.0, 3.0)

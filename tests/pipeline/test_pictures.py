@@ -8,8 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from pipeline import picture_style, pictures
-from pipeline.pictures import (
+from echopair.pipeline import picture_style, pictures
+from echopair.pipeline.pictures import (
     accuracy_bars_picture,
     confusion_matrix_picture,
     positive_pairs_picture,

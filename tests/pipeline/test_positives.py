@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.crops import SegmentIndex
-from pipeline.errors import UserError
-from pipeline.positives import (
+from echopair.pipeline.crops import SegmentIndex
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.positives import (
     LabelIndex,
     NeighboursConfig,
     Places,
@@ -20,7 +20,7 @@ from pipeline.positives import (
     TwoOffsetsConfig,
     place_crops,
 )
-from pipeline.store import ClipStore
+from echopair.pipeline.store import ClipStore
 
 RATE = 1000
 CROP = 100

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import prepare as prepare_module
-from pipeline.corpora import Recording
-from pipeline.errors import UserError
-from pipeline.prepare import PrepareConfig, prepare, printable
-from pipeline.store import ClipStore
+from echopair.pipeline import prepare as prepare_module
+from echopair.pipeline.corpora import Recording
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.prepare import PrepareConfig, prepare, printable
+from echopair.pipeline.store import ClipStore
 from tests.pipeline.conftest import RATE, write_tones
 from tests.pipeline.decoding.bad_recordings import REFUSED
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from augment.policy import AugmentConfig
-from models import AudioEncoder
-from models.encoders import ResNetConfig
-from models.log_mel import LogMelConfig
-from models.objectives import NTXentConfig
-from models.projection import ProjectionConfig
-from pipeline.checkpoints import (
+from echopair import AudioEncoder
+from echopair.augment.policy import AugmentConfig
+from echopair.models.encoders import ResNetConfig
+from echopair.models.log_mel import LogMelConfig
+from echopair.models.objectives import NTXentConfig
+from echopair.models.projection import ProjectionConfig
+from echopair.pipeline.checkpoints import (
     CHECKPOINT_FILE,
     METRICS_FILE,
     PLAN_FILE,
@@ -27,12 +27,12 @@ from pipeline.checkpoints import (
     load_plan,
     read_metrics,
 )
-from pipeline.crops import CropsConfig
-from pipeline.errors import UserError
-from pipeline.learner import LearningConfig, PretrainConfig, initial_encoder, learning_rate
-from pipeline.pretrain import Diverged, Milestones, milestone_steps, pretrain
-from pipeline.store import ClipStore
-from pipeline.training_metrics import is_collapsed
+from echopair.pipeline.crops import CropsConfig
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.learner import LearningConfig, PretrainConfig, initial_encoder, learning_rate
+from echopair.pipeline.pretrain import Diverged, Milestones, milestone_steps, pretrain
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training_metrics import is_collapsed
 
 AUGMENTED_EVERYWHERE = {
     "name": "stacked",
@@ -399,7 +399,9 @@ def test_a_loss_that_is_not_finite_ends_the_training(
     store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No input of a validated store makes it, so a broken front end stands for a training that diverged.
-    monkeypatch.setattr("pipeline.pretrain.make_views", lambda *_: torch.full((2, 8, 1, 64, 32), torch.nan))
+    monkeypatch.setattr(
+        "echopair.pipeline.pretrain.make_views", lambda *_: torch.full((2, 8, 1, 64, 32), torch.nan)
+    )
     with pytest.raises(
         Diverged, match=r"pretrain diverged: the loss of step 1 is nan; lower pretrain.learning_rate"
     ):
@@ -450,7 +452,7 @@ def test_collapse(uniformity: float, rank: float, collapsed: bool) -> None:
 def test_collapse_is_said_aloud_once(
     store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipeline.training_metrics.is_collapsed", lambda row: row["step"] >= 4)
+    monkeypatch.setattr("echopair.pipeline.training_metrics.is_collapsed", lambda row: row["step"] >= 4)
     pretrain([store], learning(), tmp_path)
     said = capsys.readouterr().err
     assert said.count("the representation has collapsed") == 1

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.embed import Embeddings
-from pipeline.errors import UserError
-from pipeline.probe import ProbeConfig, check_labels, label_targets, probe
-from pipeline.store import ClipStore
+from echopair.pipeline.embed import Embeddings
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.probe import ProbeConfig, check_labels, label_targets, probe
+from echopair.pipeline.store import ClipStore
 
 
 class LabelledStore:

@@ -1,4 +1,4 @@
-from pipeline.results import validation_line
+from echopair.pipeline.results import validation_line
 
 
 def test_a_validation_score_is_told_with_what_it_is_of() -> None:

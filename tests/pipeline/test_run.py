@@ -14,15 +14,15 @@ import soundfile
 import torch
 from mlflow import MlflowClient
 
-from models import AudioEncoder
-from pipeline.augmentation_page.preview import preview
-from pipeline.checks import Stage
-from pipeline.config import RunConfig, compose
-from pipeline.errors import UserError
-from pipeline.results import comparison_table, probe_table
-from pipeline.run import RunResult, run
-from pipeline.store import ClipStore
-from pipeline.tracking import list_runs
+from echopair import AudioEncoder
+from echopair.pipeline.augmentation_page.preview import preview
+from echopair.pipeline.checks import Stage
+from echopair.pipeline.config import RunConfig, compose
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.results import comparison_table, probe_table
+from echopair.pipeline.run import RunResult, run
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.tracking import list_runs
 from tests.pipeline.conftest import write_tones
 
 
@@ -193,7 +193,7 @@ def test_a_killed_pipeline_goes_on_in_its_own_run(
     config_file: Path, tmp_path: Path, first: RunResult
 ) -> None:
     arguments = ["run", str(config_file), f"work_folder={tmp_path}", "pretrain.checkpoint_every_seconds=0"]
-    command = [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from echopair.pipeline.cli import main; main()", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list(tmp_path.glob("encoders/*.partial/checkpoints/latest.pt")):
         assert process.poll() is None, "ended before it could be killed"

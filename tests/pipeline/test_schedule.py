@@ -4,15 +4,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from augment.policy import AugmentConfig
-from models.encoders import ResNetConfig
-from models.log_mel import LogMelConfig
-from models.objectives import NTXentConfig
-from models.projection import ProjectionConfig
-from pipeline.config import compose
-from pipeline.crops import CropsConfig
-from pipeline.learner import LearningConfig, PretrainConfig
-from pipeline.schedule import ScheduledChange, check_schedulable, phases
+from echopair.augment.policy import AugmentConfig
+from echopair.models.encoders import ResNetConfig
+from echopair.models.log_mel import LogMelConfig
+from echopair.models.objectives import NTXentConfig
+from echopair.models.projection import ProjectionConfig
+from echopair.pipeline.config import compose
+from echopair.pipeline.crops import CropsConfig
+from echopair.pipeline.learner import LearningConfig, PretrainConfig
+from echopair.pipeline.schedule import ScheduledChange, check_schedulable, phases
 
 
 def learning(*changes: tuple[int, dict[str, Any]], policy: str = "all") -> LearningConfig:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.prepare import PrepareConfig
-from pipeline.stages import (
+from echopair.pipeline.prepare import PrepareConfig
+from echopair.pipeline.stages import (
     digest_files,
     fingerprint,
     locked,

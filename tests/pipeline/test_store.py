@@ -3,8 +3,8 @@ import pickle
 import numpy as np
 import soundfile
 
-from pipeline.corpora import Recording
-from pipeline.store import ClipStore
+from echopair.pipeline.corpora import Recording
+from echopair.pipeline.store import ClipStore
 
 
 def test_clips_are_the_recordings(store: ClipStore, tones: list[Recording]) -> None:

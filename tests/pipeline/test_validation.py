@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 import torch
 
-from augment.policy import AugmentConfig
-from models import AudioEncoder
-from models.audio_encoder import AudioEncoderConfig
-from models.encoders import ResNetConfig
-from models.log_mel import LogMelConfig
-from models.objectives.nt_xent import NTXentConfig, nt_xent
-from models.projection import ProjectionConfig
-from pipeline import validation
-from pipeline.crops import CropsConfig
-from pipeline.embed import EmbedConfig, embed_clips
-from pipeline.errors import UserError
-from pipeline.folds import make_folds, source_parts
-from pipeline.learner import LearningConfig, PretrainConfig, build_learner
-from pipeline.nearest_neighbours import nearest_neighbour_score
-from pipeline.pretrain import Diverged
-from pipeline.probe import ProbeConfig, label_targets
-from pipeline.store import ClipStore
-from pipeline.validation import NeighbourProbe, validation_clips, validation_score, validation_sets
+from echopair import AudioEncoder
+from echopair.augment.policy import AugmentConfig
+from echopair.models.audio_encoder import AudioEncoderConfig
+from echopair.models.encoders import ResNetConfig
+from echopair.models.log_mel import LogMelConfig
+from echopair.models.objectives.nt_xent import NTXentConfig, nt_xent
+from echopair.models.projection import ProjectionConfig
+from echopair.pipeline import validation
+from echopair.pipeline.crops import CropsConfig
+from echopair.pipeline.embed import EmbedConfig, embed_clips
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.folds import make_folds, source_parts
+from echopair.pipeline.learner import LearningConfig, PretrainConfig, build_learner
+from echopair.pipeline.nearest_neighbours import nearest_neighbour_score
+from echopair.pipeline.pretrain import Diverged
+from echopair.pipeline.probe import ProbeConfig, label_targets
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.validation import NeighbourProbe, validation_clips, validation_score, validation_sets
 from tests.pipeline.test_probe import LabelledStore, features
 
 Labels = list[tuple[str, ...]]

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from tuning.config import SweepSettings, compose_sweep
-from tuning.ledger import Ledger
-from tuning.trials import Reading, Status, Trial
+from echopair.tuning.config import SweepSettings, compose_sweep
+from echopair.tuning.ledger import Ledger
+from echopair.tuning.trials import Reading, Status, Trial
 
 READINGS = 3
 

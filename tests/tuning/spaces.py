@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tuning.domains import Domain
-from tuning.space import space_of
+from echopair.tuning.domains import Domain
+from echopair.tuning.space import space_of
 
 TEMPERATURES = {"name": "log_uniform", "low": 0.05, "high": 1}
 SPACE: TypeAdapter[dict[str, Domain]] = TypeAdapter(dict[str, Domain])

@@ -20,20 +20,20 @@ from typing import Any, Self
 
 import yaml
 
-from pipeline.pretrain import ENCODER_FOLDER
-from pipeline.tracking import TrackingConfig
-from pipeline.tracking.client import load_mlflow
-from pipeline.tracking.runs import RunSummary, tagged_runs
-from pipeline.tracking.server import start_server, stop_server, wait_until_ready
-from pipeline.tracking.store import KIND_TAG
+from echopair.pipeline.pretrain import ENCODER_FOLDER
+from echopair.pipeline.tracking import TrackingConfig
+from echopair.pipeline.tracking.client import load_mlflow
+from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
+from echopair.pipeline.tracking.server import start_server, stop_server, wait_until_ready
+from echopair.pipeline.tracking.store import KIND_TAG
+from echopair.tuning.conclusion import BEST_FILE
+from echopair.tuning.ledger import SETTINGS_FILE, SWEEPS_FOLDER
+from echopair.tuning.recorder import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_KIND, SWEEP_TAG, TRIAL_TAG
+from echopair.tuning.sweep import RAY_FOLDER
+from echopair.tuning.trial_folder import trainings_of
+from echopair.tuning.trials import Status, Trial
 from tests.pipeline.tracking.test_tracked_run import free_port
 from tests.tuning.conftest import RayCluster, RayNode, descendants
-from tuning.conclusion import BEST_FILE
-from tuning.ledger import SETTINGS_FILE, SWEEPS_FOLDER
-from tuning.recorder import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_KIND, SWEEP_TAG, TRIAL_TAG
-from tuning.sweep import RAY_FOLDER
-from tuning.trial_folder import trainings_of
-from tuning.trials import Status, Trial
 
 ECHOPAIR = Path(sys.executable).with_name("echopair")
 TRIALS, READINGS, AT_ONCE = 6, 3, 2

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from echopair.tuning.cli import main
+from echopair.tuning.config import compose_sweep
+from echopair.tuning.ledger import Ledger
+from echopair.tuning.sweep import sweep_folder
+from echopair.tuning.trials import Status, Trial
 from tests.tuning.tones import write_run
-from tuning.cli import main
-from tuning.config import compose_sweep
-from tuning.ledger import Ledger
-from tuning.sweep import sweep_folder
-from tuning.trials import Status, Trial
 
 TEMPERATURE = "objective.temperature"
 SPACE = f"sweep.space.{TEMPERATURE}={{name: log_uniform, low: 0.1, high: 0.5}}"
@@ -129,7 +129,7 @@ def test_a_damaged_sweep_is_not_gone_on_with(
 def test_what_is_wrong_is_found_without_ray_and_mlflow(file: Path) -> None:
     program = """
 import sys
-from tuning.cli import main
+from echopair.tuning.cli import main
 for arguments in (["--resume", "nowhere"], ["my.yaml", "sweep.serach=1"], ["--resume", "work", "seed=1"]):
     sys.argv = ["echopair", "sweep", *arguments]
     try:

@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.errors import UserError
-from tests.tuning.conftest import RayCluster
-from tuning.cluster import (
+from echopair.pipeline.errors import UserError
+from echopair.tuning.cluster import (
     LOCAL_ENVIRONMENT,
     LOGS_FOLDER,
     SESSION_VARIABLE,
@@ -25,6 +24,7 @@ from tuning.cluster import (
     RayConfig,
     ray_session,
 )
+from tests.tuning.conftest import RayCluster
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ def test_an_address_of_another_form_is_refused(address: str) -> None:
 DRIVER = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
-from tuning.cluster import RayConfig, ray_session
+from echopair.tuning.cluster import RayConfig, ray_session
 
 def interrupt(number, frame):
     raise KeyboardInterrupt
@@ -181,8 +181,8 @@ def test_a_killed_driver_takes_all_of_its_second_session_along(driver: Driver) -
 JOINED = """
 import json, os, sys, time
 from pathlib import Path
-from pipeline.errors import UserError
-from tuning.cluster import RayConfig, nodes_share, ray_session
+from echopair.pipeline.errors import UserError
+from echopair.tuning.cluster import RayConfig, nodes_share, ray_session
 
 folder = Path(sys.argv[2])
 config = RayConfig(address=sys.argv[1], connect_seconds=100)

@@ -5,9 +5,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from pipeline.config import compose
-from pipeline.errors import UserError
-from tuning.config import (
+from echopair.pipeline.config import compose
+from echopair.pipeline.errors import UserError
+from echopair.tuning.config import (
     SweepConfig,
     SweepSettings,
     compose_sweep,

@@ -12,19 +12,19 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from pipeline.checkpoints import METRICS_FILE, read_metrics, steps_done
-from pipeline.checks import Stage, check
-from pipeline.config import validated
-from pipeline.run import RunResult, Watch, learn, prepare_corpora
-from pipeline.stages import read_done
+from echopair.pipeline.checkpoints import METRICS_FILE, read_metrics, steps_done
+from echopair.pipeline.checks import Stage, check
+from echopair.pipeline.config import validated
+from echopair.pipeline.run import RunResult, Watch, learn, prepare_corpora
+from echopair.pipeline.stages import read_done
+from echopair.tuning.cluster import RayConfig, ray_session
+from echopair.tuning.config import SweepConfig, compose_sweep
+from echopair.tuning.courier import Courier, courier_for
+from echopair.tuning.course import READINGS_PREFIX
+from echopair.tuning.task import Report, TrialTask, clips_of
+from echopair.tuning.trial import Inherited, run_trial
+from echopair.tuning.trial_folder import CONFIG_FILE, ERROR_FILE, kept_files, refuse, trial_folder
 from tests.pipeline.test_run import write_config
-from tuning.cluster import RayConfig, ray_session
-from tuning.config import SweepConfig, compose_sweep
-from tuning.courier import Courier, courier_for
-from tuning.course import READINGS_PREFIX
-from tuning.task import Report, TrialTask, clips_of
-from tuning.trial import Inherited, run_trial
-from tuning.trial_folder import CONFIG_FILE, ERROR_FILE, kept_files, refuse, trial_folder
 
 VALUES = {"objective.temperature": 0.2, "augment.strength": 1.0}
 OTHERS = {"objective.temperature": 0.3, "augment.strength": 1.0}

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.checkpoints import CHECKPOINT_FILE, METRICS_FILE
-from pipeline.checks import Stage, check
-from pipeline.config import validated
-from pipeline.cores import cpu_threads
-from pipeline.run import RunResult, Watch, learn, prepare_corpora
-from pipeline.stages import read_done
+from echopair.pipeline.checkpoints import CHECKPOINT_FILE, METRICS_FILE
+from echopair.pipeline.checks import Stage, check
+from echopair.pipeline.config import validated
+from echopair.pipeline.cores import cpu_threads
+from echopair.pipeline.run import RunResult, Watch, learn, prepare_corpora
+from echopair.pipeline.stages import read_done
+from echopair.tuning.trial_folder import CONFIG_FILE
+from echopair.tuning.trials import Status, Trial
 from tests.pipeline.test_run import write_config
 from tests.tuning.conftest import RayCluster
 from tests.tuning.test_cluster import HIDING, IN_ITS_OWN_MOUNTS, needs_mounts
 from tests.tuning.test_courier import leftovers
-from tuning.trial_folder import CONFIG_FILE
-from tuning.trials import Status, Trial
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.nodes, needs_mounts]
@@ -32,10 +32,10 @@ pytestmark = [pytest.mark.nodes, needs_mounts]
 ASKED = """
 import sys
 from pathlib import Path
-from pipeline.errors import UserError
-from tuning.cluster import RayConfig, ray_session
-from tuning.config import compose_sweep
-from tuning.courier import courier_for
+from echopair.pipeline.errors import UserError
+from echopair.tuning.cluster import RayConfig, ray_session
+from echopair.tuning.config import compose_sweep
+from echopair.tuning.courier import courier_for
 
 address, file, sounds = sys.argv[1:]
 plain = compose_sweep([file]).run

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.stages import MARKER_FILE, locked
-from tuning.depot import (
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.stages import MARKER_FILE, locked
+from echopair.tuning.depot import (
     PIECE_BYTES,
     Changed,
     Depot,

@@ -6,9 +6,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.errors import UserError
+from echopair.pipeline.errors import UserError
+from echopair.tuning.domains import Choices, Integers, LogUniform, Uniform
 from tests.tuning.spaces import TEMPERATURES, read
-from tuning.domains import Choices, Integers, LogUniform, Uniform
 
 SHARES = st.floats(0, 1, exclude_max=True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.tracking import TrackingConfig, check_tracking
+from echopair.pipeline.tracking import TrackingConfig, check_tracking
 from tests.pipeline.test_run import write_config
 from tests.tuning.conftest import RayCluster
 from tests.tuning.sweep_process import (
@@ -75,9 +75,8 @@ def test_a_sweep_ends_on_the_nodes_that_are_left(
 def test_a_process_killed_while_it_makes_mlflow_s_tables_leaves_none_that_cannot_be_used(
     tmp_path: Path,
 ) -> None:
-    program = (
-        "import sys; from pathlib import Path; from pipeline.tracking import TrackingConfig, check_tracking\n"
-    )
+    program = "import sys; from pathlib import Path\n"
+    program += "from echopair.pipeline.tracking import TrackingConfig, check_tracking\n"
     program += "check_tracking(TrackingConfig(), Path(sys.argv[1]))"
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)]) as process:
         wait_for(

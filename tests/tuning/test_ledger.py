@@ -13,18 +13,18 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.errors import UserError
+from echopair.pipeline.errors import UserError
+from echopair.tuning.config import SweepSettings
+from echopair.tuning.ledger import Ledger
+from echopair.tuning.search import build_proposals
+from echopair.tuning.trials import Reading, Status, Trial
 from tests.tuning.ledgers import made_up, make_ledger, small_settings
-from tuning.config import SweepSettings
-from tuning.ledger import Ledger
-from tuning.search import build_proposals
-from tuning.trials import Reading, Status, Trial
 
 # Holds the sweep in a folder and changes its trial 1 until it is killed.
 OTHER_PROCESS = """
 import sys
 from pathlib import Path
-from tuning.ledger import Ledger
+from echopair.tuning.ledger import Ledger
 ledger = Ledger.open(Path(sys.argv[1]))
 with ledger.held():
     ledger.settle(steps=70)
@@ -221,7 +221,7 @@ def test_missing_trials_are_asked_for(folder: Path) -> None:
 
 
 def test_a_trial_whose_file_was_deleted_is_proposed_again(folder: Path, settings: SweepSettings) -> None:
-    from tuning.ray_trials import LedgerSearch
+    from echopair.tuning.ray_trials import LedgerSearch
 
     proposals = build_proposals(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
     assert LedgerSearch(Ledger.open(folder), proposals, at_once=1).total_samples == proposals.total - 1

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tuning.memory_limit import OUTGROWN_STATUS
+from echopair.tuning.memory_limit import OUTGROWN_STATUS
 
 ROOT = Path(__file__).parents[2]
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 def ended(program: str) -> "subprocess.CompletedProcess[str]":
     preamble = """
 import mmap, sys, time
-from tuning.memory_limit import _memory_bytes, limit_memory
+from echopair.tuning.memory_limit import _memory_bytes, limit_memory
 limit = _memory_bytes() + 100 * 2**20
 def exceeded(used_bytes):
     print("used", used_bytes - limit, flush=True)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.errors import UserError
+from echopair.pipeline.errors import UserError
+from echopair.tuning.config import SweepSettings, compose_sweep
+from echopair.tuning.preparation import check_sweep, prepare_sweep
 from tests.tuning.tones import write_run
-from tuning.config import SweepSettings, compose_sweep
-from tuning.preparation import check_sweep, prepare_sweep
 
 TEMPERATURE = "sweep.space.objective.temperature=[0.1, 0.5]"
 

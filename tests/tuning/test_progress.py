@@ -12,8 +12,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from tuning.progress import MOST_LINES, SweepProgress, SweepView
-from tuning.trials import Reading, Status, Trial
+from echopair.tuning.progress import MOST_LINES, SweepProgress, SweepView
+from echopair.tuning.trials import Reading, Status, Trial
 
 ROOT = Path(__file__).parents[2]
 KEYS = (
@@ -193,8 +193,8 @@ SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 PROGRAM = """
 import os, signal, sys, time
 from tests.tuning.test_progress import KEYS, sweep, trial
-from tuning.progress import SweepProgress
-from tuning.trials import Status
+from echopair.tuning.progress import SweepProgress
+from echopair.tuning.trials import Status
 
 print("before")
 try:

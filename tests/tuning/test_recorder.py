@@ -14,17 +14,25 @@ from pathlib import Path
 
 import pytest
 
-import tuning.recorder
-from pipeline.errors import UserError
-from pipeline.tracking import TrackedRun, TrackingConfig, TrackingError, list_runs
-from pipeline.tracking.client import load_mlflow
-from pipeline.tracking.runs import RunSummary, tagged_runs
-from pipeline.tracking.server import start_server, wait_until_ready
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.tracking import TrackedRun, TrackingConfig, TrackingError, list_runs
+from echopair.pipeline.tracking.client import load_mlflow
+from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
+from echopair.pipeline.tracking.server import start_server, wait_until_ready
+from echopair.tuning import recorder as recorder_module
+from echopair.tuning.config import SweepSettings
+from echopair.tuning.ledger import Ledger
+from echopair.tuning.recorder import (
+    STATUS_TAG,
+    SWEEP_TAG,
+    TRIAL_TAG,
+    Recorder,
+    child_of,
+    log_sweep,
+    open_parent,
+)
+from echopair.tuning.trials import Status, Trial
 from tests.tuning.ledgers import READINGS, made_up, make_ledger, small_settings
-from tuning.config import SweepSettings
-from tuning.ledger import Ledger
-from tuning.recorder import STATUS_TAG, SWEEP_TAG, TRIAL_TAG, Recorder, child_of, log_sweep, open_parent
-from tuning.trials import Status, Trial
 
 ROWS = 4  # of a training's metrics
 
@@ -303,7 +311,7 @@ def test_a_store_that_stays_away_is_given_up_and_brought_up_to_date_later(work: 
 
 def drive(folder: Path) -> None:
     """A driver that goes through the trials of a sweep until it is killed."""
-    tuning.recorder.PAUSE_SECONDS = 0.01  # so that it is killed at work, and not asleep
+    recorder_module.PAUSE_SECONDS = 0.01  # so that it is killed at work, and not asleep
     ledger = Ledger.open(folder)
     recorder = recorder_of(ledger)
     with ledger.held():

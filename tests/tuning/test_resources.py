@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.errors import UserError
-from tuning.resources import (
+from echopair.pipeline.errors import UserError
+from echopair.tuning.resources import (
     Available,
     Node,
     Resources,

@@ -5,7 +5,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from tuning.results import (
+from echopair.tuning.results import (
     duration_text,
     error_line,
     exit_note,
@@ -16,7 +16,7 @@ from tuning.results import (
     summary_line,
     value_text,
 )
-from tuning.trials import Reading, Status, Trial
+from echopair.tuning.trials import Reading, Status, Trial
 
 KEYS = (
     "objective.temperature",

@@ -21,13 +21,13 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
-from pipeline.cores import available_cores
-from pipeline.errors import UserError
-from tuning.asha import Asha
-from tuning.cluster import RayConfig, ray_session
-from tuning.domains import Choices, Domain, Integers, LogUniform, Uniform
-from tuning.population import Exploit, Population, perturbed
-from tuning.schedulers import (
+from echopair.pipeline.cores import available_cores
+from echopair.pipeline.errors import UserError
+from echopair.tuning.asha import Asha
+from echopair.tuning.cluster import RayConfig, ray_session
+from echopair.tuning.domains import Choices, Domain, Integers, LogUniform, Uniform
+from echopair.tuning.population import Exploit, Population, perturbed
+from echopair.tuning.schedulers import (
     GO_ON,
     AshaConfig,
     PbtConfig,
@@ -36,7 +36,7 @@ from tuning.schedulers import (
     check_scheduler,
     decides_at,
 )
-from tuning.trials import Reading, Status, Trial
+from echopair.tuning.trials import Reading, Status, Trial
 
 RATE = "pretrain.learning_rate"
 SPACE: dict[str, Domain] = {

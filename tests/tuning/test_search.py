@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from scipy.stats import qmc
 
-from pipeline.errors import UserError
-from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
-from tuning.search import (
+from echopair.pipeline.errors import UserError
+from echopair.tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from echopair.tuning.search import (
     GridSearchConfig,
     OptunaSearchConfig,
     Proposals,
@@ -23,7 +23,7 @@ from tuning.search import (
     SearchConfig,
     build_proposals,
 )
-from tuning.trials import Reading, Status, Trial
+from echopair.tuning.trials import Reading, Status, Trial
 
 SPACE: dict[str, Domain] = {
     "objective.temperature": LogUniform(low=0.05, high=1.0),

@@ -2,11 +2,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import compose, validated
-from pipeline.errors import UserError
+from echopair.pipeline.config import compose, validated
+from echopair.pipeline.errors import UserError
+from echopair.tuning.domains import Choices, Grid, LogUniform
+from echopair.tuning.space import lay_over, nested, space_of
 from tests.tuning.spaces import TEMPERATURES, read
-from tuning.domains import Choices, Grid, LogUniform
-from tuning.space import lay_over, nested, space_of
 
 BASE = compose().model_dump(mode="json")
 

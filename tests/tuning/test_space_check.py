@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import RunConfig, compose, validated
-from pipeline.errors import UserError
+from echopair.pipeline.config import RunConfig, compose, validated
+from echopair.pipeline.errors import UserError
+from echopair.tuning.domains import Choices
+from echopair.tuning.space_check import check_space
 from tests.tuning.spaces import TEMPERATURES, read
-from tuning.domains import Choices
-from tuning.space_check import check_space
 
 BASE = compose().model_dump(mode="json")
 

@@ -17,24 +17,24 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.checks import Stage
-from pipeline.config import compose
-from pipeline.errors import UserError
-from pipeline.run import run
-from pipeline.stages import locked
-from pipeline.tracking.client import load_mlflow
-from pipeline.tracking.runs import RunSummary, tagged_runs
+from echopair.pipeline.checks import Stage
+from echopair.pipeline.config import compose
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.run import run
+from echopair.pipeline.stages import locked
+from echopair.pipeline.tracking.client import load_mlflow
+from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
+from echopair.tuning.cli import main
+from echopair.tuning.config import SweepSettings, compose_sweep
+from echopair.tuning.ledger import Ledger
+from echopair.tuning.recorder import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
+from echopair.tuning.schedulers import PbtConfig
+from echopair.tuning.sweep import sweep, sweep_folder, tidy
+from echopair.tuning.task import TrialTask, config_of
+from echopair.tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, refuse, trainings_of, trial_folder
+from echopair.tuning.trials import Status, Trial
 from tests.tuning.conftest import descendants
 from tests.tuning.tones import write_run
-from tuning.cli import main
-from tuning.config import SweepSettings, compose_sweep
-from tuning.ledger import Ledger
-from tuning.recorder import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
-from tuning.schedulers import PbtConfig
-from tuning.sweep import sweep, sweep_folder, tidy
-from tuning.task import TrialTask, config_of
-from tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, refuse, trainings_of, trial_folder
-from tuning.trials import Status, Trial
 
 TEMPERATURE = "objective.temperature"
 RATE = "log_mel.sample_rate_hz"
@@ -514,7 +514,7 @@ def test_a_member_that_copies_another_with_its_values_is_known_by_them(
 ) -> None:
     from ray.tune.experiment import Trial as RayTrial
 
-    from tuning.ray_trials import LedgerCallback
+    from echopair.tuning.ray_trials import LedgerCallback
 
     ledger = Ledger.create(tmp_path, undisturbed.settings)
     ledger.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
@@ -533,7 +533,7 @@ def test_a_member_that_copies_another_with_its_values_is_known_by_them(
 def test_why_a_trial_begins_again_is_known_until_it_reads(undisturbed: Swept, tmp_path: Path) -> None:
     from ray.tune.experiment import Trial as RayTrial
 
-    from tuning.ray_trials import LedgerCallback
+    from echopair.tuning.ray_trials import LedgerCallback
 
     ledger = Ledger.create(tmp_path, undisturbed.settings)
     ledger.propose(Trial(number=0, values={TEMPERATURE: 0.1}))

@@ -18,17 +18,24 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from pipeline.checkpoints import steps_done
-from pipeline.checks import Stage, check
-from pipeline.config import RunConfig, compose, validated
-from pipeline.cores import cpu_threads
-from pipeline.run import RunResult, Watch, learn, prepare_corpora, run
-from pipeline.stages import locked_if_free, write_atomically
+from echopair.pipeline.checkpoints import steps_done
+from echopair.pipeline.checks import Stage, check
+from echopair.pipeline.config import RunConfig, compose, validated
+from echopair.pipeline.cores import cpu_threads
+from echopair.pipeline.run import RunResult, Watch, learn, prepare_corpora, run
+from echopair.pipeline.stages import locked_if_free, write_atomically
+from echopair.tuning.config import compose_sweep
+from echopair.tuning.task import TrialTask, clips_of, trial_config
+from echopair.tuning.trial import Inherited, run_trial
+from echopair.tuning.trial_folder import (
+    crash_reason,
+    kept_files,
+    refuse,
+    set_error_aside,
+    trainings_of,
+    trial_folder,
+)
 from tests.tuning.tones import write_run
-from tuning.config import compose_sweep
-from tuning.task import TrialTask, clips_of, trial_config
-from tuning.trial import Inherited, run_trial
-from tuning.trial_folder import crash_reason, kept_files, refuse, set_error_aside, trainings_of, trial_folder
 
 TEMPERATURE = "objective.temperature"
 VALUES = {TEMPERATURE: 0.1}

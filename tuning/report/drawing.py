@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.picture_style import ACCENT, INK, LINE, PAPER, SOFT
-from pipeline.report.figures import nice_step
-from tuning.report.scale import Scale
-from tuning.results import cut
-from tuning.trials import Status, Trial
+from echopair.pipeline.picture_style import ACCENT, INK, LINE, PAPER, SOFT
+from echopair.pipeline.report.figures import nice_step
+from echopair.tuning.report.scale import Scale
+from echopair.tuning.results import cut
+from echopair.tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import comb
 
-from pipeline.report.warnings import counted
-from tuning.report.importance import importance, why_no_importance
-from tuning.report.outcomes import (
+from echopair.pipeline.report.warnings import counted
+from echopair.tuning.report.importance import importance, why_no_importance
+from echopair.tuning.report.outcomes import (
     best_first,
     finished,
     score_of,
@@ -16,17 +16,17 @@ from tuning.report.outcomes import (
     with_status,
     with_values,
 )
-from tuning.report.parameter_findings import (
+from echopair.tuning.report.parameter_findings import (
     edge_findings,
     importance_finding,
     plateau_findings,
     unfinished_findings,
 )
-from tuning.report.parameters import Parameter, is_number, labels
-from tuning.report.plateau import ROUNDING, WITHIN_SCORE
-from tuning.report.words import joined, points, setting, whole_percent
-from tuning.results import error_line, percent_text, status_words, value_text
-from tuning.trials import Status, Trial
+from echopair.tuning.report.parameters import Parameter, is_number, labels
+from echopair.tuning.report.plateau import ROUNDING, WITHIN_SCORE
+from echopair.tuning.report.words import joined, points, setting, whole_percent
+from echopair.tuning.results import error_line, percent_text, status_words, value_text
+from echopair.tuning.trials import Status, Trial
 
 FEWEST_FOR_CHANCE = 4
 NUMBERS_LISTED = 8

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.picture_style import ACCENT, INK, PAPER, SOFT, new_figure, save, styled
-from pipeline.report.figures import nice_step
-from pipeline.report.warnings import counted
-from tuning.report.drawing import (
+from echopair.pipeline.picture_style import ACCENT, INK, PAPER, SOFT, new_figure, save, styled
+from echopair.pipeline.report.figures import nice_step
+from echopair.pipeline.report.warnings import counted
+from echopair.tuning.report.drawing import (
     DIVERGED_RED,
     STOPPED_GREY,
     ScoreRange,
@@ -21,13 +21,20 @@ from tuning.report.drawing import (
     titled,
     value_axis,
 )
-from tuning.report.heat_map_cells import draw_cells
-from tuning.report.outcomes import best_first, finished, score_of, scores_of, with_status, with_values
-from tuning.report.parameters import Parameter, labels
-from tuning.report.scale import Scale
-from tuning.report.smoothing import Surface, surface
-from tuning.results import percent_text, status_words
-from tuning.trials import Status, Trial
+from echopair.tuning.report.heat_map_cells import draw_cells
+from echopair.tuning.report.outcomes import (
+    best_first,
+    finished,
+    score_of,
+    scores_of,
+    with_status,
+    with_values,
+)
+from echopair.tuning.report.parameters import Parameter, labels
+from echopair.tuning.report.scale import Scale
+from echopair.tuning.report.smoothing import Surface, surface
+from echopair.tuning.results import percent_text, status_words
+from echopair.tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.picture_style import INK, PAPER, SOFT, new_figure, save, styled
-from pipeline.report.warnings import counted
-from tuning.report.drawing import DIVERGED_RED, ScoreRange, score_bar, score_colours, score_range, titled
-from tuning.report.outcomes import best_first, finished, score_of, scores_of, training_done
-from tuning.report.scale import Scale
-from tuning.report.words import whole_percent
-from tuning.results import percent_text
-from tuning.trials import Status, Trial
+from echopair.pipeline.picture_style import INK, PAPER, SOFT, new_figure, save, styled
+from echopair.pipeline.report.warnings import counted
+from echopair.tuning.report.drawing import (
+    DIVERGED_RED,
+    ScoreRange,
+    score_bar,
+    score_colours,
+    score_range,
+    titled,
+)
+from echopair.tuning.report.outcomes import best_first, finished, score_of, scores_of, training_done
+from echopair.tuning.report.scale import Scale
+from echopair.tuning.report.words import whole_percent
+from echopair.tuning.results import percent_text
+from echopair.tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tuning.report.outcomes import finished, scores_of, with_values
-from tuning.report.parameters import Parameter
-from tuning.report.scale import Scale
-from tuning.trials import Trial
+from echopair.tuning.report.outcomes import finished, scores_of, with_values
+from echopair.tuning.report.parameters import Parameter
+from echopair.tuning.report.scale import Scale
+from echopair.tuning.trials import Trial
 
 FEWEST_TRIALS = 8
 REPEATS = 4

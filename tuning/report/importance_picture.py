@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.picture_style import ACCENT, INK, new_figure, save, shortened, styled
-from tuning.report.drawing import titled
-from tuning.report.importance import REPEATS, Importance, importance
-from tuning.report.parameters import Parameter, labels
-from tuning.report.words import whole_percent
-from tuning.trials import Trial
+from echopair.pipeline.picture_style import ACCENT, INK, new_figure, save, shortened, styled
+from echopair.tuning.report.drawing import titled
+from echopair.tuning.report.importance import REPEATS, Importance, importance
+from echopair.tuning.report.parameters import Parameter, labels
+from echopair.tuning.report.words import whole_percent
+from echopair.tuning.trials import Trial
 
 UNTRUSTED = "#c9cdd0"
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.picture_style import ACCENT, INK, LINE, SOFT, new_figure, save, styled
-from tuning.report.drawing import (
+from echopair.pipeline.picture_style import ACCENT, INK, LINE, SOFT, new_figure, save, styled
+from echopair.tuning.report.drawing import (
     DIVERGED_RED,
     STATUS_COLOURS,
     STOPPED_GREY,
@@ -14,8 +14,8 @@ from tuning.report.drawing import (
     percent_axis,
     titled,
 )
-from tuning.report.outcomes import best_first
-from tuning.trials import Status, Trial
+from echopair.tuning.report.outcomes import best_first
+from echopair.tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

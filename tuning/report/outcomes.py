@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tuning.report.parameters import Parameter
-from tuning.trials import Status, Trial
+from echopair.tuning.report.parameters import Parameter
+from echopair.tuning.trials import Status, Trial
 
 
 def finished(trials: Iterable[Trial]) -> list[Trial]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.picture_style import INK, LINE, SOFT, new_figure, save, styled
-from tuning.report.drawing import (
+from echopair.pipeline.picture_style import INK, LINE, SOFT, new_figure, save, styled
+from echopair.tuning.report.drawing import (
     LETTERS_OF_A_VALUE,
     STOPPED_GREY,
     ScoreRange,
@@ -21,11 +21,18 @@ from tuning.report.drawing import (
     spread_apart,
     titled,
 )
-from tuning.report.outcomes import best_first, finished, score_of, scores_of, with_status, with_values
-from tuning.report.parameters import Parameter, labels
-from tuning.report.scale import Scale
-from tuning.results import cut, percent_text
-from tuning.trials import Status, Trial
+from echopair.tuning.report.outcomes import (
+    best_first,
+    finished,
+    score_of,
+    scores_of,
+    with_status,
+    with_values,
+)
+from echopair.tuning.report.parameters import Parameter, labels
+from echopair.tuning.report.scale import Scale
+from echopair.tuning.results import cut, percent_text
+from echopair.tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

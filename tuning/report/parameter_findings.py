@@ -3,14 +3,21 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from tuning.report.importance import Importance
-from tuning.report.outcomes import best_first, finished, score_of, scores_of, with_status, with_values
-from tuning.report.parameters import Parameter
-from tuning.report.plateau import Plateau, plateau
-from tuning.report.scale import Scale
-from tuning.report.words import joined, whole_percent
-from tuning.results import percent_text, value_text
-from tuning.trials import Status, Trial
+from echopair.tuning.report.importance import Importance
+from echopair.tuning.report.outcomes import (
+    best_first,
+    finished,
+    score_of,
+    scores_of,
+    with_status,
+    with_values,
+)
+from echopair.tuning.report.parameters import Parameter
+from echopair.tuning.report.plateau import Plateau, plateau
+from echopair.tuning.report.scale import Scale
+from echopair.tuning.report.words import joined, whole_percent
+from echopair.tuning.results import percent_text, value_text
+from echopair.tuning.trials import Status, Trial
 
 FEWEST_FOR_AN_EDGE = 4
 EDGE_SHARE = 0.05  # of the searched range

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
-from tuning.results import short_keys
-from tuning.trials import Trial
+from echopair.tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from echopair.tuning.results import short_keys
+from echopair.tuning.trials import Trial
 
 VALUES_OF_A_GRID = 12  # of a range; more of them are looked at as a range again
 LOG_FROM_RATIO = 10.0  # listed numbers that span so much are compared by factors

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tuning.report.heat_map import heat_map_picture
-from tuning.report.importance_picture import importance_picture
-from tuning.report.learning_curves import learning_curves_picture
-from tuning.report.parallel_coordinates import parallel_coordinates_picture
-from tuning.report.parameters import Parameter
-from tuning.report.score_by_parameter import score_by_parameter_picture
-from tuning.report.time_spent import time_spent_picture
-from tuning.trials import Trial
+from echopair.tuning.report.heat_map import heat_map_picture
+from echopair.tuning.report.importance_picture import importance_picture
+from echopair.tuning.report.learning_curves import learning_curves_picture
+from echopair.tuning.report.parallel_coordinates import parallel_coordinates_picture
+from echopair.tuning.report.parameters import Parameter
+from echopair.tuning.report.score_by_parameter import score_by_parameter_picture
+from echopair.tuning.report.time_spent import time_spent_picture
+from echopair.tuning.trials import Trial
 
 
 class Picture(NamedTuple):

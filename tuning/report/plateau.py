@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuning.report.outcomes import best_first, finished, score_of, with_values
-from tuning.report.parameters import Parameter
-from tuning.report.scale import Scale
-from tuning.trials import Trial
+from echopair.tuning.report.outcomes import best_first, finished, score_of, with_values
+from echopair.tuning.report.parameters import Parameter
+from echopair.tuning.report.scale import Scale
+from echopair.tuning.trials import Trial
 
 WITHIN_SCORE = 0.01
 # Other parameters differ between trials, so a single low score among high ones does not end a plateau of a range.

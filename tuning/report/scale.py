@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.report.figures import nice_step
-from tuning.report.parameters import Parameter, is_number
-from tuning.results import value_text
-from tuning.trials import Trial
+from echopair.pipeline.report.figures import nice_step
+from echopair.tuning.report.parameters import Parameter, is_number
+from echopair.tuning.results import value_text
+from echopair.tuning.trials import Trial
 
 
 class Scale:

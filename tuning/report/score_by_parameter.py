@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.picture_style import ACCENT, INK, LINE, SOFT, new_figure, save, styled
-from tuning.report.drawing import (
+from echopair.pipeline.picture_style import ACCENT, INK, LINE, SOFT, new_figure, save, styled
+from echopair.tuning.report.drawing import (
     DIVERGED_RED,
     STOPPED_GREY,
     ScoreRange,
@@ -16,15 +16,22 @@ from tuning.report.drawing import (
     score_range,
     value_axis,
 )
-from tuning.report.outcomes import best_first, finished, score_of, scores_of, with_status, with_values
-from tuning.report.parameter_findings import stretch
-from tuning.report.parameters import Parameter, labels
-from tuning.report.plateau import Plateau, plateau
-from tuning.report.scale import Scale
-from tuning.report.smoothing import local_mean
-from tuning.report.words import joined
-from tuning.results import percent_text, value_text
-from tuning.trials import Status, Trial
+from echopair.tuning.report.outcomes import (
+    best_first,
+    finished,
+    score_of,
+    scores_of,
+    with_status,
+    with_values,
+)
+from echopair.tuning.report.parameter_findings import stretch
+from echopair.tuning.report.parameters import Parameter, labels
+from echopair.tuning.report.plateau import Plateau, plateau
+from echopair.tuning.report.scale import Scale
+from echopair.tuning.report.smoothing import local_mean
+from echopair.tuning.report.words import joined
+from echopair.tuning.results import percent_text, value_text
+from echopair.tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.picture_style import INK, LINE, PAPER, SOFT, new_figure, save, styled
-from pipeline.report.warnings import counted
-from tuning.report.drawing import STATUS_COLOURS, halo, titled
-from tuning.report.outcomes import training_done, training_spent, with_status
-from tuning.report.words import whole_percent
-from tuning.results import duration_text, status_words
-from tuning.trials import Status, Trial
+from echopair.pipeline.picture_style import INK, LINE, PAPER, SOFT, new_figure, save, styled
+from echopair.pipeline.report.warnings import counted
+from echopair.tuning.report.drawing import STATUS_COLOURS, halo, titled
+from echopair.tuning.report.outcomes import training_done, training_spent, with_status
+from echopair.tuning.report.words import whole_percent
+from echopair.tuning.results import duration_text, status_words
+from echopair.tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

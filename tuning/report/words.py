@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuning.results import value_text
+from echopair.tuning.results import value_text
 
 
 def whole_percent(share: float) -> str:

@@ -10,15 +10,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline.picture_style import DOTS_AN_INCH
-from pipeline.results import probe_rows, probe_title
-from pipeline.stages import write_atomically
-from tuning.report.findings import findings
-from tuning.report.outcomes import best_first, steps_done, training_done, training_spent
-from tuning.report.parameters import Parameter, as_tried, labels
-from tuning.report.pictures import PICTURES, Picture
-from tuning.report.words import whole_percent
-from tuning.results import (
+from echopair.pipeline.picture_style import DOTS_AN_INCH
+from echopair.pipeline.results import probe_rows, probe_title
+from echopair.pipeline.stages import write_atomically
+from echopair.tuning.report.findings import findings
+from echopair.tuning.report.outcomes import best_first, steps_done, training_done, training_spent
+from echopair.tuning.report.parameters import Parameter, as_tried, labels
+from echopair.tuning.report.pictures import PICTURES, Picture
+from echopair.tuning.report.words import whole_percent
+from echopair.tuning.results import (
     TRIALS_FILE,
     duration_text,
     error_line,
@@ -28,7 +28,7 @@ from tuning.results import (
     summary_line,
     value_text,
 )
-from tuning.trials import Status, Trial
+from echopair.tuning.trials import Status, Trial
 
 REPORT_HTML = "report.html"
 CSS_DOTS_AN_INCH = 96

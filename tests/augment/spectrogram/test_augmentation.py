@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from augment.spectrogram.augmentation import LOG_POWER_PER_DECIBEL, example_mean, take, uniform
-from augment.spectrogram.gain import GainConfig
-from augment.spectrogram.masking import MaskParameters
+from echopair.augment.spectrogram.augmentation import LOG_POWER_PER_DECIBEL, example_mean, take, uniform
+from echopair.augment.spectrogram.gain import GainConfig
+from echopair.augment.spectrogram.masking import MaskParameters
 
 CPU = torch.device("cpu")
 

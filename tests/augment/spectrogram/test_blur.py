@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.blur import BlurConfig, BlurParameters
+from echopair.augment.spectrogram.blur import BlurConfig, BlurParameters
 
 
 def gaussian(deviation: float, max_deviation: float) -> list[tuple[int, float]]:

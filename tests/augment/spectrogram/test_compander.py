@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.compander import CompanderConfig, CompanderParameters
+from echopair.augment.spectrogram.compander import CompanderConfig, CompanderParameters
 
 
 def test_distances_from_the_mean_are_multiplied() -> None:

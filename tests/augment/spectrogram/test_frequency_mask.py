@@ -3,7 +3,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from augment.spectrogram.frequency_mask import FrequencyMask, FrequencyMaskConfig
+from echopair.augment.spectrogram.frequency_mask import FrequencyMask, FrequencyMaskConfig
 
 
 def test_masks_are_those_of_a_loop_over_examples(log_mel: Tensor) -> None:

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.frequency_shift import FrequencyShiftConfig, FrequencyShiftParameters
+from echopair.augment.spectrogram.frequency_shift import FrequencyShiftConfig, FrequencyShiftParameters
 
 
 def test_bands_move_and_new_ones_are_at_the_mean() -> None:

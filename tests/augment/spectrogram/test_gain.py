@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.gain import GainConfig
+from echopair.augment.spectrogram.gain import GainConfig
 
 
 def test_each_example_gets_its_number_of_decibels_in_every_bin(log_mel: Tensor) -> None:

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.gaussian_noise import GaussianNoiseConfig, GaussianNoiseParameters
+from echopair.augment.spectrogram.gaussian_noise import GaussianNoiseConfig, GaussianNoiseParameters
 
 
 def test_the_noise_is_added_in_decibels_of_its_deviation() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from augment.spectrogram.gain import Gain, GainParameters
+from echopair.augment.spectrogram.gain import Gain, GainParameters
 
 
 def test_ten_decibels_make_ten_times_the_power(log_mel: Tensor) -> None:

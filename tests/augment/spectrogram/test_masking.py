@@ -5,9 +5,9 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.frequency_mask import FrequencyMaskConfig
-from augment.spectrogram.masking import MaskParameters, draw_masks, masked_bins
-from augment.spectrogram.time_mask import TimeMaskConfig
+from echopair.augment.spectrogram.frequency_mask import FrequencyMaskConfig
+from echopair.augment.spectrogram.masking import MaskParameters, draw_masks, masked_bins
+from echopair.augment.spectrogram.time_mask import TimeMaskConfig
 
 both = pytest.mark.parametrize("config", [TimeMaskConfig, FrequencyMaskConfig])
 MaskChoice = type[TimeMaskConfig] | type[FrequencyMaskConfig]

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.mix_back import MixBackConfig
+from echopair.augment.spectrogram.mix_back import MixBackConfig
 
 
 def test_the_mixture_is_the_papers_in_linear_power(log_mel: Tensor) -> None:

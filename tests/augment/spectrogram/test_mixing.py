@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from augment.spectrogram.mixing import MixParameters, mix
-from augment.spectrogram.mixup import Mixup
+from echopair.augment.spectrogram.mixing import MixParameters, mix
+from echopair.augment.spectrogram.mixup import Mixup
 
 
 def draw_partners(max_share: float, log_mel: Tensor, generator: Generator) -> MixParameters:

@@ -6,8 +6,8 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.mixing import MixParameters
-from augment.spectrogram.mixup import MixupConfig
+from echopair.augment.spectrogram.mixing import MixParameters
+from echopair.augment.spectrogram.mixup import MixupConfig
 
 
 def test_the_mixture_is_the_papers_log_mixup_exp(log_mel: Tensor) -> None:

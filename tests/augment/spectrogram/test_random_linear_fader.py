@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.random_linear_fader import (
+from echopair.augment.spectrogram.random_linear_fader import (
     FaderParameters,
     RandomLinearFader,
     RandomLinearFaderConfig,

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.random_resized_crop import (
+from echopair.augment.spectrogram.random_resized_crop import (
     CropParameters,
     RandomResizedCrop,
     RandomResizedCropConfig,

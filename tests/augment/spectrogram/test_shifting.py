@@ -1,7 +1,7 @@
 import torch
 from torch import Generator
 
-from augment.spectrogram.shifting import draw_shifts
+from echopair.augment.spectrogram.shifting import draw_shifts
 
 
 def test_every_whole_shift_of_the_range_comes_up_either_way() -> None:

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram import SpectrogramChoice
-from augment.spectrogram.augmentation import SpectrogramConfig
-from augment.spectrogram.mixing import Mixing
-from augment.strength import MAX_STRENGTH
+from echopair.augment.spectrogram import SpectrogramChoice
+from echopair.augment.spectrogram.augmentation import SpectrogramConfig
+from echopair.augment.spectrogram.mixing import Mixing
+from echopair.augment.strength import MAX_STRENGTH
 
 CONFIGS: list[SpectrogramConfig] = [config() for config in get_args(SpectrogramChoice)]
 STRENGTHS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.tilt import Tilt, TiltConfig, TiltParameters
+from echopair.augment.spectrogram.tilt import Tilt, TiltConfig, TiltParameters
 
 
 def decibels(log_power: Tensor) -> Tensor:

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from augment.spectrogram.time_mask import TimeMask, TimeMaskConfig
+from echopair.augment.spectrogram.time_mask import TimeMask, TimeMaskConfig
 
 
 def test_masks_are_those_of_a_loop_over_examples(log_mel: Tensor) -> None:

@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.time_reversal import TimeReversalConfig
+from echopair.augment.spectrogram.time_reversal import TimeReversalConfig
 
 
 @pytest.mark.parametrize("strength", [0.1, 1.0, 4.0])

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.time_shift import TimeShiftConfig, TimeShiftParameters
+from echopair.augment.spectrogram.time_shift import TimeShiftConfig, TimeShiftParameters
 
 
 def test_frames_move_and_the_open_end_is_the_mirror_image() -> None:

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Generator, Tensor
 
-from augment.spectrogram.time_warp import TimeWarpConfig, TimeWarpParameters
+from echopair.augment.spectrogram.time_warp import TimeWarpConfig, TimeWarpParameters
 
 
 def warp(log_mel: Tensor, point: float, displacement: float) -> Tensor:

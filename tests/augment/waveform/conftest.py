@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.augmentation import Waveform
 
 MakeCrop = Callable[..., Waveform]
 

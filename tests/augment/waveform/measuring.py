@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from augment.waveform.augmentation import Waveform, WaveformConfig
+from echopair.augment.waveform.augmentation import Waveform, WaveformConfig
 
 RATE = 16000
 

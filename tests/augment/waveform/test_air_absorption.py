@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.air_absorption import AirAbsorptionConfig
-from augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.air_absorption import AirAbsorptionConfig
+from echopair.augment.waveform.augmentation import Waveform
 from tests.augment.waveform.measuring import amplitude, sine
 
 # Nepers lost in a metre of air of 30 to 50 % humidity, from the table of pyroomacoustics: 10 and 20 degrees.

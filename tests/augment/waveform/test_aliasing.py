@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.aliasing import AliasingConfig
-from augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.aliasing import AliasingConfig
+from echopair.augment.waveform.augmentation import Waveform
 from tests.augment.waveform.measuring import sine
 
 

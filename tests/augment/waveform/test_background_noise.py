@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.background_noise import BackgroundNoiseConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.background_noise import BackgroundNoiseConfig
 from tests.augment.waveform.conftest import MakeCrop
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.band_pass import BandPassConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.band_pass import BandPassConfig
 from tests.augment.waveform.measuring import butterworth_db, measured_gain_db, warped
 
 

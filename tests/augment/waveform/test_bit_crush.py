@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.bit_crush import BitCrushConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.bit_crush import BitCrushConfig
 
 
 def at(bits: int) -> BitCrushConfig:

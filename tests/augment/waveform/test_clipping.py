@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.clipping import ClippingConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.clipping import ClippingConfig
 
 
 def at(percent: int) -> ClippingConfig:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.coloured_noise import ColouredNoiseConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.coloured_noise import ColouredNoiseConfig
 from tests.augment.waveform.conftest import MakeCrop
 
 EVERY_SLOPE = (-12.0, -6.0, -3.0, 0.0, 6.0, 12.0)

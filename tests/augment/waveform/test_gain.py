@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.gain import WaveformGainConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.gain import WaveformGainConfig
 
 
 def test_every_sample_is_multiplied_by_the_drawn_gain(crop: Waveform) -> None:

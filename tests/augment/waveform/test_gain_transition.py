@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.gain_transition import GainTransitionConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.gain_transition import GainTransitionConfig
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.impulse_response import ImpulseResponseConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.impulse_response import ImpulseResponseConfig
 
 
 @pytest.fixture

@@ -5,8 +5,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.mp3_compression import BIT_RATES_KBPS, Mp3CompressionConfig, kbps_range, nearest_kbps
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.mp3_compression import (
+    BIT_RATES_KBPS,
+    Mp3CompressionConfig,
+    kbps_range,
+    nearest_kbps,
+)
 from tests.augment.waveform.measuring import sine
 
 INSTALLED = importlib.util.find_spec("fast_mp3_augment") is not None

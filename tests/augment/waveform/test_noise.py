@@ -3,7 +3,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.white_noise import WhiteNoiseConfig
+from echopair.augment.waveform.white_noise import WhiteNoiseConfig
 
 
 @pytest.mark.parametrize(("strength", "factor"), [(0.25, 0.25), (0.5, 0.5), (1.0, 1.0), (2.0, 2.0)])

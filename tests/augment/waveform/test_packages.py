@@ -1,6 +1,6 @@
 import pytest
 
-from augment.waveform.packages import check_package
+from echopair.augment.waveform.packages import check_package
 
 
 def test_a_package_that_is_not_installed_is_refused_with_the_remedy() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.pitch_shift import PitchShiftConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.pitch_shift import PitchShiftConfig
 from tests.augment.waveform.measuring import sine
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.polarity import PolarityConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.polarity import PolarityConfig
 
 
 def test_every_sample_is_negated_whatever_the_seed_and_the_strength(crop: Waveform) -> None:

@@ -1,8 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.ranged import within
-from augment.waveform.time_stretch import TimeStretchConfig
+from echopair.augment.waveform.ranged import within
+from echopair.augment.waveform.time_stretch import TimeStretchConfig
 
 
 def test_ends_in_the_wrong_order_are_refused_with_both_keys_and_values() -> None:

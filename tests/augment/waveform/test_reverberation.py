@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.reverberation import mix_reverberation
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.reverberation import mix_reverberation
 
 # Silence, a weak precursor, the direct sound upside down, two echoes.
 RESPONSE = np.zeros(400, np.float32)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.reverse import WaveformReverseConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.reverse import WaveformReverseConfig
 
 
 def test_the_last_sample_comes_first_whatever_the_seed_and_the_strength(crop: Waveform) -> None:

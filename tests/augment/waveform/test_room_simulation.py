@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.room_simulation import RoomSimulationConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.room_simulation import RoomSimulationConfig
 
 INSTALLED = importlib.util.find_spec("pyroomacoustics") is not None
 needs_the_package = pytest.mark.skipif(not INSTALLED, reason="pyroomacoustics is not installed")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.seven_band_eq import SevenBandEqConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.seven_band_eq import SevenBandEqConfig
 from tests.augment.waveform.measuring import RATE, amplitude, sine
 
 

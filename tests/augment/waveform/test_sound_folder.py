@@ -7,9 +7,15 @@ import pytest
 import soundfile
 import soxr
 
-from augment.waveform import sound_folder
-from augment.waveform.augmentation import Waveform
-from augment.waveform.sound_folder import SoundReader, check_sounds, find_sounds, read_sound, sound_seconds
+from echopair.augment.waveform import sound_folder
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.sound_folder import (
+    SoundReader,
+    check_sounds,
+    find_sounds,
+    read_sound,
+    sound_seconds,
+)
 
 Write = Callable[..., Path]
 

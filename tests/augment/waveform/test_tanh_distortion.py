@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.tanh_distortion import TanhDistortionConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.tanh_distortion import TanhDistortionConfig
 
 
 def at(distortion: float) -> TanhDistortionConfig:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.time_mask import WaveformTimeMaskConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.time_mask import WaveformTimeMaskConfig
 
 FADE = 80  # samples of 5 ms at 16 kHz
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.time_stretch import TimeStretchConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.time_stretch import TimeStretchConfig
 from tests.augment.waveform.measuring import sine
 
 

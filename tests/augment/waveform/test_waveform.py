@@ -10,10 +10,10 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from augment.strength import MAX_STRENGTH
-from augment.waveform import WaveformChoice
-from augment.waveform.augmentation import Waveform, WaveformConfig
-from models.log_mel import LogMel, LogMelConfig
+from echopair.augment.strength import MAX_STRENGTH
+from echopair.augment.waveform import WaveformChoice
+from echopair.augment.waveform.augmentation import Waveform, WaveformConfig
+from echopair.models.log_mel import LogMel, LogMelConfig
 from tests.augment.waveform.conftest import MakeCrop
 
 RATE = 16000

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.white_noise import WhiteNoiseConfig
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.white_noise import WhiteNoiseConfig
 from tests.augment.waveform.conftest import MakeCrop
 
 

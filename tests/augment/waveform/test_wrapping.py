@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from augment.waveform.augmentation import Waveform
-from augment.waveform.wrapping import Faded, SoundingOnly
+from echopair.augment.waveform.augmentation import Waveform
+from echopair.augment.waveform.wrapping import Faded, SoundingOnly
 
 
 class Tenfold:

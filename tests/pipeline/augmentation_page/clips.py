@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.augmentation_page import PreviewClip
+from echopair.pipeline.augmentation_page import PreviewClip
 
 RATE = 16000
 HOSTILE = "birds/<script>alert('\"owl\"')</script>&\udce9.wav"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from augment.policy import AllConfig, AugmentConfig
-from augment.spectrogram.gain import GainConfig
-from augment.waveform.gain import WaveformGainConfig
-from models.log_mel import LogMelConfig
-from pipeline.augmentation_page import write_augmentation_page
+from echopair.augment.policy import AllConfig, AugmentConfig
+from echopair.augment.spectrogram.gain import GainConfig
+from echopair.augment.waveform.gain import WaveformGainConfig
+from echopair.models.log_mel import LogMelConfig
+from echopair.pipeline.augmentation_page import write_augmentation_page
 from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
 from tests.pipeline.augmentation_page.clips import synthetic_clips
 

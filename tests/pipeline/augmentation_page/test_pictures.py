@@ -5,8 +5,8 @@ import pytest
 from matplotlib import colormaps
 from PIL import Image
 
-from models.log_mel import LogMel, LogMelConfig
-from pipeline.augmentation_page.pictures import (
+from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.pipeline.augmentation_page.pictures import (
     DECIBELS,
     ColourScale,
     SpectrumChart,

@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from augment.policy import AllConfig, AugmentConfig
-from augment.spectrogram import SpectrogramChoice
-from augment.spectrogram.gain import GainConfig
-from augment.spectrogram.tilt import TiltConfig
-from augment.waveform import WaveformChoice
-from augment.waveform.gain import WaveformGainConfig
-from augment.waveform.polarity import PolarityConfig
-from models.log_mel import LogMel, LogMelConfig
-from pipeline.augmentation_page.policy_words import other_augmentations, policy_in_words
-from pipeline.augmentation_page.views import lone_view, lone_views, policy_views
-from pipeline.augmentation_page.wording import GAP, MINUS
+from echopair.augment.policy import AllConfig, AugmentConfig
+from echopair.augment.spectrogram import SpectrogramChoice
+from echopair.augment.spectrogram.gain import GainConfig
+from echopair.augment.spectrogram.tilt import TiltConfig
+from echopair.augment.waveform import WaveformChoice
+from echopair.augment.waveform.gain import WaveformGainConfig
+from echopair.augment.waveform.polarity import PolarityConfig
+from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.pipeline.augmentation_page.policy_words import other_augmentations, policy_in_words
+from echopair.pipeline.augmentation_page.views import lone_view, lone_views, policy_views
+from echopair.pipeline.augmentation_page.wording import GAP, MINUS
 from tests.pipeline.augmentation_page.clips import RATE, synthetic_clips
 
 LOG_MEL = LogMel(LogMelConfig())

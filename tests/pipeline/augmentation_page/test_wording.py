@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.augmentation_page.wording import (
+from echopair.pipeline.augmentation_page.wording import (
     applied_in_words,
     numbers_of_row,
     printable,

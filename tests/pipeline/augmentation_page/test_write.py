@@ -10,21 +10,21 @@ import pytest
 import soundfile
 import torch
 
-from augment.policy import AllConfig, AugmentConfig, build_policy
-from augment.spectrogram import SpectrogramChoice
-from augment.spectrogram.gain import GainConfig
-from augment.spectrogram.mix_back import MixBackConfig
-from augment.spectrogram.time_mask import TimeMaskConfig
-from augment.waveform import WaveformChoice
-from augment.waveform.gain import WaveformGainConfig
-from augment.waveform.polarity import PolarityConfig
-from models.log_mel import LogMel, LogMelConfig
-from pipeline.augmentation_page import PreviewClip, write_augmentation_page
-from pipeline.augmentation_page.cells import Cells
-from pipeline.augmentation_page.sound import playing_gain
-from pipeline.augmentation_page.views import View
-from pipeline.augmentation_page.write import SCRIPT
-from pipeline.counted_random import Stream, numpy_generator, torch_generator
+from echopair.augment.policy import AllConfig, AugmentConfig, build_policy
+from echopair.augment.spectrogram import SpectrogramChoice
+from echopair.augment.spectrogram.gain import GainConfig
+from echopair.augment.spectrogram.mix_back import MixBackConfig
+from echopair.augment.spectrogram.time_mask import TimeMaskConfig
+from echopair.augment.waveform import WaveformChoice
+from echopair.augment.waveform.gain import WaveformGainConfig
+from echopair.augment.waveform.polarity import PolarityConfig
+from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.pipeline.augmentation_page import PreviewClip, write_augmentation_page
+from echopair.pipeline.augmentation_page.cells import Cells
+from echopair.pipeline.augmentation_page.sound import playing_gain
+from echopair.pipeline.augmentation_page.views import View
+from echopair.pipeline.augmentation_page.write import SCRIPT
+from echopair.pipeline.counted_random import Stream, numpy_generator, torch_generator
 from tests.pipeline.augmentation_page.clips import HOSTILE, RATE, synthetic_clips
 
 SEED = 5

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.config import compose
-from pipeline.corpora import find_recordings
-from pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
-from pipeline.corpora.synthetic import SyntheticCorpusConfig, find_synthetic_recordings
-from pipeline.corpora.table import TableCorpusConfig, find_table_recordings
-from pipeline.errors import UserError
+from echopair.pipeline.config import compose
+from echopair.pipeline.corpora import find_recordings
+from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
+from echopair.pipeline.corpora.synthetic import SyntheticCorpusConfig, find_synthetic_recordings
+from echopair.pipeline.corpora.table import TableCorpusConfig, find_table_recordings
+from echopair.pipeline.errors import UserError
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -12,8 +12,8 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pipeline.corpora.sound_events import EVENTS
-from pipeline.corpora.synthesis import (
+from echopair.pipeline.corpora.sound_events import EVENTS
+from echopair.pipeline.corpora.synthesis import (
     HIGHEST_PEAK_DBFS,
     KINDS,
     LOWEST_PEAK_DBFS,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.store import MANIFEST_SCHEMA
+from echopair.pipeline.store import MANIFEST_SCHEMA
 
 
 def manifest_of(*clips: dict[str, Any]) -> pa.Table:

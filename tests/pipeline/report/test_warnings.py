@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.report.write import write_report
+from echopair.pipeline.report.write import write_report
 from tests.pipeline.report.manifests import manifest_of
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.report.write import Refusal, duration, write_report
-from pipeline.store import MANIFEST_SCHEMA
+from echopair.pipeline.report.write import Refusal, duration, write_report
+from echopair.pipeline.store import MANIFEST_SCHEMA
 from tests.pipeline.report.manifests import manifest_of
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.tracking.interruption import HELD_SIGNALS, interruption_later
+from echopair.pipeline.tracking.interruption import HELD_SIGNALS, interruption_later
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 import subprocess
 from pathlib import Path
 
-from pipeline.tracking.provenance import git_commit
+from echopair.pipeline.tracking.provenance import git_commit
 
 
 def test_commit_is_that_of_the_source_and_says_if_it_was_changed(tmp_path: Path) -> None:

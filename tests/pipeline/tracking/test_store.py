@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.tracking import TrackingConfig, TrackingError, check_tracking, tracking_uri
-from pipeline.tracking.series import PendingSeries, name_of
-from pipeline.tracking.store import require_answer
+from echopair.pipeline.tracking import TrackingConfig, TrackingError, check_tracking, tracking_uri
+from echopair.pipeline.tracking.series import PendingSeries, name_of
+from echopair.pipeline.tracking.store import require_answer
 
 CONFIG = TrackingConfig()
 

@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 import torch
 
-from models import AudioEncoder
-from models.audio_encoder import AudioEncoderConfig
-from models.encoders import VggLikeConfig
-from models.log_mel import LogMelConfig
-from pipeline.tracking import (
+from echopair import AudioEncoder
+from echopair.models.audio_encoder import AudioEncoderConfig
+from echopair.models.encoders import VggLikeConfig
+from echopair.models.log_mel import LogMelConfig
+from echopair.pipeline.tracking import (
     TrackedRun,
     TrackingConfig,
     TrackingError,
@@ -32,10 +32,10 @@ from pipeline.tracking import (
     list_runs,
     tracking_uri,
 )
-from pipeline.tracking.client import load_mlflow
-from pipeline.tracking.provenance import git_commit
-from pipeline.tracking.runs import tagged_runs
-from pipeline.tracking.server import serve_ui, start_server, stop_server, wait_until_ready
+from echopair.pipeline.tracking.client import load_mlflow
+from echopair.pipeline.tracking.provenance import git_commit
+from echopair.pipeline.tracking.runs import tagged_runs
+from echopair.pipeline.tracking.server import serve_ui, start_server, stop_server, wait_until_ready
 
 CONFIG = TrackingConfig()
 
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from pipeline.tracking import TrackedRun, TrackingConfig\n"
+        "from echopair.pipeline.tracking import TrackedRun, TrackingConfig\n"
         "folder = Path(sys.argv[1])\n"
         "TrackedRun.open(TrackingConfig(), folder, 'together1', 'together').end('FINISHED')\n"
         "if sys.argv[2] == 'killed':\n"
@@ -308,8 +308,8 @@ def user_interface(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from pipeline.tracking.server import serve_ui\n"
-        "from pipeline.tracking.store import TrackingConfig\n"
+        "from echopair.pipeline.tracking.server import serve_ui\n"
+        "from echopair.pipeline.tracking.store import TrackingConfig\n"
         "ready = lambda url: print(url, flush=True)\n"
         "sys.exit(serve_ui(TrackingConfig(), Path(sys.argv[1]), int(sys.argv[2]), ready))\n"
     )

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.pictures import accuracy_bars_picture
-from pipeline.tracking import TrackedRun, TrackingConfig
-from pipeline.tracking.server import start_server, stop_server, wait_until_ready
+from echopair.pipeline.pictures import accuracy_bars_picture
+from echopair.pipeline.tracking import TrackedRun, TrackingConfig
+from echopair.pipeline.tracking.server import start_server, stop_server, wait_until_ready
 from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
 
 pytestmark = NEEDS_BROWSER

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tuning.report.parameters import Parameter
-from tuning.trials import Reading, Status, Trial
+from echopair.tuning.report.parameters import Parameter
+from echopair.tuning.trials import Reading, Status, Trial
 
 TEMPERATURE = Parameter("objective.temperature", log=True, low=0.02, high=1.0)
 STRENGTH = Parameter("augment.strength", low=0.0, high=3.0)

@@ -2,6 +2,9 @@ from typing import Any
 
 import pytest
 
+from echopair.tuning.report.findings import findings
+from echopair.tuning.report.parameters import Parameter
+from echopair.tuning.trials import Status, Trial
 from tests.tuning.report.sweeps import (
     ENCODER,
     SEED,
@@ -13,9 +16,6 @@ from tests.tuning.report.sweeps import (
     random_sweep,
     trial,
 )
-from tuning.report.findings import findings
-from tuning.report.parameters import Parameter
-from tuning.trials import Status, Trial
 
 BOTH = [TEMPERATURE, STRENGTH]
 

@@ -1,8 +1,8 @@
 import pytest
 
+from echopair.tuning.report.importance import importance, why_no_importance
+from echopair.tuning.trials import Status
 from tests.tuning.report.sweeps import ENCODER, STRENGTH, TEMPERATURE, hill, random_sweep, trial
-from tuning.report.importance import importance, why_no_importance
-from tuning.trials import Status
 
 BOTH = [STRENGTH, TEMPERATURE]
 

@@ -10,16 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Rectangle
 
+from echopair.tuning.report.heat_map import axes_of, heat_map_picture
+from echopair.tuning.report.importance_picture import importance_picture
+from echopair.tuning.report.learning_curves import learning_curves_picture
+from echopair.tuning.report.parallel_coordinates import parallel_coordinates_picture
+from echopair.tuning.report.parameters import Parameter
+from echopair.tuning.report.pictures import PICTURES
+from echopair.tuning.report.score_by_parameter import score_by_parameter_picture
+from echopair.tuning.report.time_spent import time_spent_picture
+from echopair.tuning.trials import Status, Trial
 from tests.tuning.report.sweeps import ENCODER, SEED, STRENGTH, TEMPERATURE, along, hill, random_sweep, trial
-from tuning.report.heat_map import axes_of, heat_map_picture
-from tuning.report.importance_picture import importance_picture
-from tuning.report.learning_curves import learning_curves_picture
-from tuning.report.parallel_coordinates import parallel_coordinates_picture
-from tuning.report.parameters import Parameter
-from tuning.report.pictures import PICTURES
-from tuning.report.score_by_parameter import score_by_parameter_picture
-from tuning.report.time_spent import time_spent_picture
-from tuning.trials import Status, Trial
 
 BOTH = [TEMPERATURE, STRENGTH]
 ALL = [TEMPERATURE, STRENGTH, ENCODER, SEED]

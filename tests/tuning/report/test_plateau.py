@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
+from echopair.tuning.report.parameters import Parameter
+from echopair.tuning.report.plateau import plateau
 from tests.tuning.report.sweeps import ENCODER, SEED, STRENGTH, TEMPERATURE, along, trial
-from tuning.report.parameters import Parameter
-from tuning.report.plateau import plateau
 
 GRID = Parameter("crops.views", values=(2, 3, 4, 6, 8))
 

@@ -1,9 +1,9 @@
 import pytest
 
+from echopair.tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from echopair.tuning.report.parameters import Parameter, as_tried, labels, parameter_of
+from echopair.tuning.report.scale import Scale
 from tests.tuning.report.sweeps import ENCODER, STRENGTH, TEMPERATURE, along
-from tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
-from tuning.report.parameters import Parameter, as_tried, labels, parameter_of
-from tuning.report.scale import Scale
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tuning.report.smoothing import CELLS, local_mean, surface
+from echopair.tuning.report.smoothing import CELLS, local_mean, surface
 
 
 def test_a_line_stays_a_line_up_to_its_ends() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from echopair.tuning.report.parameters import Parameter
+from echopair.tuning.report.write import write_report
+from echopair.tuning.trials import Status
 from tests.tuning.report.sweeps import ENCODER, SEED, STRENGTH, TEMPERATURE, hill, random_sweep, trial
-from tuning.report.parameters import Parameter
-from tuning.report.write import write_report
-from tuning.trials import Status
 
 ALL = [TEMPERATURE, STRENGTH, ENCODER, SEED]
 

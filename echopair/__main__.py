@@ -1,0 +1,5 @@
+"""`python -m echopair`: the same as the command `echopair`."""
+
+from echopair.tuning.cli import main
+
+main()
