@@ -87,9 +87,9 @@ def test_the_seed_decides_in_any_process(sound_folder: Path, crop: Waveform) -> 
 
 def test_a_folder_is_checked_before_any_work(tmp_path: Path) -> None:
     config = BackgroundNoiseConfig(folder=tmp_path)
-    with pytest.raises(ValueError, match=r"folder=.*no sounds below this folder"):
+    with pytest.raises(ValueError, match=r"folder=.*contains no sounds"):
         config.check(16000)
-    with pytest.raises(ValueError, match=r"folder=.*no sounds below this folder"):
+    with pytest.raises(ValueError, match=r"folder=.*contains no sounds"):
         config.build(1.0, 16000)
 
 

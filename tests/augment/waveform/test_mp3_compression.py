@@ -38,7 +38,9 @@ def test_bit_rates_end_where_those_of_the_rate_do(rate_hz: int, lowest: int, hig
 
 
 def test_a_rate_that_mp3_does_not_know_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"sample_rate_hz=10000: use one of 8000, 11025, .* 48000, or leave"):
+    with pytest.raises(
+        ValueError, match=r"sample_rate_hz=10000: use one of 8000, 11025, .* 48000, or remove"
+    ):
         kbps_range(16, 64, 1.0, 10000)
 
 
