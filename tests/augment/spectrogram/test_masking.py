@@ -27,7 +27,7 @@ def test_masked_bins_are_those_of_a_loop() -> None:
             assert masked[example, position].item() is under
 
 
-def test_every_width_and_place_comes_up_and_none_leaves_the_axis() -> None:
+def test_every_width_and_position_occurs_within_the_axis() -> None:
     masks = draw_masks(2, 0.35, torch.zeros(3000, 10, 1), 1, Generator().manual_seed(0))
     assert masks.starts.shape == masks.widths.shape == (3000, 2)
     assert set(masks.widths.flatten().tolist()) == {0, 1, 2, 3}
