@@ -23,9 +23,9 @@ from echopair.pipeline.corpora import CorpusConfig
 from echopair.pipeline.crops import CropsConfig
 from echopair.pipeline.embed import EmbedConfig
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.evaluation.probe import ProbeConfig
 from echopair.pipeline.learner import LearningConfig, PretrainConfig
 from echopair.pipeline.prepare import PrepareConfig
-from echopair.pipeline.probe import ProbeConfig
 from echopair.pipeline.schedule import check_schedule, scheduled
 from echopair.pipeline.tracking import TrackingConfig
 

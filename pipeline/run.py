@@ -33,10 +33,16 @@ from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.embed import EMBED_VERSION, EMBEDDINGS_FILE, Embeddings, embed, mel_statistics
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.evaluation.probe import PRETRAINED, PROBE_VERSION, probe
+from echopair.pipeline.evaluation.validation import (
+    VALIDATION_FILE,
+    VALIDATION_VERSION,
+    validation_score,
+    validation_sets,
+)
 from echopair.pipeline.learner import initial_encoder
 from echopair.pipeline.prepare import PREPARE_VERSION, prepare
 from echopair.pipeline.pretrain import ENCODER_FOLDER, PRETRAIN_VERSION, Milestones, pretrain
-from echopair.pipeline.probe import PRETRAINED, PROBE_VERSION, probe
 from echopair.pipeline.progress import console
 from echopair.pipeline.stages import (
     Done,
@@ -50,12 +56,6 @@ from echopair.pipeline.stages import (
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import TrackedRun, tracking_uri
 from echopair.pipeline.tracking.outputs import log_outputs, log_training
-from echopair.pipeline.validation import (
-    VALIDATION_FILE,
-    VALIDATION_VERSION,
-    validation_score,
-    validation_sets,
-)
 
 MEL_STATISTICS = "mel statistics"
 UNTRAINED = "untrained"

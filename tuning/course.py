@@ -10,10 +10,10 @@ from echopair.models.audio_encoder import AudioEncoder
 from echopair.pipeline.checkpoints import steps_done
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.embed import EMBED_VERSION
+from echopair.pipeline.evaluation.validation import VALIDATION_VERSION, NeighbourProbe, validation_sets
 from echopair.pipeline.pretrain import ENCODER_FOLDER
 from echopair.pipeline.stages import Done, fingerprint, locked, read_done, write_atomically
 from echopair.pipeline.store import ClipStore
-from echopair.pipeline.validation import VALIDATION_VERSION, NeighbourProbe, validation_sets
 from echopair.tuning.schedulers import decides_at
 from echopair.tuning.task import Report, TrialTask
 from echopair.tuning.trial_folder import keep, kept_files
