@@ -133,5 +133,5 @@ def test_blocks_change_nothing(several: bool, monkeypatch: pytest.MonkeyPatch) -
     embeddings, targets = blobs(100, 3, several)
     parts = [np.arange(40), np.arange(40, 100)]
     score = nearest_neighbour_score(embeddings, targets, parts, several)
-    monkeypatch.setattr(nearest_neighbours, "SIMILARITIES_A_BLOCK", 7 * 40)
+    monkeypatch.setattr(nearest_neighbours, "SIMILARITIES_PER_BLOCK", 7 * 40)
     assert nearest_neighbour_score(embeddings, targets, parts, several) == pytest.approx(score)
