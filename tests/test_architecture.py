@@ -66,6 +66,18 @@ import echopair.augment.policy, models.audio_encoder, models.objectives, models.
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
+def test_augmentations_are_configured_without_torch_and_numpy() -> None:
+    program = """
+import sys
+import echopair.augment.policy
+loaded = {"torch", "torchaudio", "numpy", "scipy", "audiomentations"} & set(sys.modules)
+assert not loaded, loaded
+echopair.augment.policy.AugmentConfig.model_validate({"policy": {"name": "stacked"}})
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["sweep", "--help"]])
 def test_the_command_line_answers_without_what_takes_seconds_to_import(arguments: list[str]) -> None:
     heavy = {"torch", "mlflow", "ray", "optuna", "numpy", "matplotlib", "sklearn"}
