@@ -1,13 +1,11 @@
 """Which augmentations make a view, and in which order: chosen by name, scaled by one strength."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self, get_args
+from __future__ import annotations
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+
 from pydantic import BaseModel, Field, model_validator
-from torch import Generator, Tensor
 
 from echopair.augment.augmentation import AugmentationConfig
 from echopair.augment.choice import ORDER, AugmentationChoice
@@ -22,6 +20,10 @@ from echopair.augment.spectrogram.tilt import TiltConfig
 from echopair.augment.spectrogram.time_mask import TimeMaskConfig
 from echopair.augment.strength import MAX_STRENGTH, Strength
 from echopair.augment.waveform.augmentation import Waveform, WaveformAugmentation, WaveformConfig
+from echopair.lazy import np, torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # In the order in which sound meets the world: sources mix (their energies still untouched), the mixture is
 # shifted and stretched, the microphone sets level and slope over fixed bands; the masks come last, so that
@@ -165,8 +167,8 @@ class Policy:
         return waveform, applied
 
     def augment_log_mels(
-        self, log_mel: Tensor, chosen: NDArray[np.bool_], generator: Generator
-    ) -> tuple[Tensor, list[tuple[str, Tensor, Any]]]:
+        self, log_mel: torch.Tensor, chosen: NDArray[np.bool_], generator: torch.Generator
+    ) -> tuple[torch.Tensor, list[tuple[str, torch.Tensor, Any]]]:
         """One view of each clip of a batch, changed by the chosen augmentations of log-mels.
 
         Args:

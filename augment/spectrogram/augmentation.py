@@ -1,15 +1,15 @@
 """What all augmentations of log-mels have in common: a random draw, then a deterministic use of it."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from abc import ABC, abstractmethod
 from typing import Any, Generic, TypeVar
 
-import torch
-from torch import Generator, Tensor
-
 from echopair.augment.augmentation import AugmentationConfig
 from echopair.augment.strength import check_strength
+from echopair.lazy import torch
 
 # A decibel is a tenth of the decimal logarithm of power; log-mels are its natural logarithm.
 LOG_POWER_PER_DECIBEL = math.log(10) / 10
@@ -21,7 +21,7 @@ class SpectrogramConfig(AugmentationConfig, ABC, frozen=True, extra="forbid"):
     """Ranges of an augmentation of log-mels at strength 1."""
 
     @abstractmethod
-    def build(self, strength: float) -> "SpectrogramAugmentation[Any]":
+    def build(self, strength: float) -> SpectrogramAugmentation[Any]:
         """The augmentation with its ranges scaled by a strength.
 
         Raises:
@@ -46,25 +46,25 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
         self.strength = check_strength(strength)
 
     @abstractmethod
-    def draw(self, log_mel: Tensor, generator: Generator) -> Parameters:
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> Parameters:
         """Random parameters for each example of `log_mel` (B, F, T), whose values are not read."""
 
     @abstractmethod
-    def apply(self, log_mel: Tensor, parameters: Parameters) -> Tensor:
+    def apply(self, log_mel: torch.Tensor, parameters: Parameters) -> torch.Tensor:
         """`log_mel` (B, F, T) changed by `parameters`: a new tensor of the same shape, nothing random."""
 
-    def apply_to(self, log_mel: Tensor, parameters: Parameters, rows: Tensor) -> Tensor:
+    def apply_to(self, log_mel: torch.Tensor, parameters: Parameters, rows: torch.Tensor) -> torch.Tensor:
         """Some examples of `log_mel` (B, F, T), those of `rows` (R,), changed: (R, F, T)."""
         return self.apply(log_mel[rows], take(parameters, rows))
 
     def __call__(
         self,
-        log_mel: Tensor,
-        generator: Generator,
-        chosen: Tensor | None = None,
+        log_mel: torch.Tensor,
+        generator: torch.Generator,
+        chosen: torch.Tensor | None = None,
         *,
         in_place: bool = False,
-    ) -> tuple[Tensor, Parameters | None]:
+    ) -> tuple[torch.Tensor, Parameters | None]:
         """Draw, then apply to the chosen examples.
 
         Parameters are drawn for every example, so that those of one do not depend on which others are chosen.
@@ -102,15 +102,15 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
         return copy(0, rows, changed), parameters
 
 
-def take(parameters: Parameters, rows: Tensor) -> Parameters:
+def take(parameters: Parameters, rows: torch.Tensor) -> Parameters:
     """The parameters of some examples: every field of the dataclass indexed by `rows`."""
     fields = dataclasses.fields(parameters)  # type: ignore[arg-type]
     return type(parameters)(*(getattr(parameters, field.name)[rows] for field in fields))
 
 
 def uniform(
-    low: float, high: float, shape: tuple[int, ...], generator: Generator, device: torch.device
-) -> Tensor:
+    low: float, high: float, shape: tuple[int, ...], generator: torch.Generator, device: torch.device
+) -> torch.Tensor:
     """Uniform float32 numbers, drawn where the generator lives and moved to `device`.
 
     Args:
@@ -124,7 +124,7 @@ def uniform(
     return shares.mul_(high - low).add_(low)
 
 
-def example_mean(log_mel: Tensor) -> Tensor:
+def example_mean(log_mel: torch.Tensor) -> torch.Tensor:
     """Mean of each example, (B, F, T) -> (B, 1, 1): what stands where nothing is known.
 
     The papers fill with 0 in normalised spectrograms, which is the mean; here normalisation comes later.

@@ -1,16 +1,16 @@
 """Blur: edges in time and frequency softened, as echoes and coarser analysis soften them."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, uniform
 from echopair.augment.strength import scale_limit
+from echopair.lazy import torch
 
 HIGHEST_DEVIATION_BINS = 4.0
 
@@ -39,7 +39,7 @@ class BlurConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         1.0, ge=0, le=HIGHEST_DEVIATION_BINS, description="largest standard deviation over time in frames"
     )
 
-    def build(self, strength: float) -> "Blur":
+    def build(self, strength: float) -> Blur:
         """The augmentation at a strength."""
         return Blur(self, strength)
 
@@ -48,8 +48,8 @@ class BlurConfig(SpectrogramConfig, frozen=True, extra="forbid"):
 class BlurParameters:
     """`deviation_bands` and `deviation_frames` (B,): standard deviations of each example's Gaussian."""
 
-    deviation_bands: Tensor
-    deviation_frames: Tensor
+    deviation_bands: torch.Tensor
+    deviation_frames: torch.Tensor
 
 
 class Blur(SpectrogramAugmentation[BlurParameters]):
@@ -72,7 +72,7 @@ class Blur(SpectrogramAugmentation[BlurParameters]):
             config.max_deviation_frames, strength, highest=HIGHEST_DEVIATION_BINS
         )
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> BlurParameters:
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> BlurParameters:
         """Two deviations for each example, uniform."""
         batch, device = (log_mel.shape[0],), log_mel.device
         return BlurParameters(
@@ -80,7 +80,7 @@ class Blur(SpectrogramAugmentation[BlurParameters]):
             uniform(0, self.max_deviation_frames, batch, generator, device),
         )
 
-    def apply(self, log_mel: Tensor, parameters: BlurParameters) -> Tensor:
+    def apply(self, log_mel: torch.Tensor, parameters: BlurParameters) -> torch.Tensor:
         """`log_mel` (B, F, T) blurred."""
         batch = log_mel.shape[0]
         # An example is a channel with a kernel of its own. Two channels at least: a single one would go
@@ -90,15 +90,15 @@ class Blur(SpectrogramAugmentation[BlurParameters]):
         over_frames = _kernels(parameters.deviation_frames, self.max_deviation_frames, channels)
         below, before = over_bands.shape[1] // 2, over_frames.shape[1] // 2
         examples = log_mel.expand(channels, -1, -1)[None]  # (1, C, F, T)
-        padded = F.pad(examples, (before, before, below, below), mode="replicate")
-        blurred = F.conv2d(padded, over_frames[:, None, None, :], groups=channels)
-        return F.conv2d(blurred, over_bands[:, None, :, None], groups=channels)[0, :batch]
+        padded = torch.nn.functional.pad(examples, (before, before, below, below), mode="replicate")
+        blurred = torch.nn.functional.conv2d(padded, over_frames[:, None, None, :], groups=channels)
+        return torch.nn.functional.conv2d(blurred, over_bands[:, None, :, None], groups=channels)[0, :batch]
 
 
-def _kernels(deviations: Tensor, max_deviation: float, channels: int) -> Tensor:
+def _kernels(deviations: torch.Tensor, max_deviation: float, channels: int) -> torch.Tensor:
     """Gaussians that sum to 1, (C, K), K odd and the same for all, wide enough for the widest."""
     side = math.ceil(DEVIATIONS_A_SIDE * max_deviation)
     bins = torch.arange(-side, side + 1, device=deviations.device)
     distances = bins / deviations.clamp(min=NARROWEST_DEVIATION_BINS)[:, None]  # (B, K)
-    kernels = F.hardshrink(torch.softmax(-0.5 * distances**2, dim=1), SMALLEST_TAP)
+    kernels = torch.nn.functional.hardshrink(torch.softmax(-0.5 * distances**2, dim=1), SMALLEST_TAP)
     return kernels.expand(channels, -1)

@@ -1,11 +1,11 @@
 """Masks along one axis, as the time mask and the frequency mask draw and apply them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from pydantic import Field
-from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.augmentation import (
     SpectrogramAugmentation,
@@ -14,6 +14,7 @@ from echopair.augment.spectrogram.augmentation import (
     uniform,
 )
 from echopair.augment.strength import scale_limit
+from echopair.lazy import torch
 
 # A mask never covers a whole axis, so that every view keeps something of its clip.
 HIGHEST_MASK_SHARE = 0.9
@@ -32,8 +33,8 @@ class MaskConfig(SpectrogramConfig, frozen=True, extra="forbid"):
 class MaskParameters:
     """`starts` and `widths` (B, M) int64: M masks an example, in bands or frames; they may overlap."""
 
-    starts: Tensor
-    widths: Tensor
+    starts: torch.Tensor
+    widths: torch.Tensor
 
 
 class Mask(SpectrogramAugmentation[MaskParameters]):
@@ -53,11 +54,11 @@ class Mask(SpectrogramAugmentation[MaskParameters]):
         self.mask_count = config.mask_count
         self.max_share = scale_limit(config.max_share, strength, highest=HIGHEST_MASK_SHARE)
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> MaskParameters:
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> MaskParameters:
         """Masks for each example, in bins of the axis."""
         return draw_masks(self.mask_count, self.max_share, log_mel, self.axis, generator)
 
-    def apply(self, log_mel: Tensor, parameters: MaskParameters) -> Tensor:
+    def apply(self, log_mel: torch.Tensor, parameters: MaskParameters) -> torch.Tensor:
         """`log_mel` (B, F, T) with the masked bins at the mean of their example."""
         other_axis = 3 - self.axis
         masked = masked_bins(parameters, log_mel.shape[self.axis]).unsqueeze(other_axis)
@@ -65,7 +66,7 @@ class Mask(SpectrogramAugmentation[MaskParameters]):
 
 
 def draw_masks(
-    mask_count: int, max_share: float, log_mel: Tensor, axis: int, generator: Generator
+    mask_count: int, max_share: float, log_mel: torch.Tensor, axis: int, generator: torch.Generator
 ) -> MaskParameters:
     """Masks anywhere within an axis, from nothing to a share of it.
 
@@ -88,7 +89,7 @@ def draw_masks(
     return MaskParameters(starts, widths)
 
 
-def masked_bins(parameters: MaskParameters, length: int) -> Tensor:
+def masked_bins(parameters: MaskParameters, length: int) -> torch.Tensor:
     """Which bins of an axis lie under any mask, (B, length) bool."""
     bins = torch.arange(length, device=parameters.starts.device)
     starts, widths = parameters.starts[:, :, None], parameters.widths[:, :, None]

@@ -1,12 +1,14 @@
 """Mix-back: a little of another clip behind each example, as the world has backgrounds."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
 
 from echopair.augment.spectrogram.augmentation import SpectrogramConfig
 from echopair.augment.spectrogram.mixing import HIGHEST_PARTNER_SHARE, Mixing
+from echopair.lazy import torch
 
 
 class MixBackConfig(SpectrogramConfig, frozen=True, extra="forbid"):
@@ -17,7 +19,7 @@ class MixBackConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         0.05, ge=0, le=HIGHEST_PARTNER_SHARE, description="largest share of the energy from another clip"
     )
 
-    def build(self, strength: float) -> "MixBack":
+    def build(self, strength: float) -> MixBack:
         """The augmentation at a strength."""
         return MixBack(self.max_background_share, strength)
 
@@ -29,7 +31,7 @@ class MixBack(Mixing):
     2.2: (1 - l) a + l E(a) / E(b) b with l ~ U(0, 0.05), a and b in linear power.
     """
 
-    def log_level(self, log_mel: Tensor) -> Tensor:
+    def log_level(self, log_mel: torch.Tensor) -> torch.Tensor:
         """The energy of each example: both are brought to that of the example."""
         # One axis after the other, for the same reason as in `example_mean`.
         return log_mel.logsumexp(dim=2).logsumexp(dim=1)

@@ -1,12 +1,14 @@
 """Mixup: another clip of the batch mixed into each example, at the level that it has."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
 
 from echopair.augment.spectrogram.augmentation import SpectrogramConfig
 from echopair.augment.spectrogram.mixing import HIGHEST_PARTNER_SHARE, Mixing
+from echopair.lazy import torch
 
 
 class MixupConfig(SpectrogramConfig, frozen=True, extra="forbid"):
@@ -17,7 +19,7 @@ class MixupConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         0.4, ge=0, le=HIGHEST_PARTNER_SHARE, description="largest share of another clip's power"
     )
 
-    def build(self, strength: float) -> "Mixup":
+    def build(self, strength: float) -> Mixup:
         """The augmentation at a strength."""
         return Mixup(self.max_partner_share, strength)
 
@@ -31,6 +33,6 @@ class Mixup(Mixing):
     batches, so that a view depends on its step alone.
     """
 
-    def log_level(self, log_mel: Tensor) -> Tensor:
+    def log_level(self, log_mel: torch.Tensor) -> torch.Tensor:
         """Nothing is made equal."""
         return log_mel.new_zeros(log_mel.shape[0])

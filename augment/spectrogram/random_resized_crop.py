@@ -1,12 +1,11 @@
 """Random resized crop: a view slightly shifted and stretched, in time and in pitch."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal, Self
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
-from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.augmentation import (
     SpectrogramAugmentation,
@@ -15,6 +14,7 @@ from echopair.augment.spectrogram.augmentation import (
     uniform,
 )
 from echopair.augment.strength import scale_ratio
+from echopair.lazy import torch
 
 HIGHEST_SCALE = 4.0
 
@@ -52,7 +52,7 @@ class RandomResizedCropConfig(SpectrogramConfig, frozen=True, extra="forbid"):
                 )
         return self
 
-    def build(self, strength: float) -> "RandomResizedCrop":
+    def build(self, strength: float) -> RandomResizedCrop:
         """The augmentation at a strength."""
         return RandomResizedCrop(self, strength)
 
@@ -61,10 +61,10 @@ class RandomResizedCropConfig(SpectrogramConfig, frozen=True, extra="forbid"):
 class CropParameters:
     """Where each example is read, (B,) float32, in bands and frames of the view; outside it lies padding."""
 
-    first_band: Tensor
-    bands: Tensor
-    first_frame: Tensor
-    frames: Tensor
+    first_band: torch.Tensor
+    bands: torch.Tensor
+    first_frame: torch.Tensor
+    frames: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ class RandomResizedCrop(SpectrogramAugmentation[CropParameters]):
             _scaled(config.canvas_time_scale, strength),
         )
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> CropParameters:
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> CropParameters:
         """A rectangle for each example, uniform in size and then in place."""
         first_band, bands = _draw_span(self.frequency, log_mel, axis=1, generator=generator)
         first_frame, frames = _draw_span(self.time, log_mel, axis=2, generator=generator)
         return CropParameters(first_band, bands, first_frame, frames)
 
-    def apply(self, log_mel: Tensor, parameters: CropParameters) -> Tensor:
+    def apply(self, log_mel: torch.Tensor, parameters: CropParameters) -> torch.Tensor:
         """`log_mel` (B, F, T) read across the rectangles, whose corner bins become the corners."""
         batch, bands, frames = log_mel.shape
         rows = _grid_positions(parameters.first_band, parameters.bands, bands)  # (B, F)
@@ -117,7 +117,9 @@ class RandomResizedCrop(SpectrogramAugmentation[CropParameters]):
         # grid_sample pads with 0, so it reads the difference from the mean.
         mean = example_mean(log_mel)
         centred = (log_mel - mean)[:, None]  # (B, 1, F, T)
-        read = F.grid_sample(centred, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+        read = torch.nn.functional.grid_sample(
+            centred, grid, mode="bilinear", padding_mode="zeros", align_corners=True
+        )
         return read[:, 0].add_(mean)
 
 
@@ -125,7 +127,9 @@ def _scaled(scale: float, strength: float) -> float:
     return min(scale_ratio(scale, strength), HIGHEST_SCALE)
 
 
-def _draw_span(scales: _AxisRange, log_mel: Tensor, axis: int, generator: Generator) -> tuple[Tensor, Tensor]:
+def _draw_span(
+    scales: _AxisRange, log_mel: torch.Tensor, axis: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """First bin and number of bins, both (B,), of a span within a canvas that has the view in its middle."""
     batch, length, device = (log_mel.shape[0],), log_mel.shape[axis], log_mel.device
     canvas = scales.canvas_scale * length
@@ -136,7 +140,7 @@ def _draw_span(scales: _AxisRange, log_mel: Tensor, axis: int, generator: Genera
     return firsts, sizes
 
 
-def _grid_positions(first: Tensor, size: Tensor, length: int) -> Tensor:
+def _grid_positions(first: torch.Tensor, size: torch.Tensor, length: int) -> torch.Tensor:
     """`length` even steps from bin `first` to `first + size - 1`, (B, length); -1 .. 1 is the whole axis."""
     steps = torch.linspace(0, 1, length, device=first.device)
     bins = first[:, None] + (size - 1)[:, None] * steps  # (B, length)

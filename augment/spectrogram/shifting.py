@@ -1,14 +1,17 @@
 """Shifts along one axis, as the time shift and the frequency shift draw them."""
 
-from torch import Generator, Tensor
+from __future__ import annotations
 
 from echopair.augment.spectrogram.augmentation import uniform
+from echopair.lazy import torch
 
 # A shift of half an axis leaves half of the view in sight; more would leave less than it hides.
 HIGHEST_SHIFT_SHARE = 0.5
 
 
-def draw_shifts(max_share: float, log_mel: Tensor, axis: int, generator: Generator) -> Tensor:
+def draw_shifts(
+    max_share: float, log_mel: torch.Tensor, axis: int, generator: torch.Generator
+) -> torch.Tensor:
     """A shift for each example, (B,) int64: uniform either way, rounded to whole bins.
 
     Whole bins: values between two bins would be averages, and their smoothness a mark of shifted views.

@@ -1,12 +1,13 @@
 """Time reversal: the view played backwards, for sounds that are the same class either way."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Generator, Tensor
-
 from echopair.augment.augmentation import AllOrNothingConfig
 from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig
+from echopair.lazy import torch
 
 
 class TimeReversalConfig(AllOrNothingConfig, SpectrogramConfig, frozen=True, extra="forbid"):
@@ -14,7 +15,7 @@ class TimeReversalConfig(AllOrNothingConfig, SpectrogramConfig, frozen=True, ext
 
     name: Literal["time_reversal"] = "time_reversal"
 
-    def build(self, strength: float) -> "TimeReversal":
+    def build(self, strength: float) -> TimeReversal:
         """The augmentation at a strength."""
         return TimeReversal(strength)
 
@@ -34,10 +35,10 @@ class TimeReversal(SpectrogramAugmentation[TimeReversalParameters]):
         strength: above 0 every example that it is applied to is reversed.
     """
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> TimeReversalParameters:  # noqa: ARG002
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> TimeReversalParameters:  # noqa: ARG002
         """Nothing to draw."""
         return TimeReversalParameters()
 
-    def apply(self, log_mel: Tensor, parameters: TimeReversalParameters) -> Tensor:  # noqa: ARG002
+    def apply(self, log_mel: torch.Tensor, parameters: TimeReversalParameters) -> torch.Tensor:  # noqa: ARG002
         """`log_mel` (B, F, T), last frame first."""
         return log_mel.flip(2)

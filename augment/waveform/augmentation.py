@@ -1,18 +1,21 @@
 """What all augmentations of waveforms have in common: audiomentations, made repeatable."""
 
+from __future__ import annotations
+
 import contextlib
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from echopair.augment.augmentation import AugmentationConfig
 from echopair.augment.strength import check_strength
+from echopair.lazy import np
 
-Waveform = NDArray[np.float32]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Waveform: TypeAlias = "NDArray[np.float32]"
 
 # What audiomentations calls its parameters, at the end of a name, and what they are in whole words with units.
 SPELT_OUT = {
@@ -61,7 +64,7 @@ class WaveformConfig(AugmentationConfig, ABC, frozen=True, extra="forbid"):
             sample_rate_hz: of the crops; ranges in Hz end at half of it.
         """
 
-    def build(self, strength: float, sample_rate_hz: int) -> "WaveformAugmentation":
+    def build(self, strength: float, sample_rate_hz: int) -> WaveformAugmentation:
         """The augmentation at a strength."""
         return WaveformAugmentation(self, strength, sample_rate_hz)
 
@@ -123,14 +126,14 @@ class WaveformAugmentation:
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """audiomentations draws from two global generators: both are seeded, and afterwards as they were."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
+    np.random.seed(seed)
     try:
         yield
     finally:
         random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
+        np.random.set_state(numpy_state)
 
 
 def _numbers(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """Background noise: a stretch of the user's own recordings behind the crop."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from echopair.augment.waveform.augmentation import Transform, Waveform
 from echopair.augment.waveform.noise import HIGHEST_SNR_DB, LOWEST_SNR_DB, NoiseConfig
 from echopair.augment.waveform.sound_folder import SoundReader, check_sounds, find_sounds, list_sounds
+from echopair.lazy import np
 
 
 class BackgroundNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):

@@ -1,13 +1,15 @@
 """Coloured noise: rumble, wind, rain or hiss over the crop."""
 
+from __future__ import annotations
+
 import math
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from echopair.augment.waveform.augmentation import Transform, Waveform
 from echopair.augment.waveform.noise import NoiseConfig
+from echopair.lazy import np
 
 STEEPEST_SLOPE_DB = 12.0
 LOWEST_NOISE_HZ = 50.0
@@ -82,7 +84,7 @@ def unit_noise(samples: int, slope_db_per_octave: float, sample_rate_hz: int) ->
     Returns:
         (L,) float32.
     """
-    spectrum = np.fft.rfft(np.random.normal(size=samples))  # noqa: NPY002
+    spectrum = np.fft.rfft(np.random.normal(size=samples))
     frequencies_hz = np.fft.rfftfreq(samples, 1 / sample_rate_hz)
     heard = frequencies_hz >= LOWEST_NOISE_HZ
     octaves = np.log2(frequencies_hz[heard] / LOWEST_NOISE_HZ)

@@ -1,11 +1,12 @@
 """MP3 compression: treble cut and tones swallowed, as by a recorder or a web site that saves space."""
 
+from __future__ import annotations
+
 import bisect
 import math
 import random
 from typing import Any, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from echopair.augment.strength import scale_between
@@ -13,6 +14,7 @@ from echopair.augment.waveform.augmentation import Transform, Waveform
 from echopair.augment.waveform.packages import check_package
 from echopair.augment.waveform.ranged import RangedConfig, within
 from echopair.augment.waveform.wrapping import AtFullScale, Faded
+from echopair.lazy import np
 
 # The bit rates that MP3 knows at each sampling rate (MPEG-1, 2 and 2.5, layer III).
 MPEG_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)

@@ -1,12 +1,18 @@
 """What augmentations that reverberate have in common: reverberation mixed into the dry crop."""
 
-import numpy as np
-from numpy.typing import NDArray
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from echopair.augment.strength import scale_limit
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.augment.waveform.ranged import RangedConfig
+from echopair.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class ReverberationConfig(RangedConfig, frozen=True, extra="forbid"):

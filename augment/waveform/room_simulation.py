@@ -1,15 +1,17 @@
 """Room simulation: early reflections of a room that never was."""
 
+from __future__ import annotations
+
 import math
 import random
 from typing import Any, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from echopair.augment.waveform.augmentation import Transform, Waveform
 from echopair.augment.waveform.packages import check_package
 from echopair.augment.waveform.reverberation import ReverberationConfig, mix_reverberation
+from echopair.lazy import np
 
 MIN_HEIGHT_METRES, MAX_HEIGHT_METRES = 2.4, 4.0
 # Of source and microphone from walls, floor and ceiling.

@@ -1,13 +1,14 @@
 """A folder of the user's own sounds, from which an augmentation takes backgrounds or impulse responses."""
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from echopair.augment.waveform.augmentation import Waveform
+from echopair.lazy import np
 
 # All of them formats that soundfile reads.
 SOUND_EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
@@ -133,6 +134,22 @@ class SoundReader:
         self._keeps = seconds * sample_rate_hz * np.dtype(np.float32).itemsize <= KEPT_BYTES
         self._kept: dict[Path, Waveform] = {}
 
+    def whole(self, file: Path) -> Waveform:
+        """A sound from its start to its end, (L,) float32.
+
+        Args:
+            file: one of the files.
+
+        Raises:
+            ValueError: as `section`.
+        """
+        if file in self._kept:
+            return self._kept[file]
+        sound = read_sound(file, self._sample_rate_hz)
+        if self._keeps:
+            self._kept[file] = sound
+        return sound
+
     def section(self, file: Path, start_seconds: float, samples: int) -> Waveform:
         """A section of a sound; a sound that is too short is repeated.
 
@@ -149,10 +166,8 @@ class SoundReader:
             ValueError: it cannot be read, or holds no sound or values that are not finite; names the file.
         """
         if self._keeps:
-            if file not in self._kept:
-                self._kept[file] = read_sound(file, self._sample_rate_hz)
             start = round(start_seconds * self._sample_rate_hz)
-            sound = self._kept[file][start : start + samples]
+            sound = self.whole(file)[start : start + samples]
         else:
             sound = read_sound(file, self._sample_rate_hz, start_seconds, samples)
         if not len(sound):

@@ -1,11 +1,12 @@
 """What pitch shift and time stretch have in common: sound to the end of the crop."""
 
+from __future__ import annotations
+
 import math
 from typing import Any
 
-import numpy as np
-
 from echopair.augment.waveform.augmentation import Waveform
+from echopair.lazy import np
 
 # Half of a block of Signalsmith's: for so long its output fades out. It hardly fades in.
 MARGIN_SECONDS = 0.06

@@ -1,10 +1,11 @@
 """Transforms around a transform of audiomentations, for what several of them need."""
 
+from __future__ import annotations
+
 from typing import Any
 
-import numpy as np
-
 from echopair.augment.waveform.augmentation import Transform, Waveform
+from echopair.lazy import np
 
 
 class Faded:

@@ -11,8 +11,8 @@ from echopair import AudioEncoder
 from echopair.augment.policy import AugmentConfig
 from echopair.models.audio_encoder import AudioEncoderConfig
 from echopair.models.encoders import ResNetConfig
-from echopair.models.log_mel import LogMelConfig
-from echopair.models.objectives.nt_xent import NTXentConfig, nt_xent
+from echopair.models.log_mel_config import LogMelConfig
+from echopair.models.methods import Batch, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.embed import EmbedConfig, embed_clips
 from echopair.pipeline.errors import UserError
@@ -21,13 +21,11 @@ from echopair.pipeline.evaluation.folds import folds_by_source, make_folds
 from echopair.pipeline.evaluation.labels import label_targets
 from echopair.pipeline.evaluation.nearest_neighbours import NeighbourProbe, nearest_neighbour_score
 from echopair.pipeline.evaluation.probe import ProbeConfig
-from echopair.pipeline.evaluation.validation import (
-    validation_score,
-)
+from echopair.pipeline.evaluation.validation import validation_score
 from echopair.pipeline.evaluation.validation_clips import validation_clips, validation_sets
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.crops import CropsConfig
-from echopair.pipeline.training.learner import LearningConfig, PretrainConfig, build_learner
+from echopair.pipeline.training.learner import Learner, LearningConfig, PretrainConfig
 from echopair.pipeline.training.pretrain import Diverged
 from tests.pipeline.evaluation.test_probe import LabelledStore, features
 
@@ -296,14 +294,14 @@ def train(store: ClipStore, steps: int, reading_every: int) -> tuple[dict[str, t
         augment=AugmentConfig(),
         encoder=ENCODER,
         projection=ProjectionConfig(projection_dim=16),
-        objective=NTXentConfig(),
+        objective=SimCLRConfig(),
         pretrain=PretrainConfig(steps=steps, device="cpu", precision="float32"),
     )
-    learner = build_learner(config, torch.device("cpu"))
-    learner.encoder.train()
-    learner.projection.train()
+    learner = Learner(config, torch.device("cpu"))
+    method = learner.method
+    method.modules.train()
     probe = NeighbourProbe({"tones": (store, np.arange(len(store)))}, ProbeConfig(), EMBED)
-    encoder = audio_encoder(learner.encoder)  # puts the live encoder into eval mode
+    encoder = audio_encoder(method.encoder)  # puts the live encoder into eval mode
     encoder.train()
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002
@@ -311,16 +309,17 @@ def train(store: ClipStore, steps: int, reading_every: int) -> tuple[dict[str, t
     readings = []
     for step in range(steps):
         shift = random.random() + np.random.random()  # noqa: NPY002
-        _, projections = learner.forward(torch.randn(2, 8, 1, 64, 32) + shift)
+        views = torch.randn(2, 8, 1, 64, 32) + shift
+        output = method.training_step(Batch(list(views), torch.arange(8), None))
         learner.optimiser.zero_grad(set_to_none=True)
-        nt_xent(projections, 0.2).backward()  # type: ignore[no-untyped-call]
+        output.loss.backward()  # type: ignore[no-untyped-call]
         if reading_every and step % reading_every == 0:
             readings += [probe.score(encoder), probe.score(encoder)]
-            assert all(module.training for module in learner.encoder.modules())
-            assert all(parameter.grad is not None for parameter in learner.encoder.parameters())
+            assert all(module.training for module in method.encoder.modules())
+            assert all(parameter.grad is not None for parameter in method.encoder.parameters())
         learner.optimiser.step()
     next_draws = torch.tensor([torch.rand(()).item(), random.random(), np.random.random()])  # noqa: NPY002
-    state = {**learner.encoder.state_dict(), "next draws": next_draws}
+    state = {**method.encoder.state_dict(), "next draws": next_draws}
     return state, readings
 
 
