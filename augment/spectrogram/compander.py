@@ -1,4 +1,4 @@
-"""Compander: the range between soft and loud narrower or wider, as recorders and codecs change it."""
+"""Compander: the dynamic range narrower or wider, as by recorders and codecs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class CompanderParameters:
 class Compander(SpectrogramAugmentation[CompanderParameters]):
     """Raises the power of an example to an exponent: multiplies the distance of its log-mel from its mean.
 
-    Around the mean, so that the level is left to the gain. Source: the compander in the code of Fonseca et
+    Around the mean, so that the level does not change. Source: the compander in the code of Fonseca et
     al. 2021 (Unsupervised Contrastive Learning of Sound Event Representations), a factor from U(0.75, 1).
 
     Args:

@@ -35,10 +35,10 @@ class FrequencyShiftParameters:
 
 
 class FrequencyShift(SpectrogramAugmentation[FrequencyShiftParameters]):
-    """Moves an example along frequency; bands pushed out are lost, new ones are at the mean of the example.
+    """Moves an example along frequency; bands shifted out are lost, new ones have the mean of the example.
 
     Source: the code of Fonseca et al. 2021 (Unsupervised Contrastive Learning of Sound Event
-    Representations), which rolls; here no treble comes back as bass.
+    Representations), which rolls; here treble does not re-enter as bass.
 
     Args:
         config: the range of shifts at strength 1.

@@ -1,4 +1,4 @@
-"""Gain: the whole view louder or softer, as if the source stood nearer or farther."""
+"""Gain: the whole view louder or softer, as of a nearer or farther source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class GainParameters:
 
 
 class Gain(LevelAugmentation[GainParameters]):
-    """Adds one number of decibels to all of an example."""
+    """Adds a constant in decibels to an example."""
 
     def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> GainParameters:
         """A gain for each example, uniform in decibels."""

@@ -1,4 +1,4 @@
-"""Gaussian noise: every bin a little off, so that an embedding cannot hang on the exact value of any."""
+"""Gaussian noise: noise added to every bin, so that no embedding depends on the exact value of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decibels added along an axis, as gain, tilt and random linear fader do it."""
+"""Base class of augmentations that add decibels: gain, tilt and random linear fader."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from echopair.augment.spectrogram.augmentation import (
 from echopair.augment.strength import scale_limit
 from echopair.lazy import torch
 
-# A thousand times the amplitude: more than distances and preamplifiers make of one sound.
+# A thousand times the amplitude: more than distance and preamplifiers cause.
 HIGHEST_LEVEL_DB = 60.0
 
 
 class LevelAugmentation(SpectrogramAugmentation[Parameters]):
-    """Adds decibels that are drawn from a range either side of 0.
+    """Adds decibels drawn from a range symmetric around 0.
 
     Args:
         max_db: largest number drawn at strength 1, 0 to 60.
@@ -35,7 +35,7 @@ class LevelAugmentation(SpectrogramAugmentation[Parameters]):
 
     @abstractmethod
     def decibels(self, parameters: Parameters, bands: int, frames: int) -> torch.Tensor:
-        """What is added, in decibels: (B, F, T), or 1 in place of an axis along which it is the same."""
+        """The decibels to add: (B, F, T), or of size 1 along an axis on which they are constant."""
 
     def apply(self, log_mel: torch.Tensor, parameters: Parameters) -> torch.Tensor:
         """`log_mel` (B, F, T) with the decibels added."""

@@ -1,4 +1,4 @@
-"""Mixup: another clip of the batch mixed into each example, at the level that it has."""
+"""Mixup: another clip of the batch mixed into each example, at its own level."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class MixupConfig(SpectrogramConfig, frozen=True, extra="forbid"):
 
 
 class Mixup(Mixing):
-    """Mixes another example of the batch into each example as sound mixes: in power, not in its logarithm.
+    """Mixes another example of the batch into each example in power, not in its logarithm, as sounds mix.
 
-    A soft clip takes all from a loud partner; mix-back, which brings both to one energy, does not.
+    A loud partner may cover a soft clip; mix-back, which equalises their energies, avoids that.
     Source: Niizumi et al. 2021 (BYOL-A), "Mixup", their log-mixup-exp: log((1 - l) exp(a) + l exp(b)) with
-    l ~ U(0, 0.4). Difference: the partner is another row of the batch in place of one of a memory of earlier
-    batches, so that a view depends on its step alone.
+    l ~ U(0, 0.4). Difference: the partner is another row of the batch instead of one of a memory of earlier
+    batches, so that a view depends on its step only.
     """
 
     def log_level(self, log_mel: torch.Tensor) -> torch.Tensor:
-        """Nothing is made equal."""
+        """Zeros: levels are not equalised."""
         return log_mel.new_zeros(log_mel.shape[0])

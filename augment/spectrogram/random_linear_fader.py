@@ -1,4 +1,4 @@
-"""Random linear fader: a level that rises or falls through the view, as of a source that comes or goes."""
+"""Random linear fader: a level that rises or falls linearly in dB, as of a source that approaches or leaves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RandomLinearFaderConfig(SpectrogramConfig, frozen=True, extra="forbid"):
     """Gains at both ends drawn from -max_gain_db to +max_gain_db.
 
     The authors' code draws from -1 to 1 in normalised log-mels, which is +-20 dB at the deviation of 4.7 that
-    they give. The default is half of that, so that neither end of a view sinks into its noise.
+    they give. The default is half of that, so that neither end of a view falls below the noise.
     """
 
     name: Literal["random_linear_fader"] = "random_linear_fader"

@@ -1,4 +1,4 @@
-"""Tilt: treble against bass, as another microphone, distance or room would change it."""
+"""Tilt: treble raised against bass or lowered, as by another microphone, distance or room."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from echopair.lazy import torch
 
 
 class TiltConfig(SpectrogramConfig, frozen=True, extra="forbid"):
-    """A slope drawn from -max_tilt_db to +max_tilt_db; 6 dB is +-3 dB at the ends, an everyday microphone."""
+    """A slope drawn from -max_tilt_db to +max_tilt_db; 6 dB is +-3 dB at the ends, as of a common microphone."""
 
     name: Literal["tilt"] = "tilt"
     max_tilt_db: float = Field(
@@ -36,7 +36,7 @@ class TiltParameters:
 
 
 class Tilt(LevelAugmentation[TiltParameters]):
-    """Adds a straight line over the mel bands, 0 dB in their middle so that loudness is left to the gain."""
+    """Adds a straight line over the mel bands, 0 dB at the centre so that the level does not change."""
 
     def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> TiltParameters:
         """A slope for each example, uniform in decibels."""

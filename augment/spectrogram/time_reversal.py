@@ -1,4 +1,4 @@
-"""Time reversal: the view played backwards, for sounds that are the same class either way."""
+"""Time reversal: the view reversed, for sounds whose class does not depend on the direction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from echopair.lazy import torch
 
 
 class TimeReversalConfig(AllOrNothingConfig, SpectrogramConfig, frozen=True, extra="forbid"):
-    """The frames in reverse order; the strength scales the share of the views to which it is done."""
+    """The frames in reverse order; the strength scales the share of reversed views."""
 
     name: Literal["time_reversal"] = "time_reversal"
 
@@ -22,11 +22,11 @@ class TimeReversalConfig(AllOrNothingConfig, SpectrogramConfig, frozen=True, ext
 
 @dataclass(frozen=True)
 class TimeReversalParameters:
-    """Nothing: a view is reversed or it is not."""
+    """No parameters: a view is reversed or not."""
 
 
 class TimeReversal(SpectrogramAugmentation[TimeReversalParameters]):
-    """Turns the order of the frames round.
+    """Reverses the order of the frames.
 
     Source: the code of Fonseca et al. 2021 (Unsupervised Contrastive Learning of Sound Event
     Representations).

@@ -1,4 +1,4 @@
-"""Time shift: the view some time earlier or later, so that it does not matter when a sound begins."""
+"""Time shift: the view earlier or later, so that embeddings do not depend on when a sound begins."""
 
 from __future__ import annotations
 
@@ -35,12 +35,11 @@ class TimeShiftParameters:
 
 
 class TimeShift(SpectrogramAugmentation[TimeShiftParameters]):
-    """Moves an example along time and continues it at the open end by its own mirror image.
+    """Moves an example along time and fills the open end by reflection.
 
-    The mirror alone leaves no seam: any two neighbouring frames of the view are neighbours in the clip. A
-    roll puts the last frame before the first, an onset or a break that nobody recorded; a filling with the
-    mean begins with a step and is like no sound. Source: the code of Fonseca et al. 2021 (Unsupervised
-    Contrastive Learning of Sound Event Representations), which rolls.
+    Reflection leaves no seam: neighbouring frames of the view are neighbours in the clip. A roll would put the
+    last frame before the first, an artificial onset; filling with the mean would begin with a step. Source: the
+    code of Fonseca et al. 2021 (Unsupervised Contrastive Learning of Sound Event Representations), which rolls.
 
     Args:
         config: the range of shifts at strength 1.

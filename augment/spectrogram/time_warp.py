@@ -1,4 +1,4 @@
-"""Time warp: one part of the view faster and the other slower, as nobody repeats a sound at one speed."""
+"""Time warp: one part of the view faster and the other slower."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, S
 from echopair.augment.strength import scale_limit
 from echopair.lazy import torch
 
-# A point in the middle of the view then still has room to move either way.
+# Leaves room for a point that moves either way.
 HIGHEST_WARP_SHARE = 0.4
 
-# In frames: keeps a piece that the warp pressed to nothing from a division by zero.
+# In frames: avoids a division by zero for a piece that the warp shrinks to nothing.
 SHORTEST_PIECE = 1e-6
 
 
@@ -34,17 +34,17 @@ class TimeWarpConfig(SpectrogramConfig, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class TimeWarpParameters:
-    """`point_frames` and `displacement_frames` (B,) float32: where a point of time is, how far it moves."""
+    """`point_frames` and `displacement_frames` (B,) float32: position and displacement of a point."""
 
     point_frames: torch.Tensor
     displacement_frames: torch.Tensor
 
 
 class TimeWarp(SpectrogramAugmentation[TimeWarpParameters]):
-    """Moves one point of time and stretches or shortens what lies before and behind it; the ends stay.
+    """Moves one point in time and stretches or shortens the parts before and after it; the ends stay.
 
     Source: Park et al. 2019 (SpecAugment), section 2.1: the point from (W, length - W), the displacement up
-    to W either way. Difference: straight lines in place of a spline, the same for all bands.
+    to W either way. Difference: linear instead of a spline, the same for all bands.
 
     Args:
         config: W at strength 1.
@@ -74,8 +74,8 @@ class TimeWarp(SpectrogramAugmentation[TimeWarpParameters]):
 
 
 def _sources(parameters: TimeWarpParameters, frames: int) -> torch.Tensor:
-    """Where each frame of the view is read, (B, T), in frames; each end is measured from itself, so that no
-    displacement gives exactly 0, 1, 2 and so on."""
+    """The source position of each frame of the view, (B, T), in frames; computed from the nearer fixed end, so
+    that a displacement of 0 gives exactly 0, 1, 2 and so on."""
     last = frames - 1
     point = parameters.point_frames[:, None]  # (B, 1)
     moved = point + parameters.displacement_frames[:, None]

@@ -1,4 +1,4 @@
-"""Impulse response: the crop as it would sound in a room, or through a device, that the user measured."""
+"""Impulse response: the crop as it would sound in a room or through a device that the user measured."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from echopair.augment.waveform.augmentation import Transform, Waveform
 from echopair.augment.waveform.reverberation import ReverberationConfig, mix_reverberation
 from echopair.augment.waveform.sound_folder import SoundReader, check_sounds, find_sounds, list_sounds
 
-# What lasts longer is no response of a room but a recording.
+# A longer file is a recording, not the response of a room.
 LONGEST_RESPONSE_SECONDS = 30.0
 
 
 class ImpulseResponseConfig(ReverberationConfig, frozen=True, extra="forbid"):
-    """A tenth to a half of the crop as heard in another room; the rest stays dry, as of a nearer source.
+    """A share of 0.1 to 0.5 of the crop as heard in another room; the rest stays dry, as of a nearer source.
 
-    Collections such as OpenAIR or the MIT survey serve where there are no own measurements.
+    Collections such as OpenAIR or the MIT survey replace measurements of one's own.
     """
 
     name: Literal["impulse_response"] = "impulse_response"
@@ -31,7 +31,7 @@ class ImpulseResponseConfig(ReverberationConfig, frozen=True, extra="forbid"):
         return list_sounds(self.folder)
 
     def check(self, sample_rate_hz: int) -> None:
-        """Open every impulse response, headers only.
+        """Open every impulse response and read its header.
 
         Raises:
             ValueError: there is no such folder, no sound in it, one that cannot be opened or is too long.
@@ -48,11 +48,11 @@ class ImpulseResponse:
     """Convolves a crop with an impulse response and mixes the result with the dry crop.
 
     audiomentations' ApplyImpulseResponse decodes by librosa, whose result depends on whether ffmpeg is installed.
-    It also brings every crop to a peak of 0.5, and delays it by whatever silence the response begins with.
+    It also brings every crop to a peak of 0.5, and delays it by the silence at the start of the response.
 
     Args:
         files: the impulse responses.
-        reader: of the same files.
+        reader: reader of the same files.
         min_wet_share: 0 to 1.
         max_wet_share: at least the smallest.
     """
@@ -81,5 +81,5 @@ class ImpulseResponse:
         return mix_reverberation(samples, reverberated, response, wet_share)
 
     def serialize_parameters(self) -> dict[str, Any]:
-        """What was drawn last."""
+        """The parameters of the last call."""
         return self._drawn
