@@ -6,7 +6,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from echopair.models.log_mel import LogMel, LogMelConfig
-from echopair.pipeline.augmentation_page.pictures import (
+from echopair.pipeline.augmentation_page.figures import (
     DECIBELS,
     ColourScale,
     SpectrumChart,
