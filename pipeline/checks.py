@@ -9,8 +9,8 @@ from echopair.pipeline.config import RunConfig
 from echopair.pipeline.corpora import Recording, find_recordings
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation.probe import check_labels
-from echopair.pipeline.learner import initial_encoder
 from echopair.pipeline.tracking import check_tracking
+from echopair.pipeline.training.learner import initial_encoder
 
 
 class Stage(IntEnum):

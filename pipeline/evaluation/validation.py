@@ -17,8 +17,8 @@ from echopair.pipeline.evaluation.folds import held_out_part, official_folds, ra
 from echopair.pipeline.evaluation.linear_classifier import LinearClassifier
 from echopair.pipeline.evaluation.nearest_neighbours import nearest_neighbour_score
 from echopair.pipeline.evaluation.probe import ProbeConfig, label_targets
-from echopair.pipeline.pretrain import Diverged
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.pretrain import Diverged
 
 VALIDATION_VERSION = 1
 VALIDATION_FILE = "validation.json"

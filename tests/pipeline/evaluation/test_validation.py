@@ -14,7 +14,6 @@ from echopair.models.encoders import ResNetConfig
 from echopair.models.log_mel import LogMelConfig
 from echopair.models.objectives.nt_xent import NTXentConfig, nt_xent
 from echopair.models.projection import ProjectionConfig
-from echopair.pipeline.crops import CropsConfig
 from echopair.pipeline.embed import EmbedConfig, embed_clips
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation import validation
@@ -27,9 +26,10 @@ from echopair.pipeline.evaluation.validation import (
     validation_score,
     validation_sets,
 )
-from echopair.pipeline.learner import LearningConfig, PretrainConfig, build_learner
-from echopair.pipeline.pretrain import Diverged
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.crops import CropsConfig
+from echopair.pipeline.training.learner import LearningConfig, PretrainConfig, build_learner
+from echopair.pipeline.training.pretrain import Diverged
 from tests.pipeline.evaluation.test_probe import LabelledStore, features
 
 Labels = list[tuple[str, ...]]
