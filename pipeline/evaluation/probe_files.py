@@ -35,7 +35,7 @@ def write_probe_files(
         targets: (tested clips, classes) of 0 and 1.
         multilabel: whether a clip may have several labels.
     """
-    from echopair.pipeline.pictures import accuracy_bars_picture, confusion_matrix_picture
+    from echopair.pipeline.figures import accuracy_bars_figure, confusion_matrix_figure
 
     classes: list[str] = summary["classes"]
     predicted, true = scores.argmax(1), targets.argmax(1)
@@ -53,13 +53,13 @@ def write_probe_files(
             writer.writerow(["true \\ predicted", *classes])
             writer.writerows([name, *confusion[n].tolist()] for n, name in enumerate(classes))
         title = f"{summary['corpus']}: {main}, {summary['features'][main]['score']:.1%} of {len(true)} clips"
-        confusion_matrix_picture(confusion, classes, folder / "confusion_matrix.png", title)
+        confusion_matrix_figure(confusion, classes, folder / "confusion_matrix.png", title)
     with (folder / PER_CLASS_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in rows)
     results = summary["features"]
-    accuracy_bars_picture(
+    accuracy_bars_figure(
         list(results),
         [result["score"] for result in results.values()],
         [result["interval"] for result in results.values()],

@@ -29,7 +29,7 @@ STYLE = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
 }
-DOTS_AN_INCH = 150
+DOTS_PER_INCH = 150
 
 Arguments = ParamSpec("Arguments")
 
@@ -59,7 +59,7 @@ def new_figure(width_inches: float, height_inches: float) -> "Figure":
 
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG, cut to what is drawn."""
-    figure.savefig(path, dpi=DOTS_AN_INCH, format="png", bbox_inches="tight", pad_inches=0.12)
+    figure.savefig(path, dpi=DOTS_PER_INCH, format="png", bbox_inches="tight", pad_inches=0.12)
 
 
 def shortened(name: str, characters: int) -> str:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from echopair.models.log_mel import LogMel
 from echopair.models.log_mel_config import LogMelConfig
-from echopair.pipeline.augmentation_page.pictures import (
+from echopair.pipeline.augmentation_page.figures import (
     DECIBELS,
     ColourScale,
     SpectrumChart,

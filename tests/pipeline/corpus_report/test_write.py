@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from echopair.pipeline.report.write import Refusal, duration, write_report
+from echopair.pipeline.corpus_report.write import Refusal, duration, write_report
 from echopair.pipeline.store import manifest_schema
-from tests.pipeline.report.manifests import manifest_of
+from tests.pipeline.corpus_report.manifests import manifest_of
 
 
 def page_of(folder: Path) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echopair.pipeline.picture_style import (
+from echopair.pipeline.figure_style import (
     ACCENT,
     INK,
     LINE,
@@ -40,7 +40,7 @@ CURVES = (
 
 
 @styled
-def confusion_matrix_picture(
+def confusion_matrix_figure(
     matrix: NDArray[np.integer[Any]], class_names: Sequence[str], path: Path, title: str
 ) -> None:
     """Draw a confusion matrix: true classes down, predicted ones across, shaded by share of the true class.
@@ -108,7 +108,7 @@ def _confusions(counts: NDArray[np.integer[Any]], names: Sequence[str]) -> str:
 
 
 @styled
-def positive_pairs_picture(
+def positive_pairs_figure(
     views: NDArray[np.floating[Any]],
     names: Sequence[str],
     path: Path,
@@ -173,7 +173,7 @@ def positive_pairs_picture(
 
 
 @styled
-def training_curves_picture(rows: Sequence[Mapping[str, float]], path: Path) -> None:
+def training_curves_figure(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw how a training went: the loss beside its chance level, and what tells learning from collapse.
 
     Args:
@@ -231,7 +231,7 @@ def _curve(axes: "Axes", steps: NDArray[np.float64], values: NDArray[np.float64]
 
 
 @styled
-def accuracy_bars_picture(
+def accuracy_bars_figure(
     names: Sequence[str],
     accuracies: Sequence[float],
     intervals: Sequence[tuple[float, float] | Sequence[float] | None],

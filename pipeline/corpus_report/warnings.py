@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echopair.pipeline.report.figures import Codes, Json
+from echopair.pipeline.corpus_report.statistics import Codes, Json
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from echopair.pipeline.report.write import write_report
-from tests.pipeline.report.manifests import manifest_of
+from echopair.pipeline.corpus_report.write import write_report
+from tests.pipeline.corpus_report.manifests import manifest_of
 
 
 def warnings_of(report: dict[str, Any]) -> dict[str, dict[str, Any]]:

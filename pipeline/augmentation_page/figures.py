@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.models.log_mel import LogMel
 from echopair.pipeline.augmentation_page.wording import quantity
-from echopair.pipeline.pictures import TICKS_HZ
+from echopair.pipeline.figures import TICKS_HZ
 
 DECIBELS = 10 / math.log(10)  # of natural-log power
 

@@ -5,11 +5,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from echopair.pipeline.report.figures import (
+from echopair.pipeline.corpus_report.statistics import (
     Json,
     LabelColumn,
     StringColumn,
@@ -19,13 +19,14 @@ from echopair.pipeline.report.figures import (
     number_column,
     spread,
 )
-from echopair.pipeline.report.warnings import (
+from echopair.pipeline.corpus_report.warnings import (
     SILENT_LUFS,
     class_warnings,
     duplicate_warnings,
     group_warnings,
     sound_warnings,
 )
+from echopair.pipeline.pages import render_page
 from echopair.pipeline.stages import write_atomically
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ REFUSALS_ON_PAGE = 500
 KINDS_ON_PAGE = 25
 OTHER_REASONS = "other reasons"
 CLASSES_ON_PAGE = 200
-CHARACTERS_ON_PAGE = 240
 
 
 class Refusal(NamedTuple):
@@ -152,34 +152,14 @@ def _kind_of(refusal: Refusal) -> str:
 
 
 def _page(report: Json) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    environment.filters["ticks"] = _ticks
-    environment.filters["labelled_edges"] = _labelled_edges
-    return environment.get_template("report.html.jinja").render(
+    return render_page(
+        Path(__file__).parent / "page.html.jinja",
+        filters={"ticks": _ticks, "labelled_edges": _labelled_edges},
         report=report,
         partition="folds" if report["folds"] else "splits",
         refusal_groups=_refusals_on_page(report),
         classes_on_page=CLASSES_ON_PAGE,
     )
-
-
-def _shown(value: Any) -> Any:
-    """A text as the page shows it: of bounded length, control characters and lone surrogates spelled out."""
-    if type(value) is not str:  # numbers, and markup that is finished
-        return value
-    if len(value) > CHARACTERS_ON_PAGE:
-        half = CHARACTERS_ON_PAGE // 2
-        value = f"{value[:half]} … {value[-half:]}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
 
 
 def _refusals_on_page(report: Json) -> list[Json]:
