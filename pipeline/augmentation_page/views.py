@@ -1,5 +1,7 @@
 """What the page shows: views of a few clips by the policy, and by each augmentation alone."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
