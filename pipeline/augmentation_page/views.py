@@ -1,5 +1,7 @@
 """What the page shows: views of a few clips by the policy, and by each augmentation alone."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,7 @@ from echopair.augment.spectrogram.augmentation import SpectrogramConfig
 from echopair.augment.waveform.augmentation import Waveform, WaveformConfig
 from echopair.models.log_mel import LogMel
 from echopair.pipeline.augmentation_page.wording import numbers_of_row
-from echopair.pipeline.counted_random import Stream, numpy_generator, torch_generator
+from echopair.pipeline.training.seeding import Stream, numpy_generator, torch_generator
 
 # A single draw may change next to nothing: of so many the one in the middle is shown.
 DRAWS_COMPARED = 5
@@ -50,7 +52,7 @@ class View:
     waveform: Waveform | None = None
     applied: tuple[tuple[str, dict[str, Any]], ...] = ()
 
-    def looks_and_sounds_as(self, other: "View") -> bool:
+    def looks_and_sounds_as(self, other: View) -> bool:
         """Whether two views are equal, bit for bit."""
         if (self.waveform is None) != (other.waveform is None):
             return False

@@ -7,10 +7,9 @@ from typing import Literal, cast, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from echopair.pipeline.config_text import did_you_mean
 from echopair.pipeline.corpora.folder import existing_folder
 from echopair.pipeline.corpora.recording import Recording, Split
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, did_you_mean
 
 SPLIT_SYNONYMS = {"val": "validation", "valid": "validation", "training": "train", "eval": "test"}
 ROWS_NAMED_IN_ERRORS = 3
@@ -22,11 +21,11 @@ class TableConfig(BaseModel, frozen=True, extra="forbid"):
     table: str = Field("labels.csv", description="the CSV or TSV, below the corpus's root")
     path: str = Field(
         "{path}",
-        description="the recording's path below the root; {column} is replaced by the column's value",
+        description="the recording's path below the root; {column} is replaced by that column's value",
     )
     label: str | None = Field(None, description="column with the single label of a clip")
     labels: str | None = Field(None, description="column with several labels of a clip")
-    label_separator: str = Field(",", min_length=1, description="separator of several labels")
+    label_separator: str = Field(",", min_length=1, description="what separates several labels")
     fold: str | None = Field(None, description="column with the fold")
     split: str | None = Field(
         None, description="column with train, validation or test; without it, `all_split` applies"
@@ -121,7 +120,7 @@ def find_table_recordings(corpus: str, config: TableCorpusConfig) -> list[Record
         raise UserError(
             f"corpora.{corpus}.root={root}: {len(missing)} of {len(recordings)} rows have no file, "
             f"{', '.join(missing[:ROWS_NAMED_IN_ERRORS])}{', ...' if len(missing) > ROWS_NAMED_IN_ERRORS else ''}; "
-            f"fix the paths or set corpora.{corpus}.allow_missing_files=true to count them as refused"
+            f"correct the paths or set corpora.{corpus}.allow_missing_files=true to count them as refused"
         )
     return recordings
 

@@ -22,13 +22,14 @@ from rich.table import Table
 from echopair.augment.policy import AugmentConfig, Policy, build_policy
 from echopair.augment.spectrogram import SpectrogramChoice
 from echopair.augment.waveform import WaveformChoice
-from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.models.log_mel import LogMel
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.config import compose
 from echopair.pipeline.cores import available_cores
-from echopair.pipeline.crops import CropsConfig, PairCrops, crop_batches
 from echopair.pipeline.run import run
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.crops import CropsConfig, PairCrops, crop_batches
 
 BATCH = 256
 ROUNDS = 7

@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from echopair.pipeline.checkpoints import steps_done
 from echopair.pipeline.checks import Stage, check
 from echopair.pipeline.config import RunConfig, compose, validated
 from echopair.pipeline.cores import cpu_threads
-from echopair.pipeline.run import RunResult, Watch, learn, prepare_corpora, run
+from echopair.pipeline.run import RunResult, learn, prepare_corpora, run
 from echopair.pipeline.stages import locked_if_free, write_atomically
+from echopair.pipeline.training.checkpoints import steps_done
 from echopair.tuning.config import compose_sweep
 from echopair.tuning.task import TrialTask, clips_of, trial_config
 from echopair.tuning.trial import Inherited, run_trial
@@ -56,7 +56,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> TrialTask:
         [str(file), f"sweep.space.{TEMPERATURE}=[0.1, 0.5]", f"sweep.readings={READINGS}"]
     )
     result = RunResult(settings.run)
-    prepare_corpora(settings.run, check(settings.run, Stage.PROBE), result)
+    prepare_corpora(settings.run, check(settings.run, Stage.EVALUATE), result)
     clips = {RATE_HZ: {corpus: done.folder for corpus, done in result.clips.items()}}
     return TrialTask(settings, clips, settings.run.work_folder / "sweeps" / "one", steps=None, threads=1)
 
@@ -125,7 +125,7 @@ def learned(config: RunConfig, task: TrialTask, work_folder: Path) -> RunResult:
     result = RunResult(config.model_copy(update={"work_folder": work_folder}))
     result.clips = clips_of(task, config)
     with cpu_threads(1):
-        learn(result.config, Stage.VALIDATE, result, Watch())
+        learn(result.config, Stage.VALIDATE, result)
     return result
 
 
@@ -388,7 +388,7 @@ def test_a_trial_s_config_has_what_the_sweep_settled(task: TrialTask) -> None:
     settled = replace(changed(task, pretrain=minutes, run_name="base"), steps=77, threads=3)
     schedule = [{"step": 4, "values": {TEMPERATURE: 0.5}}]
     config = trial_config(settled, 12, VALUES, schedule)
-    assert (config.run_name, config.threads, config.probe.held_out) == ("sweep-12", 3, True)
+    assert (config.run_name, config.threads, config.probe.test_split) == ("sweep-12", 3, True)
     assert (config.pretrain.minutes, config.pretrain.steps) == (None, 77)
     assert [change.model_dump() for change in config.pretrain.schedule] == schedule
     assert config.learning.config_at(3).objective.temperature == 0.1

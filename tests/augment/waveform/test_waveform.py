@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from echopair.augment.strength import MAX_STRENGTH
 from echopair.augment.waveform import WaveformChoice
 from echopair.augment.waveform.augmentation import Waveform, WaveformConfig
-from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.models.log_mel import LogMel
+from echopair.models.log_mel_config import LogMelConfig
 from tests.augment.waveform.conftest import MakeCrop
 
 RATE = 16000

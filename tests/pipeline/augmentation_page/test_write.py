@@ -18,13 +18,14 @@ from echopair.augment.spectrogram.time_mask import TimeMaskConfig
 from echopair.augment.waveform import WaveformChoice
 from echopair.augment.waveform.gain import WaveformGainConfig
 from echopair.augment.waveform.polarity import PolarityConfig
-from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.models.log_mel import LogMel
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.augmentation_page import PreviewClip, write_augmentation_page
 from echopair.pipeline.augmentation_page.cells import Cells
 from echopair.pipeline.augmentation_page.sound import playing_gain
 from echopair.pipeline.augmentation_page.views import View
 from echopair.pipeline.augmentation_page.write import SCRIPT
-from echopair.pipeline.counted_random import Stream, numpy_generator, torch_generator
+from echopair.pipeline.training.seeding import Stream, numpy_generator, torch_generator
 from tests.pipeline.augmentation_page.clips import HOSTILE, RATE, synthetic_clips
 
 SEED = 5

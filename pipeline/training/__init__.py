@@ -1,0 +1,1 @@
+"""Clips -> crops -> views -> encoder: the training loop and all that it needs."""

@@ -1,0 +1,197 @@
+"""What a training changes, a method and its optimiser, and the configs that decide them."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from echopair.augment.policy import AugmentConfig
+from echopair.lazy import torch
+from echopair.models.encoders import EncoderConfig, build_encoder
+from echopair.models.log_mel_config import LogMelConfig
+from echopair.models.methods import Batch, Method, ObjectiveConfig, StepOutput
+from echopair.models.precision import Device, Precision, autocast
+from echopair.models.projection import ProjectionConfig
+from echopair.pipeline.training.crops import CropsConfig
+from echopair.pipeline.training.schedule import ScheduledChange, check_schedule, scheduled
+from echopair.pipeline.training.seeding import Stream, torch_seed
+
+if TYPE_CHECKING:
+    from echopair.models.encoders.base import Encoder
+
+
+class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
+    """How long and how fast the encoder learns. The budget is one of steps, epochs and minutes."""
+
+    BUDGETS: ClassVar = ("steps", "epochs", "minutes")
+
+    corpora: tuple[str, ...] = Field(
+        (), description="corpora to learn from; their labels are used for same_label alone; () is all"
+    )
+    batch_pairs: int = Field(256, ge=2, description="pairs of views per step, N")
+    steps: int | None = Field(None, ge=1, description="budget in optimiser steps")
+    epochs: float | None = Field(None, gt=0, description="budget in passes over all segments of the clips")
+    minutes: float | None = Field(
+        None, gt=0, description="budget in minutes on this machine, turned into steps once"
+    )
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="AdamW's, after warm-up")
+    weight_decay: float = Field(
+        0.01, ge=0, le=1, description="AdamW's, on weights of convolutions and products"
+    )
+    warm_up_share: float = Field(
+        0.1, ge=0, lt=1, description="share of the steps in which the rate rises linearly"
+    )
+    log_every_steps: int = Field(10, ge=1, description="steps between two rows of metrics")
+    checkpoint_every_seconds: float = Field(60.0, ge=0, description="what a killed run loses at most")
+    device: Device = Field("auto", description="auto: the GPU where there is one")
+    precision: Precision = Field("auto", description="auto: bfloat16 where the hardware multiplies in it")
+    workers: int | None = Field(
+        None,
+        ge=0,
+        description="processes that read crops and augment waveforms; by default 4 on CUDA, none on a CPU or "
+        "half its cores where waveforms are augmented",
+    )
+    schedule: tuple[ScheduledChange, ...] = Field(
+        (),
+        description="values that change in the course of the training, by step; what population-based training finds",
+    )
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        given = [name for name in self.BUDGETS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"give one budget, steps, epochs or minutes; {' and '.join(given) or 'none'} is given"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _schedule_rises(self) -> Self:
+        for before, after in pairwise(change.step for change in self.schedule):
+            if after <= before:
+                raise ValueError(
+                    f"pretrain.schedule: step {after} follows step {before}; list the changes by rising step, "
+                    "one for each step"
+                )
+        return self
+
+
+class LearningConfig(BaseModel, frozen=True, extra="forbid"):
+    """Everything that decides what the encoder becomes; its fingerprint is that of the stage."""
+
+    seed: int
+    log_mel: LogMelConfig
+    crops: CropsConfig
+    augment: AugmentConfig
+    encoder: EncoderConfig
+    projection: ProjectionConfig
+    objective: ObjectiveConfig
+    pretrain: PretrainConfig
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        check_views(self.objective, self.crops)
+        check_schedule(self, self.pretrain.schedule)
+        return self
+
+    @property
+    def learns_labels(self) -> bool:
+        """Whether labels of the pretraining clips decide what the encoder becomes."""
+        return self.crops.positives.NEEDS_LABELS or self.objective.LEARNS_LABELS
+
+    def config_at(self, step: int) -> Self:
+        """The config of a step, counted from 0: with the schedule's changes up to it."""
+        return scheduled(self, self.pretrain.schedule, step) if self.pretrain.schedule else self
+
+    def identity(self) -> dict[str, object]:
+        """The config without what changes no result: where it runs and how often it saves."""
+        irrelevant = {"corpora", "device", "workers", "checkpoint_every_seconds", "log_every_steps"}
+        if not self.pretrain.schedule:
+            irrelevant.add("schedule")
+        return self.model_dump(mode="json", exclude={"pretrain": irrelevant})
+
+
+def check_views(objective: ObjectiveConfig, crops: CropsConfig) -> None:
+    """Refuse more views of a clip than the method takes.
+
+    Raises:
+        ValueError: names the key and its value.
+    """
+    most = objective.MAX_VIEWS
+    if most is not None and crops.views > most:
+        raise ValueError(
+            f"crops.views={crops.views} is more than objective.name={objective.name} takes; set crops.views={most}"
+        )
+
+
+class Learner:
+    """A method and the optimiser of its trainable parameters: what a training step changes.
+
+    Args:
+        config: of the training; equal ones give equal initial weights.
+        device: to train on.
+    """
+
+    def __init__(self, config: LearningConfig, device: torch.device) -> None:
+        encoder = initial_encoder(config.encoder, config.seed)
+        encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch_seed(config.seed, 1, Stream.INITIAL_WEIGHTS))
+            self.method: Method = config.objective.build(encoder, config.projection)
+        self.method.modules.to(device)
+        trained = [p for p in self.method.modules.parameters() if p.requires_grad]
+        groups = [  # decay acts on matrices and kernels, not on norms and biases
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.pretrain.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=config.pretrain.learning_rate, fused=True)
+
+    def step(self, batch: Batch, config: LearningConfig, step: int, steps: int) -> StepOutput:
+        """One step of the training.
+
+        Args:
+            batch: on the learner's device.
+            config: as it is at this step; see `LearningConfig.config_at`.
+            step: from 0 to steps - 1.
+            steps: of the whole training.
+
+        Returns:
+            The loss, without its graph, and the figures.
+        """
+        settings = config.pretrain
+        self.method.config = config.objective
+        with autocast(settings.precision, batch.clips.device):
+            loss, figures = self.method.training_step(batch)
+        decayed, others = self.optimiser.param_groups
+        decayed["lr"] = others["lr"] = learning_rate(settings, step, steps)
+        decayed["weight_decay"] = settings.weight_decay
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.method.after_step(step, steps)
+        return StepOutput(loss.detach(), figures)
+
+
+def initial_encoder(config: EncoderConfig, seed: int) -> Encoder:
+    """The encoder before any training; the same weights for the same config and seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed(seed, 0, Stream.INITIAL_WEIGHTS))
+        return build_encoder(config)
+
+
+def learning_rate(config: PretrainConfig, step: int, steps: int) -> float:
+    """Linear warm-up, then half a cosine down to zero (Loshchilov and Hutter, ICLR 2017).
+
+    Args:
+        config: peak rate and share of warm-up.
+        step: from 0 to steps - 1.
+        steps: of the whole training.
+    """
+    warm_up_steps = round(config.warm_up_share * steps)
+    if step < warm_up_steps:
+        return config.learning_rate * (step + 1) / warm_up_steps
+    progress = (step - warm_up_steps) / max(1, steps - warm_up_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
