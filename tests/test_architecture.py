@@ -61,7 +61,7 @@ def test_augment_and_models_need_torch_torchaudio_and_pydantic_alone() -> None:
 import sys
 for name in {blocked}:
     sys.modules[name] = None  # an import of it fails
-import echopair.augment.policy, models.audio_encoder, models.objectives, models.representation_health
+import echopair.augment.policy, echopair.models.audio_encoder, echopair.models.methods
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
@@ -74,6 +74,24 @@ loaded = {"torch", "torchaudio", "numpy", "scipy", "audiomentations"} & set(sys.
 assert not loaded, loaded
 echopair.augment.policy.AugmentConfig.model_validate({"policy": {"name": "stacked"}})
 assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_config_slices_of_models_and_training_import_no_torch() -> None:
+    slices = [
+        "models.encoders",
+        "models.log_mel_config",
+        "models.projection",
+        "models.methods",
+        "models.precision",
+    ]
+    slices += [f"pipeline.training.{name}" for name in ("learner", "crops", "positives", "schedule")]
+    program = f"""
+import sys
+import {", ".join(f"echopair.{name}" for name in slices)}
+loaded = {{"torch", "numpy", "scipy", "sklearn", "pyarrow", "mlflow", "ray", "optuna"}} & set(sys.modules)
+assert not loaded, loaded
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
