@@ -63,9 +63,9 @@ def test_momentum_copy_and_queue_are_checkpointed_and_not_given_to_the_optimiser
 ) -> None:
     checkpoint = torch.load(uninterrupted_moco / CHECKPOINT_FILE)
     state = checkpoint["method"]
-    assert not torch.equal(state["keys.0.stem.0.weight"], state["encoder.stem.0.weight"])
+    assert not torch.equal(state["key.0.stem.0.weight"], state["encoder.stem.0.weight"])
     assert state["queue.keys"].shape == (20, 16)
-    trained = [name for name in state if name.endswith(("weight", "bias")) and not name.startswith("keys.")]
+    trained = [name for name in state if name.endswith(("weight", "bias")) and not name.startswith("key.")]
     assert len(checkpoint["optimiser"]["state"]) == len(trained)
 
 
