@@ -20,10 +20,11 @@ class LearningByEither(LearningConfig, frozen=True):
     objective: ObjectiveConfig | MoCoConfig = Field(discriminator="name")  # type: ignore[assignment]
 
 
-def by_moco(views: int = 2, **settings: object) -> LearningByEither:
+def by_moco(views: int = 2, schedule: object = (), **settings: object) -> LearningByEither:
     values = learning(**settings).model_dump(mode="json")  # type: ignore[arg-type]
     values["objective"] = {"name": "moco", "queue_keys": 20}
     values["crops"]["views"] = views
+    values["pretrain"]["schedule"] = schedule
     return LearningByEither.model_validate(values)
 
 
