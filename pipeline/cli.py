@@ -252,7 +252,8 @@ def _print_result(result: "RunResult", stage: str) -> None:
         rows |= {"encoder": result.encoder}
     if result.folder is not None:
         rows |= {
-            "run": f"{result.folder / 'run.yaml'}",
+            "run": result.folder / "run.yaml",
+            "report of the run": result.folder / "report.html",
             "compare runs": f"echopair compare{place}, or in a browser: echopair ui{place}",
         }
     width = max(len(name) for name in rows)

@@ -9,11 +9,11 @@ import torch
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.models.log_mel import LogMel
 from echopair.pipeline.augmentation_page.figures import DECIBELS, colour_scale, log_mel_png
-from echopair.pipeline.augmentation_page.sound import flac, playing_gain, samples_played, turned_down_db
 from echopair.pipeline.augmentation_page.views import PreviewClip, View
 from echopair.pipeline.augmentation_page.wording import applied_in_words, quantity, spoken
 from echopair.pipeline.figure_style import shortened
 from echopair.pipeline.pages import embedded, printable
+from echopair.pipeline.pages.sound import flac, playing_gain, samples_played, turned_down_db
 
 
 @dataclass(frozen=True)
