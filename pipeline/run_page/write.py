@@ -115,15 +115,17 @@ def _players(preview: Path) -> list[tuple[str, list[Any]]]:
 
 
 def _settings(config: RunConfig, *, changed: bool) -> list[tuple[str, str, str]]:
-    """Key, value and default of every setting, or of those that differ from their default."""
+    """Key, value and default of every setting, or of those that differ from their default; corpora, which have no
+    default, last."""
     defaults = dict(flatten(default_values()))
     values = dict(flatten(config.model_dump(mode="json")))
-    return [
+    shown = [
         (key, _text(value), _text(defaults[key]) if key in defaults else "")
         for key, value in values.items()
         if not changed
         or (not key.startswith(NOT_SETTINGS) and (key not in defaults or defaults[key] != value))
     ]
+    return sorted(shown, key=lambda setting: setting[0].startswith("corpora."))
 
 
 def _text(value: object) -> str:

@@ -66,7 +66,7 @@ def test_without_success_it_says_what_to_try(tmp_path: Path) -> None:
 def test_without_labels_it_says_what_there_is(tmp_path: Path) -> None:
     page, note = written(made_run(tmp_path, None))
     assert "No corpus with labels was probed" in page
-    assert "What the classifier confuses" not in page
+    assert "Scores and confusions" not in page
     assert "Pairs to listen to" in page
     assert note.startswith("No corpus with labels was probed")
     assert f"- encoder: `{tmp_path}/encoders/resnet/encoder`" in note
