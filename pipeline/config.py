@@ -8,11 +8,9 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from echopair.augment.policy import AugmentConfig
-from echopair.models.encoders import EncoderConfig
-from echopair.models.encoders.resnet import ResNetConfig
-from echopair.models.log_mel import LogMelConfig
-from echopair.models.objectives import ObjectiveConfig
-from echopair.models.objectives.nt_xent import NTXentConfig
+from echopair.models.encoders import EncoderConfig, ResNetConfig
+from echopair.models.log_mel_config import LogMelConfig
+from echopair.models.methods import ObjectiveConfig, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.corpora import CorpusConfig
 from echopair.pipeline.embed import EmbedConfig
@@ -23,7 +21,7 @@ from echopair.pipeline.pages import printable
 from echopair.pipeline.prepare import PrepareConfig
 from echopair.pipeline.tracking import TrackingConfig
 from echopair.pipeline.training.crops import CropsConfig
-from echopair.pipeline.training.learner import LearningConfig, PretrainConfig
+from echopair.pipeline.training.learner import LearningConfig, PretrainConfig, check_views
 from echopair.pipeline.training.schedule import check_schedule, scheduled
 
 __all__ = [
@@ -76,7 +74,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     augment: AugmentConfig = AugmentConfig()
     encoder: EncoderConfig = ResNetConfig()
     projection: ProjectionConfig = ProjectionConfig()
-    objective: ObjectiveConfig = NTXentConfig()
+    objective: ObjectiveConfig = SimCLRConfig()
     pretrain: PretrainConfig = PretrainConfig(epochs=100)
     embed: EmbedConfig = EmbedConfig()
     probe: ProbeConfig = ProbeConfig()
@@ -98,6 +96,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
                         f"{key}: there is no corpus {name!r}{did_you_mean(name, self.corpora)}; "
                         f"corpora are {', '.join(self.corpora)}"
                     )
+        check_views(self.objective, self.crops)
         check_schedule(self, self.pretrain.schedule)
         crop_samples = round(self.crops.crop_seconds * self.log_mel.sample_rate_hz)
         if crop_samples < self.log_mel.window_samples:

@@ -7,7 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS
 from echopair.pipeline.errors import UserError, did_you_mean
 
 PRESETS = "echopair.pipeline.presets"
@@ -110,6 +109,8 @@ def origins(message: str, sources: Sequence[str], packages: Sequence[str]) -> st
 
 def _chain(source: str, packages: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     """A preset or file and those that it starts from, lowest first, each with what messages call it."""
+    from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS
+
     known = presets(*packages)
     path = Path(source).expanduser()
     if source in known:

@@ -74,8 +74,9 @@ def comparison_table(config: TrackingConfig, work_folder: Path) -> Table | str:
     for key in varied:
         table.add_column(key.removesuffix(".name").rpartition(".")[2].replace("_", " "))
     has_unfinished = any(run.status != "FINISHED" for run in runs)
-    for name in ("took", "started", *(["status"] if has_unfinished else []), "run id"):
+    for name in ("took", "started", *(["status"] if has_unfinished else [])):
         table.add_column(name, no_wrap=True)
+    table.add_column("run id", overflow="fold", min_width=16)  # of 32 characters, in two lines of a terminal
     for run in sorted(runs, key=best, reverse=True):
         table.add_row(
             run.name,

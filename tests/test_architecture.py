@@ -69,6 +69,18 @@ import echopair.models.representation_health
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
+def test_augmentations_are_configured_without_torch_and_numpy() -> None:
+    program = """
+import sys
+import echopair.augment.policy
+loaded = {"torch", "torchaudio", "numpy", "scipy", "audiomentations"} & set(sys.modules)
+assert not loaded, loaded
+echopair.augment.policy.AugmentConfig.model_validate({"policy": {"name": "stacked"}})
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
 def modules() -> dict[str, Path]:
     """Our modules by name, such as echopair.models.log_mel."""
     return {
@@ -98,7 +110,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["sweep", "--help"], ["presets"]])
 def test_the_command_line_answers_without_what_takes_seconds_to_import(arguments: list[str]) -> None:
-    heavy = {"torch", "mlflow", "ray", "optuna", "numpy", "matplotlib", "sklearn", "pyarrow", "pydantic"}
+    heavy = {"torch", "mlflow", "ray", "optuna", "numpy", "matplotlib", "sklearn", "pyarrow"}
     program = f"""
 import sys
 from echopair.tuning.cli import main

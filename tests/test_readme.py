@@ -17,7 +17,7 @@ import yaml
 from echopair import AudioEncoder
 from echopair.models.audio_encoder import AudioEncoderConfig
 from echopair.models.encoders import ResNetConfig
-from echopair.models.log_mel import LogMelConfig
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.config import RunConfig, compose, flatten, presets
 from echopair.tuning.cli import app
 from echopair.tuning.config import compose_sweep, sweep_presets

@@ -9,7 +9,9 @@ from typing import Any
 from echopair.models.audio_encoder import AudioEncoder
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.embed import EMBED_VERSION
-from echopair.pipeline.evaluation.validation import VALIDATION_VERSION, NeighbourProbe, validation_sets
+from echopair.pipeline.evaluation.nearest_neighbours import NeighbourProbe
+from echopair.pipeline.evaluation.validation import VALIDATION_VERSION
+from echopair.pipeline.evaluation.validation_clips import validation_sets
 from echopair.pipeline.stages import Done, fingerprint, locked, read_done, write_atomically
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.callback import TrainingCallback

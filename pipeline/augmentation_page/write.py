@@ -10,7 +10,8 @@ import torch
 
 from echopair.augment.policy import AugmentConfig, augmentations_of
 from echopair.augment.waveform.augmentation import WaveformConfig
-from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.models.log_mel import LogMel
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.augmentation_page.cells import Cell, Cells
 from echopair.pipeline.augmentation_page.figures import SpectrumChart, colour_strip, frequency_ticks
 from echopair.pipeline.augmentation_page.policy_words import (

@@ -20,15 +20,19 @@ FOLDS = 5
 
 
 class SyntheticCorpusConfig(BaseModel, frozen=True, extra="forbid"):
-    """Generated sound events, the same for the same seed."""
+    """Generated sound events, determined by the seed."""
 
     name: Literal["synthetic"] = "synthetic"
-    seed: int = Field(0, ge=0, description="of the corpus; the run's own seed leaves it as it is")
-    clips_a_kind: int = Field(60, ge=5, le=100_000, description="clips of each kind of sound event")
+    seed: int = Field(0, ge=0, description="seed of the corpus; it does not depend on the run's seed")
+    clips_per_kind: int = Field(60, ge=5, le=100_000, description="clips of each kind of sound event")
     min_seconds: float = Field(2.0, ge=0.5, le=600, description="shortest clip")
     max_seconds: float = Field(3.0, ge=0.5, le=600, description="longest clip")
-    min_snr_db: float = Field(0.0, ge=-10, le=60, description="event over background, noisiest clip")
-    max_snr_db: float = Field(20.0, ge=-10, le=60, description="event over background, cleanest clip")
+    min_snr_db: float = Field(
+        0.0, ge=-10, le=60, description="lowest signal-to-noise ratio of event and background"
+    )
+    max_snr_db: float = Field(
+        20.0, ge=-10, le=60, description="highest signal-to-noise ratio of event and background"
+    )
     sample_rate_hz: int = Field(16000, ge=8000, le=192000, description="rate of the files")
 
     @model_validator(mode="after")
@@ -40,12 +44,12 @@ class SyntheticCorpusConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 def find_synthetic_recordings(corpus: str, config: SyntheticCorpusConfig, folder: Path) -> list[Recording]:
-    """The recordings, generated into a folder of their own unless they are there already.
+    """List the recordings, after generating them unless they exist.
 
     Args:
         corpus: its name, for the progress bar.
         config: what to generate.
-        folder: where corpora are generated; each config has its own below it.
+        folder: folder of generated corpora; each config has a subfolder.
     """
     stage = StageOutput(f"synthesise {corpus}", folder / "synthetic", [config], SYNTHETIC_VERSION)
     if read_done(stage.path) is None:
@@ -66,7 +70,7 @@ def _generate(corpus: str, config: SyntheticCorpusConfig, folder: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["path", "label", "fold"])
         for kind in KINDS:
-            for index in range(config.clips_a_kind):
+            for index in range(config.clips_per_kind):
                 writer.writerow([_file_name(kind, index), kind, fold_of_clip(index, FOLDS) + 1])
     workers = min(available_cores(), len(tasks))
     with (
@@ -84,7 +88,7 @@ def _write_kind(task: tuple[SyntheticCorpusConfig, Path, str]) -> None:
 
     config, folder, kind = task
     (folder / kind).mkdir()
-    for index in range(config.clips_a_kind):
+    for index in range(config.clips_per_kind):
         waveform = synthesise_clip(
             config.seed,
             kind,

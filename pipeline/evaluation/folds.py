@@ -73,7 +73,7 @@ def find_test_split(
 
     Args:
         corpus: its name, for messages.
-        labels: of each clip, read only to draw a split of our own with all classes.
+        labels: of each clip, used only to draw a split of our own with all classes.
         folds: official fold of each clip, None without.
         splits: train, validation or test of each clip, None without.
         groups: source of each clip; clips of one source stay together in a split of our own.
@@ -111,7 +111,7 @@ def find_test_split(
         return TestSplit(
             f"test on fold {known[-1]}", f"fold {known[-1]}", everything[fold_of == known[-1]], nothing
         )
-    parts = _our_own_parts(corpus, labels, groups, number, TEST_SPLIT_SEED)
+    parts = _our_own_folds(corpus, labels, groups, number, TEST_SPLIT_SEED)
     return TestSplit(f"test on 1 of {len(parts)} folds by class and source", "fold 1", parts[0], nothing)
 
 
@@ -166,7 +166,7 @@ def make_folds(
             )
             for name in known
         ]
-    parts = _our_own_parts(corpus, labels, groups, number, seed)
+    parts = _our_own_folds(corpus, labels, groups, number, seed)
     return f"{len(parts)} folds by class and source", [
         Fold(
             f"fold {n + 1}",
@@ -178,25 +178,25 @@ def make_folds(
     ]
 
 
-def source_parts(
+def folds_by_source(
     labels: Sequence[tuple[str, ...]], groups: Sequence[str | None], number: int, seed: int
 ) -> list[NDArray[np.int64]]:
-    """Disjoint parts of all clips with about equal shares of each class, no source in two of them.
+    """Disjoint folds of all clips with about equal shares of each class, no source in two of them.
 
     Args:
         labels: of each clip.
         groups: source of each clip; a clip without one is a source of its own.
-        number: of parts, fewer where half of the classes have fewer sources.
+        number: of folds, fewer where half of the classes have fewer sources.
         seed: of the draw.
 
     Returns:
-        Indices of the clips of each part; no part at all where each class has one source.
+        Indices of the clips of each fold; none where each class has one source.
     """
-    return _InnerSplits(labels, groups, number, seed).parts(np.arange(len(labels)), number)
+    return _InnerSplits(labels, groups, number, seed).folds(np.arange(len(labels)), number)
 
 
 def rarest_labels(labels: Sequence[tuple[str, ...]]) -> NDArray[np.str_]:
-    """The one label of each clip by which it is put in a part: of several the rarest, so that it is spread too."""
+    """The one label of each clip by which it is put in a fold: of several the rarest, so that it is spread too."""
     counts = Counter(label for clip in labels for label in clip)
     return np.array([min(clip, key=lambda name: (counts[name], name)) if clip else "" for clip in labels])
 
@@ -218,10 +218,10 @@ def _folds_of_every_clip(corpus: str, folds: Sequence[str | None]) -> list[str]:
     return known
 
 
-def _our_own_parts(
+def _our_own_folds(
     corpus: str, labels: Sequence[tuple[str, ...]], groups: Sequence[str | None], number: int, seed: int
 ) -> list[NDArray[np.int64]]:
-    parts = source_parts(labels, groups, number, seed)
+    parts = folds_by_source(labels, groups, number, seed)
     if not parts:
         raise UserError(
             f"corpus {corpus!r}: all clips of a class are of one source, so none can be tested on what was learned "
@@ -253,24 +253,24 @@ class _InnerSplits:
         parts = (
             [train[fold_of[train] == name] for name in names]
             if len(names) >= 2
-            else self.parts(train, self._number)
+            else self.folds(train, self._number)
         )
         return tuple((np.setdiff1d(train, part), part) for part in parts)
 
-    def parts(self, clips: NDArray[np.int64], number: int) -> list[NDArray[np.int64]]:
-        """Disjoint parts with about equal shares of each class, no source in two of them."""
+    def folds(self, clips: NDArray[np.int64], number: int) -> list[NDArray[np.int64]]:
+        """Disjoint folds with about equal shares of each class, no source in two of them."""
         from sklearn.model_selection import StratifiedGroupKFold
 
         sources_of_class: dict[str, set[str]] = {}
         for label, group in zip(self._label[clips].tolist(), self._group[clips].tolist(), strict=True):
             sources_of_class.setdefault(label, set()).add(group)
-        # No more parts than the median class can fill; with one source a class nothing can be held out.
+        # No more folds than the median class can fill; with one source a class nothing can be held out.
         fillable = int(np.median([len(sources) for sources in sources_of_class.values()]))
         if max(len(sources) for sources in sources_of_class.values()) < 2:
             return []
         splitter = StratifiedGroupKFold(max(2, min(number, fillable)), shuffle=True, random_state=self._seed)
         with warnings.catch_warnings():
-            # A class of fewer clips than parts is no surprise: they are as many as the median class can fill.
+            # A class of fewer clips than folds is no surprise: they are as many as the median class can fill.
             warnings.filterwarnings("ignore", message="The least populated class")
             return [
                 clips[test]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +12,14 @@ from pydantic import BaseModel, Field, model_validator
 from echopair.lazy import np
 from echopair.pipeline.cores import available_cores, end_with
 from echopair.pipeline.embed import FEATURES, PRETRAINED, Embeddings
-from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation.base import Evaluation, ResultTable, Summary
 from echopair.pipeline.evaluation.bootstrap import (
     accuracy_interval,
-    average_precision,
     average_precision_interval,
 )
 from echopair.pipeline.evaluation.folds import Fold, make_folds
+from echopair.pipeline.evaluation.labels import check_labelled, check_labels, label_targets
+from echopair.pipeline.evaluation.probe_files import write_probe_files
 from echopair.pipeline.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from echopair.pipeline.corpora import Recording
     from echopair.pipeline.store import ClipStore
 
-PER_CLASS_FILE = "per_class.csv"
-CONFUSION_FILE = "confusion_matrix.csv"
 CHANCE = "chance"
 RENAMED_KEYS = {"held_out": "test_split", "strengths": "C"}
 
@@ -138,64 +134,6 @@ def probe_table(summary: Mapping[str, Any]) -> ResultTable:
     return ResultTable(title, headings, rows)
 
 
-def check_labelled(
-    config: RunConfig, recordings: Mapping[str, Sequence[Recording]], corpora: Iterable[str]
-) -> None:
-    """Refuse corpora with labels that cannot be learned from, and test folds that do not exist.
-
-    Raises:
-        UserError: names the corpus or the key.
-    """
-    for corpus in sorted(corpora):
-        found = recordings[corpus]
-        check_labels(corpus, [one.labels for one in found], [one.name for one in found])
-        folds = {one.fold for one in found if one.fold}
-        missing = [fold for fold in config.probe.test_folds if fold not in folds]
-        if missing and corpus in config.probe_corpora:
-            raise UserError(
-                f"probe.test_folds: corpus {corpus!r} has no fold {missing[0]!r}; its folds are "
-                f"{', '.join(sorted(folds)) or 'none'}"
-            )
-
-
-def check_labels(corpus: str, labels: Sequence[tuple[str, ...]], names: Sequence[str]) -> None:
-    """Refuse, before any long work, clips that no probe can learn from.
-
-    Raises:
-        UserError: a clip without label, one class only, or a class with one clip.
-    """
-    unlabelled = [name for name, clip in zip(names, labels, strict=True) if not clip]
-    if unlabelled:
-        raise UserError(
-            f"corpus {corpus!r}: {len(unlabelled)} of {len(names)} recordings have no label, first {unlabelled[0]}, "
-            f"and a probe needs labels; label them, name in probe.corpora the corpora that have labels, or set "
-            f"corpora.{corpus}.labels=none for a folder that has none"
-        )
-    counts = Counter(label for clip in labels for label in clip)
-    if len(counts) < 2:
-        raise UserError(
-            f"corpus {corpus!r}: every recording is labelled {next(iter(counts))!r}, and a probe tells classes "
-            f"apart; add another class, or take {corpus} out of probe.corpora"
-        )
-    for name, clip in zip(names, labels, strict=True):
-        for label in clip:
-            if counts[label] < 2:
-                raise UserError(
-                    f"corpus {corpus!r}: class {label!r} has one clip, {name}, and a probe needs one to learn from and "
-                    "one to test on; add another or remove the class"
-                )
-
-
-def label_targets(labels: Sequence[tuple[str, ...]]) -> tuple[list[str], NDArray[np.int8]]:
-    """The classes in alphabetical order, and (clips, classes) of 0 and 1."""
-    classes = sorted({label for clip in labels for label in clip})
-    position = {name: number for number, name in enumerate(classes)}
-    targets = np.zeros((len(labels), len(classes)), dtype=np.int8)
-    for row, clip in enumerate(labels):
-        targets[row, [position[label] for label in clip]] = 1
-    return classes, targets
-
-
 def probe(
     corpus: str,
     store: ClipStore,
@@ -206,7 +144,7 @@ def probe(
 ) -> dict[str, Any]:
     """Logistic regression on frozen features, tested on clips it never saw.
 
-    Scaling and regularisation come from the training clips of each fold alone; each test fold is read once.
+    Scaling and regularisation come from the training clips of each fold alone; each test fold is scored once.
 
     Args:
         corpus: its name.
@@ -283,7 +221,7 @@ def probe(
         "classes": classes,
         "features": results,
     }
-    _write(folder, summary, main, scores_of[main], targets[tested], multilabel)
+    write_probe_files(folder, summary, main, scores_of[main], targets[tested], multilabel)
     return summary
 
 
@@ -331,58 +269,3 @@ def _chance(targets: NDArray[np.int8], folds: Sequence[Fold], multilabel: bool) 
         "per_fold": per_fold,
         "C": None,
     }
-
-
-def _write(
-    folder: Path,
-    summary: dict[str, Any],
-    main: str,
-    scores: NDArray[np.float64],
-    targets: NDArray[np.int8],
-    multilabel: bool,
-) -> None:
-    from echopair.pipeline.figures import accuracy_bars_figure, confusion_matrix_figure
-
-    classes: list[str] = summary["classes"]
-    predicted, true = scores.argmax(1), targets.argmax(1)
-    if multilabel:
-        header = ["class", "clips", "average_precision"]
-        precision = average_precision(scores, targets)
-        rows = [[name, int(targets[:, n].sum()), float(precision[n])] for n, name in enumerate(classes)]
-    else:
-        header = ["class", "clips", "recall", "precision", "most_often_taken_for"]
-        confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-        np.add.at(confusion, (true, predicted), 1)
-        rows = [_class_row(confusion, n, classes) for n in range(len(classes))]
-        with (folder / CONFUSION_FILE).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["true \\ predicted", *classes])
-            writer.writerows([name, *confusion[n].tolist()] for n, name in enumerate(classes))
-        title = f"{summary['corpus']}: {main}, {summary['features'][main]['score']:.1%} of {len(true)} clips"
-        confusion_matrix_figure(confusion, classes, folder / "confusion_matrix.png", title)
-    with (folder / PER_CLASS_FILE).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in rows)
-    results = summary["features"]
-    accuracy_bars_figure(
-        list(results),
-        [result["score"] for result in results.values()],
-        [result["interval"] for result in results.values()],
-        folder / "accuracy.png",
-        title=f"{summary['corpus']}: linear probe",
-        unit=str(summary["metric"]).replace("_", " "),
-    )
-
-
-def _class_row(confusion: NDArray[np.int64], n: int, classes: Sequence[str]) -> list[object]:
-    mistakes = confusion[n].copy()
-    mistakes[n] = 0
-    clips, taken = int(confusion[n].sum()), int(confusion[:, n].sum())
-    return [
-        classes[n],
-        clips,
-        float(confusion[n, n] / clips) if clips else float("nan"),
-        float(confusion[n, n] / taken) if taken else float("nan"),
-        classes[int(mistakes.argmax())] if mistakes.any() else "",
-    ]

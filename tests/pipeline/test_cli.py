@@ -222,6 +222,7 @@ def test_results_go_to_standard_output_and_the_rest_to_standard_error(
     command = [Path(sys.executable).with_name("echopair"), "run", config_file, f"work_folder={tmp_path}"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "pretrained" in done.stdout
+    assert f"echopair compare work_folder={tmp_path}, or" in done.stdout
     assert "encoder" in done.stdout
     assert "prepare tones" in done.stderr
     assert "prepare tones" not in done.stdout

@@ -83,7 +83,7 @@ def test_merging_changes_neither_layer() -> None:
 def test_flat_keys() -> None:
     flat = dict(flatten(compose().model_dump(mode="json")))
     assert flat["objective.temperature"] == 0.2
-    assert flat["corpora.sound_events.clips_a_kind"] == 60
+    assert flat["corpora.sound_events.clips_per_kind"] == 60
 
 
 def test_unlabelled_folders_are_not_probed() -> None:

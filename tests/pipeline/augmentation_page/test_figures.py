@@ -5,7 +5,8 @@ import pytest
 from matplotlib import colormaps
 from PIL import Image
 
-from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.models.log_mel import LogMel
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.augmentation_page.figures import (
     DECIBELS,
     ColourScale,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation.folds import Fold, find_test_split, make_folds, source_parts
+from echopair.pipeline.evaluation.folds import Fold, find_test_split, folds_by_source, make_folds
 
 CLIPS = 60
 LABELS = [("a", "b", "c")[n % 3 : n % 3 + 1] for n in range(CLIPS)]
@@ -141,16 +141,16 @@ def test_a_find_test_split_is_the_same_for_every_seed() -> None:
 
 
 def test_parts_are_of_whole_sources_and_cover_all_clips() -> None:
-    parts = source_parts(LABELS, SOURCES, 5, seed=0)
+    parts = folds_by_source(LABELS, SOURCES, 5, seed=0)
     assert sorted(np.concatenate(parts).tolist()) == list(range(CLIPS))
     of_part = [{SOURCES[clip] for clip in part} for part in parts]
     assert sum(map(len, of_part)) == len(set.union(*of_part)) == 10
-    assert source_parts(LABELS, [label for (label,) in LABELS], 5, seed=0) == []
+    assert folds_by_source(LABELS, [label for (label,) in LABELS], 5, seed=0) == []
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_class_of_fewer_clips_than_parts_is_no_warning() -> None:
-    assert len(source_parts([("a",), ("b",)] * 10 + [("rare",)], [None] * 21, 5, seed=0)) == 5
+    assert len(folds_by_source([("a",), ("b",)] * 10 + [("rare",)], [None] * 21, 5, seed=0)) == 5
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def slow_score(
     embeddings: NDArray[np.float32],
     targets: NDArray[np.int8],
     parts: list[NDArray[np.int64]],
-    several: bool,
+    multilabel: bool,
     neighbours: int,
     temperature: float,
 ) -> float:
@@ -45,7 +45,7 @@ def slow_score(
         votes = [
             slow_votes(embeddings[clip], embeddings[memory], labels, neighbours, temperature) for clip in part
         ]
-        if several:
+        if multilabel:
             of_class = [
                 average_precision_score(targets[part, label], [vote[label] for vote in votes])
                 for label in range(targets.shape[1])
@@ -61,22 +61,22 @@ def slow_score(
     return float(np.mean(scores))
 
 
-def blobs(clips: int, classes: int, several: bool) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+def blobs(clips: int, classes: int, multilabel: bool) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
     generator = np.random.default_rng(0)
     targets = np.eye(classes, dtype=np.int8)[generator.integers(0, classes, clips)]
-    if several:
+    if multilabel:
         targets |= (generator.random(targets.shape) < 0.2).astype(np.int8)
     embeddings = targets @ generator.normal(size=(classes, 12)) + 1.5 * generator.normal(size=(clips, 12))
     return embeddings.astype(np.float32), targets
 
 
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("multilabel", [False, True])
 @pytest.mark.parametrize(("neighbours", "temperature"), [(1, 0.07), (10, 0.07), (10, 1.0), (500, 0.3)])
-def test_is_the_probe_of_the_paper(several: bool, neighbours: int, temperature: float) -> None:
-    embeddings, targets = blobs(90, 4, several)
+def test_is_the_probe_of_the_paper(multilabel: bool, neighbours: int, temperature: float) -> None:
+    embeddings, targets = blobs(90, 4, multilabel)
     parts = np.array_split(np.random.default_rng(1).permutation(90), 4)
-    score = nearest_neighbour_score(embeddings, targets, parts, several, neighbours, temperature)
-    assert score == pytest.approx(slow_score(embeddings, targets, parts, several, neighbours, temperature))
+    score = nearest_neighbour_score(embeddings, targets, parts, multilabel, neighbours, temperature)
+    assert score == pytest.approx(slow_score(embeddings, targets, parts, multilabel, neighbours, temperature))
     assert 0.3 < score < 0.95  # neither chance nor certainty, so that a mistake shows
 
 
@@ -128,10 +128,10 @@ def test_the_length_of_an_embedding_says_nothing() -> None:
     assert 0 <= nearest_neighbour_score(longer, targets, parts, multilabel=False) <= 1
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_blocks_change_nothing(several: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    embeddings, targets = blobs(100, 3, several)
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_blocks_change_nothing(multilabel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    embeddings, targets = blobs(100, 3, multilabel)
     parts = [np.arange(40), np.arange(40, 100)]
-    score = nearest_neighbour_score(embeddings, targets, parts, several)
-    monkeypatch.setattr(nearest_neighbours, "SIMILARITIES_A_BLOCK", 7 * 40)
-    assert nearest_neighbour_score(embeddings, targets, parts, several) == pytest.approx(score)
+    score = nearest_neighbour_score(embeddings, targets, parts, multilabel)
+    monkeypatch.setattr(nearest_neighbours, "SIMILARITIES_PER_BLOCK", 7 * 40)
+    assert nearest_neighbour_score(embeddings, targets, parts, multilabel) == pytest.approx(score)

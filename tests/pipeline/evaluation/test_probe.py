@@ -6,7 +6,8 @@ import pytest
 
 from echopair.pipeline.embed import Embeddings
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation.probe import ProbeConfig, check_labels, label_targets, probe
+from echopair.pipeline.evaluation.labels import check_labels, label_targets
+from echopair.pipeline.evaluation.probe import ProbeConfig, probe
 from echopair.pipeline.store import ClipStore
 
 

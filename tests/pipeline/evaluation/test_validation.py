@@ -11,24 +11,21 @@ from echopair import AudioEncoder
 from echopair.augment.policy import AugmentConfig
 from echopair.models.audio_encoder import AudioEncoderConfig
 from echopair.models.encoders import ResNetConfig
-from echopair.models.log_mel import LogMelConfig
-from echopair.models.objectives.nt_xent import NTXentConfig, nt_xent
+from echopair.models.log_mel_config import LogMelConfig
+from echopair.models.methods import Batch, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.embed import EmbedConfig, embed_clips
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation import validation
-from echopair.pipeline.evaluation.folds import make_folds, source_parts
-from echopair.pipeline.evaluation.nearest_neighbours import nearest_neighbour_score
-from echopair.pipeline.evaluation.probe import ProbeConfig, label_targets
-from echopair.pipeline.evaluation.validation import (
-    NeighbourProbe,
-    validation_clips,
-    validation_score,
-    validation_sets,
-)
+from echopair.pipeline.evaluation import nearest_neighbours, validation
+from echopair.pipeline.evaluation.folds import folds_by_source, make_folds
+from echopair.pipeline.evaluation.labels import label_targets
+from echopair.pipeline.evaluation.nearest_neighbours import NeighbourProbe, nearest_neighbour_score
+from echopair.pipeline.evaluation.probe import ProbeConfig
+from echopair.pipeline.evaluation.validation import validation_score
+from echopair.pipeline.evaluation.validation_clips import validation_clips, validation_sets
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.crops import CropsConfig
-from echopair.pipeline.training.learner import LearningConfig, PretrainConfig, build_learner
+from echopair.pipeline.training.learner import Learner, LearningConfig, PretrainConfig
 from echopair.pipeline.training.pretrain import Diverged
 from tests.pipeline.evaluation.test_probe import LabelledStore, features
 
@@ -195,7 +192,7 @@ def test_clips_that_give_no_score_are_refused(labels: Labels, groups: list[str] 
 def test_a_part_that_leaves_one_class_to_learn_from_is_not_scored() -> None:
     labels: Labels = [("a" if n < 4 else "b",) for n in range(24)]
     groups = ["the one of a"] * 4 + [f"source {n // 4}" for n in range(20)]
-    assert len(source_parts(labels, groups, 5, validation.PARTS_SEED)) == 3
+    assert len(folds_by_source(labels, groups, 5, validation.FOLDS_SEED)) == 3
     embeddings = features(labels, 0.1).values
     score = validation_score("c", labelled(labels, group=groups), embeddings, np.arange(24), ProbeConfig())
     assert list(score.per_fold) == [1, 1]
@@ -244,7 +241,7 @@ def test_a_reading_is_the_nearest_neighbour_score_of_embedded_clips(store: ClipS
     labels = [store.labels()[clip] for clip in clips]
     groups = [store.column("group")[clip] for clip in clips]
     embeddings = embed_clips(store, clips, encoder, EMBED.batch_crops)
-    parts = source_parts(labels, groups, ProbeConfig().folds, validation.PARTS_SEED)
+    parts = folds_by_source(labels, groups, ProbeConfig().folds, validation.FOLDS_SEED)
     assert reading == nearest_neighbour_score(embeddings, label_targets(labels)[1], parts, multilabel=False)
     assert reading > 0.6  # tones high and low are told apart without training
 
@@ -257,7 +254,9 @@ def test_a_reading_is_the_mean_over_corpora(store: ClipStore) -> None:
     assert both == pytest.approx(np.mean(each))
 
 
-def test_labels_of_other_clips_change_no_reading(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_of_other_clips_change_no_intermediate_score(
+    store: ClipStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clips = validation_clips("tones", store, ProbeConfig(), tested=True)
     reading = NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).score(audio_encoder())
     rubbish = [labels if n in clips else ("rubbish", "more") for n, labels in enumerate(store.labels())]
@@ -265,8 +264,8 @@ def test_labels_of_other_clips_change_no_reading(store: ClipStore, monkeypatch: 
     assert NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).score(audio_encoder()) == reading
 
 
-def test_a_reading_takes_no_more_clips_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "INTERMEDIATE_CLIPS", 24)
+def test_an_intermediate_score_takes_no_more_clips_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest_neighbours, "INTERMEDIATE_CLIPS", 24)
     labels: Labels = [("common",) if n % 4 else ("rare",) for n in range(CLIPS)]
     every = np.arange(CLIPS)
 
@@ -282,7 +281,7 @@ def test_a_reading_takes_no_more_clips_than_it_may(monkeypatch: pytest.MonkeyPat
     by_split = chosen(split=splits)
     assert sum(splits[clip] == "validation" for clip in by_split) == 12
     assert len(by_split) == 24
-    monkeypatch.setattr(validation, "INTERMEDIATE_CLIPS", 200)
+    monkeypatch.setattr(nearest_neighbours, "INTERMEDIATE_CLIPS", 200)
     assert chosen(split=splits) == every.tolist()
 
 
@@ -295,14 +294,14 @@ def train(store: ClipStore, steps: int, reading_every: int) -> tuple[dict[str, t
         augment=AugmentConfig(),
         encoder=ENCODER,
         projection=ProjectionConfig(projection_dim=16),
-        objective=NTXentConfig(),
+        objective=SimCLRConfig(),
         pretrain=PretrainConfig(steps=steps, device="cpu", precision="float32"),
     )
-    learner = build_learner(config, torch.device("cpu"))
-    learner.encoder.train()
-    learner.projection.train()
+    learner = Learner(config, torch.device("cpu"))
+    method = learner.method
+    method.modules.train()
     probe = NeighbourProbe({"tones": (store, np.arange(len(store)))}, ProbeConfig(), EMBED)
-    encoder = audio_encoder(learner.encoder)  # puts the live encoder into eval mode
+    encoder = audio_encoder(method.encoder)  # puts the live encoder into eval mode
     encoder.train()
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002
@@ -310,16 +309,17 @@ def train(store: ClipStore, steps: int, reading_every: int) -> tuple[dict[str, t
     readings = []
     for step in range(steps):
         shift = random.random() + np.random.random()  # noqa: NPY002
-        _, projections = learner.forward(torch.randn(2, 8, 1, 64, 32) + shift)
+        views = torch.randn(2, 8, 1, 64, 32) + shift
+        output = method.training_step(Batch(list(views), torch.arange(8), None))
         learner.optimiser.zero_grad(set_to_none=True)
-        nt_xent(projections, 0.2).backward()  # type: ignore[no-untyped-call]
+        output.loss.backward()  # type: ignore[no-untyped-call]
         if reading_every and step % reading_every == 0:
             readings += [probe.score(encoder), probe.score(encoder)]
-            assert all(module.training for module in learner.encoder.modules())
-            assert all(parameter.grad is not None for parameter in learner.encoder.parameters())
+            assert all(module.training for module in method.encoder.modules())
+            assert all(parameter.grad is not None for parameter in method.encoder.parameters())
         learner.optimiser.step()
     next_draws = torch.tensor([torch.rand(()).item(), random.random(), np.random.random()])  # noqa: NPY002
-    state = {**learner.encoder.state_dict(), "next draws": next_draws}
+    state = {**method.encoder.state_dict(), "next draws": next_draws}
     return state, readings
 
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from echopair.models.objectives import NTXentConfig, build_objective
 from echopair.models.objectives.nt_xent import chance_level, nt_xent
 
 
@@ -26,9 +25,9 @@ def reference(projections: torch.Tensor, temperature: float) -> float:
     return total / len(z)
 
 
-@pytest.mark.parametrize("views", [2, 3, 4])
-@pytest.mark.parametrize("pairs", [2, 5, 16])
-@pytest.mark.parametrize("temperature", [0.07, 0.2, 1.0])
+@pytest.mark.parametrize(
+    ("views", "pairs", "temperature"), [(2, 2, 0.07), (2, 16, 0.2), (3, 5, 0.07), (4, 5, 1.0)]
+)
 def test_is_the_papers_equation(views: int, pairs: int, temperature: float) -> None:
     projections = torch.randn(
         views, pairs, 8, generator=torch.Generator().manual_seed(pairs), dtype=torch.float64
@@ -38,7 +37,7 @@ def test_is_the_papers_equation(views: int, pairs: int, temperature: float) -> N
     )
 
 
-@pytest.mark.parametrize("pairs", [2, 33, 256])
+@pytest.mark.parametrize("pairs", [2, 33])
 def test_two_views_are_cross_entropy_to_the_last_bit(pairs: int) -> None:
     projections = torch.randn(2, pairs, 128, requires_grad=True)
     z = F.normalize(projections.flatten(0, 1), dim=1)
@@ -49,18 +48,18 @@ def test_two_views_are_cross_entropy_to_the_last_bit(pairs: int) -> None:
     assert torch.equal(*(torch.autograd.grad(one, projections)[0] for one in (loss, expected)))
 
 
-@pytest.mark.parametrize("views", [2, 3, 8])
+@pytest.mark.parametrize("views", [2, 8])
 def test_equal_projections_give_the_chance_level(views: int) -> None:
     loss = nt_xent(torch.ones(views, 7, 4), 0.2).item()
     assert loss == pytest.approx(chance_level(7, views), rel=1e-6)
     assert loss == pytest.approx(math.log(7 * views - 1), rel=1e-6)
 
 
-def test_chance_level_is_that_of_two_views_unless_told() -> None:
+def test_chance_level_is_that_of_two_views_by_default() -> None:
     assert chance_level(7) == chance_level(7, 2) == math.log(13)
 
 
-@pytest.mark.parametrize("views", [2, 3, 8])
+@pytest.mark.parametrize("views", [2, 8])
 def test_orthogonal_clips_have_a_closed_form(views: int) -> None:
     projections = torch.eye(4).expand(views, 4, 4)
     # Similarity 1 to V - 1 positives, 0 to 3 V negatives.
@@ -68,13 +67,12 @@ def test_orthogonal_clips_have_a_closed_form(views: int) -> None:
     assert nt_xent(projections, 0.2).item() == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("views", [3, 8])
-def test_the_least_loss_is_that_of_positives_sharing_a_softmax(views: int) -> None:
-    projections = torch.eye(4).expand(views, 4, 4)
-    assert nt_xent(projections, 0.02).item() == pytest.approx(math.log(views - 1), rel=1e-5)
+def test_the_least_loss_is_that_of_positives_sharing_a_softmax() -> None:
+    projections = torch.eye(4).expand(3, 4, 4)
+    assert nt_xent(projections, 0.02).item() == pytest.approx(math.log(2), rel=1e-5)
 
 
-@pytest.mark.parametrize("views", [2, 3, 5])
+@pytest.mark.parametrize("views", [2, 3])
 def test_views_and_clips_may_change_places(views: int) -> None:
     projections = torch.randn(views, 6, 8)
     loss = nt_xent(projections, 0.3)
@@ -83,27 +81,27 @@ def test_views_and_clips_may_change_places(views: int) -> None:
     torch.testing.assert_close(nt_xent(projections[:, torch.randperm(6)], 0.3), loss)
 
 
-@pytest.mark.parametrize("views", [2, 3])
-def test_length_of_a_projection_says_nothing(views: int) -> None:
-    projections = torch.randn(views, 6, 8)
+def test_the_norm_of_a_projection_changes_nothing() -> None:
+    projections = torch.randn(3, 6, 8)
     torch.testing.assert_close(nt_xent(projections * 100, 0.2), nt_xent(projections, 0.2))
 
 
-def test_bfloat16_projections_are_compared_in_float32() -> None:
+def test_bfloat16_projections_are_compared_in_float32_also_under_autocast() -> None:
     projections = torch.randn(2, 64, 32).bfloat16()
-    assert nt_xent(projections, 0.05).dtype == torch.float32
-    torch.testing.assert_close(nt_xent(projections, 0.05), nt_xent(projections.float(), 0.05))
+    expected = nt_xent(projections.float(), 0.05)
+    assert torch.equal(nt_xent(projections, 0.05), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(nt_xent(projections, 0.05), expected)
 
 
-@pytest.mark.parametrize("views", [2, 3, 4])
+@pytest.mark.parametrize("views", [2, 4])
 def test_descent_lowers_it_below_chance(views: int) -> None:
     projections = torch.randn(views, 8, 16, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    objective = build_objective(NTXentConfig(temperature=0.2))
-    before = objective(projections).item()
+    before = nt_xent(projections, 0.2).item()
     for _ in range(20):
-        (gradient,) = torch.autograd.grad(objective(projections), projections)
+        (gradient,) = torch.autograd.grad(nt_xent(projections, 0.2), projections)
         projections = (projections - views * gradient).detach().requires_grad_()
-    assert objective(projections).item() < min(before, chance_level(8, views)) - 0.5
+    assert nt_xent(projections, 0.2).item() < min(before, chance_level(8, views)) - 0.5
     for one, other in itertools.combinations(projections, 2):
         assert F.cosine_similarity(one, other).min() > 0.5
 
