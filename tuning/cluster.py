@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field, field_validator
 
@@ -100,16 +100,6 @@ class RayConfig(BaseModel, frozen=True, extra="forbid"):
         "default Ray is started on this machine for the sweep and ended with it",
     )
     connect_seconds: float = Field(30, gt=0, le=3600, description="how long to try to join `address`")
-    storage: Literal["auto", "shared", "copied"] = Field(
-        "auto",
-        description="shared: every node sees work_folder; copied: clips are copied to each node, and what trials write "
-        "comes back; auto: asks the nodes that are there when the sweep begins",
-    )
-    node_folder: Path | None = Field(
-        None,
-        description="absolute, on nodes that clips are copied to: where a sweep has its folder while it runs; by "
-        "default the node's folder for temporary files",
-    )
 
     @field_validator("address")
     @classmethod
@@ -119,13 +109,6 @@ class RayConfig(BaseModel, frozen=True, extra="forbid"):
         ):
             raise ValueError(f"give {ADDRESS_FORM}")
         return address
-
-    @field_validator("node_folder")
-    @classmethod
-    def _node_folder_is_absolute(cls, folder: Path | None) -> Path | None:
-        if folder is not None and not folder.is_absolute():
-            raise ValueError("give an absolute path: a process on another node has another current folder")
-        return folder
 
 
 @contextmanager
@@ -291,8 +274,24 @@ def _available() -> Available:
     )
 
 
-def nodes_share(folder: Path) -> bool:
-    """Whether all nodes of the cluster see the same folder, by a file that each is asked to read."""
+def check_nodes(config: RayConfig, folder: Path) -> None:
+    """Check that each node of a cluster sees a folder below the work folder, by a file that each is asked to read.
+
+    Raises:
+        UserError: one does not; or see `ray_session`.
+    """
+    if config.address is None:
+        return
+    with ray_session(config, folder) as available:
+        if not _nodes_share(folder):
+            raise UserError(
+                f"work_folder: not all {len(available.nodes)} nodes of the cluster see {folder}; set work_folder to a "
+                "folder on storage that is mounted at the same path on every node, such as NFS, or leave out "
+                "ray.address to run on this machine alone"
+            )
+
+
+def _nodes_share(folder: Path) -> bool:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

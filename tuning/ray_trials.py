@@ -20,13 +20,12 @@ from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.pretrain import plan_training
 from echopair.pipeline.store import ClipStore
-from echopair.tuning.courier import Courier
 from echopair.tuning.ledger import Ledger
 from echopair.tuning.memory_limit import limit_memory
 from echopair.tuning.resources import Resources
 from echopair.tuning.schedulers import GO_ON, MILESTONE, STEP
 from echopair.tuning.search import Proposals
-from echopair.tuning.task import Report, TrialTask
+from echopair.tuning.task import TrialTask
 from echopair.tuning.trial import Inherited, run_trial
 from echopair.tuning.trial_folder import crash_reason, kept_files, refusal, refuse, set_error_aside
 from echopair.tuning.trials import Reading, Status, Trial
@@ -34,34 +33,16 @@ from echopair.tuning.trials import Reading, Status, Trial
 NUMBER = "trial"
 
 
-def trainable(
-    config: dict[str, Any], task: TrialTask, memory_bytes: int, courier: Courier | None = None
-) -> None:
+def trainable(config: dict[str, Any], task: TrialTask, memory_bytes: int) -> None:
     """A Ray Tune function: runs the trial whose number and values are in `config`.
 
     Args:
         config: of Ray's trial.
         task: the sweep's.
         memory_bytes: what the trial may take.
-        courier: brings files where a node does not see the work folder; None if all see it.
     """
-    if courier is None or courier.at_home:
-        _run(config, task, memory_bytes, tune.report)
-        return
-    number, values = _number_and_values(config)
-    with courier.away(task, number) as away:
-        away.fetch(values, _inherited(away.task, config))
-        _run(config, away.task, memory_bytes, away.reporting(tune.report), after_refusal=away.push)
-
-
-def _run(
-    config: dict[str, Any],
-    task: TrialTask,
-    memory_bytes: int,
-    report: Report,
-    after_refusal: Callable[[], None] = lambda: None,
-) -> None:
-    number, values = _number_and_values(config)
+    number = int(config[NUMBER])
+    values = {key: value for key, value in config.items() if key not in (NUMBER, GO_ON)}
 
     def outgrown(used_bytes: int) -> None:
         refuse(
@@ -71,15 +52,9 @@ def _run(
             "lower pretrain.batch_pairs or sweep.resources.trials_at_once, or raise "
             "sweep.resources.memory_gb_per_trial; `--retry-failed` tries it again",
         )
-        after_refusal()
 
     with limit_memory(memory_bytes, outgrown):
-        run_trial(task, number, values, report, _inherited(task, config))
-
-
-def _number_and_values(config: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    values = {key: value for key, value in config.items() if key not in (NUMBER, GO_ON)}
-    return int(config[NUMBER]), values
+        run_trial(task, number, values, tune.report, _inherited(task, config))
 
 
 def _inherited(task: TrialTask, config: dict[str, Any]) -> Inherited | None:
@@ -242,16 +217,13 @@ class LedgerCallback(_OfThisProcess, Callback):
         self._on_change()
 
 
-def measure_steps(
-    config: RunConfig, clips: Sequence[Path], resources: Resources, courier: Courier | None
-) -> int:
+def measure_steps(config: RunConfig, clips: Sequence[Path], resources: Resources) -> int:
     """How many steps a budget in minutes is while as many trials run as will; the fewest of them.
 
     Args:
         config: with the budget.
         clips: folders of the clips to learn from.
         resources: of a trial, and how many run at once.
-        courier: see `trainable`.
 
     Raises:
         UserError: a training that cannot begin.
@@ -259,7 +231,7 @@ def measure_steps(
     measure = ray.remote(
         num_cpus=resources.cpus, num_gpus=resources.gpus, memory=resources.memory_bytes, max_retries=1
     )(_measure_steps)
-    measured = [measure.remote(config, clips, resources.cpus, courier) for _ in range(resources.at_once)]
+    measured = [measure.remote(config, clips, resources.cpus) for _ in range(resources.at_once)]
     try:
         return int(min(ray.get(measured)))
     except RayTaskError as error:  # its text is the whole of the other process's traceback
@@ -268,8 +240,7 @@ def measure_steps(
         raise
 
 
-def _measure_steps(config: RunConfig, clips: Sequence[Path], threads: int, courier: Courier | None) -> int:
-    folders = [courier.clips(folder) if courier is not None else folder for folder in clips]
-    stores = [ClipStore(folder, config.log_mel.sample_rate_hz) for folder in folders]
+def _measure_steps(config: RunConfig, clips: Sequence[Path], threads: int) -> int:
+    stores = [ClipStore(folder, config.log_mel.sample_rate_hz) for folder in clips]
     with cpu_threads(threads), tempfile.TemporaryDirectory() as folder:
         return plan_training(stores, config.learning, Path(folder)).steps

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from echopair.pipeline.checkpoints import CHECKPOINTS_FOLDER, steps_done
 from echopair.pipeline.config import RunConfig
@@ -22,7 +21,7 @@ from echopair.pipeline.run import RunResult
 from echopair.pipeline.stages import locked_if_free
 from echopair.pipeline.tracking import TrackedRun, TrackingError
 from echopair.pipeline.tracking.interruption import interruption_later
-from echopair.tuning.cluster import environment, ray_session
+from echopair.tuning.cluster import check_nodes, environment, ray_session
 from echopair.tuning.conclusion import SweepResult, conclude
 from echopair.tuning.config import SweepSettings
 from echopair.tuning.ledger import SWEEPS_FOLDER, Ledger
@@ -42,9 +41,6 @@ from echopair.tuning.trial_folder import (
     trial_folder,
 )
 from echopair.tuning.trials import Status, Trial
-
-if TYPE_CHECKING:
-    from echopair.tuning.courier import Courier
 
 RAY_FOLDER = "ray"
 # How long a tracking store that is away is waited for at the end.
@@ -72,6 +68,7 @@ def sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepResult
     proposals = check_sweep(settings)
     folder = sweep_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
+    check_nodes(settings.ray, folder)
     return _go_on(Ledger.create(folder, settings), proposals, retry_failed=retry_failed)
 
 
@@ -86,6 +83,7 @@ def resume(folder: Path, *, retry_failed: bool = False) -> SweepResult:
         UserError: see `Ledger.open` and `sweep`.
     """
     ledger = Ledger.open(folder.absolute())
+    check_nodes(ledger.settings.ray, ledger.folder)
     return _go_on(ledger, check_sweep(ledger.settings), retry_failed=retry_failed)
 
 
@@ -148,8 +146,6 @@ def _try(
     ledger: Ledger, proposals: Proposals, prepared: Mapping[int, RunResult], parent: TrackedRun
 ) -> list[int]:
     """Run the trials that have not ended; returns those that the tracking store would not take."""
-    from echopair.tuning.courier import courier_for
-
     settings = ledger.settings
     with ray_session(settings.ray, ledger.folder) as available:
         resources = resolve_resources(
@@ -161,12 +157,10 @@ def _try(
             console.print(
                 f"trials have {threads} threads each, as they began: another number sums in another order"
             )
-        clips = [done.folder for result in prepared.values() for done in result.clips.values()]
-        with courier_for(settings.ray, settings.run, ledger.folder, clips) as courier:
-            _settle_budget(ledger, prepared, proposals.total, resources, courier)
-            task = _task(ledger, prepared)
-            with _recorded(ledger, parent, task) as unrecorded:
-                _fit(ledger, proposals, task, resources, memory_share(resources, available), courier)
+        _settle_budget(ledger, prepared, proposals.total, resources)
+        task = _task(ledger, prepared)
+        with _recorded(ledger, parent, task) as unrecorded:
+            _fit(ledger, proposals, task, resources, memory_share(resources, available))
     return unrecorded
 
 
@@ -186,11 +180,7 @@ def _task(ledger: Ledger, prepared: Mapping[int, RunResult]) -> TrialTask:
 
 
 def _settle_budget(
-    ledger: Ledger,
-    prepared: Mapping[int, RunResult],
-    trials: int,
-    resources: Resources,
-    courier: "Courier | None",
+    ledger: Ledger, prepared: Mapping[int, RunResult], trials: int, resources: Resources
 ) -> None:
     """Turn a budget in minutes into steps once: trials of equal steps can be compared, and done again."""
     config = ledger.settings.run
@@ -201,7 +191,7 @@ def _settle_budget(
     result = prepared[max(prepared)]  # the highest rate has the most to compute
     folders = [result.clips[corpus].folder for corpus in result.config.pretrain_corpora]
     with console.status(f"measuring how many steps {config.pretrain.minutes:g} minutes of a trial are"):
-        steps = measure_steps(result.config, folders, resources, courier)
+        steps = measure_steps(result.config, folders, resources)
     ledger.settle(**{STEPS_PLAN: steps})
     rounds = math.ceil(trials / resources.at_once)
     console.print(
@@ -238,14 +228,7 @@ def _recorded(ledger: Ledger, parent: TrackedRun, task: TrialTask) -> Iterator[l
         unrecorded += recorder.close(patience)
 
 
-def _fit(
-    ledger: Ledger,
-    proposals: Proposals,
-    task: TrialTask,
-    resources: Resources,
-    memory: int,
-    courier: "Courier | None",
-) -> None:
+def _fit(ledger: Ledger, proposals: Proposals, task: TrialTask, resources: Resources, memory: int) -> None:
     """Hand the trials to Ray Tune until all have ended."""
     from ray import tune
     from ray.exceptions import RayError
@@ -261,9 +244,7 @@ def _fit(
         progress.show(ledger.trials)
         tuner = tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(
-                    trainable, task=task, memory_bytes=resources.memory_bytes, courier=courier
-                ),
+                tune.with_parameters(trainable, task=task, memory_bytes=resources.memory_bytes),
                 {"cpu": resources.cpus, "gpu": resources.gpus, "memory": memory},
             ),
             tune_config=tune.TuneConfig(
@@ -272,9 +253,7 @@ def _fit(
                     sweep.scheduler, sweep.space, sweep.readings, proposals.total, sweep.seed, ledger.trials
                 ),
                 num_samples=proposals.total,
-                # Ray keeps what it pauses, in a process that it may not use again: where that one brings files from
-                # another node, it would keep the trial's folder there as well.
-                reuse_actors=courier is None or sweep.scheduler.name != "pbt",
+                reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 name="trials",

@@ -182,13 +182,14 @@ JOINED = """
 import json, os, sys, time
 from pathlib import Path
 from echopair.pipeline.errors import UserError
-from echopair.tuning.cluster import RayConfig, nodes_share, ray_session
+from echopair.tuning.cluster import RayConfig, check_nodes, ray_session
 
 folder = Path(sys.argv[2])
 config = RayConfig(address=sys.argv[1], connect_seconds=100)
 try:
     with ray_session(config, folder) as available:
-        print(json.dumps([available.cpus, len(available.nodes), nodes_share(folder)]))
+        print(json.dumps([available.cpus, len(available.nodes)]))
+    check_nodes(config, folder)
 except UserError as error:
     print(error)
 """
@@ -217,7 +218,7 @@ def joined(cluster: RayCluster, folder: Path, *prefix: str, without: str | None 
 
 def test_a_cluster_is_joined_and_left_running(ray_cluster: RayCluster, tmp_path: Path) -> None:
     # With a token Ray needs no mode.
-    assert json.loads(joined(ray_cluster, tmp_path, without="RAY_AUTH_MODE")) == [2, 2, True]
+    assert json.loads(joined(ray_cluster, tmp_path, without="RAY_AUTH_MODE")) == [2, 2]
     assert not list(tmp_path.iterdir())
     assert all(node.process.poll() is None for node in ray_cluster.nodes)
 
@@ -235,14 +236,18 @@ def test_a_machine_that_is_no_node_is_told_to_become_one(ray_cluster: RayCluster
 
 
 @needs_mounts
-def test_a_node_that_sees_another_disk_is_noticed_until_it_is_lost(
+def test_a_node_that_does_not_see_the_work_folder_is_refused_until_it_is_lost(
     ray_cluster: RayCluster, tmp_path: Path
 ) -> None:
     node = ray_cluster.add_node([*IN_ITS_OWN_MOUNTS, HIDING, str(tmp_path)])
-    assert json.loads(joined(ray_cluster, tmp_path)) == [3, 3, False]
+    found, message = joined(ray_cluster, tmp_path).splitlines()
+    assert json.loads(found) == [3, 3]
+    assert message.startswith(
+        f"work_folder: not all 3 nodes of the cluster see {tmp_path}; set work_folder to"
+    )
     ray_cluster.kill(node)
     time.sleep(1)
-    assert json.loads(joined(ray_cluster, tmp_path)) == [2, 2, True]
+    assert json.loads(joined(ray_cluster, tmp_path)) == [2, 2]
 
 
 def test_an_address_where_nothing_answers_is_refused_at_once(tmp_path: Path) -> None:
