@@ -11,7 +11,7 @@ from echopair.pipeline.checks import Stage
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.progress import console
 from echopair.pipeline.results import validated_by
-from echopair.pipeline.run import RunResult, Watch, learn
+from echopair.pipeline.run import RunResult, learn
 from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.tracking import TrackedRun, TrackingError
 from echopair.pipeline.tracking.outputs import log_outputs, probe_metrics
@@ -19,6 +19,7 @@ from echopair.tuning.config import SweepSettings
 from echopair.tuning.ledger import SETTINGS_FILE, Ledger
 from echopair.tuning.recorder import child_of, log_sweep
 from echopair.tuning.task import TrialTask, clips_of, config_of
+from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
 
 BEST_FILE = "best.yaml"
@@ -86,8 +87,9 @@ def conclude(
         write_atomically(result.best_file, _best_header(ledger, result.best) + text)
         run = RunResult(config)
         run.clips = clips_of(task, config)
+        TrialFolder(ledger.folder, result.best.number).publish(config.work_folder.absolute())
         with cpu_threads(config.threads):
-            learn(config, Stage.PROBE, run, Watch())
+            learn(config, Stage.PROBE, run)
         result.probes, result.encoder = run.probes, run.encoder
     space = ledger.settings.sweep.space
     with console.status("writing the report"):

@@ -14,11 +14,11 @@ from echopair.pipeline.stages import fingerprint
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import check_tracking
 from echopair.tuning.config import SweepSettings
-from echopair.tuning.course import neighbour_probe
 from echopair.tuning.domains import Choices, Grid
 from echopair.tuning.ledger import Ledger
 from echopair.tuning.schedulers import check_scheduler
 from echopair.tuning.search import Proposals, build_proposals
+from echopair.tuning.task import neighbour_probe
 
 SAMPLE_RATE = "log_mel.sample_rate_hz"
 # What a machine may be unable to do, and of how many trials that is found out beforehand.

@@ -1,6 +1,5 @@
-"""Trials on Ray Tune: what a worker runs, and how the ledger proposes trials and hears of them."""
+"""Trials on Ray Tune: what a worker runs, and how the ledger proposes trials and is kept up to date."""
 
-import copy
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -12,58 +11,44 @@ from ray import tune
 from ray.exceptions import RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial as RayTrial
-from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
-from ray.tune.search.search_algorithm import SearchAlgorithm
+from ray.tune.search import Searcher
 
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.pretrain import plan_training
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.pretrain import plan_training
 from echopair.tuning.ledger import Ledger
 from echopair.tuning.memory_limit import limit_memory
 from echopair.tuning.resources import Resources
-from echopair.tuning.schedulers import GO_ON, MILESTONE, STEP
+from echopair.tuning.schedulers import EVALUATION, INTERMEDIATE_SCORE, NUMBER, ORIGIN, VALUES
 from echopair.tuning.search import Proposals
 from echopair.tuning.task import TrialTask
-from echopair.tuning.trial import Inherited, run_trial
-from echopair.tuning.trial_folder import crash_reason, kept_files, refusal, refuse, set_error_aside
+from echopair.tuning.trial import Origin, run_trial
+from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Reading, Status, Trial
-
-NUMBER = "trial"
 
 
 def trainable(config: dict[str, Any], task: TrialTask, memory_bytes: int) -> None:
-    """A Ray Tune function: runs the trial whose number and values are in `config`.
+    """A Ray Tune function: runs a trial.
 
     Args:
-        config: of Ray's trial.
-        task: the sweep's.
+        config: of Ray's trial: the number and the values of ours, and where it continues from in a population.
+        task: what all trials of the sweep are given.
         memory_bytes: what the trial may take.
     """
-    number = int(config[NUMBER])
-    values = {key: value for key, value in config.items() if key not in (NUMBER, GO_ON)}
+    number = config[NUMBER]
 
-    def outgrown(used_bytes: int) -> None:
-        refuse(
-            task.folder,
-            number,
+    def refuse(used_bytes: int) -> None:
+        TrialFolder(task.folder, number).refuse(
             f"the trial took {used_bytes / 1e9:.1f} GB of memory, more than the {memory_bytes / 1e9:.1f} GB it may; "
             "lower pretrain.batch_pairs or sweep.resources.trials_at_once, or raise "
-            "sweep.resources.memory_gb_per_trial; `--retry-failed` tries it again",
+            "sweep.resources.memory_gb_per_trial; `--retry-failed` tries it again"
         )
 
-    with limit_memory(memory_bytes, outgrown):
-        run_trial(task, number, values, tune.report, _inherited(task, config))
-
-
-def _inherited(task: TrialTask, config: dict[str, Any]) -> Inherited | None:
-    """Where a population's scheduler sends the trial on from."""
-    go_on = config.get(GO_ON)
-    if go_on is None:
-        return None
-    files = kept_files(task.folder, go_on["donor"], go_on[MILESTONE])
-    return Inherited(go_on["lineage"], go_on[STEP], files)
+    origin = Origin(**config[ORIGIN]) if ORIGIN in config else None
+    with limit_memory(memory_bytes, refuse):
+        run_trial(task, number, config[VALUES], tune.report, origin)
 
 
 class _OfThisProcess:
@@ -73,87 +58,56 @@ class _OfThisProcess:
         return {}
 
 
-class LedgerSearch(_OfThisProcess, SearchAlgorithm):
-    """Hands Ray the trials that are to be gone on with, then new ones; each is in the ledger before Ray knows it.
+class LedgerSearch(_OfThisProcess, Searcher):
+    """Hands Ray the trials to continue, then new ones; each is in the ledger before Ray knows it.
 
     Args:
         ledger: of the sweep.
         proposals: values of new trials.
-        at_once: trials that may run at once.
     """
 
-    def __init__(self, ledger: Ledger, proposals: Proposals, at_once: int) -> None:
+    def __init__(self, ledger: Ledger, proposals: Proposals) -> None:
+        super().__init__()
         self._ledger = ledger
-        self._at_once = at_once
-        self._made: list[RayTrial] = []
         self._proposals = proposals
         begun = {trial.number for trial in ledger.trials}
         self._again = [trial for trial in ledger.trials if not trial.status.ended]
         self._new = [number for number in range(proposals.total) if number not in begun]
-        self._spec: dict[str, Any] = {}
 
-    @property
-    def total_samples(self) -> int:
-        return len(self._again) + len(self._new)
-
-    def add_configurations(self, experiments: Any) -> None:
-        (experiment,) = experiments if isinstance(experiments, list) else [experiments]
-        self._spec = experiment.spec
-
-    def next_trial(self) -> RayTrial | None:
-        if sum(not made.is_finished() for made in self._made) >= self._at_once:
-            return None
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """Number and values of the next trial."""
         if self._again:
-            return self._ray_trial(self._again.pop(0))
-        if not self._new:
-            return None
-        number = self._new.pop(0)
-        trial = Trial(number=number, values=self._proposals.propose(number, self._ledger.trials))
-        self._ledger.propose(trial)
-        return self._ray_trial(trial)
+            trial = self._again.pop(0)
+        else:
+            number = self._new.pop(0)
+            trial = Trial(number=number, values=self._proposals.propose(number, self._ledger.trials))
+            self._ledger.propose(trial)
+        return {NUMBER: trial.number, VALUES: trial.values}
 
-    def is_finished(self) -> bool:
-        # While there may be trials to come, Ray keeps the processes of those that are paused for the next ones.
-        return not self._again and not self._new and all(made.is_finished() for made in self._made)
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: `LedgerCallback` writes down how trials end."""
 
-    def _ray_trial(self, trial: Trial) -> RayTrial:
-        spec = copy.deepcopy(self._spec)
-        spec["config"] = {**spec["config"], NUMBER: trial.number, **trial.values}
-        made: RayTrial = _create_trial_from_spec(
-            spec,
-            _make_parser(),
-            evaluated_params={},
-            experiment_tag=f"{trial.number:05d}",
-            trial_id=ray_id(trial.number),
-        )
-        self._made.append(made)
-        return made
-
-
-def ray_id(number: int) -> str:
-    """What Ray calls a trial: the same after every resume."""
-    return f"{number:05d}"
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: a sweep is resumed from the ledger."""
 
 
 class LedgerCallback(_OfThisProcess, Callback):
-    """Writes what Ray tells of trials into the ledger.
+    """Writes the progress of trials into the ledger.
 
     Args:
         ledger: of the sweep.
         on_change: called after each change.
-        on_end: called with each trial that ended.
     """
 
-    def __init__(
-        self, ledger: Ledger, on_change: Callable[[], None], on_end: Callable[[Trial], None]
-    ) -> None:
+    def __init__(self, ledger: Ledger, on_change: Callable[[], None]) -> None:
         self._ledger = ledger
         self._on_change = on_change
-        self._on_end = on_end
         self._since: dict[int, float] = {}
 
     def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        number = int(trial.trial_id)
+        number = trial.config[NUMBER]
         known = self._ledger[number]
         self._since[number] = time.monotonic()
         again = known.status != Status.RUNNING  # else it was paused
@@ -162,7 +116,7 @@ class LedgerCallback(_OfThisProcess, Callback):
     def on_trial_result(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        number = int(trial.trial_id)
+        number = trial.config[NUMBER]
         known = self._ledger[number]
         changes: dict[str, Any] = {"seconds": self._seconds(number), "error": ""}
         if "status" in result:
@@ -171,11 +125,11 @@ class LedgerCallback(_OfThisProcess, Callback):
         elif result.get("done"):  # the scheduler has decided before
             changes["status"] = Status.STOPPED
         last = known.readings[-1].milestone if known.readings else 0
-        if result["milestone"] > last and "step" in result:
+        if result[EVALUATION] > last and "step" in result:
             reading = Reading(
-                milestone=result["milestone"],
+                milestone=result[EVALUATION],
                 step=result["step"],
-                score=result["reading"],
+                score=result[INTERMEDIATE_SCORE],
                 seconds=changes["seconds"],
             )
             changes |= {"readings": (*known.readings, reading), "steps": result["steps"]}
@@ -185,25 +139,27 @@ class LedgerCallback(_OfThisProcess, Callback):
         self._change(number, **changes)
 
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        number = int(trial.trial_id)
+        number = trial.config[NUMBER]
         if not self._ledger[number].status.ended:  # it did not say itself how it ended
             self._change(number, status=Status.STOPPED, seconds=self._seconds(number), error="")
-        self._on_end(self._ledger[number])
+        if self._ledger[number].status != Status.FAILED:  # it may be tried again
+            TrialFolder(self._ledger.folder, number).remove_checkpoints()
 
     def on_trial_recover(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        number = int(trial.trial_id)
-        crash = set_error_aside(self._ledger.folder, number, self._ledger[number].attempts)
-        error = refusal(self._ledger.folder, number) or crash
+        number = trial.config[NUMBER]
+        folder = TrialFolder(self._ledger.folder, number)
+        crash = folder.set_error_aside(self._ledger[number].attempts)
+        error = folder.refusal or crash
         self._change(number, status=Status.WAITING, seconds=self._seconds(number), error=error)
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        number = int(trial.trial_id)
+        number = trial.config[NUMBER]
         if not self._ledger[number].status.ended:
             often = "once" if trial.num_failures == 1 else f"{trial.num_failures} times, at last"
-            error = refusal(self._ledger.folder, number)  # of the last attempt; nobody is left to report it
-            error = error or f"it crashed {often}: {crash_reason(self._ledger.folder, number)}"
+            folder = TrialFolder(self._ledger.folder, number)
+            # A refusal is of the last attempt, and no further one will report it.
+            error = folder.refusal or f"it crashed {often}: {folder.crash_reason}"
             self._change(number, status=Status.FAILED, seconds=self._seconds(number), error=error)
-        self._on_end(self._ledger[number])
 
     def _seconds(self, number: int) -> float:
         """Wall time spent on a trial until now; the clock starts again from here."""

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from rich.markup import escape
 
-from echopair.pipeline.checkpoints import read_metrics
 from echopair.pipeline.config import RunConfig, flatten
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
@@ -24,6 +23,7 @@ from echopair.pipeline.tracking.outputs import training_series
 from echopair.pipeline.tracking.runs import tagged_runs
 from echopair.pipeline.tracking.store import KIND_TAG, require_answer
 from echopair.tuning.ledger import Ledger
+from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
 
 SWEEP_KIND, TRIAL_KIND = "sweep", "trial"
@@ -58,8 +58,7 @@ class Recorder:
     Args:
         ledger: of the sweep.
         parent: the sweep's own run, open; used by the recorder alone until it is closed.
-        config_of: the run's config that a trial is.
-        training_of: where a trial trains its encoder, `.partial` while it does.
+        config_of: the config of the run that a trial is.
     """
 
     def __init__(
@@ -67,12 +66,10 @@ class Recorder:
         ledger: Ledger,
         parent: TrackedRun,
         config_of: Callable[[Trial], RunConfig],
-        training_of: Callable[[Trial], Path],
     ) -> None:
         self._ledger = ledger
         self._parent = parent
         self._config_of = config_of
-        self._training_of = training_of
         self._tracking = ledger.settings.run.tracking
         self._work = ledger.settings.run.work_folder.absolute()
         self._children: dict[int, _Child] = {}
@@ -181,7 +178,8 @@ class Recorder:
             child.run.log_parameters(self._parameters(trial))
             child.has_parameters = True
         readings = [{READING: one.score, "step": one.step} for one in trial.readings]
-        child.run.send_series([*training_series(self._training_rows(trial)), *readings])
+        rows = TrialFolder(self._ledger.folder, trial.number).metrics()
+        child.run.send_series([*training_series(rows), *readings])
         if trial.status.ended:
             self._end(child, trial)
 
@@ -193,13 +191,6 @@ class Recorder:
         # The name differs from trial to trial as swept values do, and would be an axis of the UI's charts.
         values = config.model_dump(mode="json", exclude={"run_name"})
         return {**dict(flatten(values)), **trial.current}
-
-    def _training_rows(self, trial: Trial) -> list[dict[str, float]]:
-        try:
-            training = self._training_of(trial)
-        except UserError:
-            return []
-        return read_metrics(training.with_name(training.name + ".partial")) or read_metrics(training)
 
     @property
     def _changes(self) -> bool:

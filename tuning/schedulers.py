@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import count, takewhile
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.schedule import check_schedulable
+from echopair.pipeline.training.schedule import check_schedulable
 from echopair.tuning.domains import Domain
 from echopair.tuning.trials import Trial
 
@@ -16,11 +15,12 @@ if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
 
 SMALLEST_POPULATION = 4  # with fewer, a quarter is not one member beside another one to learn from
-WORST_READING = 0.0
+WORST_SCORE = 0.0
 
-# What a trial reports: the reading of a milestone, so many steps into its training.
-MILESTONE, READING, STEP = "milestone", "reading", "step"
-GO_ON = "go_on"  # key of a trial's config: where it goes on from, see `tuning.population.PopulationScheduler`
+# Keys of what a trial reports: the score of an evaluation, so many steps into its training.
+EVALUATION, INTERMEDIATE_SCORE, STEP = "evaluation", "intermediate_score", "step"
+# Keys of the config of Ray's trial. In what a trial reports, ORIGIN is the evaluation that it continues from, or 0.
+NUMBER, VALUES, ORIGIN = "trial", "values", "origin"
 
 
 class FifoConfig(BaseModel, frozen=True, extra="forbid"):
@@ -104,28 +104,6 @@ def check_scheduler(config: SchedulerConfig, readings: int, trials: int, space: 
                 _check_changeable(key, domain)
 
 
-def decides_at(config: SchedulerConfig, milestone: int, readings: int) -> bool:
-    """Whether a trial may have to stop or to wait once it has reported a milestone.
-
-    Args:
-        config: of the scheduler.
-        milestone: 1 or more, of a trial that has reported all before it, each for the first time.
-        readings: the last milestone, after which nothing is left to decide.
-    """
-    if milestone >= readings:
-        return False
-    match config:
-        case FifoConfig():
-            return False
-        case AshaConfig():
-            rungs = (config.first_milestone * config.reduction_factor**power for power in count())
-            reached = takewhile(lambda rung: rung <= milestone, rungs)
-            # A rung is judged at the first milestone that reaches it.
-            return max(reached, default=0) > milestone - 1
-        case PbtConfig():
-            return milestone % config.interval == 0
-
-
 def build_scheduler(
     config: SchedulerConfig,
     space: Mapping[str, Domain],
@@ -159,9 +137,9 @@ def build_scheduler(
             return PopulationScheduler(Population(config, space, readings, trials, seed, history))
 
 
-def comparable(reading: float) -> float:
-    """A reading that has a rank: what is no number is the worst."""
-    return WORST_READING if math.isnan(reading) else reading
+def comparable(score: float) -> float:
+    """A score that has a rank: NaN is the worst."""
+    return WORST_SCORE if math.isnan(score) else score
 
 
 def _check_readings(key: str, first: int, readings: int) -> None:

@@ -9,16 +9,14 @@
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from echopair.pipeline.checkpoints import CHECKPOINTS_FOLDER, steps_done
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
 from echopair.pipeline.run import RunResult
-from echopair.pipeline.stages import locked_if_free
 from echopair.pipeline.tracking import TrackedRun, TrackingError
 from echopair.pipeline.tracking.interruption import interruption_later
 from echopair.tuning.cluster import check_nodes, environment, ray_session
@@ -32,15 +30,9 @@ from echopair.tuning.resources import Available, Resources, memory_share, resolv
 from echopair.tuning.results import duration_text
 from echopair.tuning.schedulers import build_scheduler
 from echopair.tuning.search import Proposals
-from echopair.tuning.task import TrialTask, config_of, training_of
-from echopair.tuning.trial_folder import (
-    MILESTONE_PREFIX,
-    allow_again,
-    set_error_aside,
-    trainings_of,
-    trial_folder,
-)
-from echopair.tuning.trials import Status, Trial
+from echopair.tuning.task import TrialTask, config_of
+from echopair.tuning.trial_folder import TrialFolder
+from echopair.tuning.trials import Status
 
 RAY_FOLDER = "ray"
 # How long a tracking store that is away is waited for at the end.
@@ -137,8 +129,9 @@ def _allow_failed_again(ledger: Ledger) -> None:
             "sweep.sweep_name=NAME"
         )
     for number in failed:
-        allow_again(ledger.folder, number)
-        set_error_aside(ledger.folder, number, ledger[number].attempts)
+        folder = TrialFolder(ledger.folder, number)
+        folder.allow_again()
+        folder.set_error_aside(ledger[number].attempts)
         ledger.change(number, status=Status.WAITING, error="")
 
 
@@ -209,12 +202,7 @@ def _wants_gpu(config: RunConfig, available: Available) -> bool:
 @contextmanager
 def _recorded(ledger: Ledger, parent: TrackedRun, task: TrialTask) -> Iterator[list[int]]:
     """Keep MLflow up to date; the list holds, afterwards, the trials that the store would not take."""
-    recorder = Recorder(
-        ledger,
-        parent,
-        config_of=lambda trial: config_of(task, trial),
-        training_of=lambda trial: training_of(task, trial),
-    )
+    recorder = Recorder(ledger, parent, config_of=lambda trial: config_of(task, trial))
     unrecorded: list[int] = []
     recorder.start()
     patience = INTERRUPTED_SECONDS
@@ -239,7 +227,8 @@ def _fit(ledger: Ledger, proposals: Proposals, task: TrialTask, resources: Resou
     sweep = ledger.settings.sweep
     folder = ledger.folder / RAY_FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier driver; the ledger knows more
-    at_once = proposals.total if sweep.scheduler.name == "pbt" else resources.at_once
+    is_population = sweep.scheduler.name == "pbt"
+    ended = sum(trial.status.ended for trial in ledger.trials)
     with SweepProgress(sweep.sweep_name, proposals.total, list(sweep.space), sweep.readings) as progress:
         progress.show(ledger.trials)
         tuner = tune.Tuner(
@@ -248,11 +237,13 @@ def _fit(ledger: Ledger, proposals: Proposals, task: TrialTask, resources: Resou
                 {"cpu": resources.cpus, "gpu": resources.gpus, "memory": memory},
             ),
             tune_config=tune.TuneConfig(
-                search_alg=LedgerSearch(ledger, proposals, at_once),
+                search_alg=LedgerSearch(ledger, proposals),
+                # All members of a population have begun; Ray runs as many as there is room for.
+                max_concurrent_trials=None if is_population else resources.at_once,
                 scheduler=build_scheduler(
                     sweep.scheduler, sweep.space, sweep.readings, proposals.total, sweep.seed, ledger.trials
                 ),
-                num_samples=proposals.total,
+                num_samples=proposals.total - ended,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -260,13 +251,7 @@ def _fit(ledger: Ledger, proposals: Proposals, task: TrialTask, resources: Resou
                 storage_path=str(folder),
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=sweep.retries),
-                callbacks=[
-                    LedgerCallback(
-                        ledger,
-                        on_change=lambda: progress.show(ledger.trials),
-                        on_end=lambda trial: tidy(task, trial, ledger.trials),
-                    )
-                ],
+                callbacks=[LedgerCallback(ledger, on_change=lambda: progress.show(ledger.trials))],
             ),
         )
         try:
@@ -285,31 +270,4 @@ def _fit(ledger: Ledger, proposals: Proposals, task: TrialTask, resources: Resou
             f"Ray ended before {left} of {proposals.total} trials; `echopair sweep --resume {ledger.folder}` goes on"
         )
     for trial in ledger.trials:
-        tidy(task, trial, ledger.trials)
-        for kept in trial_folder(task.folder, trial.number).glob(f"{MILESTONE_PREFIX}*"):
-            shutil.rmtree(kept)
-
-
-def tidy(task: TrialTask, trial: Trial, trials: Sequence[Trial]) -> None:
-    """Remove what only a training under way needs: hundreds of checkpoints fill a disk.
-
-    It stays where somebody counts on it: a trial of the same values that is not through, one that failed and may be
-    tried again, a run or another sweep that is at work on the training, or that has brought it further than a trial
-    that was stopped early.
-
-    Args:
-        task: the sweep's.
-        trial: it has ended.
-        trials: all of the sweep.
-    """
-    retried = task.settings.sweep.scheduler.name != "pbt"
-    counting = [one for one in trials if not one.status.ended or (retried and one.status is Status.FAILED)]
-    counted_on = {name for one in counting for name in trainings_of(task.folder, one.number)}
-    for training in set(trainings_of(task.folder, trial.number)) - counted_on:
-        folder = task.settings.run.work_folder.absolute() / training
-        partial = folder.with_name(f"{folder.name}.partial")
-        with locked_if_free(folder) as free:
-            if not free or (trial.status is Status.STOPPED and steps_done(partial) > trial.step):
-                continue
-            for one in (folder, partial):
-                shutil.rmtree(one / CHECKPOINTS_FOLDER, ignore_errors=True)
+        TrialFolder(ledger.folder, trial.number).remove_copies()

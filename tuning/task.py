@@ -1,6 +1,6 @@
 """What a trial of a sweep is given, and the run that it is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,12 +8,10 @@ from typing import Any
 from echopair.pipeline.config import RunConfig, validated
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.stages import Done, read_done
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.validation import NeighbourProbe, validation_sets
 from echopair.tuning.config import SweepSettings
-from echopair.tuning.trial_folder import trainings_of
 from echopair.tuning.trials import Trial
-
-Report = Callable[[dict[str, Any]], None]
-"""Is handed what a trial has to tell, see `tuning.trial.run_trial`."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +82,15 @@ def config_of(task: TrialTask, trial: Trial) -> RunConfig:
     return trial_config(task, trial.number, first["values"], changes)
 
 
-def training_of(task: TrialTask, trial: Trial) -> Path:
-    """Where a trial trains its encoder.
+def neighbour_probe(config: RunConfig, clips: Mapping[str, Done]) -> NeighbourProbe:
+    """The nearest-neighbour probe that gives a trial's intermediate scores.
 
     Raises:
-        UserError: it has not begun to.
+        UserError: too few sources to set a test split apart and to validate on the rest.
     """
-    names = trainings_of(task.folder, trial.number)
-    if not names:
-        raise UserError(f"trial {trial.number} has trained nothing")
-    return task.settings.run.work_folder.absolute() / names[-1]
+    rate = config.log_mel.sample_rate_hz
+    corpora = {*config.probe_corpora, *config.validation_corpora}
+    stores = {corpus: ClipStore(clips[corpus].folder, rate) for corpus in sorted(corpora)}
+    return NeighbourProbe(
+        validation_sets(stores, config.probe, config.probe_corpora), config.probe, config.embed
+    )

@@ -20,20 +20,20 @@ from typing import Any, Self
 
 import yaml
 
-from echopair.pipeline.pretrain import ENCODER_FOLDER
 from echopair.pipeline.tracking import TrackingConfig
 from echopair.pipeline.tracking.client import load_mlflow
 from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
 from echopair.pipeline.tracking.server import start_server, stop_server, wait_until_ready
 from echopair.pipeline.tracking.store import KIND_TAG
+from echopair.pipeline.training.pretrain import ENCODER_FOLDER
 from echopair.tuning.conclusion import BEST_FILE
 from echopair.tuning.ledger import SETTINGS_FILE, SWEEPS_FOLDER
 from echopair.tuning.recorder import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_KIND, SWEEP_TAG, TRIAL_TAG
 from echopair.tuning.sweep import RAY_FOLDER
-from echopair.tuning.trial_folder import trainings_of
+from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
 from tests.pipeline.tracking.test_tracked_run import free_port
-from tests.tuning.conftest import RayCluster, RayNode, descendants
+from tests.tuning.conftest import RayCluster, RayNode, descendants, processes_with
 
 ECHOPAIR = Path(sys.executable).with_name("echopair")
 TRIALS, READINGS, AT_ONCE = 6, 3, 2
@@ -75,16 +75,6 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
     while not condition():
         must(time.monotonic() < deadline, f"waited {seconds:g} s for {what}")
         time.sleep(LOOK_AGAIN_SECONDS)
-
-
-def processes_with(mark: str) -> list[int]:
-    """Processes in whose environment a text stands."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # it ended, or is another user's
-            if mark.encode() in file.read_bytes():
-                found.append(int(file.parent.name))
-    return found
 
 
 @dataclass
@@ -238,23 +228,20 @@ class SmallSweep:
     def process_of(self, number: int) -> int | None:
         """The process that trains a trial's encoder, known by the training that it holds."""
         folder = self.lies_in
-        trainings = trainings_of(folder, number) if folder is not None else []
-        if not trainings:
-            return None
-        training = self.work / trainings[-1]
-        lock = str(training.with_name(f".{training.name}.lock"))
+        locks = TrialFolder(folder, number).path / "encoders" if folder is not None else self.folder
         for process in self.alive:
             with suppress(OSError):  # it ended
                 title = Path(f"/proc/{process}/cmdline").read_bytes()
                 links = Path(f"/proc/{process}/fd").iterdir()
-                if title.startswith(b"ray::") and any(_leads_to(link, lock) for link in links):
+                if title.startswith(b"ray::") and any(_leads_below(link, locks) for link in links):
                     return process
         return None
 
     def encoder(self, number: int) -> Path:
         """The weights that a trial ended with."""
         assert self.lies_in is not None
-        return self.work / trainings_of(self.lies_in, number)[-1] / ENCODER_FOLDER / "encoder.safetensors"
+        (training,) = TrialFolder(self.lies_in, number).trainings
+        return training / ENCODER_FOLDER / "encoder.safetensors"
 
     # What MLflow has
 
@@ -283,9 +270,9 @@ class SmallSweep:
         return sorted((point.step, point.value) for point in client.get_metric_history(run.run_id, key))
 
 
-def _leads_to(link: Path, file: str) -> bool:
+def _leads_below(link: Path, folder: Path) -> bool:
     with suppress(OSError):
-        return str(link.readlink()) == file
+        return link.readlink().parent == folder
     return False
 
 
@@ -401,7 +388,7 @@ def assert_whole(sweep: SmallSweep, oracle: Oracle, failed: Collection[int] = ()
     _assert_concluded(sweep, oracle, failed)
     assert_nothing_left(sweep)
     work = sweep.work
-    begun = [*work.glob("*/*.partial"), *work.rglob("*.new"), *work.glob("encoders/*/checkpoints")]
+    begun = [*work.rglob("*.partial"), *work.rglob("*.new"), *work.rglob("encoders/*/checkpoints")]
     must(failed or not begun, f"work was begun and not ended, or not cleared away: {begun}")
 
 

@@ -1,13 +1,15 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,11 @@ from echopair.pipeline.errors import UserError
 from echopair.tuning.cluster import (
     LOCAL_ENVIRONMENT,
     LOGS_FOLDER,
-    SESSION_VARIABLE,
     TUNE_ENVIRONMENT,
     RayConfig,
     ray_session,
 )
-from tests.tuning.conftest import RayCluster
+from tests.tuning.conftest import RayCluster, processes_with
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,10 +64,9 @@ for round in range(2):
     try:
         with ray_session(RayConfig(), folder) as available:
             import ray
-            session = os.environ["ECHOPAIR_RAY_SESSION"]
             actors = [ray.remote(num_cpus=0)(work).remote() for _ in range(2)]
             time.sleep(2)
-            say(session=session, nodes=len(available.nodes), cpus=available.cpus)
+            say(nodes=len(available.nodes), cpus=available.cpus)
             ray.get(actors)
     except KeyboardInterrupt:
         say(interrupted=time.time(), changed=sorted(dict(os.environ).items() ^ before.items()))
@@ -80,6 +80,18 @@ class Driver:
     process: "subprocess.Popen[str]"
     folder: Path
     home: Path
+    temporary: Path
+
+    @property
+    def session(self) -> Path:
+        """Ray's folder."""
+        (session,) = self.temporary.glob("ray-*")
+        return session
+
+    @property
+    def family(self) -> set[int]:
+        """The driver and all processes that came of it."""
+        return set(processes_with(f"TMPDIR={self.temporary}"))
 
     def says(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -91,6 +103,9 @@ class Driver:
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     folder, home = tmp_path_factory.mktemp("sweep"), tmp_path_factory.mktemp("home")
+    temporary = Path(
+        tempfile.mkdtemp(prefix="t-", dir="/tmp")
+    )  # not below pytest's folder: sockets lie in it
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     process = subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(folder)],
@@ -98,24 +113,31 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env={**inherited, "HOME": str(home)},
+        env={**inherited, "HOME": str(home), "TMPDIR": str(temporary)},
     )
     try:
-        yield Driver(process, folder, home)
+        yield Driver(process, folder, home, temporary)
     finally:
         process.kill()
         process.wait()
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def of_session(session: str) -> set[int]:
-    """Processes that have the session in their environment."""
-    mark = f"{SESSION_VARIABLE}={session}".encode()
-    found = set()
-    for file in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # it ended
-            if mark in file.read_bytes().split(b"\0"):
-                found.add(int(file.parent.name))
-    return found
+@contextmanager
+def bystanders(session: Path) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Processes that mention a session's folder and are not of it."""
+    log = session / "session_latest" / "logs" / "raylet.out"
+    waiting = [sys.executable, "-c", "import time; time.sleep(600)"]
+    others = [
+        subprocess.Popen(["tail", "-f", str(log)], stdout=subprocess.DEVNULL),
+        subprocess.Popen(waiting, env={**os.environ, "NOTES": str(session), "PWD": str(session)}),
+    ]
+    try:
+        yield others
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:
@@ -145,7 +167,7 @@ def listening_elsewhere(processes: set[int]) -> list[str]:
 
 def test_an_interrupted_session_ends_and_leaves_nothing_but_logs(driver: Driver) -> None:
     ready = driver.says()
-    processes = of_session(ready["session"])
+    processes, session = driver.family, driver.session
     elsewhere = listening_elsewhere(processes)
     asked = time.time()
     driver.process.send_signal(signal.SIGTERM)
@@ -155,25 +177,35 @@ def test_an_interrupted_session_ends_and_leaves_nothing_but_logs(driver: Driver)
     assert len(processes) >= 8
     assert not elsewhere
     assert ended["interrupted"] - asked < 20
-    ours = {*TUNE_ENVIRONMENT, *LOCAL_ENVIRONMENT, SESSION_VARIABLE, "RAY_AUTH_MODE"}
-    assert not ours & {name for name, _ in ended["changed"]}
-    assert not of_session(ready["session"])
-    assert not Path(ready["session"]).exists()
+    assert not {*TUNE_ENVIRONMENT, *LOCAL_ENVIRONMENT} & {name for name, _ in ended["changed"]}
+    assert not processes & driver.family - {driver.process.pid}
+    assert not session.exists()
     assert (driver.folder / LOGS_FOLDER / "raylet.out").is_file()
     assert not list(driver.home.iterdir())
 
 
-def test_a_killed_driver_takes_all_of_its_second_session_along(driver: Driver) -> None:
-    ready = driver.says()
-    assert len(of_session(ready["session"])) >= 8
-    driver.process.kill()
-    _, errors = driver.process.communicate()
-    wait_until(lambda: not of_session(ready["session"]), seconds=10)
-    wait_until(lambda: not Path(ready["session"]).exists(), seconds=10)
+def test_a_killed_driver_takes_all_of_its_second_session_along_and_nothing_else(driver: Driver) -> None:
+    driver.says()
+    assert len(driver.family) >= 8
+    with bystanders(driver.session) as others:
+        driver.process.kill()
+        _, errors = driver.process.communicate()
+        wait_until(lambda: not driver.family, seconds=10)
+        assert not list(driver.temporary.glob("ray-*"))
+        assert [one.poll() for one in others] == [None, None]
     assert (driver.folder / LOGS_FOLDER / "raylet.out").is_file()
     # Ray may log that it could not say how the first session's tasks ended, since that session was ending too.
     ours = [line for line in errors.splitlines() if not re.match(r"\[.* E \d+ \d+\] task_manager\.cc:", line)]
     assert not ours
+
+
+def test_a_ray_that_does_not_start_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("echopair.tuning.cluster.OBJECT_STORE_BYTES", "nothing")
+    with (
+        pytest.raises(UserError, match=r"Ray does not start on this machine: .*object-store-memory"),
+        ray_session(RayConfig(), tmp_path),
+    ):
+        pass
 
 
 # A cluster

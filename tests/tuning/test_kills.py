@@ -59,6 +59,7 @@ def test_a_sweep_whose_driver_and_trial_are_killed_comes_to_the_same(oracle: Ora
         assert_whole(sweep, oracle)
 
 
+@pytest.mark.nodes
 def test_a_sweep_ends_on_the_nodes_that_are_left(
     oracle: Oracle, ray_cluster: RayCluster, tmp_path: Path
 ) -> None:

@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import random
-import shutil
 import signal
 import socket
 import sqlite3
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from echopair.pipeline.config import RunConfig
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.tracking import TrackedRun, TrackingConfig, TrackingError, list_runs
 from echopair.pipeline.tracking.client import load_mlflow
@@ -31,6 +31,7 @@ from echopair.tuning.recorder import (
     log_sweep,
     open_parent,
 )
+from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
 from tests.tuning.ledgers import READINGS, made_up, make_ledger, small_settings
 
@@ -49,25 +50,17 @@ def begin(work: Path, name: str, *trials: Trial, overrides: tuple[str, ...] = ()
 
 
 def recorder_of(ledger: Ledger, parent: TrackedRun | None = None) -> Recorder:
-    def training_of(trial: Trial) -> Path:
+    def config_of(trial: Trial) -> RunConfig:
         if trial.values.get("objective.temperature") == "refused":
             raise UserError("its values do not go together")
-        return trainings(ledger) / str(trial.number)
-
-    def config_of(trial: Trial):  # type: ignore[no-untyped-def]
-        training_of(trial)
         return ledger.settings.run
 
-    return Recorder(ledger, parent or open_parent(ledger), config_of, training_of)
+    return Recorder(ledger, parent or open_parent(ledger), config_of)
 
 
-def trainings(ledger: Ledger) -> Path:
-    return ledger.folder / "trainings"
-
-
-def train(ledger: Ledger, number: int, rows: int = ROWS, *, partial: bool = False) -> None:
+def train(ledger: Ledger, number: int, rows: int = ROWS) -> None:
     """What a trial leaves of its training's metrics."""
-    folder = trainings(ledger) / f"{number}{'.partial' if partial else ''}"
+    folder = TrialFolder(ledger.folder, number).path / "encoders" / "training"
     folder.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"step": 5 * row, "loss": 6.0 - row}) + "\n" for row in range(rows)]
     (folder / "metrics.jsonl").write_text("".join(lines))
@@ -116,7 +109,7 @@ def test_every_trial_has_one_run_that_tells_how_it_ended(work: Path) -> None:
     )
     for number in range(4):
         train(ledger, number)
-    train(ledger, 4, rows=2, partial=True)
+    train(ledger, 4, rows=2)
     parent = open_parent(ledger)
     recorder = recorder_of(ledger, parent)
     recorder.start()
@@ -165,7 +158,6 @@ def test_every_trial_has_one_run_that_tells_how_it_ended(work: Path) -> None:
     # It is gone on with.
     ledger.change(4, status=Status.FINISHED, score=0.75, attempts=2)
     train(ledger, 4)
-    shutil.rmtree(trainings(ledger) / "4.partial")
     assert record(ledger) == []
     again = stored(ledger.settings)
     assert {number: run.run_id for number, run in again.items()} == {
@@ -324,11 +316,8 @@ def drive(folder: Path) -> None:
                 continue
             ledger.change(number, status=Status.RUNNING, attempts=ledger[number].attempts + 1)
             for rows in range(1, ROWS + 1):
-                train(ledger, number, rows, partial=True)
+                train(ledger, number, rows)
                 time.sleep(0.02)
-            done = trainings(ledger) / str(number)
-            shutil.rmtree(done, ignore_errors=True)  # of a driver that was killed just here
-            done.with_name(f"{number}.partial").rename(done)
             finished = made_up(number, Status.FINISHED, number / 10)
             ledger.change(number, status=finished.status, score=finished.score, readings=finished.readings)
 
@@ -382,7 +371,7 @@ def test_a_server_that_is_killed_and_comes_back_has_everything(work: Path) -> No
             made_up(1, Status.RUNNING),
             overrides=(f"tracking.uri={uri}", "tracking.experiment=server", "tracking.connect_seconds=2"),
         )
-        train(ledger, 1, rows=2, partial=True)
+        train(ledger, 1, rows=2)
         parent = open_parent(ledger)
         recorder = recorder_of(ledger, parent)
         recorder.start()
@@ -390,7 +379,7 @@ def test_a_server_that_is_killed_and_comes_back_has_everything(work: Path) -> No
 
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-        train(ledger, 1, partial=True)
+        train(ledger, 1)
         ledger.change(1, status=Status.FINISHED, score=0.6)
         ledger.propose(made_up(2, Status.STOPPED))
         ledger.propose(made_up(3, Status.RUNNING))

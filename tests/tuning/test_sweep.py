@@ -8,30 +8,30 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from ray.tune.experiment import Trial as RayTrial
 
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.config import compose
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.run import run
-from echopair.pipeline.stages import locked
 from echopair.pipeline.tracking.client import load_mlflow
 from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
 from echopair.tuning.cli import main
 from echopair.tuning.config import SweepSettings, compose_sweep
 from echopair.tuning.ledger import Ledger
+from echopair.tuning.ray_trials import LedgerCallback
 from echopair.tuning.recorder import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
-from echopair.tuning.schedulers import PbtConfig
-from echopair.tuning.sweep import sweep, sweep_folder, tidy
+from echopair.tuning.schedulers import NUMBER
+from echopair.tuning.sweep import sweep, sweep_folder
 from echopair.tuning.task import TrialTask, config_of
-from echopair.tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, refuse, trainings_of, trial_folder
+from echopair.tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, TrialFolder
 from echopair.tuning.trials import Status, Trial
 from tests.tuning.conftest import descendants
 from tests.tuning.tones import write_run
@@ -79,7 +79,15 @@ class Swept:
     @property
     def trained(self) -> dict[Path, int]:
         """When each training was done."""
-        return {path: path.stat().st_mtime_ns for path in self.work.glob("encoders/*/done.json")}
+        return {path: path.stat().st_mtime_ns for path in self.work.rglob("encoders/*/done.json")}
+
+    def trial_folder(self, number: int) -> Path:
+        return TrialFolder(self.folder, number).path
+
+    def weights(self, number: int) -> bytes:
+        """Of a trial that finished."""
+        (training,) = TrialFolder(self.folder, number).trainings
+        return (training / "encoder" / "encoder.safetensors").read_bytes()
 
 
 def echopair_sweep(
@@ -126,7 +134,7 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "sweep.retries=0",
         "sweep.resources.trials_at_once=1",  # else it were chance which of two is judged first
     ]
-    in_the_way = trial_folder(sweep_folder(compose_sweep(arguments)), 3) / CONFIG_FILE
+    in_the_way = TrialFolder(sweep_folder(compose_sweep(arguments)), 3).path / CONFIG_FILE
     in_the_way.mkdir(parents=True)
     return arguments
 
@@ -199,7 +207,7 @@ def test_a_trial_that_crashes_fails_alone_and_is_told_of(swept: Swept) -> None:
     assert failed.error.startswith("it crashed once: IsADirectoryError:")
     assert "1 of 6 trials failed; trial 3: it crashed once: IsADirectoryError" in swept.output
     assert "trial 3 failed: it crashed once: IsADirectoryError" in swept.progress
-    assert "Traceback" in (trial_folder(swept.folder, 3) / "error.txt").read_text()
+    assert "Traceback" in (swept.trial_folder(3) / "error.txt").read_text()
 
 
 def test_what_is_said_is_as_readable_in_a_pipe(swept: Swept) -> None:
@@ -223,7 +231,18 @@ def test_a_sweep_leaves_what_people_read_and_nothing_else(swept: Swept) -> None:
     assert left - pictures == {"best.yaml", "ray_logs", "report.html", "sweep.yaml", "trials", "trials.csv"}
     assert len(pictures) >= 3
     assert len((swept.folder / "trials.csv").read_text().splitlines()) == 1 + 6
-    assert not list(swept.work.glob("encoders/*/checkpoints"))
+    kept = {path.relative_to(swept.folder).parts[1] for path in swept.work.rglob("checkpoints")}
+    assert kept <= {"00003"}  # which may be tried again
+
+
+def test_the_best_trial_s_stages_are_found_by_its_run(swept: Swept) -> None:
+    again = run(compose(str(swept.folder / "best.yaml")))
+    assert again.did == []
+    assert again.score == swept.best.score
+    assert again.encoder is not None
+    assert again.encoder.parent.parent == swept.work / "encoders"
+    assert (again.encoder / "encoder.safetensors").read_bytes() == swept.weights(swept.best.number)
+    assert len([*swept.work.glob("encoders/*/")]) == 1
 
 
 def test_the_best_trial_s_file_is_a_run_that_gives_its_scores_again(
@@ -234,10 +253,8 @@ def test_the_best_trial_s_file_is_a_run_that_gives_its_scores_again(
     again = run(compose(str(file), [*elsewhere(swept, tmp_path), in_store_of(swept)]))
     assert "pretrain" in again.did
     assert again.score == swept.best.score
-    training = trainings_of(swept.folder, swept.best.number)[-1]
-    for name in ("encoder.safetensors", "encoder.json"):
-        assert again.encoder is not None
-        assert (again.encoder / name).read_bytes() == (swept.work / training / "encoder" / name).read_bytes()
+    assert again.encoder is not None
+    assert (again.encoder / "encoder.safetensors").read_bytes() == swept.weights(swept.best.number)
     probes = sweep(compose_sweep(arguments)).probes
     assert again.probes["tones"]["features"] == probes["tones"]["features"]
     assert probes["tones"]["protocol"].startswith("test on")
@@ -288,8 +305,8 @@ def test_the_same_command_again_does_nothing_new(swept: Swept, arguments: list[s
 
 def test_a_failed_trial_is_tried_again_when_that_is_asked_for(swept: Swept, arguments: list[str]) -> None:
     before = swept.trials
-    (trial_folder(swept.folder, 3) / CONFIG_FILE).rmdir()
-    allow = trial_folder(swept.folder, 3) / REFUSED_FILE
+    (swept.trial_folder(3) / CONFIG_FILE).rmdir()
+    allow = swept.trial_folder(3) / REFUSED_FILE
     allow.write_text("it took too much memory")  # as well; both are mended
     again = echopair_sweep(arguments, options=["--retry-failed"])
     assert again.exit_status == 0, again.progress
@@ -370,7 +387,7 @@ def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(file: Path) -> Non
     assert [trial.status for trial in swept.trials] == [Status.FINISHED] * 3
     assert len({json.dumps(trial.values) for trial in swept.trials}) == 3
     steps = swept.ledger.plan["steps"]
-    files = [trial_folder(swept.folder, trial.number) / "run.yaml" for trial in swept.trials]
+    files = [swept.trial_folder(trial.number) / "run.yaml" for trial in swept.trials]
     configs = [compose(str(one)) for one in [*files, swept.folder / "best.yaml"]]
     assert {config.pretrain.steps for config in configs} == {steps}
     assert {config.pretrain.minutes for config in configs} == {None}
@@ -407,54 +424,6 @@ def test_a_training_that_cannot_begin_is_told_of_without_a_traceback(file: Path)
     ]
     with pytest.raises(UserError, match=r"^pretrain\.batch_pairs=512 is more than .*"):
         sweep(compose_sweep([str(file), "sweep.sweep_name=impossible", *impossible]))
-
-
-def test_checkpoints_of_a_training_that_another_process_is_at_stay(swept: Swept) -> None:
-    (training,) = trainings_of(swept.folder, 2)  # it was stopped
-    partial = swept.work / f"{training}.partial"
-    checkpoint = partial / "checkpoints" / "1.safetensors"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.touch()
-    task = TrialTask(swept.settings, {}, swept.folder, None, 1)
-    with locked(swept.work / training):
-        tidy(task, swept.trials[2], swept.trials)
-    assert checkpoint.is_file()
-    tidy(task, swept.trials[2], swept.trials)
-    assert not checkpoint.parent.exists()
-
-
-def test_checkpoints_that_somebody_goes_on_from_stay(swept: Swept) -> None:
-    stopped = swept.trials[2]
-    failed = stopped.model_copy(update={"status": Status.FAILED})
-    (training,) = trainings_of(swept.folder, stopped.number)
-    folder = swept.work / f"{training}.partial" / "checkpoints"
-    task = TrialTask(swept.settings, {}, swept.folder, None, 1)
-    member_of = swept.settings.sweep.model_copy(update={"scheduler": PbtConfig()})
-    of_population = replace(task, settings=swept.settings.model_copy(update={"sweep": member_of}))
-    twin = trial_folder(swept.folder, 99)  # a trial of the same values
-    twin.mkdir()
-    (twin / "trainings.txt").write_text(f"{training}\n")
-
-    def stays(task: TrialTask, trial: Trial, steps: int, *others: Trial) -> bool:
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save({"steps_done": steps}, folder / "latest.pt")
-        tidy(task, trial, [trial, *others])
-        return folder.exists()
-
-    assert stays(task, failed, stopped.step)  # `--retry-failed`
-    assert not stays(of_population, failed, stopped.step)
-    assert stays(task, stopped, stopped.step + 1)  # of an interrupted run
-    for status, counts_on_it in (
-        (Status.RUNNING, True),
-        (Status.WAITING, True),
-        (Status.FAILED, True),
-        (Status.STOPPED, False),
-        (Status.FINISHED, False),
-    ):
-        other = stopped.model_copy(update={"number": 99, "status": status})
-        assert stays(task, stopped, stopped.step, other) is counts_on_it
-    shutil.rmtree(twin)
-    assert not stays(task, stopped, stopped.step)
 
 
 # Populations
@@ -496,13 +465,13 @@ def test_a_population_learns_from_its_best(undisturbed: Swept) -> None:
         assert first == 0
         assert set(later) <= {2, 4}
         assert [one.milestone for one in trial.readings] == [1, 2, 3]
-    assert not list(undisturbed.folder.glob("trials/*/*milestone-*"))
-    assert not list(undisturbed.work.glob("encoders/*/checkpoints"))
+    assert not list(undisturbed.folder.glob("trials/*/evaluation-*"))
+    assert not list(undisturbed.work.rglob("checkpoints"))
 
 
 def test_a_member_s_run_gives_its_score_again(undisturbed: Swept, tmp_path: Path) -> None:
     member = next(trial for trial in undisturbed.trials if len(trial.lineage) > 1)
-    config = trial_folder(undisturbed.folder, member.number) / "run.yaml"
+    config = undisturbed.trial_folder(member.number) / "run.yaml"
     overrides = [*elsewhere(undisturbed, tmp_path), in_store_of(undisturbed)]
     again = run(compose(str(config), overrides), Stage.VALIDATE)
     assert len(again.config.pretrain.schedule) == len(member.lineage) - 1
@@ -512,17 +481,19 @@ def test_a_member_s_run_gives_its_score_again(undisturbed: Swept, tmp_path: Path
 def test_a_member_that_copies_another_with_its_values_is_known_by_them(
     undisturbed: Swept, tmp_path: Path
 ) -> None:
-    from ray.tune.experiment import Trial as RayTrial
-
-    from echopair.tuning.ray_trials import LedgerCallback
-
     ledger = Ledger.create(tmp_path, undisturbed.settings)
     ledger.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
-    callback = LedgerCallback(ledger, on_change=lambda: None, on_end=lambda _: None)
-    trial = RayTrial("", trial_id="00000", stub=True)
+    callback = LedgerCallback(ledger, on_change=lambda: None)
+    trial = RayTrial("", config={NUMBER: 0}, stub=True)
     for milestone, temperature in ((1, 0.1), (2, 0.8)):
         lineage = [{"step": 0, "values": {TEMPERATURE: temperature}}]
-        row = {"milestone": milestone, "reading": 0.5, "step": 2 * milestone, "steps": 6, "lineage": lineage}
+        row = {
+            "evaluation": milestone,
+            "intermediate_score": 0.5,
+            "step": 2 * milestone,
+            "steps": 6,
+            "lineage": lineage,
+        }
         callback.on_trial_result(0, [trial], trial, row)
         assert ledger[0].current == {TEMPERATURE: temperature}
     assert (
@@ -531,29 +502,25 @@ def test_a_member_that_copies_another_with_its_values_is_known_by_them(
 
 
 def test_why_a_trial_begins_again_is_known_until_it_reads(undisturbed: Swept, tmp_path: Path) -> None:
-    from ray.tune.experiment import Trial as RayTrial
-
-    from echopair.tuning.ray_trials import LedgerCallback
-
     ledger = Ledger.create(tmp_path, undisturbed.settings)
     ledger.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
-    callback = LedgerCallback(ledger, on_change=lambda: None, on_end=lambda _: None)
-    trial = RayTrial("", trial_id="00000", stub=True)
-    folder = trial_folder(tmp_path, 0)
-    folder.mkdir(parents=True)
-    row = {"milestone": 1, "reading": 0.5, "step": 2, "steps": 6}
+    callback = LedgerCallback(ledger, on_change=lambda: None)
+    trial = RayTrial("", config={NUMBER: 0}, stub=True)
+    folder = TrialFolder(tmp_path, 0)
+    folder.path.mkdir(parents=True)
+    row = {"evaluation": 1, "intermediate_score": 0.5, "step": 2, "steps": 6}
     reading = {**row, "lineage": [{"step": 0, "values": {TEMPERATURE: 0.1}}]}
 
     def begins_after(crash: str) -> None:
         callback.on_trial_start(0, [trial], trial)
         if crash:
-            (folder / "error.txt").write_text(f"Traceback\n{crash}")
+            (folder.path / "error.txt").write_text(f"Traceback\n{crash}")
         callback.on_trial_recover(0, [trial], trial)
         assert ledger[0].status == Status.WAITING
         callback.on_trial_start(0, [trial], trial)
 
     begins_after("OSError: disk")
-    kept = folder / "error-of-attempt-1.txt"
+    kept = folder.path / "error-of-attempt-1.txt"
     assert (ledger[0].status, ledger[0].attempts) == (Status.RUNNING, 2)
     assert ledger[0].error == f"OSError: disk ({kept} has the rest)"
     assert kept.read_text() == "Traceback\nOSError: disk"
@@ -566,7 +533,7 @@ def test_why_a_trial_begins_again_is_known_until_it_reads(undisturbed: Swept, tm
     assert (ledger[0].status, ledger[0].error) == (Status.STOPPED, "")
 
     ledger.change(0, status=Status.WAITING)
-    refuse(tmp_path, 0, "it took 9.0 GB")
+    folder.refuse("it took 9.0 GB")
     begins_after("")
     assert ledger[0].error == "it took 9.0 GB"
 
