@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from echopair.tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from echopair.tuning.distributions import Choices, Distribution, Grid, Integers, LogUniform, Uniform
 from echopair.tuning.results import short_keys
 from echopair.tuning.trials import Trial
 
@@ -38,7 +38,7 @@ class Parameter:
         return self.key.rsplit(".", 1)[-1] == "seed"
 
 
-def parameter_of(key: str, domain: Domain) -> Parameter:
+def parameter_of(key: str, domain: Distribution) -> Parameter:
     """What the report needs to know of a key of the space."""
     match domain:
         case Uniform() | LogUniform() | Integers():

@@ -1,6 +1,6 @@
 import pytest
 
-from echopair.tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from echopair.tuning.distributions import Choices, Distribution, Grid, Integers, LogUniform, Uniform
 from echopair.tuning.report.parameters import Parameter, as_tried, labels, parameter_of
 from echopair.tuning.report.scale import Scale
 from tests.tuning.report.sweeps import ENCODER, STRENGTH, TEMPERATURE, along
@@ -17,7 +17,7 @@ from tests.tuning.report.sweeps import ENCODER, STRENGTH, TEMPERATURE, along
         (Grid(values=(1, 2, 3)), Parameter("a.b", values=(1, 2, 3))),
     ],
 )
-def test_every_domain_becomes_a_parameter(domain: Domain, parameter: Parameter) -> None:
+def test_every_domain_becomes_a_parameter(domain: Distribution, parameter: Parameter) -> None:
     assert parameter_of("a.b", domain) == parameter
 
 
