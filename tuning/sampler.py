@@ -175,7 +175,7 @@ class OptunaSampler(Sampler):
 
     def _point(self, number: int, others: Sequence[Trial]) -> dict[str, Any]:
         space = self._points.space
-        known = [trial for trial in others if _has_values(trial, space)]
+        known = [trial for trial in others if has_values(trial, space)]
         points = {trial.number: trial.number // len(self._combinations) for trial in known}
         for trial in known:
             if points[trial.number] == number:  # begun, with another combination of grid values
@@ -295,7 +295,8 @@ def _outcome(trial: Trial) -> dict[str, Any] | None:
     return None
 
 
-def _has_values(trial: Trial, space: Mapping[str, Distribution]) -> bool:
+def has_values(trial: Trial, space: Mapping[str, Distribution]) -> bool:
+    """Whether a trial has a value of every key, within its distribution."""
     return all(key in trial.values and one.contains(trial.values[key]) for key, one in space.items())
 
 

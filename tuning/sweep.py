@@ -30,10 +30,10 @@ from echopair.tuning.preparation import check_sweep, prepare_sweep, settle_recor
 from echopair.tuning.progress import SweepProgress
 from echopair.tuning.recorder import Recorder, open_parent
 from echopair.tuning.resources import Available, Resources, memory_share, resolve_resources
-from echopair.tuning.results import duration_text
 from echopair.tuning.sampler import Sampler
 from echopair.tuning.schedulers import build_scheduler
 from echopair.tuning.task import TrialTask, config_of, training_of
+from echopair.tuning.texts import duration_text
 from echopair.tuning.trial_folder import (
     MILESTONE_PREFIX,
     allow_again,
