@@ -72,7 +72,7 @@ def prepare(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from echopair.pipeline.report import Refusal, write_report
+    from echopair.pipeline.corpus_report import Refusal, write_report
     from echopair.pipeline.store import MANIFEST_FILE, MANIFEST_SCHEMA, shard_file
 
     outcomes = sorted(_decode_all(corpus, recordings, config, sample_rate_hz, folder))

@@ -134,17 +134,19 @@ def fitted_table(columns: Sequence[Column], width: int, bold: int | None = None)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column, wide in zip(kept, widths, strict=True):
         table.add_column(
-            Text(column.heading.replace(" ", "\n")),
-            justify="left" if column.is_text else "right",
+            Text(column.heading.replace(" ", "\n"), justify="left" if column.is_text else "right"),
             vertical="bottom",
             width=wide,
             no_wrap=True,
             overflow="ellipsis",
         )
     for row, cells in enumerate(zip(*(column.cells for column in kept), strict=True)):
-        table.add_row(
-            *map(Text, cells), style="bold" if row == bold else ""
-        )  # not markup: values hold brackets
+        # Not markup, since values may hold brackets; not justified by rich, which would strip the aligning spaces.
+        padded = [
+            cell if column.is_text else " " * (wide - cell_len(cell)) + cell
+            for column, wide, cell in zip(kept, widths, cells, strict=True)
+        ]
+        table.add_row(*map(Text, padded), style="bold" if row == bold else "")
     return table, [column.key for column in columns if column not in kept]
 
 
@@ -158,10 +160,8 @@ def value_columns(trials: Sequence[Trial], keys: Sequence[str]) -> list[Column]:
         if not is_text:
             after_point = [len(text) - len(text.partition("e")[0].partition(".")[0]) for text in texts]
             most = max(after_point, default=0)
-            # Rich takes ordinary spaces away.
             texts = [
-                text and text + "\N{NO-BREAK SPACE}" * (most - after)
-                for text, after in zip(texts, after_point, strict=True)
+                text and text + " " * (most - after) for text, after in zip(texts, after_point, strict=True)
             ]
         columns.append(Column(heading, texts, is_text, key))
     return columns

@@ -134,12 +134,7 @@ def test_decimal_points_stand_below_each_other() -> None:
     values = (0.5, 12.25, 3, 1e-5)
     trials = [Trial(number=n, values={"a.b": value}) for n, value in enumerate(values)]
     lines = drawn(results_table(trials, ["a.b"]), 80)[2:]
-    assert [line[12:20].replace("\N{NO-BREAK SPACE}", " ").rstrip() for line in lines] == [
-        "0.5",
-        "2.2",
-        "3",
-        "1e-5",
-    ]
+    assert [line[12:17].rstrip() for line in lines] == [" 0.5", "12.2", " 3", " 1e-5"]
 
 
 def test_a_population_shows_the_last_values_and_says_so() -> None:

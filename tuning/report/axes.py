@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echopair.pipeline.picture_style import ACCENT, SOFT
+from echopair.pipeline.figure_style import ACCENT, SOFT
 from echopair.tuning.distributions import Choices, Grid
 from echopair.tuning.report.outcomes import Outcomes
 from echopair.tuning.texts import cut, short_keys, value_text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from echopair.pipeline.picture_style import ACCENT, DOTS_AN_INCH, INK, LINE, SOFT, STYLE, new_figure
+from echopair.pipeline.figure_style import ACCENT, DOTS_PER_INCH, INK, LINE, SOFT, STYLE, new_figure
 from echopair.tuning.report.axes import (
     VALUE_CHARACTERS,
     ParameterAxis,
@@ -58,7 +58,7 @@ def draw_figures(outcomes: Outcomes) -> list[DrawnFigure]:
         for name, (title, draw) in FIGURES.items():
             if figure := draw(outcomes):
                 file = io.BytesIO()
-                figure.savefig(file, dpi=DOTS_AN_INCH, format="png", bbox_inches="tight", pad_inches=0.12)
+                figure.savefig(file, dpi=DOTS_PER_INCH, format="png", bbox_inches="tight", pad_inches=0.12)
                 drawn.append(DrawnFigure(name, title, file.getvalue()))
     return drawn
 

@@ -1,6 +1,5 @@
 """The report of a sweep: a page for people, a table for machines, and the figures as files."""
 
-import base64
 import csv
 import io
 import json
@@ -8,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from echopair.pipeline.picture_style import DOTS_AN_INCH
+from echopair.pipeline.figure_style import DOTS_PER_INCH
+from echopair.pipeline.pages import embedded_png, render_page
 from echopair.pipeline.results import probe_rows, probe_title
 from echopair.pipeline.stages import write_atomically
 from echopair.tuning.report.figures import FIGURES, DrawnFigure, draw_figures
@@ -30,7 +30,6 @@ from echopair.tuning.texts import (
 from echopair.tuning.trials import Status, Trial
 
 REPORT_HTML = "report.html"
-CSS_DOTS_PER_INCH = 96
 
 
 def write_report(
@@ -109,38 +108,21 @@ def _page(
     seconds_of_wall_time: float | None,
     figures: Sequence[DrawnFigure],
 ) -> bytes:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     keys = list(outcomes.space)
-    return _bytes(
-        environment.get_template("report.html.jinja").render(
-            title=title,
-            took=None if seconds_of_wall_time is None else duration_text(seconds_of_wall_time),
-            about=about,
-            tests=[(probe_title(one), *probe_rows(one)) for one in tests],
-            summary=summary(outcomes),
-            figures=[
-                (figure.title, _css_width(figure.png), base64.b64encode(figure.png).decode())
-                for figure in figures
-            ],
-            headings=dict(zip(keys, short_keys(keys), strict=True)),
-            rows=[_row(trial, outcomes) for trial in ranked(outcomes.trials)],
-            changed=any(len(trial.lineage) > 1 for trial in outcomes.trials),
-            table_file=TRIALS_FILE,
-        )
+    page = render_page(
+        Path(__file__).with_name("page.html.jinja"),
+        title=title,
+        took=None if seconds_of_wall_time is None else duration_text(seconds_of_wall_time),
+        about=about,
+        tests=[(probe_title(one), *probe_rows(one)) for one in tests],
+        summary=summary(outcomes),
+        figures=[(embedded_png(figure.png, DOTS_PER_INCH), figure.title) for figure in figures],
+        headings=dict(zip(keys, short_keys(keys), strict=True)),
+        rows=[_row(trial, outcomes) for trial in ranked(outcomes.trials)],
+        changed=any(len(trial.lineage) > 1 for trial in outcomes.trials),
+        table_file=TRIALS_FILE,
     )
-
-
-def _css_width(png: bytes) -> int:
-    """Width on the page in CSS pixels, at which letters are as large as those around the figure."""
-    return round(int.from_bytes(png[16:20], "big") * CSS_DOTS_PER_INCH / DOTS_AN_INCH)
+    return _bytes(page)
 
 
 def _row(trial: Trial, outcomes: Outcomes) -> dict[str, Any]:

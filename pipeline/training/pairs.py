@@ -1,0 +1,80 @@
+"""Crops -> log-mel -> views: the positive pairs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from echopair.augment.policy import Policy
+from echopair.models.log_mel import LogMel, LogMelStatistics
+from echopair.pipeline.progress import progress_bar
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.crops import CropBatch
+from echopair.pipeline.training.seeding import Stream, numpy_generator, torch_generator
+
+STATISTICS_CROPS = 4096
+STATISTICS_BATCH = 64
+
+
+def make_views(
+    batch: CropBatch, log_mel: LogMel, policy: Policy, statistics: LogMelStatistics, seed: int
+) -> Tensor:
+    """The views that a step trains on: a pure function of its crops, the seed and the step.
+
+    Each view is augmented as a batch of its own, so that what is mixed into a crop comes from another clip.
+
+    Args:
+        batch: crops (V, N, L) on the device of `log_mel`, and the augmentations chosen for each.
+        log_mel: front end.
+        policy: augments the log-mels.
+        statistics: normalisation, applied after augmentation.
+        seed: of the run.
+
+    Returns:
+        (V, N, 1, F, T) float32.
+    """
+    views = []
+    for view, (crops, chosen) in enumerate(zip(batch.waveforms, batch.chosen.numpy(), strict=True)):
+        # Drawn on the CPU, whose numbers are the same whatever the device.
+        generator = torch_generator(seed, batch.step, Stream.AUGMENTATION, torch.device("cpu"), view)
+        views.append(policy.augment_log_mels(log_mel(crops), chosen, generator)[0])  # (N, F, T)
+    return statistics.normalise(torch.stack(views)).unsqueeze(2)
+
+
+def measure_statistics(
+    stores: Sequence[ClipStore], log_mel: LogMel, crop_samples: int, seed: int
+) -> LogMelStatistics:
+    """Mean and standard deviation of the log-mels of random crops of the pretraining clips.
+
+    Args:
+        stores: at least one clip in all.
+        log_mel: front end.
+        crop_samples: length of a crop.
+        seed: of the run; at most 4096 crops are drawn, of as many clips as there are.
+    """
+    generator = numpy_generator(seed, 0, Stream.STATISTICS)
+    owners = np.repeat(np.arange(len(stores)), [len(store) for store in stores])
+    clips = np.concatenate([np.arange(len(store)) for store in stores])
+    chosen = generator.permutation(len(clips))[:STATISTICS_CROPS]
+    device = log_mel.mel.mel_scale.fb.device
+    places = generator.random(len(chosen))
+    count, total, squares = 0, 0.0, 0.0
+    with progress_bar("measure log-mels", len(chosen), "crops") as advance:
+        for first in range(0, len(chosen), STATISTICS_BATCH):
+            batch = []
+            for number, place in zip(
+                chosen[first : first + STATISTICS_BATCH],
+                places[first : first + STATISTICS_BATCH],
+                strict=True,
+            ):
+                store, clip = stores[owners[number]], int(clips[number])
+                room = max(0, int(store.samples[clip]) - crop_samples) + 1
+                batch.append(store.read(clip, int(place * room), crop_samples))
+            values = log_mel(torch.from_numpy(np.stack(batch)).to(device)).double()
+            count += values.numel()
+            total += values.sum().item()
+            squares += values.square().sum().item()
+            advance(len(batch))
+    mean = total / count
+    return LogMelStatistics(mean, max((squares / count - mean**2) ** 0.5, 1e-3))

@@ -1,0 +1,66 @@
+"""Pictures and sound of a few positive pairs, and the curves of the training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from string import ascii_lowercase
+
+import soundfile
+
+from echopair.augment.policy import build_policy
+from echopair.models.log_mel import LogMel, LogMelStatistics
+from echopair.pipeline.figures import positive_pairs_figure, training_curves_figure
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.checkpoints import load_plan, read_metrics
+from echopair.pipeline.training.crops import PairCrops
+from echopair.pipeline.training.learner import LearningConfig
+from echopair.pipeline.training.pairs import make_views
+from echopair.pipeline.training.positives import Places
+from echopair.pipeline.training.pretrain import PREVIEW_FOLDER
+
+PAIRS_SHOWN = 4
+
+
+def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: Path) -> None:
+    """Write the first pairs of step 0 as they were heard and seen, and the training curves, to `preview/`.
+
+    Args:
+        stores: clips of the training.
+        config: of the training.
+        folder: of the finished training.
+    """
+    target = folder / PREVIEW_FOLDER
+    target.mkdir(exist_ok=True)
+    plan = load_plan(folder)
+    assert plan is not None
+    statistics = LogMelStatistics(plan.log_mel_mean, plan.log_mel_standard_deviation)
+    policy = build_policy(config.augment, config.log_mel.sample_rate_hz)
+    crops = PairCrops(stores, config.crops, policy, config.pretrain.batch_pairs, config.seed)
+    batch = crops[0]
+    waveforms = batch.waveforms  # (V, N, L)
+    log_mel = LogMel(config.log_mel)
+    views = make_views(batch, log_mel, policy, statistics, config.seed)
+    shown = min(PAIRS_SHOWN, waveforms.shape[1])
+    places = crops.places_of(0)
+    names = []
+    for pair in range(shown):
+        names.append(" and ".join(dict.fromkeys(_paths(stores, places, pair))))
+        for waveform, letter in zip(waveforms[:, pair], ascii_lowercase, strict=False):
+            audible = 0.5 * waveform / waveform.abs().max().clamp_min(1e-6)
+            file = target / f"pair-{pair + 1}-{letter}.wav"
+            soundfile.write(file, audible.numpy(), config.log_mel.sample_rate_hz, subtype="PCM_16")
+    positive_pairs_figure(
+        views[:, :shown, 0].transpose(0, 1).numpy(),  # (P, V, F, T)
+        names,
+        target / "pairs.png",
+        config.log_mel.hop_seconds,
+        log_mel.band_centres_hz,
+    )
+    training_curves_figure(read_metrics(folder), target / "training_curves.png")
+
+
+def _paths(stores: Sequence[ClipStore], places: Places, pair: int) -> list[str]:
+    """Recordings of a pair's views; several where positives share no more than a label."""
+    return [
+        stores[store].column("path")[clip] or ""
+        for store, clip in zip(places.store[:, pair], places.clip[:, pair], strict=True)
+    ]
