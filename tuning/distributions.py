@@ -173,29 +173,20 @@ class _Listed(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(f"{in_words(value)} is listed twice; list each value once")
         return values
 
-    def every_value(self) -> Sequence[Any]:
+    def every_value(self) -> list[Any]:
         """All values."""
-        return self.values
+        return list(self.values)
+
+    # All of them are in a grid and are checked, and having no order they are all at the ends.
+    grid_values = examples = ends = every_value
 
     def at(self, quantile: float) -> Any:
         """The value at a quantile of the list, 0 <= quantile < 1."""
         return self.values[int(quantile * len(self.values))]
 
-    def grid_values(self) -> list[Any]:
-        """All values."""
-        return list(self.values)
-
     def contains(self, value: Any) -> bool:
         """Whether a value is in the list."""
         return any(_same(value, other) for other in self.values)
-
-    def examples(self) -> list[Any]:
-        """All values."""
-        return list(self.values)
-
-    def ends(self) -> list[Any]:
-        """All values: they have no order."""
-        return list(self.values)
 
     def to_optuna(self) -> "BaseDistribution":
         """Places in the list: optuna's categories can be neither lists nor mappings."""

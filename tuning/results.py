@@ -36,14 +36,14 @@ def results_table(
 ) -> ConsoleRenderable:
     """The trials, best first: score, values, last intermediate score, share of the steps done, time, status.
 
-    Numbers are never cut. Where the terminal is narrow, words are; then values are left out, the last key first, which
-    is said below the table.
+    Numbers are never cut. Where the terminal is narrow, words are; then values are left out, the last key first, and a
+    note below the table says so.
 
     Args:
         trials: of the sweep, in any order.
         keys: dotted, in the order of their columns.
         clips: validation clips that a score comes from, if known; scores then have a 95 % interval.
-        limit: most rows; how many more there are is said below them.
+        limit: most rows; a note below them counts the others.
     """
     return _ResultsTable(trials, keys, clips, limit)
 

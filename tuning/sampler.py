@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 MOST_REPEATS = (
     1000  # draws in a row that bring nothing new, before what is left of a small space is drawn directly
 )
-TPE_ATTEMPTS = 8  # to propose what was not proposed before
 MOST_TRIALS = 10_000
 
 
@@ -93,8 +92,8 @@ def build_sampler(space: Mapping[str, Distribution], config: SearchConfig, seed:
 class Sampler:
     """Evenly spread points of the space, each with every combination of the values of its grid distributions.
 
-    Of C combinations, trial n has point n // C and combination n % C: all combinations of the first point come first,
-    then those of the second. So even the first trials compare the grid's values, at the same point of the other keys.
+    All combinations of the first point come first, then those of the second: even the first trials compare the grid's
+    values, at the same point of the other keys.
 
     Args:
         space: distributions by dotted key.
@@ -163,10 +162,7 @@ def _grid_sampler(space: Mapping[str, Distribution], seed: int) -> Sampler:
 
 
 class OptunaSampler(Sampler):
-    """Points that optuna proposes from the scores so far, each with every combination of grid values.
-
-    Each trial is one observation of its point, whatever its grid values; `study_of` says how trials rank.
-    """
+    """Points that optuna proposes from the scores so far, each trial being one observation of its point."""
 
     def __init__(self, space: Mapping[str, Distribution], config: OptunaSearchConfig, seed: int) -> None:
         super().__init__(space, config.trials, seed)
@@ -183,18 +179,16 @@ class OptunaSampler(Sampler):
         tried = {_identity({key: trial.values[key] for key in space}) for trial in known}
         observed = {points[trial.number] for trial in known if trial.status.ended and _outcome(trial)}
         if len(observed) >= self._startup_points:
-            study = study_of(known, space)
-            for attempt in range(TPE_ATTEMPTS):
-                values = self._ask(study, number, attempt)
-                if _identity(values) not in tried:
-                    return values
+            values = self._ask(study_of(known, space), number)
+            if _identity(values) not in tried:
+                return values
         return self._points.first_from(number, tried)
 
-    def _ask(self, study: "optuna.Study", number: int, attempt: int) -> dict[str, Any]:
-        """Values that optuna proposes; a repeated attempt takes those before it as running, and avoids them."""
+    def _ask(self, study: "optuna.Study", number: int) -> dict[str, Any]:
+        """Values that optuna proposes for a point."""
         import optuna
 
-        seed = int(np.random.SeedSequence([self._seed, number, attempt]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self._seed, number, 0]).generate_state(1)[0])
         study.sampler = optuna.samplers.TPESampler(
             multivariate=True, constant_liar=True, n_startup_trials=0, seed=seed
         )
@@ -204,10 +198,9 @@ class OptunaSampler(Sampler):
 
 
 class _Points:
-    """Different points of a space, evenly spread: a scrambled Sobol' sequence without its repeats.
+    """Different points of a space, evenly spread: a scrambled Sobol' sequence without its repeats."""
 
-    It is not optuna's QMCSampler, which draws the first point independently and takes milliseconds per point.
-    """
+    # Of scipy: optuna's QMCSampler draws the first point independently and takes milliseconds per point.
 
     def __init__(self, space: Mapping[str, Distribution], seed: int) -> None:
         self.space = space

@@ -32,13 +32,13 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
         for depth, parent in enumerate(parents, start=1):
             below = below.setdefault(parent, {})
             if not isinstance(below, dict):
-                raise UserError(f"{key} lies within {'.'.join(parents[:depth])}; give one of them, not both")
+                raise UserError(f"{key} is within {'.'.join(parents[:depth])}; give one of them, not both")
         if isinstance(value, Mapping):  # an empty one, the others are flattened
             below.setdefault(last, {})
         elif last not in below or below[last] == {}:
             below[last] = value
         elif isinstance(below[last], dict):
-            raise UserError(f"{key}.{next(iter(below[last]))} lies within {key}; give one of them, not both")
+            raise UserError(f"{key}.{next(iter(below[last]))} is within {key}; give one of them, not both")
         else:
             raise UserError(f"{key} is given twice; leave one out")
     return tree
@@ -58,7 +58,7 @@ def space_of(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The distributions of a space as they are written in YAML, by dotted key and not yet validated.
 
     Args:
-        raw: dotted keys, or mappings within mappings, or both. A list stands for choices, a mapping whose `name` is
+        raw: dotted keys, or mappings within mappings, or both. A list means choices, a mapping whose `name` is
             a word is a distribution, and null takes a key out of the space.
 
     Raises:

@@ -56,7 +56,7 @@ def check_space(
         raise UserError(
             f"{SPACE_KEY} is empty; give at least one key, as {SPACE_KEY}.objective.temperature=[0.1, 0.2]"
         )
-    nested(dict.fromkeys(space))  # refuses a key that lies within another
+    nested(dict.fromkeys(space))  # refuses a key within another
     for key, distribution in space.items():
         _refuse_what_is_not_swept(key, distribution)
 

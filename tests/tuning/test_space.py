@@ -47,8 +47,8 @@ def test_nesting_changes_nothing_that_it_is_given() -> None:
     ("raw", "message"),
     [
         ({"a.b": 1, "a": {"b": 2}}, r"a\.b is given twice"),
-        ({"a": [1], "a.b": [2]}, r"a\.b lies within a; give one of them"),
-        ({"a.b": [2], "a": [1]}, r"a\.b lies within a; give one of them"),
+        ({"a": [1], "a.b": [2]}, r"a\.b is within a; give one of them"),
+        ({"a.b": [2], "a": [1]}, r"a\.b is within a; give one of them"),
         (
             {"objective.temperature": 0.1},
             r"sweep\.space\.objective\.temperature=0\.1 is one value; write a list",

@@ -86,7 +86,7 @@ def score_colours() -> "Colormap":
 
 
 def draw_chance(panels: Sequence["Axes"], outcomes: Outcomes) -> None:
-    """A line at the score of guessing, unless that lies far below all scores."""
+    """A line at the score of guessing, unless that is far below all scores."""
     low, high = panels[0].get_ylim()
     if outcomes.chance is not None and 100 * outcomes.chance > low - (high - low) / 2:
         for axes in panels:

@@ -18,7 +18,7 @@ def test_three_sentences_tell_the_best_the_differences_and_the_ends() -> None:
         "Best: trial 6 with temperature 0.22, strength 1, 65.0 ± 9.4 % (95 % interval from 96 validation clips)."
     )
     assert differences.startswith(
-        "Scores of the 8 finished trials are 54.5 % to 65.0 %; 3 of the 7 others lie within the interval of the best; "
+        "Scores of the 8 finished trials are 54.5 % to 65.0 %; 3 of the 7 others are within the interval of the best; "
         "temperature explains most of their variance ("
     )
     assert ends == (
