@@ -91,7 +91,7 @@ class Column(NamedTuple):
     """A column of a table of trials: numbers, which are never cut, or text, which is where there is no room.
 
     Args:
-        heading: a word a line.
+        heading: a word per line where that saves room.
         cells: one a row.
         is_text: whether it may be cut.
         key: the swept key of which it has the values, if any; such columns are left out where there is no room.
@@ -125,7 +125,10 @@ def fitted_table(columns: Sequence[Column], width: int, bold: int | None = None)
     kept = list(columns)
     while sum(column.narrowest + 1 for column in kept) - 1 > width and any(column.key for column in kept):
         kept.remove([column for column in kept if column.key][-1])
-    widths = [column.widest for column in kept]
+    widths = [max(column.widest, cell_len(column.heading)) for column in kept]
+    one_line = sum(widths) + len(kept) - 1 <= width
+    if not one_line:
+        widths = [column.widest for column in kept]
     excess = [wide - column.narrowest for wide, column in zip(widths, kept, strict=True)]
     while sum(widths) + len(kept) - 1 > width and max(excess) > 0:
         place = excess.index(max(excess))
@@ -134,7 +137,10 @@ def fitted_table(columns: Sequence[Column], width: int, bold: int | None = None)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column, wide in zip(kept, widths, strict=True):
         table.add_column(
-            Text(column.heading.replace(" ", "\n"), justify="left" if column.is_text else "right"),
+            Text(
+                column.heading if one_line else column.heading.replace(" ", "\n"),
+                justify="left" if column.is_text else "right",
+            ),
             vertical="bottom",
             width=wide,
             no_wrap=True,

@@ -99,10 +99,10 @@ def test_the_head_counts_and_names_the_best() -> None:
 
 def test_running_trials_come_before_the_best_that_finished() -> None:
     lines = drawn(sweep(16, 2), 80, KEYS[:2])
-    assert [line.split()[0] for line in lines[5:]] == ["8", "9", "5", "0"]
-    assert lines[4].split() == ["trial", "temperature", "rate", "done", "k-NN", "score", "time"]
-    assert "4/9" in lines[5]
-    assert "9/9 30.5 % 50.5 %" in lines[7]
+    assert [line.split()[0] for line in lines[4:]] == ["8", "9", "5", "0"]
+    assert lines[3].split() == ["trial", "temperature", "learning", "rate", "done", "k-NN", "score", "time"]
+    assert "4/9" in lines[4]
+    assert "9/9 30.5 % 50.5 %" in lines[6]
 
 
 def test_before_a_trial_finishes_the_best_are_intermediate_scores_and_called_so() -> None:

@@ -106,7 +106,7 @@ def test_the_best_stands_first_and_bold() -> None:
     console = Console(width=80, file=file, force_terminal=True, highlight=False)
     trials = sweep(16, KEYS[:2])
     console.print(results_table(trials, KEYS[:2]))
-    first, second = file.getvalue().split("\n")[2:4]
+    first, second = file.getvalue().split("\n")[1:3]
     assert "51.2 %" in first
     assert "\x1b[1m" in first
     assert "\x1b[1m" not in second
@@ -133,7 +133,7 @@ def test_ranked_trials_go_from_scores_to_intermediate_scores_to_failures() -> No
 def test_decimal_points_stand_below_each_other() -> None:
     values = (0.5, 12.25, 3, 1e-5)
     trials = [Trial(number=n, values={"a.b": value}) for n, value in enumerate(values)]
-    lines = drawn(results_table(trials, ["a.b"]), 80)[2:]
+    lines = drawn(results_table(trials, ["a.b"]), 80)[1:]
     assert [line[12:17].rstrip() for line in lines] == [" 0.5", "12.2", " 3", " 1e-5"]
 
 
@@ -148,7 +148,7 @@ def test_a_population_shows_the_last_values_and_says_so() -> None:
 
 
 def test_a_sweep_without_trials_is_a_table_without_rows() -> None:
-    assert len(drawn(results_table([], KEYS[:1]), 80)) == 2  # headings
+    assert len(drawn(results_table([], KEYS[:1]), 80)) == 1
     assert summary_line([]) == "no trial was begun"
     assert exit_note([]) == ""
 
