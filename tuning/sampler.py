@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, Field
 
 from echopair.pipeline.errors import UserError
@@ -186,6 +185,7 @@ class OptunaSampler(Sampler):
 
     def _ask(self, study: "optuna.Study", number: int) -> dict[str, Any]:
         """Values that optuna proposes for a point."""
+        import numpy as np
         import optuna
 
         seed = int(np.random.SeedSequence([self._seed, number, 0]).generate_state(1)[0])
@@ -228,6 +228,7 @@ class _Points:
         return next(point for point in points if _identity(point) not in without)
 
     def _draw(self) -> Iterator[dict[str, Any]]:
+        import numpy as np
         from scipy.stats import qmc
 
         sequence = qmc.Sobol(len(self.space), scramble=True, rng=np.random.default_rng(self._seed))
