@@ -118,7 +118,7 @@ class Course(TrainingCallback):
         assert self._readings is not None
         row = self._readings.find(step)
         if row is None:
-            row = self._row(milestone, step, steps, self._probe.read(encoder))
+            row = self._row(milestone, step, steps, self._probe.score(encoder))
             self._readings.append(row)
         self._reached = row
 
@@ -148,7 +148,7 @@ class Course(TrainingCallback):
         trained = read_done(self._training)
         assert trained is not None
         steps = int(trained.marker["steps"])
-        return self._row(self._last_milestone, steps, steps, self._probe.read(encoder))
+        return self._row(self._last_milestone, steps, steps, self._probe.score(encoder))
 
     @property
     def _last_milestone(self) -> int:

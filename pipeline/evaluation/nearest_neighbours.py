@@ -1,11 +1,16 @@
 """The nearest-neighbour probe: clips named by the embeddings next to theirs; nothing is fitted, so it is quick."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from echopair.lazy import np
 from echopair.pipeline.evaluation.bootstrap import score_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 # Clips that are compared with the memory at once, and their similarities to it: 64 MiB of float32 at most.
 CLIPS_A_BLOCK = 1024
@@ -16,7 +21,7 @@ def nearest_neighbour_score(
     embeddings: NDArray[np.float32],
     targets: NDArray[np.int8],
     parts: Sequence[NDArray[np.int64]],
-    several: bool,
+    multilabel: bool,
     neighbours: int = 10,
     temperature: float = 0.07,
 ) -> float:
@@ -29,7 +34,7 @@ def nearest_neighbour_score(
         embeddings: (clips, D), finite.
         targets: (clips, classes) of 0 and 1.
         parts: indices of the clips of each part, disjoint, with clips outside each of them.
-        several: whether a clip may have several labels; mean average precision then.
+        multilabel: whether a clip may have several labels; mean average precision then.
         neighbours: k, above 0; all there are where the memory holds fewer.
         temperature: of the weights, above 0; the authors' default.
 
@@ -43,7 +48,7 @@ def nearest_neighbour_score(
     for part in parts:
         memory = np.setdiff1d(everything, part)
         votes = _votes(directions[part], directions[memory], targets[memory], neighbours, temperature)
-        scores.append(score_of(votes, targets[part], several))
+        scores.append(score_of(votes, targets[part], multilabel))
     return float(np.mean(scores))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from echopair.pipeline.evaluation.probe import probe_table
 from echopair.pipeline.figure_style import DOTS_PER_INCH
 from echopair.pipeline.pages import embedded_png, render_page
-from echopair.pipeline.results import probe_rows, probe_title
 from echopair.pipeline.stages import write_atomically
 from echopair.tuning.report.figures import FIGURES, DrawnFigure, draw_figures
 from echopair.tuning.report.outcomes import Outcomes
@@ -114,7 +114,7 @@ def _page(
         title=title,
         took=None if seconds_of_wall_time is None else duration_text(seconds_of_wall_time),
         about=about,
-        tests=[(probe_title(one), *probe_rows(one)) for one in tests],
+        tests=[probe_table(one) for one in tests],
         summary=summary(outcomes),
         figures=[(embedded_png(figure.png, DOTS_PER_INCH), figure.title) for figure in figures],
         headings=dict(zip(keys, short_keys(keys), strict=True)),

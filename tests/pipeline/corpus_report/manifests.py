@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from echopair.pipeline.store import MANIFEST_SCHEMA
+from echopair.pipeline.store import manifest_schema
 
 
 def manifest_of(*clips: dict[str, Any]) -> pa.Table:
@@ -30,4 +30,4 @@ def manifest_of(*clips: dict[str, Any]) -> pa.Table:
         }
         for n, clip in enumerate(clips)
     ]
-    return pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA)
+    return pa.Table.from_pylist(rows, schema=manifest_schema())

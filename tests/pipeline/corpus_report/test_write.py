@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from echopair.pipeline.corpus_report.write import Refusal, duration, write_report
-from echopair.pipeline.store import MANIFEST_SCHEMA
+from echopair.pipeline.store import manifest_schema
 from tests.pipeline.corpus_report.manifests import manifest_of
 
 
@@ -135,7 +135,7 @@ def test_a_corpus_without_a_clip_is_reported_with_the_same_keys(
     tmp_path: Path, refused: list[Refusal]
 ) -> None:
     full = write_report(tmp_path, "x", manifest_of({"labels": ["owl"]}), [])
-    empty = write_report(tmp_path, "x", MANIFEST_SCHEMA.empty_table(), refused)
+    empty = write_report(tmp_path, "x", manifest_schema().empty_table(), refused)
     assert list(empty) == list(full)
     assert (empty["clips"], empty["duration"], empty["warnings"]) == (0, "0 s", [])
     assert empty["refused_share"] == (1.0 if refused else 0.0)

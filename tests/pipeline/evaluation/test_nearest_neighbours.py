@@ -86,13 +86,13 @@ def test_the_nearest_clip_alone_names_a_clip() -> None:
     targets = np.eye(2, dtype=np.int8)[[0, 0, 1, 0]]
     parts = [np.array([n]) for n in range(4)]
     # 0 and 1 name each other rightly; 2 and 3 are nearest to each other and of two classes.
-    assert nearest_neighbour_score(embeddings, targets, parts, several=False, neighbours=1) == 0.5
+    assert nearest_neighbour_score(embeddings, targets, parts, multilabel=False, neighbours=1) == 0.5
 
 
 def test_identical_points_take_the_commonest_label() -> None:
     targets = np.eye(3, dtype=np.int8)[[0] * 6 + [1] * 3 + [2]]
     parts = [np.array([0, 6, 9])]
-    score = nearest_neighbour_score(np.ones((10, 5), np.float32), targets, parts, several=False)
+    score = nearest_neighbour_score(np.ones((10, 5), np.float32), targets, parts, multilabel=False)
     assert score == pytest.approx(1 / 3)
 
 
@@ -113,19 +113,19 @@ def test_clips_of_one_part_never_vote_for_each_other() -> None:
     embeddings = (place + 0.01 * generator.normal(size=place.shape)).astype(np.float32)
     targets = np.eye(2, dtype=np.int8)[label]
     apart = [np.flatnonzero(part_of == part) for part in range(4)]
-    assert nearest_neighbour_score(embeddings, targets, apart, several=False) == 0
+    assert nearest_neighbour_score(embeddings, targets, apart, multilabel=False) == 0
     mixed = np.array_split(generator.permutation(80), 4)
-    assert nearest_neighbour_score(embeddings, targets, mixed, several=False) > 0.3
+    assert nearest_neighbour_score(embeddings, targets, mixed, multilabel=False) > 0.3
 
 
 def test_the_length_of_an_embedding_says_nothing() -> None:
-    embeddings, targets = blobs(60, 3, several=False)
+    embeddings, targets = blobs(60, 3, multilabel=False)
     parts = np.array_split(np.arange(60), 3)
     longer = embeddings * np.random.default_rng(0).uniform(0.1, 100, size=(60, 1)).astype(np.float32)
-    score = nearest_neighbour_score(embeddings, targets, parts, several=False)
-    assert nearest_neighbour_score(longer, targets, parts, several=False) == pytest.approx(score)
+    score = nearest_neighbour_score(embeddings, targets, parts, multilabel=False)
+    assert nearest_neighbour_score(longer, targets, parts, multilabel=False) == pytest.approx(score)
     longer[0] = 0
-    assert 0 <= nearest_neighbour_score(longer, targets, parts, several=False) <= 1
+    assert 0 <= nearest_neighbour_score(longer, targets, parts, multilabel=False) <= 1
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -80,7 +80,7 @@ def test_validation_clips_are_all_that_the_probe_does_not_test_on(kind: str) -> 
         store.column("split"),
         store.column("group"),
         test_folds=config.test_folds,
-        held_out=True,
+        test_split=True,
         number=config.folds,
         seed=7,
     )
@@ -130,7 +130,7 @@ def test_where_no_source_is_named_official_folds_stay_whole() -> None:
     told_by_fold = features([(fold, label) for fold, (label,) in zip(folds, LABELS, strict=True)], 0.1)
     score = validation_score("c", labelled(fold=folds), told_by_fold.values, np.arange(90), ProbeConfig())
     assert score.protocol == "3 official folds"
-    assert len(score.per_part) == 3
+    assert len(score.per_fold) == 3
 
 
 def test_a_given_validation_split_alone_is_scored() -> None:
@@ -140,7 +140,7 @@ def test_a_given_validation_split_alone_is_scored() -> None:
         labels[clip] = ("abc"[(clip + 1) % 3],)  # the scored clips contradict those that are learned from
     store = labelled(labels, split=KINDS["split with validation"][0]["split"])
     score = validation_score("c", store, embeddings, np.arange(90), ProbeConfig())
-    assert list(score.per_part) == [0]
+    assert list(score.per_fold) == [0]
     assert score.protocol == "the given split"
     assert score.clips == 90
 
@@ -151,17 +151,17 @@ def test_good_embeddings_score_one_and_noise_scores_chance(labels: Labels, metri
     good = validation_score("c", store, features(labels, 0.05).values, every, ProbeConfig())
     assert good.score == 1
     assert good.metric == metric
-    assert len(good.per_part) == 5
+    assert len(good.per_fold) == 5
     chance = label_targets(labels)[1].mean()
     noise = validation_score("c", store, features(labels, 1000).values, every, ProbeConfig())
-    assert noise.score == pytest.approx(np.mean(noise.per_part))
+    assert noise.score == pytest.approx(np.mean(noise.per_fold))
     assert noise.score == pytest.approx(chance, abs=0.15)
     assert noise.summary() == {
         "corpus": "c",
         "metric": metric,
         "protocol": "5 folds by class and source",
         "score": noise.score,
-        "per_part": list(noise.per_part),
+        "per_fold": list(noise.per_fold),
         "clips": CLIPS,
     }
 
@@ -198,7 +198,7 @@ def test_a_part_that_leaves_one_class_to_learn_from_is_not_scored() -> None:
     assert len(source_parts(labels, groups, 5, validation.PARTS_SEED)) == 3
     embeddings = features(labels, 0.1).values
     score = validation_score("c", labelled(labels, group=groups), embeddings, np.arange(24), ProbeConfig())
-    assert list(score.per_part) == [1, 1]
+    assert list(score.per_fold) == [1, 1]
 
 
 def test_embeddings_that_are_not_finite_are_a_training_that_diverged() -> None:
@@ -239,34 +239,34 @@ def audio_encoder(encoder: torch.nn.Module | None = None) -> AudioEncoder:
 def test_a_reading_is_the_nearest_neighbour_score_of_embedded_clips(store: ClipStore) -> None:
     clips = validation_clips("tones", store, ProbeConfig(), tested=True)
     encoder = audio_encoder()
-    reading = NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).read(encoder)
+    reading = NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).score(encoder)
 
     labels = [store.labels()[clip] for clip in clips]
     groups = [store.column("group")[clip] for clip in clips]
     embeddings = embed_clips(store, clips, encoder, EMBED.batch_crops)
     parts = source_parts(labels, groups, ProbeConfig().folds, validation.PARTS_SEED)
-    assert reading == nearest_neighbour_score(embeddings, label_targets(labels)[1], parts, several=False)
+    assert reading == nearest_neighbour_score(embeddings, label_targets(labels)[1], parts, multilabel=False)
     assert reading > 0.6  # tones high and low are told apart without training
 
 
 def test_a_reading_is_the_mean_over_corpora(store: ClipStore) -> None:
     every = np.arange(len(store))
     sets = {"one": (store, every), "other": (store, every[8:])}
-    both = NeighbourProbe(sets, ProbeConfig(), EMBED).read(audio_encoder())
-    each = [NeighbourProbe({name: sets[name]}, ProbeConfig(), EMBED).read(audio_encoder()) for name in sets]
+    both = NeighbourProbe(sets, ProbeConfig(), EMBED).score(audio_encoder())
+    each = [NeighbourProbe({name: sets[name]}, ProbeConfig(), EMBED).score(audio_encoder()) for name in sets]
     assert both == pytest.approx(np.mean(each))
 
 
 def test_labels_of_other_clips_change_no_reading(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
     clips = validation_clips("tones", store, ProbeConfig(), tested=True)
-    reading = NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).read(audio_encoder())
+    reading = NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).score(audio_encoder())
     rubbish = [labels if n in clips else ("rubbish", "more") for n, labels in enumerate(store.labels())]
     monkeypatch.setattr(store, "labels", lambda: rubbish)
-    assert NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).read(audio_encoder()) == reading
+    assert NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).score(audio_encoder()) == reading
 
 
 def test_a_reading_takes_no_more_clips_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "READING_CLIPS", 24)
+    monkeypatch.setattr(validation, "INTERMEDIATE_CLIPS", 24)
     labels: Labels = [("common",) if n % 4 else ("rare",) for n in range(CLIPS)]
     every = np.arange(CLIPS)
 
@@ -282,7 +282,7 @@ def test_a_reading_takes_no_more_clips_than_it_may(monkeypatch: pytest.MonkeyPat
     by_split = chosen(split=splits)
     assert sum(splits[clip] == "validation" for clip in by_split) == 12
     assert len(by_split) == 24
-    monkeypatch.setattr(validation, "READING_CLIPS", 200)
+    monkeypatch.setattr(validation, "INTERMEDIATE_CLIPS", 200)
     assert chosen(split=splits) == every.tolist()
 
 
@@ -314,7 +314,7 @@ def train(store: ClipStore, steps: int, reading_every: int) -> tuple[dict[str, t
         learner.optimiser.zero_grad(set_to_none=True)
         nt_xent(projections, 0.2).backward()  # type: ignore[no-untyped-call]
         if reading_every and step % reading_every == 0:
-            readings += [probe.read(encoder), probe.read(encoder)]
+            readings += [probe.score(encoder), probe.score(encoder)]
             assert all(module.training for module in learner.encoder.modules())
             assert all(parameter.grad is not None for parameter in learner.encoder.parameters())
         learner.optimiser.step()
@@ -342,4 +342,15 @@ def test_a_diverged_encoder_is_said_to_be_one(store: ClipStore) -> None:
         next(encoder.encoder.parameters()).fill_(torch.nan)
     probe = NeighbourProbe({"tones": (store, np.arange(len(store)))}, ProbeConfig(), EMBED)
     with pytest.raises(Diverged, match="corpus 'tones'"):
-        probe.read(encoder)
+        probe.score(encoder)
+
+
+def test_a_validation_score_is_shown_with_what_it_is_of() -> None:
+    one = {"metric": "accuracy", "clips": 320, "protocol": "4 official folds", "score": 0.8640625}
+    other = {"metric": "mean_average_precision", "clips": 90, "protocol": "split valid", "score": 0.5}
+    first = "accuracy of a linear probe on 320 validation clips of a, 4 official folds"
+    [table] = validation.Validation().tables({"a": one})
+    assert table.title == f"validation score 86.4%: {first}"
+    second = "mean average precision of a linear probe on 90 validation clips of b, split valid"
+    [table] = validation.Validation().tables({"a": one, "b": other})
+    assert table.title.endswith(f": mean of {first}; {second}")

@@ -8,7 +8,7 @@ PROGRAM = """
 import os, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from echopair.pipeline.workers import end_with
+from echopair.pipeline.cores import end_with
 
 if __name__ == "__main__":
     with ProcessPoolExecutor(2, get_context("spawn"), initializer=end_with, initargs=(os.getpid(),)) as pool:
