@@ -9,12 +9,13 @@ import yaml
 
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.cores import cpu_threads
+from echopair.pipeline.evaluation import EVALUATIONS
+from echopair.pipeline.evaluation.validation import validated_by
 from echopair.pipeline.progress import console
-from echopair.pipeline.results import validated_by
 from echopair.pipeline.run import RunResult, learn
 from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.tracking import TrackedRun, TrackingError
-from echopair.pipeline.tracking.outputs import log_outputs, probe_metrics
+from echopair.pipeline.tracking.outputs import log_outputs
 from echopair.tuning.config import SweepSettings
 from echopair.tuning.ledger import SETTINGS_FILE, Ledger
 from echopair.tuning.recorder import child_of, log_sweep
@@ -34,6 +35,7 @@ class SweepResult:
         keys: dotted, that are swept.
         trials: all of them, by number.
         best: the finished trial with the highest score; None if none finished.
+        clips: validation clips that a score comes from; None if that is not known.
         probes: what the best trial got on the test folds, by corpus, as probe.json holds it.
         best_file: the best trial as a run.
         encoder: folder of the best trial's encoder.
@@ -46,6 +48,7 @@ class SweepResult:
     keys: list[str]
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
+    clips: int | None = None
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
     best_file: Path | None = None
     encoder: Path | None = None
@@ -75,7 +78,7 @@ def conclude(
         result: gets what is found.
         began: when the sweep did, by the monotonic clock; None if an earlier driver has begun it.
     """
-    from echopair.tuning.report.parameters import parameter_of
+    from echopair.tuning.report.outcomes import Outcomes
     from echopair.tuning.report.write import write_report
 
     result.trials, result.best = ledger.trials, ledger.best
@@ -89,14 +92,13 @@ def conclude(
         run.clips = clips_of(task, config)
         TrialFolder(ledger.folder, result.best.number).publish(config.work_folder.absolute())
         with cpu_threads(config.threads):
-            learn(config, Stage.PROBE, run)
-        result.probes, result.encoder = run.probes, run.encoder
-    space = ledger.settings.sweep.space
+            learn(config, Stage.EVALUATE, run)
+        result.probes, result.encoder = run.summaries("probe"), run.encoder
+    if run is not None and ledger.settings.sweep.score == "linear_probe":
+        result.clips = sum(validation["clips"] for validation in run.summaries("validation").values())
     with console.status("writing the report"):
         result.report = write_report(
-            # In a population they are those that a trial ended with.
-            [trial.model_copy(update={"values": trial.current}) for trial in result.trials],
-            [parameter_of(key, domain) for key, domain in space.items()],
+            Outcomes(result.trials, ledger.settings.sweep.space, result.clips, _chance(run)),
             ledger.folder,
             ledger.settings.sweep.sweep_name,
             about="" if run is None else _about(ledger.settings, run),
@@ -110,12 +112,21 @@ def conclude(
         result.untracked = str(error)
 
 
+def _chance(run: RunResult | None) -> float | None:
+    """The score of guessing, where trials are scored on the one corpus that is probed."""
+    probes = {} if run is None else run.summaries("probe")
+    if run is None or len(probes) != 1 or probes.keys() != run.summaries("validation").keys():
+        return None
+    (probe,) = probes.values()
+    return float(probe["features"]["chance"]["score"])
+
+
 def _about(settings: SweepSettings, run: RunResult) -> str:
     """What scores and readings are of."""
     reading = "a nearest-neighbour probe on those clips in the course of a training"
     if settings.sweep.score != "linear_probe":
         return f"Score: the last reading of {reading}."
-    scored = validated_by(run.validations)
+    scored = validated_by(run.summaries("validation"))
     return f"Score: {scored}. Reading: that of {reading}, by which trials are stopped; not to be compared with scores."
 
 
@@ -130,8 +141,9 @@ def _log(ledger: Ledger, parent: TrackedRun, result: SweepResult, run: RunResult
         log_outputs(child_of(ledger, parent, result.best), run.config, run)
         files.append(result.best_file)
         metrics["best_score"] = result.best.score or 0.0
-        for corpus, summary in run.probes.items():
-            metrics |= {f"test/{name}": value for name, value in probe_metrics(corpus, summary).items()}
+        for (name, corpus), summary in run.evaluations.items():
+            found = EVALUATIONS[name].metrics(corpus, summary)
+            metrics |= {f"test/{metric}": value for metric, value in found.items()}
     log_sweep(parent, ledger, files, metrics)
     if not result.unrecorded:
         parent.end("FINISHED")

@@ -8,16 +8,17 @@ from typing import Any
 from echopair.pipeline.checks import Stage, check, check_learning, scored_corpora
 from echopair.pipeline.config import RunConfig, validated
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.probe import check_labels
-from echopair.pipeline.run import RunResult, prepare_corpora, sounds
+from echopair.pipeline.evaluation.probe import check_labels
+from echopair.pipeline.run import RunResult, prepare_corpora
 from echopair.pipeline.stages import fingerprint
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import check_tracking
+from echopair.pipeline.training.identity import sounds
 from echopair.tuning.config import SweepSettings
-from echopair.tuning.domains import Choices, Grid
+from echopair.tuning.distributions import Choices, Grid
 from echopair.tuning.ledger import Ledger
+from echopair.tuning.sampler import Sampler, build_sampler
 from echopair.tuning.schedulers import check_scheduler
-from echopair.tuning.search import Proposals, build_proposals
 from echopair.tuning.task import neighbour_probe
 
 SAMPLE_RATE = "log_mel.sample_rate_hz"
@@ -30,7 +31,7 @@ POSITIVES_KEYS = ("crops.positives", "crops.positives.name", "crops")
 RECORDINGS_PLAN = "recordings"
 
 
-def check_sweep(settings: SweepSettings) -> Proposals:
+def check_sweep(settings: SweepSettings) -> Sampler:
     """Find what would fail before anything is started.
 
     Returns:
@@ -40,14 +41,14 @@ def check_sweep(settings: SweepSettings) -> Proposals:
         UserError: names the key to change.
     """
     check_tracking(settings.run.tracking, settings.run.work_folder.absolute())
-    proposals = build_proposals(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
+    proposals = build_sampler(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
     check_scheduler(settings.sweep.scheduler, settings.sweep.readings, proposals.total, settings.sweep.space)
     _swept_rates(settings)
     _check_alternatives(settings, proposals)
     return proposals
 
 
-def _check_alternatives(settings: SweepSettings, proposals: Proposals) -> None:
+def _check_alternatives(settings: SweepSettings, proposals: Sampler) -> None:
     """Try the listed augmentations and encoders, in the combinations of the first trials.
 
     Raises:
@@ -67,7 +68,7 @@ def _check_alternatives(settings: SweepSettings, proposals: Proposals) -> None:
             tried.add(combination)
 
 
-def prepare_sweep(settings: SweepSettings, proposals: Proposals) -> dict[int, RunResult]:
+def prepare_sweep(settings: SweepSettings, proposals: Sampler) -> dict[int, RunResult]:
     """Stage 1, once for all trials, of every corpus and for each sample rate that they may have.
 
     Args:
@@ -88,18 +89,18 @@ def prepare_sweep(settings: SweepSettings, proposals: Proposals) -> dict[int, Ru
         if key in tried:
             continue
         tried.add(key)
-        recordings = check(config, Stage.PROBE)
+        recordings = check(config, Stage.EVALUATE)
         result = prepared.setdefault(rate, RunResult(config))
         new = {corpus: found for corpus, found in recordings.items() if corpus not in result.clips}
         prepare_corpora(config, new, result)
-        for corpus in sorted(new.keys() & scored_corpora(config, Stage.PROBE)):
+        for corpus in sorted(new.keys() & scored_corpora(config, Stage.EVALUATE)):
             store = ClipStore(result.clips[corpus].folder, rate)  # of some recordings there may be no clip
             check_labels(corpus, store.labels(), [path or "" for path in store.column("path")])
         neighbour_probe(config, result.clips)  # refuses corpora of which nothing can be held out
     return prepared
 
 
-def _listening_otherwise(settings: SweepSettings, proposals: Proposals) -> Iterator[RunConfig]:
+def _listening_otherwise(settings: SweepSettings, proposals: Sampler) -> Iterator[RunConfig]:
     """Runs that have, between them, every combination of listed corpora, positives and sample rates that is valid.
 
     Where one is not with the values of the run, it may be with those of a trial.
@@ -110,7 +111,7 @@ def _listening_otherwise(settings: SweepSettings, proposals: Proposals) -> Itera
         trials = (proposals.propose(number) for number in range(min(proposals.total, TRIALS_CHECKED)))
         for others in chain([{}], trials):
             with suppress(UserError):  # no trial has these together, or it says so itself
-                yield validated(settings.values_of({**others, **values, "probe.held_out": True}))
+                yield validated(settings.values_of({**others, **values, "probe.test_split": True}))
                 break
 
 

@@ -21,8 +21,8 @@ from echopair.pipeline.training.pretrain import plan_training
 from echopair.tuning.ledger import Ledger
 from echopair.tuning.memory_limit import limit_memory
 from echopair.tuning.resources import Resources
+from echopair.tuning.sampler import Sampler
 from echopair.tuning.schedulers import EVALUATION, INTERMEDIATE_SCORE, NUMBER, ORIGIN, VALUES
-from echopair.tuning.search import Proposals
 from echopair.tuning.task import TrialTask
 from echopair.tuning.trial import Origin, run_trial
 from echopair.tuning.trial_folder import TrialFolder
@@ -66,7 +66,7 @@ class LedgerSearch(_OfThisProcess, Searcher):
         proposals: values of new trials.
     """
 
-    def __init__(self, ledger: Ledger, proposals: Proposals) -> None:
+    def __init__(self, ledger: Ledger, proposals: Sampler) -> None:
         super().__init__()
         self._ledger = ledger
         self._proposals = proposals

@@ -7,9 +7,9 @@ from typing import Any
 
 from echopair.pipeline.config import RunConfig, validated
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.evaluation.validation import NeighbourProbe, validation_sets
 from echopair.pipeline.stages import Done, read_done
 from echopair.pipeline.store import ClipStore
-from echopair.pipeline.validation import NeighbourProbe, validation_sets
 from echopair.tuning.config import SweepSettings
 from echopair.tuning.trials import Trial
 
@@ -51,7 +51,7 @@ def trial_config(
     laid = settings.values_of(values)
     laid["run_name"] = f"{settings.sweep.sweep_name}-{number}"
     laid["threads"] = task.threads
-    laid["probe"] = {**laid["probe"], "held_out": True}
+    laid["probe"] = {**laid["probe"], "test_split": True}
     if laid["pretrain"]["minutes"] is not None:
         laid["pretrain"] = {**laid["pretrain"], "minutes": None, "steps": task.steps}
     if schedule:

@@ -1,6 +1,6 @@
 """One trial: swept values -> RunConfig -> stages up to `validate` -> score. It knows no Ray: it reports to a function.
 
-It reads no label of a test clip: `probe.held_out` sets them apart, and the best trial alone is tested, at the end.
+It reads no label of a test clip: `probe.test_split` sets them apart, and the best trial alone is tested, at the end.
 """
 
 import json
@@ -113,7 +113,7 @@ def _train_and_score(
     own = config.model_copy(update={"work_folder": folder.path})
     result = RunResult(own)
     result.clips = clips_of(task, own)
-    training, _ = training_folder(own, result.clips)
+    training = training_folder(own, result.clips)
     donor = TrialFolder(task.folder, origin.donor).copy_at(origin.evaluation) if origin else None
     folder.begin_training(training, donor)
     sweep = task.settings.sweep

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from echopair.pipeline.corpora.recording import Recording
-from echopair.pipeline.decoding.decode import AUDIO_EXTENSIONS
+from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS, Recording
 from echopair.pipeline.errors import UserError
 
 

@@ -6,6 +6,9 @@ from typing import Literal
 
 Split = Literal["train", "validation", "test"]
 
+# What libsndfile decodes, by the file's name.
+AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:

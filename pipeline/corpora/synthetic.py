@@ -9,13 +9,11 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from echopair.pipeline.cores import available_cores
+from echopair.pipeline.cores import available_cores, end_with
 from echopair.pipeline.corpora.recording import Recording
-from echopair.pipeline.corpora.synthesis import KINDS, fold_of_clip, synthesise_clip, write_recording
 from echopair.pipeline.corpora.table import TableCorpusConfig, find_table_recordings
 from echopair.pipeline.progress import progress_bar
-from echopair.pipeline.stages import digest_files, fingerprint, locked, read_done, stage_work
-from echopair.pipeline.workers import end_with
+from echopair.pipeline.stages import StageOutput, digest_files, read_done
 
 SYNTHETIC_VERSION = 1
 FOLDS = 5
@@ -49,17 +47,20 @@ def find_synthetic_recordings(corpus: str, config: SyntheticCorpusConfig, folder
         config: what to generate.
         folder: where corpora are generated; each config has its own below it.
     """
-    key = fingerprint("synthetic", SYNTHETIC_VERSION, config)
-    root = folder / f"synthetic-{key}"
-    with locked(root):
-        if read_done(root) is None:
-            with stage_work(root, key) as work:
-                _generate(corpus, config, work.folder)
-                work.finish(digest_files(work.folder / "labels.csv"))
-    return find_table_recordings(corpus, TableCorpusConfig(root=root, label="label", fold="fold"))
+    stage = StageOutput(f"synthesise {corpus}", folder / "synthetic", [config], SYNTHETIC_VERSION)
+    if read_done(stage.path) is None:
+
+        def work(out: Path) -> dict[str, str]:
+            _generate(corpus, config, out)
+            return {"digest": digest_files(out / "labels.csv")}
+
+        stage.make(work)
+    return find_table_recordings(corpus, TableCorpusConfig(root=stage.path, label="label", fold="fold"))
 
 
 def _generate(corpus: str, config: SyntheticCorpusConfig, folder: Path) -> None:
+    from echopair.pipeline.corpora.synthesis import KINDS, fold_of_clip
+
     tasks = [(config, folder, kind) for kind in KINDS]
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -79,6 +80,8 @@ def _generate(corpus: str, config: SyntheticCorpusConfig, folder: Path) -> None:
 
 
 def _write_kind(task: tuple[SyntheticCorpusConfig, Path, str]) -> None:
+    from echopair.pipeline.corpora.synthesis import synthesise_clip, write_recording
+
     config, folder, kind = task
     (folder / kind).mkdir()
     for index in range(config.clips_a_kind):

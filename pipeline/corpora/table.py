@@ -7,10 +7,9 @@ from typing import Literal, cast, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from echopair.pipeline.config_text import did_you_mean
 from echopair.pipeline.corpora.folder import existing_folder
 from echopair.pipeline.corpora.recording import Recording, Split
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, did_you_mean
 
 SPLIT_SYNONYMS = {"val": "validation", "valid": "validation", "training": "train", "eval": "test"}
 ROWS_NAMED_IN_ERRORS = 3
@@ -21,11 +20,12 @@ class TableConfig(BaseModel, frozen=True, extra="forbid"):
 
     table: str = Field("labels.csv", description="the CSV or TSV, below the corpus's root")
     path: str = Field(
-        "{path}", description="the recording's path below the root; {column} stands for a column's value"
+        "{path}",
+        description="the recording's path below the root; {column} is replaced by that column's value",
     )
     label: str | None = Field(None, description="column with the one label of a clip")
     labels: str | None = Field(None, description="column with several labels of a clip")
-    label_separator: str = Field(",", min_length=1, description="what stands between several labels")
+    label_separator: str = Field(",", min_length=1, description="what separates several labels")
     fold: str | None = Field(None, description="column with the fold")
     split: str | None = Field(
         None, description="column with train, validation or test; its absence means `all_split`"
@@ -109,14 +109,14 @@ def find_table_recordings(corpus: str, config: TableCorpusConfig) -> list[Record
     seen: set[str] = set()
     for recording in recordings:
         if recording.name in seen:
-            raise UserError(f"corpora.{corpus}: {recording.name} stands in two rows of its table; remove one")
+            raise UserError(f"corpora.{corpus}: {recording.name} is in two rows of its table; remove one")
         seen.add(recording.name)
     missing = [recording.name for recording in recordings if not recording.path.exists()]
     if missing and not config.allow_missing_files:
         raise UserError(
             f"corpora.{corpus}.root={root}: {len(missing)} of {len(recordings)} rows have no file, "
             f"{', '.join(missing[:ROWS_NAMED_IN_ERRORS])}{', ...' if len(missing) > ROWS_NAMED_IN_ERRORS else ''}; "
-            f"mend the paths or set corpora.{corpus}.allow_missing_files=true to count them as refused"
+            f"correct the paths or set corpora.{corpus}.allow_missing_files=true to count them as refused"
         )
     return recordings
 

@@ -30,9 +30,8 @@ from echopair.pipeline.decoding.reading import (
 )
 from echopair.pipeline.decoding.truncation import Envelope
 
-__all__ = ["AUDIO_EXTENSIONS", "Clip", "Refused", "decode"]
+__all__ = ["Clip", "Refused", "decode"]
 
-AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
 SAMPLE_STEP = 1 / 32768  # one 16-bit step of a full scale from -1 to 1
 SPOOL_BYTES = 64 << 20
 QUANTISE_BYTES = 4 << 20

@@ -8,7 +8,7 @@ import soundfile
 
 from echopair.augment.policy import build_policy
 from echopair.models.log_mel import LogMel, LogMelStatistics
-from echopair.pipeline.pictures import positive_pairs_picture, training_curves_picture
+from echopair.pipeline.figures import positive_pairs_figure, training_curves_figure
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.checkpoints import load_plan, read_metrics
 from echopair.pipeline.training.crops import PairCrops
@@ -48,14 +48,14 @@ def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: P
             audible = 0.5 * waveform / waveform.abs().max().clamp_min(1e-6)
             file = target / f"pair-{pair + 1}-{letter}.wav"
             soundfile.write(file, audible.numpy(), config.log_mel.sample_rate_hz, subtype="PCM_16")
-    positive_pairs_picture(
+    positive_pairs_figure(
         views[:, :shown, 0].transpose(0, 1).numpy(),  # (P, V, F, T)
         names,
         target / "pairs.png",
         config.log_mel.hop_seconds,
         log_mel.band_centres_hz,
     )
-    training_curves_picture(read_metrics(folder), target / "training_curves.png")
+    training_curves_figure(read_metrics(folder), target / "training_curves.png")
 
 
 def _paths(stores: Sequence[ClipStore], places: Places, pair: int) -> list[str]:

@@ -114,7 +114,7 @@ def test_several_labels_and_tabs_and_a_byte_order_mark(tmp_path: Path) -> None:
             {},
             r"1 of 2 rows have no file, missing\.wav; .*allow_missing_files=true",
         ),
-        ("path\na.wav\na.wav\n", {}, r"a\.wav stands in two rows"),
+        ("path\na.wav\na.wav\n", {}, r"a\.wav is in two rows"),
         ("path,fold\n,1\n", {}, "line 2: column 'path' is empty"),
         (
             "path,use\na.wav,exam\n",

@@ -24,9 +24,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS
 from echopair.pipeline.decoding import decode as decode_module
 from echopair.pipeline.decoding import reading as reading_module
-from echopair.pipeline.decoding.decode import AUDIO_EXTENSIONS, Clip, Refused, decode
+from echopair.pipeline.decoding.decode import Clip, Refused, decode
 from echopair.pipeline.decoding.loudness import LoudnessMeter
 from tests.pipeline.decoding.bad_recordings import RATE_HZ, REFUSED, SECONDS, cut, tone, write
 from tests.pipeline.decoding.odd_recordings import TAKEN
