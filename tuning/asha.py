@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Asha(FIFOScheduler):
     """Stops a trial whose score at a rung is below what a share 1 / `reduction_factor` of those before it reached.
 
-    Rungs are the evaluations `first_milestone` times the powers of `reduction_factor`, rounded up. A trial is judged
+    Rungs are the evaluations `first_evaluation` times the powers of `reduction_factor`, rounded up. A trial is judged
     once at each, by the scores of all trials that came there earlier, stopped ones included. This is the stopping form
     of Li et al. 2020 (A system for massively parallel hyperparameter tuning, algorithm 2, which pauses trials instead).
 
@@ -36,13 +36,13 @@ class Asha(FIFOScheduler):
     def __init__(self, config: AshaConfig, evaluations: int, history: Sequence[Trial] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._cutoff = 100 * (1 - 1 / config.reduction_factor)
-        rungs = (math.ceil(config.first_milestone * config.reduction_factor**power) for power in count())
+        rungs = (math.ceil(config.first_evaluation * config.reduction_factor**power) for power in count())
         self._rungs: dict[int, dict[int, float]] = {
             rung: {} for rung in takewhile(lambda rung: rung < evaluations, rungs)
         }
         for trial in history:
-            for one in trial.readings:
-                self._rungs.get(one.milestone, {})[trial.number] = comparable(one.score)
+            for one in trial.intermediate_scores:
+                self._rungs.get(one.evaluation, {})[trial.number] = comparable(one.score)
 
     def on_trial_result(
         self, tune_controller: "TuneController", trial: RayTrial, result: Mapping[str, Any]

@@ -88,8 +88,8 @@ class Population:
         self._ended: set[int] = set()
         for trial in history:
             self.begin(trial.number, trial.values)
-            for one in trial.readings:
-                self.add_score(trial.number, one.milestone, one.score, one.step)
+            for one in trial.intermediate_scores:
+                self.add_score(trial.number, one.evaluation, one.score, one.step)
             if trial.status.ended:
                 self.end(trial.number)
         self.advance()

@@ -1,4 +1,4 @@
-"""Trials on Ray Tune: what a worker runs, and how the ledger proposes trials and is kept up to date."""
+"""Trials on Ray Tune: what a worker runs, and how the state proposes trials and is kept up to date."""
 
 import tempfile
 import time
@@ -18,29 +18,29 @@ from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.pretrain import plan_training
-from echopair.tuning.ledger import Ledger
+from echopair.tuning.context import TrialContext
 from echopair.tuning.memory_limit import limit_memory
 from echopair.tuning.resources import Resources
 from echopair.tuning.sampler import Sampler
 from echopair.tuning.schedulers import EVALUATION, INTERMEDIATE_SCORE, NUMBER, ORIGIN, VALUES
-from echopair.tuning.task import TrialTask
+from echopair.tuning.state import SweepState
 from echopair.tuning.trial import Origin, run_trial
 from echopair.tuning.trial_folder import TrialFolder
-from echopair.tuning.trials import Reading, Status, Trial
+from echopair.tuning.trials import IntermediateScore, Status, Trial
 
 
-def trainable(config: dict[str, Any], task: TrialTask, memory_bytes: int) -> None:
+def trainable(config: dict[str, Any], context: TrialContext, memory_bytes: int) -> None:
     """A Ray Tune function: runs a trial.
 
     Args:
         config: of Ray's trial: the number and the values of ours, and where it continues from in a population.
-        task: what all trials of the sweep are given.
+        context: what all trials of the sweep are given.
         memory_bytes: what the trial may take.
     """
     number = config[NUMBER]
 
     def refuse(used_bytes: int) -> None:
-        TrialFolder(task.folder, number).refuse(
+        TrialFolder(context.folder, number).refuse(
             f"the trial took {used_bytes / 1e9:.1f} GB of memory, more than the {memory_bytes / 1e9:.1f} GB it may; "
             "lower pretrain.batch_pairs or sweep.resources.trials_at_once, or raise "
             "sweep.resources.memory_gb_per_trial; `--retry-failed` tries it again"
@@ -48,30 +48,30 @@ def trainable(config: dict[str, Any], task: TrialTask, memory_bytes: int) -> Non
 
     origin = Origin(**config[ORIGIN]) if ORIGIN in config else None
     with limit_memory(memory_bytes, refuse):
-        run_trial(task, number, config[VALUES], tune.report, origin)
+        run_trial(context, number, config[VALUES], tune.report, origin)
 
 
 class _OfThisProcess:
-    """Ray pickles all it is given, to restore a sweep by; ours goes on from the ledger, and this is no part of it."""
+    """Ray pickles all it is given, to restore a sweep by; ours goes on from the state, and this is no part of it."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class LedgerSearch(_OfThisProcess, Searcher):
-    """Hands Ray the trials to continue, then new ones; each is in the ledger before Ray knows it.
+class StateSearcher(_OfThisProcess, Searcher):
+    """Hands Ray the trials to continue, then new ones; each is in the state before Ray knows it.
 
     Args:
-        ledger: of the sweep.
+        state: of the sweep.
         proposals: values of new trials.
     """
 
-    def __init__(self, ledger: Ledger, proposals: Sampler) -> None:
+    def __init__(self, state: SweepState, proposals: Sampler) -> None:
         super().__init__()
-        self._ledger = ledger
+        self._state = state
         self._proposals = proposals
-        begun = {trial.number for trial in ledger.trials}
-        self._again = [trial for trial in ledger.trials if not trial.status.ended]
+        begun = {trial.number for trial in state.trials}
+        self._again = [trial for trial in state.trials if not trial.status.ended]
         self._new = [number for number in range(proposals.total) if number not in begun]
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
@@ -80,35 +80,35 @@ class LedgerSearch(_OfThisProcess, Searcher):
             trial = self._again.pop(0)
         else:
             number = self._new.pop(0)
-            trial = Trial(number=number, values=self._proposals.propose(number, self._ledger.trials))
-            self._ledger.propose(trial)
+            trial = Trial(number=number, values=self._proposals.propose(number, self._state.trials))
+            self._state.propose(trial)
         return {NUMBER: trial.number, VALUES: trial.values}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing: `LedgerCallback` writes down how trials end."""
+        """Nothing: `StateCallback` writes down how trials end."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: a sweep is resumed from the ledger."""
+        """Nothing: a sweep is resumed from the state."""
 
 
-class LedgerCallback(_OfThisProcess, Callback):
-    """Writes the progress of trials into the ledger.
+class StateCallback(_OfThisProcess, Callback):
+    """Writes the progress of trials into the state.
 
     Args:
-        ledger: of the sweep.
+        state: of the sweep.
         on_change: called after each change.
     """
 
-    def __init__(self, ledger: Ledger, on_change: Callable[[], None]) -> None:
-        self._ledger = ledger
+    def __init__(self, state: SweepState, on_change: Callable[[], None]) -> None:
+        self._state = state
         self._on_change = on_change
         self._since: dict[int, float] = {}
 
     def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         number = trial.config[NUMBER]
-        known = self._ledger[number]
+        known = self._state[number]
         self._since[number] = time.monotonic()
         again = known.status != Status.RUNNING  # else it was paused
         self._change(number, status=Status.RUNNING, attempts=known.attempts + int(again))
@@ -117,22 +117,25 @@ class LedgerCallback(_OfThisProcess, Callback):
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
     ) -> None:
         number = trial.config[NUMBER]
-        known = self._ledger[number]
+        known = self._state[number]
         changes: dict[str, Any] = {"seconds": self._seconds(number), "error": ""}
         if "status" in result:
             changes |= {name: result[name] for name in ("score", "error")}
             changes["status"] = Status(result["status"])
         elif result.get("done"):  # the scheduler has decided before
             changes["status"] = Status.STOPPED
-        last = known.readings[-1].milestone if known.readings else 0
+        last = known.intermediate_scores[-1].evaluation if known.intermediate_scores else 0
         if result[EVALUATION] > last and "step" in result:
-            reading = Reading(
-                milestone=result[EVALUATION],
+            new = IntermediateScore(
+                evaluation=result[EVALUATION],
                 step=result["step"],
                 score=result[INTERMEDIATE_SCORE],
                 seconds=changes["seconds"],
             )
-            changes |= {"readings": (*known.readings, reading), "steps": result["steps"]}
+            changes |= {
+                "intermediate_scores": (*known.intermediate_scores, new),
+                "steps": result["steps"],
+            }
         lineage = tuple(result["lineage"])
         if len(lineage) > 1 or lineage[0]["values"] != known.values:
             changes["lineage"] = lineage
@@ -140,23 +143,23 @@ class LedgerCallback(_OfThisProcess, Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         number = trial.config[NUMBER]
-        if not self._ledger[number].status.ended:  # it did not say itself how it ended
+        if not self._state[number].status.ended:  # it did not say itself how it ended
             self._change(number, status=Status.STOPPED, seconds=self._seconds(number), error="")
-        if self._ledger[number].status != Status.FAILED:  # it may be tried again
-            TrialFolder(self._ledger.folder, number).remove_checkpoints()
+        if self._state[number].status != Status.FAILED:  # it may be tried again
+            TrialFolder(self._state.folder, number).remove_checkpoints()
 
     def on_trial_recover(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         number = trial.config[NUMBER]
-        folder = TrialFolder(self._ledger.folder, number)
-        crash = folder.set_error_aside(self._ledger[number].attempts)
+        folder = TrialFolder(self._state.folder, number)
+        crash = folder.set_error_aside(self._state[number].attempts)
         error = folder.refusal or crash
         self._change(number, status=Status.WAITING, seconds=self._seconds(number), error=error)
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         number = trial.config[NUMBER]
-        if not self._ledger[number].status.ended:
+        if not self._state[number].status.ended:
             often = "once" if trial.num_failures == 1 else f"{trial.num_failures} times, at last"
-            folder = TrialFolder(self._ledger.folder, number)
+            folder = TrialFolder(self._state.folder, number)
             # A refusal is of the last attempt, and no further one will report it.
             error = folder.refusal or f"it crashed {often}: {folder.crash_reason}"
             self._change(number, status=Status.FAILED, seconds=self._seconds(number), error=error)
@@ -166,10 +169,10 @@ class LedgerCallback(_OfThisProcess, Callback):
         now = time.monotonic()
         since = self._since.get(number, now)
         self._since[number] = now
-        return self._ledger[number].seconds + now - since
+        return self._state[number].seconds + now - since
 
     def _change(self, number: int, **changes: Any) -> None:
-        self._ledger.change(number, **changes)
+        self._state.change(number, **changes)
         self._on_change()
 
 

@@ -33,7 +33,7 @@ class AshaConfig(BaseModel, frozen=True, extra="forbid"):
     """Trials that read worse than most are stopped early: asynchronous successive halving (Li et al. 2020).
 
     Of the reduction factors that its forerunner Hyperband advises (Li et al. 2018), 3 and 4, the smaller one: trainings
-    have few milestones.
+    have few evaluations.
     """
 
     name: Literal["asha"] = "asha"
@@ -43,8 +43,8 @@ class AshaConfig(BaseModel, frozen=True, extra="forbid"):
         le=1000,
         description="at each rung one trial in so many goes on; rungs lie so many times further",
     )
-    first_milestone: int = Field(
-        1, ge=1, le=1000, description="the first rung: no trial is stopped before this reading"
+    first_evaluation: int = Field(
+        1, ge=1, le=1000, description="the first rung: no trial is stopped before this evaluation"
     )
 
 
@@ -53,7 +53,7 @@ class PbtConfig(BaseModel, frozen=True, extra="forbid"):
     training (Jaderberg et al. 2017), with the paper's factors and the shares of Ray Tune."""
 
     name: Literal["pbt"] = "pbt"
-    interval: int = Field(2, ge=1, le=1000, description="milestones from one exploitation to the next")
+    interval: int = Field(2, ge=1, le=1000, description="evaluations from one exploitation to the next")
     quantile_fraction: float = Field(
         0.25,
         gt=0,
@@ -77,13 +77,13 @@ SchedulerConfig = Annotated[FifoConfig | AshaConfig | PbtConfig, Field(discrimin
 
 
 def check_scheduler(
-    config: SchedulerConfig, readings: int, trials: int, space: Mapping[str, Distribution]
+    config: SchedulerConfig, evaluations: int, trials: int, space: Mapping[str, Distribution]
 ) -> None:
     """Refuse a scheduler that could never decide anything, or a space that it cannot work with.
 
     Args:
         config: of the scheduler.
-        readings: how often a trial is read in the course of its training, the last one at its end.
+        evaluations: how often a trial is read in the course of its training, the last one at its end.
         trials: of the sweep.
         space: domains by dotted key.
 
@@ -94,9 +94,9 @@ def check_scheduler(
         case FifoConfig():
             return
         case AshaConfig():
-            _check_readings("first_milestone", config.first_milestone, readings)
+            _check_evaluations("first_evaluation", config.first_evaluation, evaluations)
         case PbtConfig():
-            _check_readings("interval", config.interval, readings)
+            _check_evaluations("interval", config.interval, evaluations)
             if trials < SMALLEST_POPULATION:
                 raise UserError(
                     f"sweep.scheduler.name=pbt needs a population of at least {SMALLEST_POPULATION}, and the sweep has "
@@ -109,7 +109,7 @@ def check_scheduler(
 def build_scheduler(
     config: SchedulerConfig,
     space: Mapping[str, Distribution],
-    readings: int,
+    evaluations: int,
     trials: int,
     seed: int,
     history: Sequence[Trial] = (),
@@ -119,7 +119,7 @@ def build_scheduler(
     Args:
         config: of the scheduler; passed by `check_scheduler`.
         space: domains by dotted key.
-        readings: how often a trial is read in the course of its training, the last one at its end.
+        evaluations: how often a trial is read in the course of its training, the last one at its end.
         trials: of the whole sweep, those of the history included.
         seed: of the sweep; decides what a population draws.
         history: trials that earlier processes proposed.
@@ -132,11 +132,11 @@ def build_scheduler(
         case AshaConfig():
             from echopair.tuning.asha import Asha
 
-            return Asha(config, readings, history)
+            return Asha(config, evaluations, history)
         case PbtConfig():
             from echopair.tuning.population import Population, PopulationScheduler
 
-            return PopulationScheduler(Population(config, space, readings, trials, seed, history))
+            return PopulationScheduler(Population(config, space, evaluations, trials, seed, history))
 
 
 def comparable(score: float) -> float:
@@ -144,11 +144,11 @@ def comparable(score: float) -> float:
     return WORST_SCORE if math.isnan(score) else score
 
 
-def _check_readings(key: str, first: int, readings: int) -> None:
-    if first >= readings:
+def _check_evaluations(key: str, first: int, evaluations: int) -> None:
+    if first >= evaluations:
         raise UserError(
-            f"sweep.scheduler.{key}={first}: the scheduler first decides at reading {first}, and with "
-            f"sweep.readings={readings} a trial is through by then; set sweep.readings={first + 1} or more"
+            f"sweep.scheduler.{key}={first}: the scheduler first decides at evaluation {first}, and with "
+            f"sweep.evaluations={evaluations} a trial is through by then; set sweep.evaluations={first + 1} or more"
             + (f", or lower sweep.scheduler.{key}" if first > 1 else "")
         )
 

@@ -22,6 +22,7 @@ from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.training.callback import TrainingCallback
 from echopair.pipeline.training.checkpoints import steps_done
 from echopair.pipeline.training.pretrain import Diverged
+from echopair.tuning.context import TrialContext, clips_of, neighbour_probe, trial_config
 from echopair.tuning.schedulers import (
     EVALUATION,
     INTERMEDIATE_SCORE,
@@ -29,7 +30,6 @@ from echopair.tuning.schedulers import (
     STEP,
     PbtConfig,
 )
-from echopair.tuning.task import TrialTask, clips_of, neighbour_probe, trial_config
 from echopair.tuning.trial_folder import CONFIG_FILE, ERROR_FILE, SCORES_FILE, TrialFolder, under_way
 from echopair.tuning.trials import Status
 
@@ -56,12 +56,16 @@ class Origin:
 
 
 def run_trial(
-    task: TrialTask, number: int, values: Mapping[str, Any], report: Report, origin: Origin | None = None
+    context: TrialContext,
+    number: int,
+    values: Mapping[str, Any],
+    report: Report,
+    origin: Origin | None = None,
 ) -> None:
     """Run a trial to its end, or continue it.
 
     Args:
-        task: what all trials of the sweep are given.
+        context: what all trials of the sweep are given.
         number: of the trial.
         values: of the swept keys.
         report: gets each intermediate score, {"evaluation", "intermediate_score", "step", "steps", "lineage",
@@ -72,21 +76,28 @@ def run_trial(
     Raises:
         Exception: what crashed it, after it is written to the trial's `error.txt`.
     """
-    folder = TrialFolder(task.folder, number)
+    folder = TrialFolder(context.folder, number)
     folder.path.mkdir(parents=True, exist_ok=True)
     (folder.path / ERROR_FILE).unlink(missing_ok=True)  # of an earlier attempt
     lineage = lineage_of(values, origin)
     common = {"lineage": lineage, ORIGIN: origin.evaluation if origin else 0}
 
     def end(status: Status, score: float | None, error: str = "", **last: Any) -> None:
-        row = {EVALUATION: task.settings.sweep.readings, INTERMEDIATE_SCORE: WORST_SCORE, **last, **common}
+        row = {
+            EVALUATION: context.settings.sweep.evaluations,
+            INTERMEDIATE_SCORE: WORST_SCORE,
+            **last,
+            **common,
+        }
         report({**row, "status": status.value, "score": score, "error": error})
 
     if folder.refusal:  # it had to end its own process, see `TrialFolder.refuse`
         end(Status.FAILED, None, folder.refusal)
         return
     try:
-        score, last = _train_and_score(task, folder, lineage, origin, lambda row: report({**row, **common}))
+        score, last = _train_and_score(
+            context, folder, lineage, origin, lambda row: report({**row, **common})
+        )
         end(Status.FINISHED, score, **last)
     except Diverged as error:
         end(Status.DIVERGED, WORST_SCORE, str(error))
@@ -100,28 +111,28 @@ def run_trial(
 
 
 def _train_and_score(
-    task: TrialTask,
+    context: TrialContext,
     folder: TrialFolder,
     lineage: list[dict[str, Any]],
     origin: Origin | None,
     report: Report,
 ) -> tuple[float, dict[str, Any]]:
     """The score and the row of the last evaluation."""
-    config = trial_config(task, folder.number, lineage[0]["values"], lineage[1:])
+    config = trial_config(context, folder.number, lineage[0]["values"], lineage[1:])
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     write_atomically(folder.path / CONFIG_FILE, text)
     own = config.model_copy(update={"work_folder": folder.path})
     result = RunResult(own)
-    result.clips = clips_of(task, own)
+    result.clips = clips_of(context, own)
     training = training_folder(own, result.clips)
-    donor = TrialFolder(task.folder, origin.donor).copy_at(origin.evaluation) if origin else None
+    donor = TrialFolder(context.folder, origin.donor).copy_at(origin.evaluation) if origin else None
     folder.begin_training(training, donor)
-    sweep = task.settings.sweep
+    sweep = context.settings.sweep
 
     def may_be_copied(evaluation: int) -> bool:
         """Whether others may continue from the training as it is now, and this trial may be paused."""
         scheduler = sweep.scheduler
-        is_last = evaluation >= sweep.readings
+        is_last = evaluation >= sweep.evaluations
         return isinstance(scheduler, PbtConfig) and not is_last and evaluation % scheduler.interval == 0
 
     def keep_and_report(row: dict[str, Any], is_current: bool = True) -> None:
@@ -131,7 +142,7 @@ def _train_and_score(
 
     after = origin.step if origin else 0
     probe = neighbour_probe(own, result.clips)
-    scores = _IntermediateScores(folder, sweep.readings, after, probe.read, report, may_be_copied)
+    scores = _IntermediateScores(folder, sweep.evaluations, after, probe.read, report, may_be_copied)
     done = math.inf if training.exists() else steps_done(under_way(training))
     with cpu_threads(config.threads):
         for row in scores.rows:

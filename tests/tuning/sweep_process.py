@@ -26,21 +26,21 @@ from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
 from echopair.pipeline.tracking.server import start_server, stop_server, wait_until_ready
 from echopair.pipeline.tracking.store import KIND_TAG
 from echopair.pipeline.training.pretrain import ENCODER_FOLDER
-from echopair.tuning.conclusion import BEST_FILE
-from echopair.tuning.ledger import SETTINGS_FILE, SWEEPS_FOLDER
-from echopair.tuning.recorder import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_KIND, SWEEP_TAG, TRIAL_TAG
+from echopair.tuning.finalise import BEST_FILE
+from echopair.tuning.state import SETTINGS_FILE, SWEEPS_FOLDER
 from echopair.tuning.sweep import RAY_FOLDER
+from echopair.tuning.tracking import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_KIND, SWEEP_TAG, TRIAL_TAG
 from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
 from tests.pipeline.tracking.test_tracked_run import free_port
 from tests.tuning.conftest import RayCluster, RayNode, descendants, processes_with
 
 ECHOPAIR = Path(sys.executable).with_name("echopair")
-TRIALS, READINGS, AT_ONCE = 6, 3, 2
+TRIALS, EVALUATIONS, AT_ONCE = 6, 3, 2
 SETTINGS = (
     f"sweep.search={{name: random, trials: {TRIALS}}}",
     "sweep.scheduler.name=fifo",
-    f"sweep.readings={READINGS}",
+    f"sweep.evaluations={EVALUATIONS}",
     f"sweep.resources.trials_at_once={AT_ONCE}",
     "pretrain.steps=60",
 )
@@ -200,19 +200,19 @@ class SmallSweep:
         self.processes.append(SweepProcess(process, said, complained))
         return self.processes[-1]
 
-    # What its ledger tells
+    # What its state tells
 
     @property
     def trials(self) -> dict[int, Trial]:
-        """Trials by number, as the ledger has them now."""
+        """Trials by number, as the state has them now."""
         folder = self.lies_in
         files = sorted(folder.glob("trials/*.json")) if folder is not None else []
         return {int(file.stem): Trial.model_validate_json(file.read_text()) for file in files}
 
     @property
     def readings(self) -> int:
-        """How many readings the ledger has, of all trials together."""
-        return sum(len(trial.readings) for trial in self.trials.values())
+        """How many readings the state has, of all trials together."""
+        return sum(len(trial.intermediate_scores) for trial in self.trials.values())
 
     @property
     def all_ended(self) -> bool:
@@ -290,7 +290,7 @@ class Oracle:
 
     @cached_property
     def trials(self) -> dict[int, Trial]:
-        """Of the ledger."""
+        """Of the state."""
         return self.sweep.trials
 
     @cached_property
@@ -327,7 +327,7 @@ def kill_trial(sweep: SmallSweep, number: int, after_readings: int) -> None:
         must(trial is None or not trial.status.ended, f"trial {number} ended before it could be killed")
         return (
             trial is not None
-            and len(trial.readings) >= after_readings
+            and len(trial.intermediate_scores) >= after_readings
             and sweep.process_of(number) is not None
         )
 
@@ -414,7 +414,7 @@ def _title(process: int) -> str:
 
 def _assert_same_trials(sweep: SmallSweep, oracle: Oracle, failed: Collection[int]) -> None:
     trials = sweep.trials
-    must(list(trials) == list(range(TRIALS)), f"the ledger has trials {list(trials)}")
+    must(list(trials) == list(range(TRIALS)), f"the state has trials {list(trials)}")
     for number, trial in trials.items():
         expected = oracle.trials[number]
         must(
@@ -436,7 +436,7 @@ def _assert_same_trials(sweep: SmallSweep, oracle: Oracle, failed: Collection[in
 
 
 def _read(trial: Trial) -> list[tuple[int, int, float]]:
-    return [(reading.milestone, reading.step, reading.score) for reading in trial.readings]
+    return [(reading.evaluation, reading.step, reading.score) for reading in trial.intermediate_scores]
 
 
 def _assert_recorded(sweep: SmallSweep, oracle: Oracle, failed: Collection[int]) -> None:
@@ -453,8 +453,8 @@ def _assert_recorded(sweep: SmallSweep, oracle: Oracle, failed: Collection[int])
         must(run.tags[PARENT_TAG] == own.run_id, f"the run of trial {number} lies below another sweep's")
         must(run.parameters.get("objective.temperature"), f"the run of trial {number} has no parameters")
         must(run.metrics["attempts"] == trial.attempts, f"the run of trial {number} has {run.metrics}")
-        read = [(reading.step, reading.score) for reading in trial.readings]
-        must(sweep.series(run, "reading") == read, f"the run of trial {number} has other readings")
+        read = [(reading.step, reading.score) for reading in trial.intermediate_scores]
+        must(sweep.series(run, "intermediate_score") == read, f"the run of trial {number} has other readings")
         if number in failed:
             continue
         must(run.metrics["score"] == trial.score, f"the run of trial {number} scores {run.metrics['score']}")

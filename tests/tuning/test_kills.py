@@ -33,7 +33,7 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
 
 
 def wait_for_readings(number: int, sweep: SmallSweep, process: SweepProcess) -> None:
-    wait_for(f"reading {number}", lambda: sweep.readings >= number or process.ended, SWEEP_SECONDS)
+    wait_for(f"reading {number}", lambda: sweep.evaluations >= number or process.ended, SWEEP_SECONDS)
     assert not process.ended, process.last_words
 
 

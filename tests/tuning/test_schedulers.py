@@ -37,7 +37,7 @@ from echopair.tuning.schedulers import (
     build_scheduler,
     check_scheduler,
 )
-from echopair.tuning.trials import Reading, Status, Trial
+from echopair.tuning.trials import IntermediateScore, Status, Trial
 
 RATE = "pretrain.learning_rate"
 SPACE: dict[str, Distribution] = {
@@ -46,12 +46,14 @@ SPACE: dict[str, Distribution] = {
     "augment.operations": Integers(low=1, high=6),
     "objective.symmetric": Choices(values=("yes", "no", "both")),
 }
-READINGS = 7
-STEPS_PER_MILESTONE = 10
+EVALUATIONS = 7
+STEPS_PER_EVALUATION = 10
 
 
-def reading(milestone: int, score: float) -> Reading:
-    return Reading(milestone=milestone, step=STEPS_PER_MILESTONE * milestone, score=score, seconds=1)
+def reading(evaluation: int, score: float) -> IntermediateScore:
+    return IntermediateScore(
+        evaluation=evaluation, step=STEPS_PER_EVALUATION * evaluation, score=score, seconds=1
+    )
 
 
 def global_generators() -> tuple[str, Any]:
@@ -66,8 +68,8 @@ def global_generators() -> tuple[str, Any]:
 def test_a_scheduler_is_chosen_by_its_name_alone(name: str) -> None:
     config: SchedulerConfig = TypeAdapter(SchedulerConfig).validate_python({"name": name})
     assert config.name == name
-    check_scheduler(config, READINGS, 4, SPACE)
-    built = build_scheduler(config, SPACE, READINGS, 4, seed=0)
+    check_scheduler(config, EVALUATIONS, 4, SPACE)
+    built = build_scheduler(config, SPACE, EVALUATIONS, 4, seed=0)
     assert isinstance(built, TrialScheduler)
 
 
@@ -88,11 +90,11 @@ def test_settings_that_mean_nothing_are_refused(settings: Mapping[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("config", "readings", "trials", "space", "message"),
+    ("config", "evaluations", "trials", "space", "message"),
     [
-        (AshaConfig(), 1, 9, SPACE, "set sweep.readings=2 or more"),
-        (AshaConfig(first_milestone=5), 5, 9, SPACE, "sweep.scheduler.first_milestone=5"),
-        (PbtConfig(interval=1), 1, 9, SPACE, "set sweep.readings=2 or more"),
+        (AshaConfig(), 1, 9, SPACE, "set sweep.evaluations=2 or more"),
+        (AshaConfig(first_evaluation=5), 5, 9, SPACE, "sweep.scheduler.first_evaluation=5"),
+        (PbtConfig(interval=1), 1, 9, SPACE, "set sweep.evaluations=2 or more"),
         (PbtConfig(interval=3), 3, 9, SPACE, "or lower sweep.scheduler.interval"),
         (PbtConfig(), 9, 3, SPACE, "raise sweep.search.trials"),
         (PbtConfig(), 9, 4, {"encoder.width": Integers(low=1, high=2)}, "encoder.width"),
@@ -107,19 +109,19 @@ def test_settings_that_mean_nothing_are_refused(settings: Mapping[str, Any]) -> 
     ],
 )
 def test_a_scheduler_that_could_not_work_is_refused_with_the_key_to_change(
-    config: SchedulerConfig, readings: int, trials: int, space: Mapping[str, Distribution], message: str
+    config: SchedulerConfig, evaluations: int, trials: int, space: Mapping[str, Distribution], message: str
 ) -> None:
     with pytest.raises(UserError) as refusal:
-        check_scheduler(config, readings, trials, space)
+        check_scheduler(config, evaluations, trials, space)
     assert message in str(refusal.value)
 
 
 # Successive halving
 
 
-def ask(scheduler: TrialScheduler, trial: RayTrial, milestone: int, score: float) -> bool:
+def ask(scheduler: TrialScheduler, trial: RayTrial, evaluation: int, score: float) -> bool:
     """Whether a trial goes on after a reading."""
-    result = {"evaluation": milestone, "intermediate_score": score, "step": milestone}
+    result = {"evaluation": evaluation, "intermediate_score": score, "step": evaluation}
     return bool(scheduler.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE)
 
 
@@ -137,8 +139,8 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def arrivals(count: int, generator: random.Random) -> list[tuple[int, int, float]]:
-    """Readings of trials that train at once: (trial, milestone, score), rising milestones for each."""
-    turns = [number for number in range(count) for _ in range(READINGS)]
+    """Readings of trials that train at once: (trial, evaluation, score), rising evaluations for each."""
+    turns = [number for number in range(count) for _ in range(EVALUATIONS)]
     generator.shuffle(turns)
     done = [0] * count
     heard = []
@@ -151,19 +153,19 @@ def arrivals(count: int, generator: random.Random) -> list[tuple[int, int, float
 @pytest.mark.parametrize(("factor", "first"), [(2, 1), (3, 1), (2.5, 1), (1.3, 2), (4, 3)])
 def test_a_trial_goes_on_where_it_reaches_the_quantile_of_those_before_it(factor: float, first: int) -> None:
     for seed in range(20):
-        config = AshaConfig(reduction_factor=factor, first_milestone=first)
-        scheduler = Asha(config, READINGS)
+        config = AshaConfig(reduction_factor=factor, first_evaluation=first)
+        scheduler = Asha(config, EVALUATIONS)
         trials = ray_trials(12)
-        rungs = {math.ceil(first * factor**power) for power in range(20)} & set(range(READINGS))
+        rungs = {math.ceil(first * factor**power) for power in range(20)} & set(range(EVALUATIONS))
         at_rung: dict[int, list[float]] = {rung: [] for rung in rungs}
         stopped = set()
-        for number, milestone, score in arrivals(12, random.Random(seed)):
+        for number, evaluation, score in arrivals(12, random.Random(seed)):
             if number in stopped:
                 continue
-            before = at_rung.get(milestone, [])
+            before = at_rung.get(evaluation, [])
             expected = not before or score >= quantile(before, 1 - 1 / factor)
-            assert ask(scheduler, trials[number], milestone, score) == expected
-            if milestone in rungs:
+            assert ask(scheduler, trials[number], evaluation, score) == expected
+            if evaluation in rungs:
                 before.append(score)
             if not expected:
                 stopped.add(number)
@@ -173,7 +175,7 @@ def test_a_trial_goes_on_where_it_reaches_the_quantile_of_those_before_it(factor
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_whom_the_paper_promotes_on_arrival_goes_on_and_about_one_in_the_factor_does(factor: int) -> None:
     count = 600
-    scheduler = Asha(AshaConfig(reduction_factor=factor), READINGS)
+    scheduler = Asha(AshaConfig(reduction_factor=factor), EVALUATIONS)
     generator = random.Random(factor)
     heard: list[float] = []
     went_on = 0
@@ -191,35 +193,39 @@ def test_a_sweep_that_goes_on_decides_as_one_that_was_never_killed() -> None:
     config = AshaConfig(reduction_factor=2)
     for seed in range(20):
         heard = arrivals(10, random.Random(seed))
-        whole = Asha(config, READINGS)
+        whole = Asha(config, EVALUATIONS)
         decisions = []
-        records: dict[int, list[Reading]] = {number: [] for number in range(10)}
+        records: dict[int, list[IntermediateScore]] = {number: [] for number in range(10)}
         stopped = set()
         trials = ray_trials(10)
         killed_after = random.Random(seed).randrange(len(heard))
-        for event, (number, milestone, score) in enumerate(heard):
+        for event, (number, evaluation, score) in enumerate(heard):
             if number not in stopped:
-                goes_on = ask(whole, trials[number], milestone, score)
+                goes_on = ask(whole, trials[number], evaluation, score)
                 stopped |= set() if goes_on else {number}
                 if event < killed_after:
-                    records[number].append(reading(milestone, score))
+                    records[number].append(reading(evaluation, score))
                 else:
-                    decisions.append((number, milestone, score, goes_on))
-        history = [Trial(number=number, values={}, readings=tuple(records[number])) for number in records]
-        resumed = Asha(config, READINGS, random.Random(seed).sample(history, len(history)))
+                    decisions.append((number, evaluation, score, goes_on))
+        history = [
+            Trial(number=number, values={}, intermediate_scores=tuple(records[number])) for number in records
+        ]
+        resumed = Asha(config, EVALUATIONS, random.Random(seed).sample(history, len(history)))
         trials = ray_trials(10)
-        for number, milestone, score, goes_on in decisions:
+        for number, evaluation, score, goes_on in decisions:
             # A trial that is begun again says all it said before, and nothing comes of it.
-            assert all(ask(resumed, trials[number], past.milestone, past.score) for past in records[number])
-            assert ask(resumed, trials[number], milestone, score) == goes_on
+            assert all(ask(resumed, trials[number], past.evaluation, past.score) for past in records[number])
+            assert ask(resumed, trials[number], evaluation, score) == goes_on
 
 
 def test_a_crashed_trial_that_reports_again_is_judged_once() -> None:
-    scheduler = Asha(AshaConfig(reduction_factor=1.2), READINGS)  # several rungs lie between two milestones
+    scheduler = Asha(
+        AshaConfig(reduction_factor=1.2), EVALUATIONS
+    )  # several rungs lie between two evaluations
     trials = ray_trials(6)
-    for milestone in (1, 2, 3):
+    for evaluation in (1, 2, 3):
         assert all(
-            ask(scheduler, trial, milestone, 0.1 * place) for place, trial in enumerate(trials, start=1)
+            ask(scheduler, trial, evaluation, 0.1 * place) for place, trial in enumerate(trials, start=1)
         )
     assert all(ask(scheduler, trials[0], evaluation, 0.0) for evaluation in (1, 2, 1, 2, 3))
     # 0.183 is asked for; had the second report of 0.0 replaced the first of 0.1, 0.167 were.
@@ -227,7 +233,7 @@ def test_a_crashed_trial_that_reports_again_is_judged_once() -> None:
 
 
 def test_what_is_no_number_is_the_worst_reading() -> None:
-    scheduler = Asha(AshaConfig(reduction_factor=2), READINGS)
+    scheduler = Asha(AshaConfig(reduction_factor=2), EVALUATIONS)
     first, second, third, fourth = ray_trials(4)
     assert ask(scheduler, first, 1, 0.2)
     assert not ask(scheduler, second, 1, math.nan)
@@ -238,15 +244,15 @@ def test_what_is_no_number_is_the_worst_reading() -> None:
 def test_nobody_is_stopped_at_the_last_milestone_nor_judged_by_what_is_reported_there() -> None:
     scheduler = Asha(AshaConfig(reduction_factor=2), 4)
     good, bad, later = ray_trials(3)
-    for milestone in range(1, 5):
-        assert ask(scheduler, good, milestone, 0.9)
+    for evaluation in range(1, 5):
+        assert ask(scheduler, good, evaluation, 0.9)
     assert ask(scheduler, bad, 4, 0.0)  # it diverged
     assert not ask(scheduler, later, 2, 0.8)
 
 
 def test_successive_halving_leaves_the_global_generators_alone() -> None:
     before = global_generators()
-    scheduler = Asha(AshaConfig(), READINGS)
+    scheduler = Asha(AshaConfig(), EVALUATIONS)
     ask(scheduler, ray_trials(2)[0], 1, 0.5)
     assert global_generators() == before
 
@@ -277,22 +283,22 @@ def toy_training(config: Mapping[str, Any], folder: Path) -> Iterator[dict[str, 
     if origin and state["from"] < origin["evaluation"]:
         copied = json.loads((folder / str(origin["donor"]) / f"{origin['evaluation']}.json").read_text())
         assert copied["lineage"] == origin["lineage"]
-        assert origin["step"] == STEPS_PER_MILESTONE * copied["evaluation"]
+        assert origin["step"] == STEPS_PER_EVALUATION * copied["evaluation"]
         before = {key: value for change in copied["lineage"] for key, value in change["values"].items()}
         changed = {key: value for key, value in values.items() if value != before[key]}
         lineage = copied["lineage"] + ([{"step": origin["step"], "values": changed}] if changed else [])
         state = {**copied, "from": origin["evaluation"], "lineage": lineage, "told": []}
     for told in state["told"]:
         yield {**told, ORIGIN: state["from"]}
-    for evaluation in range(state["evaluation"] + 1, READINGS + 1):
+    for evaluation in range(state["evaluation"] + 1, EVALUATIONS + 1):
         state["grown"] += speed(values) * (1 - state["grown"])
         state["evaluation"] = evaluation
-        step = STEPS_PER_MILESTONE * evaluation
+        step = STEPS_PER_EVALUATION * evaluation
         state["told"].append({"evaluation": evaluation, "intermediate_score": state["grown"], "step": step})
         for name in ("state", evaluation):
             (own / f"{name}.json").write_text(json.dumps(state))
         yield {**state["told"][-1], ORIGIN: state["from"]}
-    yield {"evaluation": READINGS, "intermediate_score": state["grown"], "score": state["grown"]}
+    yield {"evaluation": EVALUATIONS, "intermediate_score": state["grown"], "score": state["grown"]}
 
 
 def outcome(folder: Path) -> dict[int, tuple[float, list[dict[str, Any]]]]:
@@ -313,14 +319,14 @@ class OneProcess:
         folder: of the trainings.
         seed: of the population.
         turns: draws whose turn it is.
-        history: as a sweep's ledger holds it.
+        history: as a sweep's state holds it.
     """
 
     def __init__(self, folder: Path, seed: int, turns: random.Random, history: Sequence[Trial] = ()) -> None:
-        self.ledger = {trial.number: trial for trial in history} or {
+        self.state = {trial.number: trial for trial in history} or {
             number: Trial(number=number, values=values) for number, values in enumerate(first_values())
         }
-        self.population = Population(PBT, SPACE, READINGS, POPULATION, seed, list(self.ledger.values()))
+        self.population = Population(PBT, SPACE, EVALUATIONS, POPULATION, seed, list(self.state.values()))
         self._folder, self._turns = folder, turns
         self._running: dict[int, tuple[Exploit | None, Iterator[dict[str, Any]]]] = {}
 
@@ -329,7 +335,7 @@ class OneProcess:
         for _ in range(reports):
             ready = [
                 number
-                for number, trial in self.ledger.items()
+                for number, trial in self.state.items()
                 if not trial.status.ended and not self.population.waits(number)
             ]
             if not ready:
@@ -339,7 +345,7 @@ class OneProcess:
     def _report(self, number: int) -> None:
         exploit = self.population.exploit_of(number)
         if number not in self._running or self._running[number][0] != exploit:
-            config = {NUMBER: number, VALUES: self.ledger[number].values}
+            config = {NUMBER: number, VALUES: self.state[number].values}
             if exploit is not None:
                 config |= {VALUES: exploit.values, ORIGIN: asdict(exploit.origin)}
             self._running[number] = exploit, toy_training(config, self._folder)
@@ -347,9 +353,9 @@ class OneProcess:
         self.population.add_score(
             number, result["evaluation"], result["intermediate_score"], result.get("step", 0)
         )
-        self.before_last_report = self.ledger | {}
-        self.ledger[number] = noted(self.ledger[number], result)
-        if self.ledger[number].status.ended:
+        self.before_last_report = self.state | {}
+        self.state[number] = noted(self.state[number], result)
+        if self.state[number].status.ended:
             self.population.end(number)
         self.population.advance()
 
@@ -358,11 +364,13 @@ def noted(trial: Trial, result: Mapping[str, Any]) -> Trial:
     """A trial with what it reported."""
     if "score" in result:
         return trial.model_copy(update={"status": Status.FINISHED, "score": result["score"]})
-    last = trial.readings[-1].milestone if trial.readings else 0
+    last = trial.intermediate_scores[-1].evaluation if trial.intermediate_scores else 0
     if result["evaluation"] <= last:
         return trial
     new = reading(result["evaluation"], result["intermediate_score"])
-    return trial.model_copy(update={"status": Status.RUNNING, "readings": (*trial.readings, new)})
+    return trial.model_copy(
+        update={"status": Status.RUNNING, "intermediate_scores": (*trial.intermediate_scores, new)}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -373,7 +381,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[flo
 
 
 def test_the_worst_go_on_from_the_best_with_values_near_theirs_or_drawn_anew() -> None:
-    population = Population(PBT, SPACE, READINGS, POPULATION, seed=3)
+    population = Population(PBT, SPACE, EVALUATIONS, POPULATION, seed=3)
     for number, values in enumerate(first_values()):
         population.begin(number, values)
     for number in range(POPULATION):
@@ -391,7 +399,7 @@ def test_the_worst_go_on_from_the_best_with_values_near_theirs_or_drawn_anew() -
 
 
 def test_whoever_reads_no_worse_is_not_replaced() -> None:
-    population = Population(PBT, SPACE, READINGS, 4, seed=0)
+    population = Population(PBT, SPACE, EVALUATIONS, 4, seed=0)
     for number, values in enumerate(first_values(count=4)):
         population.begin(number, values)
         population.add_score(number, 2, 0.5, 20)
@@ -400,7 +408,7 @@ def test_whoever_reads_no_worse_is_not_replaced() -> None:
 
 
 def test_members_that_ended_are_not_waited_for_and_those_to_come_are() -> None:
-    population = Population(PBT, SPACE, READINGS, 4, seed=0)
+    population = Population(PBT, SPACE, EVALUATIONS, 4, seed=0)
     for number, values in enumerate(first_values(count=2)):
         population.begin(number, values)
         population.add_score(number, 2, math.nan if number else 0.5, 20)
@@ -413,7 +421,7 @@ def test_members_that_ended_are_not_waited_for_and_those_to_come_are() -> None:
 
 
 def test_the_first_reading_of_a_milestone_counts() -> None:
-    population = Population(PBT, SPACE, READINGS, 4, seed=0)
+    population = Population(PBT, SPACE, EVALUATIONS, 4, seed=0)
     for number, values in enumerate(first_values(count=4)):
         population.begin(number, values)
         population.add_score(number, 2, 0.1 * number, 20)
@@ -425,7 +433,7 @@ def test_whoever_came_to_a_meeting_counts_there_whatever_became_of_it() -> None:
     readings = {
         0: {1: 0.2, 2: 0.2},
         1: {},
-        2: {1: 0.9, READINGS: 0.0},  # it diverged: the last one is its end
+        2: {1: 0.9, EVALUATIONS: 0.0},  # it diverged: the last one is its end
         3: {1: 0.5, 2: 0.9, 3: 0.9},
         4: {1: 0.1, 2: 0.1},
     }
@@ -435,11 +443,13 @@ def test_whoever_came_to_a_meeting_counts_there_whatever_became_of_it() -> None:
             number=number,
             values=values,
             status=status[number],
-            readings=tuple(reading(milestone, score) for milestone, score in readings[number].items()),
+            intermediate_scores=tuple(
+                reading(evaluation, score) for evaluation, score in readings[number].items()
+            ),
         )
         for number, values in enumerate(first_values())
     ]
-    population = Population(PBT, SPACE, READINGS, POPULATION, seed=0, history=history)
+    population = Population(PBT, SPACE, EVALUATIONS, POPULATION, seed=0, history=history)
     exploits = [population.exploit_of(number) for number in range(POPULATION)]
     assert [exploit and (exploit.origin.donor, exploit.origin.step) for exploit in exploits] == [
         None,
@@ -455,8 +465,8 @@ def test_nobody_waits_or_copies_at_the_end_of_training() -> None:
     population = Population(PbtConfig(interval=3), SPACE, 6, 4, seed=0)
     for number, values in enumerate(first_values(count=4)):
         population.begin(number, values)
-        for milestone in range(1, 6):
-            population.add_score(number, milestone, 0.1 * number, 10 * milestone)
+        for evaluation in range(1, 6):
+            population.add_score(number, evaluation, 0.1 * number, 10 * evaluation)
     assert {exploit.origin.evaluation for exploit in population.advance()} == {3}
     population.add_score(0, 6, 0.0, 60)
     assert not population.waits(0)
@@ -481,10 +491,10 @@ def test_an_outcome_is_the_same_wherever_the_sweep_is_killed(
         folder, turns = tmp_path / str(reports), random.Random(reports)
         first = OneProcess(folder, 0, turns)
         first.run(reports)
-        # What a trial did last may be on its disk and not yet in the ledger.
+        # What a trial did last may be on its disk and not yet in the state.
         second = OneProcess(folder, 0, turns, list(first.before_last_report.values()))
         second.run(reports)
-        OneProcess(folder, 0, turns, list(second.ledger.values())).run()
+        OneProcess(folder, 0, turns, list(second.state.values())).run()
         assert outcome(folder) == undisturbed
 
 
@@ -528,7 +538,7 @@ def test_values_move_away_from_the_ends_of_their_domains() -> None:
         "objective.a": Choices(values=(1, 2)),
         "objective.b": Uniform(low=0, high=1),
     }
-    population = Population(PbtConfig(resample_probability=0), space, READINGS, 4, seed=0)
+    population = Population(PbtConfig(resample_probability=0), space, EVALUATIONS, 4, seed=0)
     for number in range(4):
         population.begin(number, {"objective.a": 2, "objective.b": 0.0})
         population.add_score(number, 2, 0.1 * number, 20)
@@ -582,7 +592,7 @@ class Proposals(Searcher):
         pass
 
 
-class Ledger(Callback):
+class SweepState(Callback):
     """Writes down what Ray says of trials."""
 
     def __init__(self, trials: Sequence[Trial]) -> None:
@@ -598,14 +608,14 @@ class Ledger(Callback):
 class UntilRead(Stopper):
     """Ends the sweep after so many readings."""
 
-    def __init__(self, ledger: Ledger, readings: float) -> None:
-        self._ledger, self._readings = ledger, readings
+    def __init__(self, state: SweepState, readings: float) -> None:
+        self._state, self._readings = state, readings
 
     def __call__(self, *_: Any) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return sum(len(trial.readings) for trial in self._ledger.trials.values()) >= self._readings
+        return sum(len(trial.intermediate_scores) for trial in self._state.trials.values()) >= self._readings
 
 
 def fit(
@@ -616,7 +626,7 @@ def fit(
     retries: int = 0,
 ) -> list[Trial]:
     """The trials as a sweep on Ray leaves them."""
-    ledger, proposals = Ledger(trials), Proposals(trials)
+    state, proposals = SweepState(trials), Proposals(trials)
     tune.Tuner(
         tune.with_resources(partial(trainable, folder=folder), {"cpu": max(1, available_cores() // SLOTS)}),
         tune_config=tune.TuneConfig(
@@ -629,17 +639,17 @@ def fit(
         run_config=tune.RunConfig(
             storage_path=str(folder / "ray"),
             name="sweep",
-            stop=UntilRead(ledger, until),
-            callbacks=[ledger],
+            stop=UntilRead(state, until),
+            callbacks=[state],
             failure_config=tune.FailureConfig(max_failures=retries),
             verbose=0,
         ),
     ).fit()
-    return list(ledger.trials.values())
+    return list(state.trials.values())
 
 
 def fit_population(folder: Path, trials: Sequence[Trial], **settings: Any) -> list[Trial]:
-    scheduler = build_scheduler(PBT, SPACE, READINGS, POPULATION, seed=0, history=trials)
+    scheduler = build_scheduler(PBT, SPACE, EVALUATIONS, POPULATION, seed=0, history=trials)
     return fit(scheduler, trials, folder, **settings)
 
 
@@ -673,7 +683,7 @@ def test_a_member_that_fails_for_good_is_not_waited_for(session: None, tmp_path:
     (tmp_path / DOOMED_FILE).touch()
     trials = fit_population(tmp_path, proposed())
     assert [trial.status == Status.FINISHED for trial in trials] == [True, False, True, True, True]
-    assert all(len(trial.readings) == READINGS for trial in trials if trial.number != 1)
+    assert all(len(trial.intermediate_scores) == EVALUATIONS for trial in trials if trial.number != 1)
 
 
 def test_ray_stops_the_trials_that_successive_halving_stops_and_lets_the_others_report_their_score(
@@ -690,16 +700,16 @@ def test_ray_stops_the_trials_that_successive_halving_stops_and_lets_the_others_
     config = AshaConfig(reduction_factor=2)
     best_first = sorted(first_values(), key=speed, reverse=True)
     trials = [Trial(number=number, values=values) for number, values in enumerate(best_first)]
-    trials = fit(Listening(config, READINGS), trials, tmp_path)
-    reference = Asha(config, READINGS)
+    trials = fit(Listening(config, EVALUATIONS), trials, tmp_path)
+    reference = Asha(config, EVALUATIONS)
     named = ray_trials(POPULATION)
     stopped = {
-        number for number, milestone, score in heard if not ask(reference, named[number], milestone, score)
+        number for number, evaluation, score in heard if not ask(reference, named[number], evaluation, score)
     }
     assert 0 < len(stopped) < POPULATION
     for trial in trials:
         if trial.number in stopped:
             assert (trial.status, trial.score) == (Status.STOPPED, None)
         else:
-            assert (trial.status, trial.score) == (Status.FINISHED, trial.readings[-1].score)
-            assert len(trial.readings) == READINGS
+            assert (trial.status, trial.score) == (Status.FINISHED, trial.intermediate_scores[-1].score)
+            assert len(trial.intermediate_scores) == EVALUATIONS

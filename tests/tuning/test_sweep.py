@@ -25,12 +25,12 @@ from echopair.pipeline.tracking.client import load_mlflow
 from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
 from echopair.tuning.cli import main
 from echopair.tuning.config import SweepSettings, compose_sweep
-from echopair.tuning.ledger import Ledger
-from echopair.tuning.ray_trials import LedgerCallback
-from echopair.tuning.recorder import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
+from echopair.tuning.context import TrialContext, config_of
+from echopair.tuning.ray_trials import StateCallback
 from echopair.tuning.schedulers import NUMBER
+from echopair.tuning.state import SweepState
 from echopair.tuning.sweep import sweep, sweep_folder
-from echopair.tuning.task import TrialTask, config_of
+from echopair.tuning.tracking import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
 from echopair.tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, TrialFolder
 from echopair.tuning.trials import Status, Trial
 from tests.tuning.conftest import descendants
@@ -58,16 +58,16 @@ class Swept:
         return self.settings.run.work_folder
 
     @property
-    def ledger(self) -> Ledger:
-        return Ledger.open(self.folder)
+    def state(self) -> SweepState:
+        return SweepState.open(self.folder)
 
     @property
     def trials(self) -> list[Trial]:
-        return self.ledger.trials
+        return self.state.trials
 
     @property
     def best(self) -> Trial:
-        best = self.ledger.best
+        best = self.state.best
         assert best is not None
         return best
 
@@ -129,8 +129,8 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         f"sweep.space.{RATE}=[8000, 16000]",
         f"sweep.space.{TEMPERATURE}=[0.1, 0.5, 1e-39]",
         "sweep.search.name=grid",
-        "sweep.scheduler={name: asha, first_milestone: 1, reduction_factor: 2}",
-        "sweep.readings=3",
+        "sweep.scheduler={name: asha, first_evaluation: 1, reduction_factor: 2}",
+        "sweep.evaluations=3",
         "sweep.retries=0",
         "sweep.resources.trials_at_once=1",  # else it were chance which of two is judged first
     ]
@@ -175,23 +175,25 @@ def test_every_combination_is_tried_once_and_ends_as_it_must(swept: Swept) -> No
         "finished",
     ]
     assert all(trial.attempts == 1 and trial.seconds > 0 for trial in swept.trials)
-    assert {trial.steps for trial in swept.trials if trial.readings} == {6}
+    assert {trial.steps for trial in swept.trials if trial.intermediate_scores} == {6}
 
 
 def test_a_trial_that_finished_has_a_score_and_all_readings(swept: Swept) -> None:
     first, second = [trial for trial in swept.trials if trial.status == Status.FINISHED]
     for trial in (first, second):
-        assert [(one.milestone, one.step) for one in trial.readings] == [(1, 2), (2, 4), (3, 6)]
+        assert [(one.evaluation, one.step) for one in trial.intermediate_scores] == [(1, 2), (2, 4), (3, 6)]
         assert 0 < (trial.score or 0) < 1
     assert first.values[RATE] != second.values[RATE]
-    assert [one.score for one in first.readings] != [one.score for one in second.readings]
+    assert [one.score for one in first.intermediate_scores] != [
+        one.score for one in second.intermediate_scores
+    ]
     assert swept.best.score == max(first.score or 0, second.score or 0)
 
 
 def test_asha_stops_a_trial_that_reads_worse_than_the_one_before(swept: Swept) -> None:
     (stopped,) = [trial for trial in swept.trials if trial.status == Status.STOPPED]
-    assert len(stopped.readings) == 1
-    assert stopped.readings[0].score < swept.trials[1].readings[0].score
+    assert len(stopped.intermediate_scores) == 1
+    assert stopped.intermediate_scores[0].score < swept.trials[1].intermediate_scores[0].score
     assert stopped.score is None
 
 
@@ -287,9 +289,9 @@ def test_mlflow_has_a_run_of_the_sweep_and_one_of_each_trial_below_it(
         assert child.parameters[RATE] == str(trial.values[RATE])
     best = children[swept.best.number]
     assert best.metrics["tones/accuracy"] == accuracy
-    history = client.get_metric_history(best.run_id, "reading")
+    history = client.get_metric_history(best.run_id, "intermediate_score")
     assert [(one.step, one.value) for one in history] == [
-        (one.step, one.score) for one in swept.best.readings
+        (one.step, one.score) for one in swept.best.intermediate_scores
     ]
 
 
@@ -360,7 +362,9 @@ def test_what_would_fail_is_refused_before_anything_is_begun(file: Path, tmp_pat
 
 def readings_in(folder: Path) -> int:
     """How many readings the trials have by now."""
-    return sum(len(json.loads(one.read_text())["readings"]) for one in folder.glob("trials/*.json"))
+    return sum(
+        len(json.loads(one.read_text())["intermediate_scores"]) for one in folder.glob("trials/*.json")
+    )
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -379,14 +383,14 @@ def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(file: Path) -> Non
             "sweep.space.seed={name: integers, low: 0, high: 99}",
             f"sweep.space.{TEMPERATURE}={{name: log_uniform, low: 0.05, high: 1}}",
             "sweep.search={name: optuna, trials: 3, startup_trials: 1}",
-            "sweep.readings=2",
+            "sweep.evaluations=2",
             "sweep.resources.trials_at_once=2",
         ]
     )
     assert swept.exit_status == 0, swept.progress
     assert [trial.status for trial in swept.trials] == [Status.FINISHED] * 3
     assert len({json.dumps(trial.values) for trial in swept.trials}) == 3
-    steps = swept.ledger.plan["steps"]
+    steps = swept.state.plan["steps"]
     files = [swept.trial_folder(trial.number) / "run.yaml" for trial in swept.trials]
     configs = [compose(str(one)) for one in [*files, swept.folder / "best.yaml"]]
     assert {config.pretrain.steps for config in configs} == {steps}
@@ -437,7 +441,7 @@ def population(file: Path) -> list[str]:
         f"sweep.space.{TEMPERATURE}=[0.1, 0.2, 0.4, 0.8]",
         "sweep.search={name: random, trials: 4}",
         "sweep.scheduler={name: pbt, interval: 1, quantile_fraction: 0.5}",
-        "sweep.readings=3",
+        "sweep.evaluations=3",
         "sweep.resources.trials_at_once=2",
     ]
 
@@ -445,7 +449,9 @@ def population(file: Path) -> list[str]:
 def outcome(trials: list[Trial]) -> list[Any]:
     """All that is told of them but for how long it took, and how often they were begun."""
     kept = {"number", "values", "status", "score", "steps", "lineage", "error"}
-    readings = [[(one.milestone, one.step, one.score) for one in trial.readings] for trial in trials]
+    readings = [
+        [(one.evaluation, one.step, one.score) for one in trial.intermediate_scores] for trial in trials
+    ]
     return [[trial.model_dump(include=kept) for trial in trials], readings]
 
 
@@ -464,7 +470,7 @@ def test_a_population_learns_from_its_best(undisturbed: Swept) -> None:
         first, *later = [change["step"] for change in trial.lineage]
         assert first == 0
         assert set(later) <= {2, 4}
-        assert [one.milestone for one in trial.readings] == [1, 2, 3]
+        assert [one.evaluation for one in trial.intermediate_scores] == [1, 2, 3]
     assert not list(undisturbed.folder.glob("trials/*/evaluation-*"))
     assert not list(undisturbed.work.rglob("checkpoints"))
 
@@ -481,30 +487,30 @@ def test_a_member_s_run_gives_its_score_again(undisturbed: Swept, tmp_path: Path
 def test_a_member_that_copies_another_with_its_values_is_known_by_them(
     undisturbed: Swept, tmp_path: Path
 ) -> None:
-    ledger = Ledger.create(tmp_path, undisturbed.settings)
-    ledger.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
-    callback = LedgerCallback(ledger, on_change=lambda: None)
+    state = SweepState.create(tmp_path, undisturbed.settings)
+    state.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
+    callback = StateCallback(state, on_change=lambda: None)
     trial = RayTrial("", config={NUMBER: 0}, stub=True)
-    for milestone, temperature in ((1, 0.1), (2, 0.8)):
+    for evaluation, temperature in ((1, 0.1), (2, 0.8)):
         lineage = [{"step": 0, "values": {TEMPERATURE: temperature}}]
         row = {
-            "evaluation": milestone,
+            "evaluation": evaluation,
             "intermediate_score": 0.5,
-            "step": 2 * milestone,
+            "step": 2 * evaluation,
             "steps": 6,
             "lineage": lineage,
         }
         callback.on_trial_result(0, [trial], trial, row)
-        assert ledger[0].current == {TEMPERATURE: temperature}
+        assert state[0].current == {TEMPERATURE: temperature}
     assert (
-        config_of(TrialTask(ledger.settings, {}, tmp_path, None, 1), ledger[0]).objective.temperature == 0.8
+        config_of(TrialContext(state.settings, {}, tmp_path, None, 1), state[0]).objective.temperature == 0.8
     )
 
 
 def test_why_a_trial_begins_again_is_known_until_it_reads(undisturbed: Swept, tmp_path: Path) -> None:
-    ledger = Ledger.create(tmp_path, undisturbed.settings)
-    ledger.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
-    callback = LedgerCallback(ledger, on_change=lambda: None)
+    state = SweepState.create(tmp_path, undisturbed.settings)
+    state.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
+    callback = StateCallback(state, on_change=lambda: None)
     trial = RayTrial("", config={NUMBER: 0}, stub=True)
     folder = TrialFolder(tmp_path, 0)
     folder.path.mkdir(parents=True)
@@ -516,26 +522,26 @@ def test_why_a_trial_begins_again_is_known_until_it_reads(undisturbed: Swept, tm
         if crash:
             (folder.path / "error.txt").write_text(f"Traceback\n{crash}")
         callback.on_trial_recover(0, [trial], trial)
-        assert ledger[0].status == Status.WAITING
+        assert state[0].status == Status.WAITING
         callback.on_trial_start(0, [trial], trial)
 
     begins_after("OSError: disk")
     kept = folder.path / "error-of-attempt-1.txt"
-    assert (ledger[0].status, ledger[0].attempts) == (Status.RUNNING, 2)
-    assert ledger[0].error == f"OSError: disk ({kept} has the rest)"
+    assert (state[0].status, state[0].attempts) == (Status.RUNNING, 2)
+    assert state[0].error == f"OSError: disk ({kept} has the rest)"
     assert kept.read_text() == "Traceback\nOSError: disk"
     callback.on_trial_result(0, [trial], trial, reading)
-    assert (ledger[0].status, ledger[0].error) == (Status.RUNNING, "")
+    assert (state[0].status, state[0].error) == (Status.RUNNING, "")
 
     begins_after("")
-    assert ledger[0].error == "its process was killed"
+    assert state[0].error == "its process was killed"
     callback.on_trial_complete(0, [trial], trial)
-    assert (ledger[0].status, ledger[0].error) == (Status.STOPPED, "")
+    assert (state[0].status, state[0].error) == (Status.STOPPED, "")
 
-    ledger.change(0, status=Status.WAITING)
+    state.change(0, status=Status.WAITING)
     folder.refuse("it took 9.0 GB")
     begins_after("")
-    assert ledger[0].error == "it took 9.0 GB"
+    assert state[0].error == "it took 9.0 GB"
 
 
 def test_a_population_whose_trials_are_killed_comes_to_the_same(

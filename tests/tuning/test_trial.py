@@ -23,7 +23,7 @@ from echopair.pipeline.run import RunResult, learn, prepare_corpora, run
 from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.training.checkpoints import steps_done
 from echopair.tuning.config import compose_sweep
-from echopair.tuning.task import TrialTask, clips_of, trial_config
+from echopair.tuning.context import TrialContext, clips_of, trial_config
 from echopair.tuning.trial import Origin, run_trial
 from echopair.tuning.trial_folder import TrialFolder
 from tests.tuning.tones import write_run
@@ -31,7 +31,7 @@ from tests.tuning.tones import write_run
 TEMPERATURE = "objective.temperature"
 VALUES = {TEMPERATURE: 0.1}
 RATE_HZ = 16000
-READINGS = 3
+EVALUATIONS = 3
 Row = dict[str, Any]
 
 
@@ -40,21 +40,21 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> TrialTask:
+def context(tmp_path_factory: pytest.TempPathFactory) -> TrialContext:
     """A sweep with its clips prepared."""
     file = write_run(tmp_path_factory.mktemp("trial"))
     settings = compose_sweep(
-        [str(file), f"sweep.space.{TEMPERATURE}=[0.1, 0.5]", f"sweep.readings={READINGS}"]
+        [str(file), f"sweep.space.{TEMPERATURE}=[0.1, 0.5]", f"sweep.evaluations={EVALUATIONS}"]
     )
     result = RunResult(settings.run)
     prepare_corpora(settings.run, check(settings.run, Stage.EVALUATE), result)
     clips = {RATE_HZ: {corpus: done.folder for corpus, done in result.clips.items()}}
-    return TrialTask(settings, clips, settings.run.work_folder / "sweeps" / "one", steps=None, threads=1)
+    return TrialContext(settings, clips, settings.run.work_folder / "sweeps" / "one", steps=None, threads=1)
 
 
-def changed(task: TrialTask, sweep: Mapping[str, Any] = {}, **run_values: Any) -> TrialTask:
+def changed(context: TrialContext, sweep: Mapping[str, Any] = {}, **run_values: Any) -> TrialContext:
     """Another sweep of the same clips."""
-    settings = task.settings
+    settings = context.settings
     settings = settings.model_copy(
         update={
             "run": settings.run.model_copy(update=run_values),
@@ -62,11 +62,11 @@ def changed(task: TrialTask, sweep: Mapping[str, Any] = {}, **run_values: Any) -
         }
     )
     folder = settings.run.work_folder / "sweeps" / settings.identity
-    return replace(task, settings=settings, folder=folder)
+    return replace(context, settings=settings, folder=folder)
 
 
 def reports(
-    task: TrialTask,
+    context: TrialContext,
     number: int = 0,
     values: Mapping[str, Any] = VALUES,
     origin: Origin | None = None,
@@ -81,40 +81,40 @@ def reports(
             raise Killed
 
     try:
-        run_trial(task, number, values, report, origin)
+        run_trial(context, number, values, report, origin)
     except Killed:
         assert killed_at is not None
     return rows
 
 
 @pytest.fixture(scope="module")
-def told(task: TrialTask) -> list[Row]:
+def told(context: TrialContext) -> list[Row]:
     """What a trial reports that nothing happens to."""
-    return reports(task)
+    return reports(context)
 
 
 def readings_of(rows: list[Row]) -> list[tuple[int, int, float]]:
     return [(row["evaluation"], row["step"], row["intermediate_score"]) for row in rows]
 
 
-def folder_of(task: TrialTask, number: int = 0) -> Path:
-    return TrialFolder(task.folder, number).path
+def folder_of(context: TrialContext, number: int = 0) -> Path:
+    return TrialFolder(context.folder, number).path
 
 
-def training(task: TrialTask, number: int = 0) -> Path:
+def training(context: TrialContext, number: int = 0) -> Path:
     """The one folder of an encoder that a trial has."""
-    (folder,) = TrialFolder(task.folder, number).trainings
+    (folder,) = TrialFolder(context.folder, number).trainings
     return folder
 
 
-def weights(task: TrialTask, number: int = 0) -> bytes:
-    return (training(task, number) / "encoder" / "encoder.safetensors").read_bytes()
+def weights(context: TrialContext, number: int = 0) -> bytes:
+    return (training(context, number) / "encoder" / "encoder.safetensors").read_bytes()
 
 
-def learned(config: RunConfig, task: TrialTask, work_folder: Path) -> RunResult:
+def learned(config: RunConfig, context: TrialContext, work_folder: Path) -> RunResult:
     """The stages that a trial does, by the pipeline alone."""
     result = RunResult(config.model_copy(update={"work_folder": work_folder}))
-    result.clips = clips_of(task, config)
+    result.clips = clips_of(context, config)
     with cpu_threads(1):
         learn(result.config, Stage.VALIDATE, result)
     return result
@@ -138,51 +138,53 @@ def test_readings_come_at_each_milestone_and_the_score_at_the_end(told: list[Row
 
 
 def test_a_trial_is_a_run_that_gives_its_score_again_elsewhere(
-    task: TrialTask, told: list[Row], tmp_path: Path
+    context: TrialContext, told: list[Row], tmp_path: Path
 ) -> None:
-    for folder in task.clips[RATE_HZ].values():
+    for folder in context.clips[RATE_HZ].values():
         shutil.copytree(folder, tmp_path / "clips" / folder.name)
-    file = folder_of(task) / "run.yaml"
-    store = f"tracking.uri=sqlite:///{task.settings.run.work_folder}/mlflow.db"
+    file = folder_of(context) / "run.yaml"
+    store = f"tracking.uri=sqlite:///{context.settings.run.work_folder}/mlflow.db"
     result = run(compose(str(file), [f"work_folder={tmp_path}", store]), Stage.VALIDATE)
     assert result.did == ["pretrain", "embed tones, pretrained", "validate tones"]
     assert result.score == told[-1]["score"]
     assert result.encoder is not None
-    assert (result.encoder / "encoder.safetensors").read_bytes() == weights(task)
+    assert (result.encoder / "encoder.safetensors").read_bytes() == weights(context)
 
 
-def test_the_score_may_be_the_last_intermediate_one(task: TrialTask, told: list[Row], tmp_path: Path) -> None:
-    by_neighbours = changed(task, {"score": "nearest_neighbours"}, work_folder=tmp_path)
+def test_the_score_may_be_the_last_intermediate_one(
+    context: TrialContext, told: list[Row], tmp_path: Path
+) -> None:
+    by_neighbours = changed(context, {"score": "nearest_neighbours"}, work_folder=tmp_path)
     assert reports(by_neighbours)[-1]["score"] == told[-1]["intermediate_score"]
 
 
-def test_two_trials_of_the_same_values_share_nothing(task: TrialTask, told: list[Row]) -> None:
-    assert reports(task, 1) == told
-    assert weights(task, 1) == weights(task)
-    assert not [*task.settings.run.work_folder.glob("encoders")]
+def test_two_trials_of_the_same_values_share_nothing(context: TrialContext, told: list[Row]) -> None:
+    assert reports(context, 1) == told
+    assert weights(context, 1) == weights(context)
+    assert not [*context.settings.run.work_folder.glob("encoders")]
 
 
-def test_fewer_steps_than_readings_end_with_the_last_milestone(task: TrialTask) -> None:
-    rows = reports(changed(task, {"readings": 9}), values={"pretrain.steps": 2})
+def test_fewer_steps_than_readings_end_with_the_last_milestone(context: TrialContext) -> None:
+    rows = reports(changed(context, {"evaluations": 9}), values={"pretrain.steps": 2})
     assert [(row["evaluation"], row["step"]) for row in rows] == [(1, 1), (9, 2), (9, 2)]
 
 
 def test_a_trial_killed_at_every_milestone_reads_and_scores_the_same(
-    task: TrialTask, told: list[Row], tmp_path: Path
+    context: TrialContext, told: list[Row], tmp_path: Path
 ) -> None:
-    elsewhere = changed(task, work_folder=tmp_path)
-    for milestone in range(1, READINGS + 1):
-        rows = reports(elsewhere, killed_at=milestone)
-        assert readings_of(rows) == readings_of(told[:milestone])
+    elsewhere = changed(context, work_folder=tmp_path)
+    for evaluation in range(1, EVALUATIONS + 1):
+        rows = reports(elsewhere, killed_at=evaluation)
+        assert readings_of(rows) == readings_of(told[:evaluation])
         assert steps_done(training(elsewhere)) == rows[-1]["step"]  # the next one goes on from there
     assert reports(elsewhere) == told
-    assert weights(elsewhere) == weights(task)
+    assert weights(elsewhere) == weights(context)
 
 
 def test_a_trial_that_was_killed_between_a_score_and_its_checkpoint_scores_once(
-    task: TrialTask, told: list[Row], tmp_path: Path
+    context: TrialContext, told: list[Row], tmp_path: Path
 ) -> None:
-    elsewhere = changed(task, work_folder=tmp_path)
+    elsewhere = changed(context, work_folder=tmp_path)
     reports(elsewhere, killed_at=1)
     file = folder_of(elsewhere) / "scores.json"
     other = {"evaluation": 2, "intermediate_score": 0.123, "step": 4, "steps": 6}  # not what it would score
@@ -205,33 +207,35 @@ def test_a_trial_that_was_killed_between_a_score_and_its_checkpoint_scores_once(
 
 
 def test_a_trial_whose_checkpoint_is_lost_trains_again_and_comes_to_the_same(
-    task: TrialTask, told: list[Row], tmp_path: Path
+    context: TrialContext, told: list[Row], tmp_path: Path
 ) -> None:
-    elsewhere = changed(task, work_folder=tmp_path)
+    elsewhere = changed(context, work_folder=tmp_path)
     reports(elsewhere, killed_at=2)
     shutil.rmtree(training(elsewhere) / "checkpoints")
     assert reports(elsewhere) == told
-    assert weights(elsewhere) == weights(task)
+    assert weights(elsewhere) == weights(context)
 
 
-def test_a_trial_killed_before_its_end_is_reported_trains_no_more(task: TrialTask, told: list[Row]) -> None:
-    done_at = (training(task) / "done.json").stat().st_mtime_ns
-    assert reports(task) == told
-    assert (training(task) / "done.json").stat().st_mtime_ns == done_at
+def test_a_trial_killed_before_its_end_is_reported_trains_no_more(
+    context: TrialContext, told: list[Row]
+) -> None:
+    done_at = (training(context) / "done.json").stat().st_mtime_ns
+    assert reports(context) == told
+    assert (training(context) / "done.json").stat().st_mtime_ns == done_at
 
 
-def run_and_write(task: TrialTask, file: Path) -> None:
+def run_and_write(context: TrialContext, file: Path) -> None:
     """A trial in a process of its own, which is about to be killed."""
     with file.open("a") as lines:
-        run_trial(task, 0, VALUES, lambda row: print(json.dumps(row), file=lines, flush=True))
+        run_trial(context, 0, VALUES, lambda row: print(json.dumps(row), file=lines, flush=True))
 
 
 def test_a_process_killed_at_any_moment_costs_no_more_than_time(
-    task: TrialTask, told: list[Row], tmp_path: Path
+    context: TrialContext, told: list[Row], tmp_path: Path
 ) -> None:
     file = tmp_path / "reports.jsonl"
     file.touch()
-    elsewhere = changed(task, work_folder=tmp_path / "work")
+    elsewhere = changed(context, work_folder=tmp_path / "work")
     processes = get_context("forkserver")
     processes.set_forkserver_preload([run_and_write.__module__])
     draw = random.Random(0)
@@ -250,7 +254,7 @@ def test_a_process_killed_at_any_moment_costs_no_more_than_time(
     rows = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
     assert {one for row in rows for one in readings_of([row])} <= set(readings_of(told))
     assert reports(elsewhere) == told
-    assert weights(elsewhere) == weights(task)
+    assert weights(elsewhere) == weights(context)
 
 
 @pytest.mark.parametrize(
@@ -262,31 +266,31 @@ def test_a_process_killed_at_any_moment_costs_no_more_than_time(
     ],
 )
 def test_values_that_cannot_work_end_a_trial_without_a_second_try(
-    task: TrialTask, values: dict[str, Any], status: str, score: float | None, error: str
+    context: TrialContext, values: dict[str, Any], status: str, score: float | None, error: str
 ) -> None:
     number = 7
-    (row,) = reports(task, number, values)
-    assert (row["evaluation"], row["status"], row["score"]) == (READINGS, status, score)
+    (row,) = reports(context, number, values)
+    assert (row["evaluation"], row["status"], row["score"]) == (EVALUATIONS, status, score)
     assert error in row["error"]
-    assert not (folder_of(task, number) / "error.txt").exists()
+    assert not (folder_of(context, number) / "error.txt").exists()
 
 
-def test_a_trial_that_was_refused_is_not_tried_again(task: TrialTask) -> None:
-    folder_of(task, 8).mkdir(parents=True)
-    TrialFolder(task.folder, 8).refuse("it took 9.0 GB")
-    (row,) = reports(task, 8)
+def test_a_trial_that_was_refused_is_not_tried_again(context: TrialContext) -> None:
+    folder_of(context, 8).mkdir(parents=True)
+    TrialFolder(context.folder, 8).refuse("it took 9.0 GB")
+    (row,) = reports(context, 8)
     assert (row["status"], row["score"], row["error"]) == ("failed", None, "it took 9.0 GB")
-    assert not TrialFolder(task.folder, 8).trainings
+    assert not TrialFolder(context.folder, 8).trainings
 
 
 def test_a_crash_is_written_down_and_raised_and_the_trial_can_begin_again(
-    task: TrialTask, tmp_path: Path
+    context: TrialContext, tmp_path: Path
 ) -> None:
     sounds = tmp_path / "sounds"
     values = {"augment.policy.augmentations": [{"name": "background_noise", "folder": str(sounds)}]}
     with pytest.raises(ValueError, match="no such folder"):
-        reports(task, 9, values)
-    folder = TrialFolder(task.folder, 9)
+        reports(context, 9, values)
+    folder = TrialFolder(context.folder, 9)
     error = folder.path / "error.txt"
     assert "Traceback" in error.read_text()
     assert folder.crash_reason.startswith(f"ValueError: folder={sounds}: there is no such folder")
@@ -296,13 +300,13 @@ def test_a_crash_is_written_down_and_raised_and_the_trial_can_begin_again(
     assert folder.set_error_aside(attempt=2) == "its process was killed"
     sounds.mkdir()
     soundfile.write(sounds / "noise.wav", [0.1, -0.1] * 8000, RATE_HZ)
-    assert reports(task, 9, values)[-1]["status"] == "finished"
+    assert reports(context, 9, values)[-1]["status"] == "finished"
     assert not error.exists()
 
 
-def rewritten(task: TrialTask, folder: Path, change: Callable[[Row], Row]) -> Path:
+def rewritten(context: TrialContext, folder: Path, change: Callable[[Row], Row]) -> Path:
     """A copy of the clips with other annotations."""
-    shutil.copytree(task.clips[RATE_HZ]["tones"], folder)
+    shutil.copytree(context.clips[RATE_HZ]["tones"], folder)
     manifest = pq.read_table(folder / "manifest.parquet")
     rows = [change(row) for row in manifest.to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, schema=manifest.schema), folder / "manifest.parquet")
@@ -311,40 +315,40 @@ def rewritten(task: TrialTask, folder: Path, change: Callable[[Row], Row]) -> Pa
     return folder
 
 
-def test_labels_of_test_clips_are_never_read(task: TrialTask, told: list[Row], tmp_path: Path) -> None:
+def test_labels_of_test_clips_are_never_read(context: TrialContext, told: list[Row], tmp_path: Path) -> None:
     def reports_with_rubbish_in(fold: str) -> list[Row]:
         def rubbish(row: Row) -> Row:
             return {**row, "labels": ["rubbish"]} if row["fold"] == fold else row
 
-        clips = rewritten(task, tmp_path / f"rubbish-{fold}", rubbish)
+        clips = rewritten(context, tmp_path / f"rubbish-{fold}", rubbish)
         return reports(replace(elsewhere, clips={RATE_HZ: {"tones": clips}}))
 
-    elsewhere = changed(task, work_folder=tmp_path / "work")
+    elsewhere = changed(context, work_folder=tmp_path / "work")
     assert reports_with_rubbish_in("3") == told
     assert reports_with_rubbish_in("2")[-1]["score"] != told[-1]["score"]
 
 
-def test_labels_of_clips_to_be_tested_on_are_not_learned_from(task: TrialTask, tmp_path: Path) -> None:
+def test_labels_of_clips_to_be_tested_on_are_not_learned_from(context: TrialContext, tmp_path: Path) -> None:
     """Though the score comes from another corpus."""
     other = rewritten(
-        task, tmp_path / "other", lambda row: {**row, "samples_sha256": row["samples_sha256"][::-1]}
+        context, tmp_path / "other", lambda row: {**row, "samples_sha256": row["samples_sha256"][::-1]}
     )
-    run_values = task.settings.run.model_dump(mode="json")
+    run_values = context.settings.run.model_dump(mode="json")
     run_values["corpora"]["other"] = run_values["corpora"]["tones"]
     run_values["probe"] |= {"corpora": ["tones"], "validation_corpora": ["other"]}
     run_values["pretrain"] |= {"corpora": ["tones"], "batch_pairs": 2}
     run_values["crops"]["positives"] = {"name": "same_label"}
     config = validated(run_values)
-    settings = task.settings.model_copy(update={"run": config})
-    clips = {RATE_HZ: {**task.clips[RATE_HZ], "other": other}}
-    (row,) = reports(replace(task, settings=settings, clips=clips), 10)
+    settings = context.settings.model_copy(update={"run": config})
+    clips = {RATE_HZ: {**context.clips[RATE_HZ], "other": other}}
+    (row,) = reports(replace(context, settings=settings, clips=clips), 10)
     assert row["status"] == "failed"
     assert "would know its test clips" in row["error"]
 
 
-def test_a_trial_s_config_has_what_the_sweep_settled(task: TrialTask) -> None:
-    minutes = task.settings.run.pretrain.model_copy(update={"minutes": 5.0, "steps": None})
-    settled = replace(changed(task, pretrain=minutes, run_name="base"), steps=77, threads=3)
+def test_a_trial_s_config_has_what_the_sweep_settled(context: TrialContext) -> None:
+    minutes = context.settings.run.pretrain.model_copy(update={"minutes": 5.0, "steps": None})
+    settled = replace(changed(context, pretrain=minutes, run_name="base"), steps=77, threads=3)
     schedule = [{"step": 4, "values": {TEMPERATURE: 0.5}}]
     config = trial_config(settled, 12, VALUES, schedule)
     assert (config.run_name, config.threads, config.probe.test_split) == ("sweep-12", 3, True)
@@ -362,15 +366,15 @@ LINEAGE = [{"step": 0, "values": VALUES}]
 
 
 @pytest.fixture(scope="module")
-def population(task: TrialTask, tmp_path_factory: pytest.TempPathFactory) -> TrialTask:
+def population(context: TrialContext, tmp_path_factory: pytest.TempPathFactory) -> TrialContext:
     """A population in which trial 0 is paused at evaluation 2."""
-    population = changed(task, PBT, work_folder=tmp_path_factory.mktemp("population"))
+    population = changed(context, PBT, work_folder=tmp_path_factory.mktemp("population"))
     reports(population, killed_at=2)
     return population
 
 
 def test_a_member_that_continues_from_another_is_a_run_with_a_schedule(
-    population: TrialTask, told: list[Row], tmp_path: Path
+    population: TrialContext, told: list[Row], tmp_path: Path
 ) -> None:
     assert reports(population, 1, OTHER, killed_at=2)[0]["origin"] == 0
     own = training(population, 1)
@@ -389,7 +393,7 @@ def test_a_member_that_continues_from_another_is_a_run_with_a_schedule(
 
 
 def test_a_member_that_copies_another_trains_from_there_on_however_often_it_is_killed(
-    population: TrialTask, capsys: pytest.CaptureFixture[str]
+    population: TrialContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = reports(population, 2, OTHER, Origin(0, 1, 2, LINEAGE))
     assert "goes on after step 2 of 6" in capsys.readouterr().err
@@ -399,20 +403,20 @@ def test_a_member_that_copies_another_trains_from_there_on_however_often_it_is_k
     assert weights(population, 3) == weights(population, 2)
 
 
-def test_a_member_whose_donor_s_files_are_gone_comes_to_the_same(population: TrialTask) -> None:
+def test_a_member_whose_donor_s_files_are_gone_comes_to_the_same(population: TrialContext) -> None:
     expected = reports(population, 4, OTHER, Origin(0, 2, 4, LINEAGE))
     assert reports(population, 5, OTHER, Origin(99, 2, 4, LINEAGE)) == expected
     assert weights(population, 5) == weights(population, 4)
 
 
-def test_a_member_keeps_its_training_of_two_evaluations(population: TrialTask) -> None:
-    task = changed(population, {"readings": 6})
-    reports(task, 5, {TEMPERATURE: 0.6})
-    kept = folder_of(task, 5).glob("evaluation-*")
+def test_a_member_keeps_its_training_of_two_evaluations(population: TrialContext) -> None:
+    context = changed(population, {"evaluations": 6})
+    reports(context, 5, {TEMPERATURE: 0.6})
+    kept = folder_of(context, 5).glob("evaluation-*")
     assert sorted(steps_done(folder) for folder in kept) == [4, 5]
 
 
-def test_a_training_is_kept_though_the_process_died_before(population: TrialTask) -> None:
+def test_a_training_is_kept_though_the_process_died_before(population: TrialContext) -> None:
     values = {TEMPERATURE: 0.4}
     reports(population, 6, values, killed_at=2)
     kept = TrialFolder(population.folder, 6).copy_at(2)
