@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,18 +13,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from echopair.pipeline.cores import available_cores
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.tracking.interruption import interruption_later
+from echopair.tuning.own_ray import LOCAL_ENVIRONMENT, check_import, own_ray
 from echopair.tuning.resources import Available, Node
 
 ADDRESS_FORM = "auto, or host:port as `ray start --head` prints it, such as 10.0.0.5:6379"
 LOGS_FOLDER = "ray_logs"  # in the sweep's folder: what Ray and the trials' processes wrote
-OBJECT_STORE_BYTES = 200 * 10**6  # trials read their clips from memory maps, and send Ray a few numbers
 NODE_ANSWER_SECONDS = 60.0
 
 TUNE_ENVIRONMENT = {
@@ -38,46 +35,6 @@ TUNE_ENVIRONMENT = {
     # A trial that is stopped ends with the copy that it is at; too short a wait fails the next one.
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
 }
-# Ray's ports run whatever they are sent: they are open to this machine alone, and to those who know a token. Ray reads
-# the token once a process, so it is drawn once; with one in the environment it writes none below the home folder.
-LOCAL_ENVIRONMENT = {
-    "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on any system: listen on the loopback interface
-    # Tune ends the whole sweep where Ray kills a trial for its memory; `limit_memory` ends the one that outgrew it.
-    "RAY_memory_monitor_refresh_ms": "0",
-    # Each trial runs in a thread of its own, and would leave what it freed to an arena of its own.
-    "MALLOC_ARENA_MAX": "2",
-    "RAY_worker_niceness": "0",  # trials are what the sweep is for, and no work on the side
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
-}
-SESSION_VARIABLE = "ECHOPAIR_RAY_SESSION"
-
-# Waits until its standard input is closed, by us or by our death, and ends what Ray leaves behind: after SIGKILL its
-# two agents live on for a minute. All processes of a session have its folder in their environment, unless they wrote
-# their title over that part of it, or files of it open. One that is about to be killed may start another: the sweeper
-# looks again until it finds none.
-SWEEPER = """
-read -r _
-rounds=100
-while
-    found=$(grep -lsaF -- "$1" /proc/[0-9]*/environ; find /proc/[0-9]*/fd -lname "$1/*")
-    [ -n "$found" ] && [ "$rounds" -gt 0 ]
-do
-    for file in $found; do
-        process=${file#/proc/}
-        process=${process%%/*}
-        [ "$process" = "$PPID" ] || kill -KILL "$process"
-    done
-    rounds=$((rounds - 1))
-    sleep 0.1
-done
-if [ -d "$1/session_latest/logs" ]; then
-    rm -rf -- "$2"
-    mv -- "$1/session_latest/logs" "$2"
-fi
-rm -rf -- "$1"
-"""
-
 # In a process of its own: where it cannot join, Ray tries for minutes or aborts.
 JOIN = """
 import os, sys, ray
@@ -100,16 +57,6 @@ class RayConfig(BaseModel, frozen=True, extra="forbid"):
         "default Ray is started on this machine for the sweep and ended with it",
     )
     connect_seconds: float = Field(30, gt=0, le=3600, description="how long to try to join `address`")
-    storage: Literal["auto", "shared", "copied"] = Field(
-        "auto",
-        description="shared: every node sees work_folder; copied: clips are copied to each node, and what trials write "
-        "comes back; auto: asks the nodes that are there when the sweep begins",
-    )
-    node_folder: Path | None = Field(
-        None,
-        description="absolute, on nodes that clips are copied to: where a sweep has its folder while it runs; by "
-        "default the node's folder for temporary files",
-    )
 
     @field_validator("address")
     @classmethod
@@ -120,20 +67,13 @@ class RayConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"give {ADDRESS_FORM}")
         return address
 
-    @field_validator("node_folder")
-    @classmethod
-    def _node_folder_is_absolute(cls, folder: Path | None) -> Path | None:
-        if folder is not None and not folder.is_absolute():
-            raise ValueError("give an absolute path: a process on another node has another current folder")
-        return folder
-
 
 @contextmanager
 def ray_session(config: RayConfig, folder: Path) -> Iterator[Available]:
     """Ray, for as long as the body runs; started by us it is ended whatever happens, SIGKILL of this process included.
 
-    SIGINT and SIGTERM do in the body what they did before: Ray's handlers are taken off. Main thread only. What the
-    body starts as processes ends with a session that was started here.
+    SIGINT and SIGTERM do in the body what they did before: Ray's handlers are taken off. Main thread only. What Ray
+    started ends with a session that was started here, and nothing else does.
 
     Args:
         config: where Ray runs.
@@ -143,59 +83,32 @@ def ray_session(config: RayConfig, folder: Path) -> Iterator[Available]:
         What Ray has to give.
 
     Raises:
-        UserError: the cluster cannot be joined.
+        UserError: the cluster cannot be joined, or Ray cannot be started here.
     """
     with ExitStack() as stack:
         if config.address is None:
-            session = stack.enter_context(_swept_up(folder / LOGS_FOLDER))
-            # Without a mode Ray takes the token, also in a process which joined a cluster that has none.
-            settings = {**LOCAL_ENVIRONMENT, SESSION_VARIABLE: str(session), "RAY_AUTH_MODE": None}
-            arguments: dict[str, Any] = {
-                "address": "local",
-                "num_cpus": available_cores(),
-                "object_store_memory": OBJECT_STORE_BYTES,
-                "include_dashboard": False,
-                "_temp_dir": str(session),
-            }
+            check_import()
+            settings: dict[str, str | None] = {**LOCAL_ENVIRONMENT}
         else:
-            # `ray start` uses a token where it finds one, `ray.init` does not; a cluster without one does not mind it.
+            # `ray start` uses a token where it finds one, `ray.init` does not; a cluster without one ignores it.
             default = "token" if _has_token() else None
             settings = {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE") or default}
-            arguments = {"address": config.address}
         stack.enter_context(environment({**TUNE_ENVIRONMENT, **settings}))
-        if config.address is not None:
-            _check_joinable(config.address, config.connect_seconds)
+        if config.address is None:
+            address = stack.enter_context(own_ray(folder / LOGS_FOLDER))
+        else:
+            address = config.address
+            _check_joinable(address, config.connect_seconds)
         # What a signal handler raises may get lost in Ray's start. Afterwards the handlers are as before, not Ray's.
         with interruption_later():
             import ray  # it reads the environment when it is imported
 
             stack.callback(ray.shutdown)
             try:
-                ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except SystemExit:  # Ray's answer to SIGTERM
                 raise KeyboardInterrupt from None
         yield _available()
-
-
-@contextmanager
-def _swept_up(logs: Path) -> Iterator[Path]:
-    """A folder for a session of Ray, which has few letters since sockets lie in it; it and the session are ended."""
-    longest = 107 - len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
-    session = Path(tempfile.mkdtemp(prefix="ray-"))
-    if len(os.fsencode(session)) > longest:
-        shutil.rmtree(session)
-        session = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    sweeper = subprocess.Popen(
-        ["/bin/sh", "-c", SWEEPER, "ray-sweeper", str(session), str(logs)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is not for it
-    )
-    try:
-        yield session
-    finally:
-        sweeper.communicate()
 
 
 def _check_joinable(address: str, seconds: float) -> None:
@@ -291,8 +204,24 @@ def _available() -> Available:
     )
 
 
-def nodes_share(folder: Path) -> bool:
-    """Whether all nodes of the cluster see the same folder, by a file that each is asked to read."""
+def check_nodes(config: RayConfig, folder: Path) -> None:
+    """Check that each node of a cluster sees a folder below the work folder, by a file that each is asked to read.
+
+    Raises:
+        UserError: one does not; or see `ray_session`.
+    """
+    if config.address is None:
+        return
+    with ray_session(config, folder) as available:
+        if not _nodes_share(folder):
+            raise UserError(
+                f"work_folder: not all {len(available.nodes)} nodes of the cluster see {folder}; set work_folder to a "
+                "folder on storage that is mounted at the same path on every node, such as NFS, or leave out "
+                "ray.address to run on this machine alone"
+            )
+
+
+def _nodes_share(folder: Path) -> bool:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

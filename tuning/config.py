@@ -21,10 +21,10 @@ from echopair.pipeline.config import (
 from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.pipeline.stages import fingerprint
 from echopair.tuning.cluster import RayConfig
-from echopair.tuning.domains import Domain
+from echopair.tuning.distributions import Distribution
 from echopair.tuning.resources import ResourcesConfig
+from echopair.tuning.sampler import RandomSearchConfig, SearchConfig
 from echopair.tuning.schedulers import FifoConfig, SchedulerConfig
-from echopair.tuning.search import RandomSearchConfig, SearchConfig
 from echopair.tuning.space import lay_over, nested, space_of
 from echopair.tuning.space_check import check_space
 
@@ -32,6 +32,11 @@ SWEEP_PRESETS = "echopair.tuning.presets"
 DEFAULT_SWEEP = "temperature-strength"
 BUILT_IN = "quick"  # of a sweep of which nothing is said
 SPACE = "space"
+# Keys of earlier versions.
+RENAMED = {
+    "sweep.readings": "sweep.evaluations",
+    "sweep.scheduler.first_milestone": "sweep.scheduler.first_evaluation",
+}
 
 
 class SweepConfig(BaseModel, frozen=True, extra="forbid"):
@@ -41,13 +46,13 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         "sweep", min_length=1, max_length=200, description="what tables and the MLflow UI call the sweep"
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="of the proposals; equal seeds propose equal trials")
-    space: dict[str, Domain] = Field(description="swept dotted keys of the run and their domains")
+    space: dict[str, Distribution] = Field(description="swept dotted keys of the run and their domains")
     search: SearchConfig = RandomSearchConfig()
     scheduler: SchedulerConfig = FifoConfig()
     score: Literal["linear_probe", "nearest_neighbours"] = Field(
         "linear_probe", description="what trials are compared by when they are through, on validation clips"
     )
-    readings: int = Field(
+    evaluations: int = Field(
         9, ge=1, le=1000, description="how often in a training the nearest-neighbour probe is read"
     )
     retries: int = Field(2, ge=0, le=100, description="how often a trial that crashed is begun again")
@@ -135,7 +140,7 @@ def _sections(layer: dict[str, Any]) -> dict[str, Any]:
     """A layer whose sections are mappings, and the space a tree, so that later layers can set parts of a domain."""
     sections = {
         key: _mapping(key, layer[key], example)
-        for key, example in ((SWEEP_KEY, "sweep.readings=9"), (RAY_KEY, "ray.address=auto"))
+        for key, example in ((SWEEP_KEY, "sweep.evaluations=9"), (RAY_KEY, "ray.address=auto"))
         if key in layer
     }
     sweep = sections.get(SWEEP_KEY, {})
@@ -166,10 +171,16 @@ def _has_domain(space: Any) -> bool:
 
 def _hint(key: str) -> str:
     """What an unknown key of a sweep's file was probably meant to be."""
+    if key in RENAMED:
+        return f"; it is {RENAMED[key]} now"
+    if key in (f"{RAY_KEY}.storage", f"{RAY_KEY}.node_folder"):
+        return (
+            "; clips are no longer copied to other nodes: work_folder has to be on storage that all nodes see"
+        )
     parent, _, last = key.rpartition(".")
     models = [*_models(SWEEP_KEY, SweepConfig), *_models(RAY_KEY, RayConfig)]
     if in_space := parent.startswith(f"{SWEEP_KEY}.{SPACE}."):
-        models = [(parent, domain) for domain in get_args(get_args(Domain)[0])]
+        models = [(parent, domain) for domain in get_args(get_args(Distribution)[0])]
     others = [model for below, model in models if below == parent and last in model.model_fields]
     if others:
         names = " or ".join(model.model_fields["name"].default for model in others)

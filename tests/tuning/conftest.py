@@ -16,6 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from echopair.tuning.own_ray import READ_AT_IMPORT
+
+# Tests import Ray's classes before a sweep does.
+os.environ.update(READ_AT_IMPORT)
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
@@ -47,6 +51,7 @@ class RayCluster:
         self.environment = {
             **os.environ,
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # nodes have addresses of their own
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
         }
@@ -141,6 +146,16 @@ def descendants(process: int) -> list[int]:
     for parent in below:
         below += [child for child, of in parents.items() if of == parent]
     return below[1:]
+
+
+def processes_with(mark: str) -> list[int]:
+    """Processes in whose environment a text stands."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it ended, or is another user's
+            if mark.encode() in file.read_bytes():
+                found.append(int(file.parent.name))
+    return found
 
 
 @pytest.fixture(scope="session")
