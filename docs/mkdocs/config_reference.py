@@ -61,7 +61,7 @@ def _model(schema: Schema, prefix: str, level: int, root: Schema | None = None) 
         yield from ("| key | type | default | description |", "|---|---|---|---|")
         for key, value in plain.items():
             required = key in schema.get("required", ())
-            default = "**required**" if required else f"`{_default(value)}`"
+            default = "**required**" if required else _default(value)
             cells = (f"`{prefix}{key}`", _type(value, root), default, value.get("description", ""))
             yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
         yield ""
@@ -82,7 +82,7 @@ def _section(key: str, schema: Schema, prefix: str, level: int, root: Schema) ->
     if not alternatives:
         yield from _model(inner, f"{prefix}{key}.", level + 1, root)
         return
-    chosen = _default(schema, "name")
+    chosen = (schema.get("default") or {}).get("name")
     names = ", ".join(f"`{_name(one)}`" for one in alternatives)
     yield from (
         f"`{prefix}{key}.name` is one of {names}" + (f"; the default is `{chosen}`." if chosen else "."),
@@ -119,13 +119,16 @@ def _holds_keys(schema: Schema, root: Schema) -> bool:
     return "properties" in inner or bool(_alternatives(inner, root))
 
 
-def _default(schema: Schema, key: str | None = None) -> str:
-    value = schema.get("default")
-    if key is not None:
-        return str(value.get(key, "")) if isinstance(value, dict) else ""
-    if isinstance(value, list) and value and all(isinstance(one, dict) and "name" in one for one in value):
-        return f"[{', '.join(one['name'] for one in value)}]"
-    return "none" if value is None else json.dumps(value).strip('"')
+def _default(schema: Schema) -> str:
+    match schema.get("default"):
+        case None:
+            return "not set"
+        case [{"name": _}, *_] as entries:
+            return f"`[{', '.join(entry['name'] for entry in entries)}]`"
+        case str() as value if value:
+            return f"`{value}`"
+        case value:
+            return f"`{json.dumps(value)}`"
 
 
 def _type(schema: Schema, root: Schema) -> str:
@@ -163,3 +166,11 @@ def _range(schema: Schema) -> str:
     if "multipleOf" in schema:
         bounds.append(f"a multiple of {schema['multipleOf']}")
     return ", " + ", ".join(bounds) if bounds else ""
+
+
+PAGES = {
+    "reference/config.md": run_page,
+    "reference/augmentations.md": augmentations_page,
+    "reference/sweep-config.md": sweep_page,
+}
+"""What writes each page that is generated when the site is built, by the page's path below docs/."""

@@ -12,11 +12,6 @@ import config_reference
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("models", "augment", "pipeline", "tuning")
-REFERENCE = {
-    "reference/config.md": config_reference.run_page,
-    "reference/augmentations.md": config_reference.augmentations_page,
-    "reference/sweep-config.md": config_reference.sweep_page,
-}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -28,7 +23,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
-    for uri, content in REFERENCE.items():
+    for uri, content in config_reference.PAGES.items():
         files.append(File.generated(config, uri, content=content()))
     for package, modules in api_modules().items():
         lines = [f"# {_title(package)}", "", *(f"::: {module}\n" for module in modules)]
