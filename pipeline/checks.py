@@ -8,9 +8,9 @@ from echopair.models.precision import resolve_device
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.corpora import Recording, find_recordings
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.learner import initial_encoder
-from echopair.pipeline.probe import check_labels
+from echopair.pipeline.evaluation.probe import check_labels
 from echopair.pipeline.tracking import check_tracking
+from echopair.pipeline.training.learner import initial_encoder
 
 
 class Stage(IntEnum):

@@ -20,14 +20,14 @@ from echopair.models.objectives.nt_xent import NTXentConfig
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.config_text import did_you_mean
 from echopair.pipeline.corpora import CorpusConfig
-from echopair.pipeline.crops import CropsConfig
 from echopair.pipeline.embed import EmbedConfig
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.learner import LearningConfig, PretrainConfig
+from echopair.pipeline.evaluation.probe import ProbeConfig
 from echopair.pipeline.prepare import PrepareConfig
-from echopair.pipeline.probe import ProbeConfig
-from echopair.pipeline.schedule import check_schedule, scheduled
 from echopair.pipeline.tracking import TrackingConfig
+from echopair.pipeline.training.crops import CropsConfig
+from echopair.pipeline.training.learner import LearningConfig, PretrainConfig
+from echopair.pipeline.training.schedule import check_schedule, scheduled
 
 PRESETS = "echopair.pipeline.presets"
 DEFAULT_PRESET = "synthetic"

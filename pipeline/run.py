@@ -33,10 +33,14 @@ from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.embed import EMBED_VERSION, EMBEDDINGS_FILE, Embeddings, embed, mel_statistics
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.learner import initial_encoder
+from echopair.pipeline.evaluation.probe import PRETRAINED, PROBE_VERSION, probe
+from echopair.pipeline.evaluation.validation import (
+    VALIDATION_FILE,
+    VALIDATION_VERSION,
+    validation_score,
+    validation_sets,
+)
 from echopair.pipeline.prepare import PREPARE_VERSION, prepare
-from echopair.pipeline.pretrain import ENCODER_FOLDER, PRETRAIN_VERSION, Milestones, pretrain
-from echopair.pipeline.probe import PRETRAINED, PROBE_VERSION, probe
 from echopair.pipeline.progress import console
 from echopair.pipeline.stages import (
     Done,
@@ -50,12 +54,9 @@ from echopair.pipeline.stages import (
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import TrackedRun, tracking_uri
 from echopair.pipeline.tracking.outputs import log_outputs, log_training
-from echopair.pipeline.validation import (
-    VALIDATION_FILE,
-    VALIDATION_VERSION,
-    validation_score,
-    validation_sets,
-)
+from echopair.pipeline.training.callback import TrainingCallback
+from echopair.pipeline.training.learner import initial_encoder
+from echopair.pipeline.training.pretrain import ENCODER_FOLDER, PRETRAIN_VERSION, pretrain
 
 MEL_STATISTICS = "mel statistics"
 UNTRAINED = "untrained"
@@ -94,19 +95,18 @@ class RunResult:
         return fmean(validation["score"] for validation in self.validations.values())
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Who is told how a training goes.
+class _TrackingCallback(TrainingCallback):
+    """Logs a training to the run in MLflow."""
 
-    Args:
-        begins: called before the first step, unless the training was done before.
-        metrics: is handed rows of figures; see `pretrain`.
-        milestones: where in the training the encoder is handed out; see `pretrain`.
-    """
+    def __init__(self, config: RunConfig, tracked: TrackedRun) -> None:
+        self._config = config
+        self._tracked = tracked
 
-    begins: Callable[[], None] = lambda: None
-    metrics: Callable[[list[dict[str, float]]], None] = lambda _rows: None
-    milestones: Milestones | None = None
+    def on_begin(self) -> None:
+        self._tracked.log_parameters(dict(flatten(self._config.model_dump(mode="json"))))
+
+    def on_metrics(self, rows: list[dict[str, float]]) -> None:
+        log_training(self._tracked, rows)
 
 
 def run(config: RunConfig, until: Stage = Stage.PROBE) -> RunResult:
@@ -140,19 +140,11 @@ def run(config: RunConfig, until: Stage = Stage.PROBE) -> RunResult:
             write_atomically(result.folder / "run.yaml", text)
         tracked = TrackedRun.open(config.tracking, work, identity, config.run_name)
         result.run_id = tracked.run_id
-        watch = Watch(
-            begins=lambda: _log_parameters(config, tracked),
-            metrics=lambda rows: log_training(tracked, rows),
-        )
         with tracked.until_end(), cpu_threads(config.threads):
-            learn(config, until, result, watch)
+            learn(config, until, result, _TrackingCallback(config, tracked))
             _record(config, until, result, tracked)
     result.seconds = time.monotonic() - started
     return result
-
-
-def _log_parameters(config: RunConfig, tracked: TrackedRun) -> None:
-    tracked.log_parameters(dict(flatten(config.model_dump(mode="json"))))
 
 
 def prepare_corpora(config: RunConfig, recordings: Mapping[str, list[Recording]], result: RunResult) -> None:
@@ -203,20 +195,22 @@ def training_folder(config: RunConfig, clips: Mapping[str, Done]) -> tuple[Path,
     return config.work_folder.absolute() / "encoders" / f"{config.encoder.name}-{key}", key
 
 
-def learn(config: RunConfig, until: Stage, result: RunResult, watch: Watch) -> None:
+def learn(
+    config: RunConfig, until: Stage, result: RunResult, callback: TrainingCallback | None = None
+) -> None:
     """The stages from `pretrain` on, of clips that are prepared; fills the result.
 
     Args:
         config: of the run.
         until: last stage.
         result: its `clips` name the prepared clips.
-        watch: who is told how the training goes.
+        callback: follows the training.
     """
     rate = config.log_mel.sample_rate_hz
     stores = {corpus: ClipStore(done.folder, rate) for corpus, done in result.clips.items()}
     if config.crops.positives.name == "same_label":
         _check_disjoint(config, stores, scored_corpora(config, until))
-    trained = _pretrain(config, [stores[corpus] for corpus in config.pretrain_corpora], result, watch)
+    trained = _pretrain(config, [stores[corpus] for corpus in config.pretrain_corpora], result, callback)
     if until < Stage.EMBED:
         return
     encoder = AudioEncoder.load(
@@ -239,14 +233,15 @@ def learn(config: RunConfig, until: Stage, result: RunResult, watch: Watch) -> N
             _probe(config, corpus, store, features, result)
 
 
-def _pretrain(config: RunConfig, stores: Sequence[ClipStore], result: RunResult, watch: Watch) -> Done:
+def _pretrain(
+    config: RunConfig, stores: Sequence[ClipStore], result: RunResult, callback: TrainingCallback | None
+) -> Done:
     learning = config.learning
 
     def train(folder: Path) -> dict[str, Any]:
-        from echopair.pipeline.preview import write_preview
+        from echopair.pipeline.training.preview import write_preview
 
-        watch.begins()
-        notes = pretrain(stores, learning, folder, on_metrics=watch.metrics, milestones=watch.milestones)
+        notes = pretrain(stores, learning, folder, callback)
         write_preview(stores, learning, folder)
         return {**notes, "digest": digest_files(*sorted((folder / ENCODER_FOLDER).iterdir()))}
 

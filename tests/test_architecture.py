@@ -61,7 +61,8 @@ def test_augment_and_models_need_torch_torchaudio_and_pydantic_alone() -> None:
 import sys
 for name in {blocked}:
     sys.modules[name] = None  # an import of it fails
-import echopair.augment.policy, models.audio_encoder, models.objectives, models.representation_health
+import echopair.augment.policy, echopair.models.audio_encoder, echopair.models.objectives
+import echopair.models.representation_health
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 

@@ -11,7 +11,7 @@ from echopair.pipeline.checks import Stage
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.progress import console
 from echopair.pipeline.results import validated_by
-from echopair.pipeline.run import RunResult, Watch, learn
+from echopair.pipeline.run import RunResult, learn
 from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.tracking import TrackedRun, TrackingError
 from echopair.pipeline.tracking.outputs import log_outputs, probe_metrics
@@ -87,7 +87,7 @@ def conclude(
         run = RunResult(config)
         run.clips = clips_of(task, config)
         with cpu_threads(config.threads):
-            learn(config, Stage.PROBE, run, Watch())
+            learn(config, Stage.PROBE, run)
         result.probes, result.encoder = run.probes, run.encoder
     space = ledger.settings.sweep.space
     with console.status("writing the report"):

@@ -25,12 +25,12 @@ import ray
 import yaml
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from echopair.pipeline.checkpoints import CHECKPOINT_FILE, CHECKPOINTS_FOLDER
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
 from echopair.pipeline.run import sounds, training_folder
 from echopair.pipeline.stages import MARKER_FILE, fingerprint, locked, read_done, write_atomically
+from echopair.pipeline.training.checkpoints import CHECKPOINT_FILE, CHECKPOINTS_FOLDER
 from echopair.tuning.cluster import RayConfig, nodes_share
 from echopair.tuning.course import READINGS_PREFIX
 from echopair.tuning.depot import (

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from echopair.models.audio_encoder import AudioEncoder
-from echopair.pipeline.checkpoints import steps_done
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.embed import EMBED_VERSION
-from echopair.pipeline.pretrain import ENCODER_FOLDER
+from echopair.pipeline.evaluation.validation import VALIDATION_VERSION, NeighbourProbe, validation_sets
 from echopair.pipeline.stages import Done, fingerprint, locked, read_done, write_atomically
 from echopair.pipeline.store import ClipStore
-from echopair.pipeline.validation import VALIDATION_VERSION, NeighbourProbe, validation_sets
+from echopair.pipeline.training.callback import TrainingCallback
+from echopair.pipeline.training.checkpoints import steps_done
+from echopair.pipeline.training.pretrain import ENCODER_FOLDER
 from echopair.tuning.schedulers import decides_at
 from echopair.tuning.task import Report, TrialTask
 from echopair.tuning.trial_folder import keep, kept_files
@@ -71,7 +72,7 @@ class Meeting(Exception):  # noqa: N818  (what happened)
         self.row = row
 
 
-class Course:
+class Course(TrainingCallback):
     """The readings in the course of a trial's training, and that each is told once its checkpoint is on disk.
 
     Another trial may be ahead with the same training: one of an earlier sweep, or of a population, whose members come
@@ -89,6 +90,7 @@ class Course:
         after: int,
         report: Report,
     ) -> None:
+        self.evaluations = task.settings.sweep.readings
         self._task = task
         self._number = number
         self._config = config
@@ -103,7 +105,7 @@ class Course:
         self._readings: Readings | None = None  # None until the training begins
         self._reached: dict[str, Any] = {}  # the row of the last milestone
 
-    def begins(self) -> None:
+    def on_begin(self) -> None:
         """Nobody else works on the training now: tell what was read before."""
         self._readings = Readings(self._partial / self._name)
         done = steps_done(self._partial)
@@ -111,7 +113,7 @@ class Course:
             if row["step"] <= done:  # of a later one the checkpoint is missing, and it comes again
                 self._tell(row, may_keep=row["step"] == done, again=True)
 
-    def reached(self, milestone: int, step: int, steps: int, encoder: AudioEncoder) -> None:
+    def on_evaluation(self, milestone: int, step: int, steps: int, encoder: AudioEncoder) -> None:
         """Read the encoder, unless that was done by an attempt of which the checkpoint is gone."""
         assert self._readings is not None
         row = self._readings.find(step)
@@ -120,7 +122,7 @@ class Course:
             self._readings.append(row)
         self._reached = row
 
-    def saved(self, _milestone: int) -> None:
+    def on_checkpoint(self, _milestone: int) -> None:
         """Tell what was read."""
         self._tell(self._reached, may_keep=True)
 
@@ -150,7 +152,7 @@ class Course:
 
     @property
     def _last_milestone(self) -> int:
-        return self._task.settings.sweep.readings
+        return self.evaluations
 
     def _row(self, milestone: int, step: int, steps: int, reading: float) -> dict[str, Any]:
         if step == steps:  # a training of few steps has fewer milestones

@@ -16,7 +16,7 @@ from echopair.tuning.trials import Trial
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
-EXPLOIT_STREAM = 10  # beside those of `pipeline.counted_random`
+EXPLOIT_STREAM = 10  # beside those of `pipeline.training.seeding`
 
 
 @dataclass(frozen=True)

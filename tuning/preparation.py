@@ -8,7 +8,7 @@ from typing import Any
 from echopair.pipeline.checks import Stage, check, check_learning, scored_corpora
 from echopair.pipeline.config import RunConfig, validated
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.probe import check_labels
+from echopair.pipeline.evaluation.probe import check_labels
 from echopair.pipeline.run import RunResult, prepare_corpora, sounds
 from echopair.pipeline.stages import fingerprint
 from echopair.pipeline.store import ClipStore

@@ -18,8 +18,8 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.pretrain import plan_training
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.pretrain import plan_training
 from echopair.tuning.courier import Courier
 from echopair.tuning.ledger import Ledger
 from echopair.tuning.memory_limit import limit_memory

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from rich.markup import escape
 
-from echopair.pipeline.checkpoints import read_metrics
 from echopair.pipeline.config import RunConfig, flatten
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
@@ -23,6 +22,7 @@ from echopair.pipeline.tracking.interruption import interruption_later
 from echopair.pipeline.tracking.outputs import training_series
 from echopair.pipeline.tracking.runs import tagged_runs
 from echopair.pipeline.tracking.store import KIND_TAG, require_answer
+from echopair.pipeline.training.checkpoints import read_metrics
 from echopair.tuning.ledger import Ledger
 from echopair.tuning.trials import Status, Trial
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, Field
 
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.schedule import check_schedulable
+from echopair.pipeline.training.schedule import check_schedulable
 from echopair.tuning.domains import Domain
 from echopair.tuning.trials import Trial
 

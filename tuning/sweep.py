@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echopair.pipeline.checkpoints import CHECKPOINTS_FOLDER, steps_done
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
@@ -22,6 +21,7 @@ from echopair.pipeline.run import RunResult
 from echopair.pipeline.stages import locked_if_free
 from echopair.pipeline.tracking import TrackedRun, TrackingError
 from echopair.pipeline.tracking.interruption import interruption_later
+from echopair.pipeline.training.checkpoints import CHECKPOINTS_FOLDER, steps_done
 from echopair.tuning.cluster import environment, ray_session
 from echopair.tuning.conclusion import SweepResult, conclude
 from echopair.tuning.config import SweepSettings

@@ -15,9 +15,9 @@ import yaml
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.pretrain import Diverged, Milestones
-from echopair.pipeline.run import RunResult, Watch, learn, training_folder
+from echopair.pipeline.run import RunResult, learn, training_folder
 from echopair.pipeline.stages import write_atomically
+from echopair.pipeline.training.pretrain import Diverged
 from echopair.tuning.course import Course, Meeting
 from echopair.tuning.task import Report, TrialTask, clips_of, trial_config
 from echopair.tuning.trial_folder import (
@@ -111,12 +111,10 @@ def _train_and_score(
         go_on_from(inherited.files, training)
     after = 0 if inherited is None else inherited.step
     course = Course(task, number, config, result.clips, training, lineage, after, report)
-    milestones = Milestones(task.settings.sweep.readings, course.reached, course.saved)
-    watch = Watch(begins=course.begins, milestones=milestones)
     with cpu_threads(config.threads):
         while True:
             try:
-                learn(config, Stage.VALIDATE, result, watch)
+                learn(config, Stage.VALIDATE, result, course)
                 break
             except Meeting as meeting:
                 row = meeting.row

@@ -13,7 +13,7 @@ from echopair.augment.spectrogram.augmentation import SpectrogramConfig
 from echopair.augment.waveform.augmentation import Waveform, WaveformConfig
 from echopair.models.log_mel import LogMel
 from echopair.pipeline.augmentation_page.wording import numbers_of_row
-from echopair.pipeline.counted_random import Stream, numpy_generator, torch_generator
+from echopair.pipeline.training.seeding import Stream, numpy_generator, torch_generator
 
 # A single draw may change next to nothing: of so many the one in the middle is shown.
 DRAWS_COMPARED = 5

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from echopair.pipeline.checkpoints import METRICS_FILE, read_metrics
 from echopair.pipeline.config import RunConfig, flatten
 from echopair.pipeline.corpora import CorpusConfig, SyntheticCorpusConfig
-from echopair.pipeline.pretrain import PREVIEW_FOLDER
 from echopair.pipeline.tracking.tracked_run import TrackedRun
+from echopair.pipeline.training.checkpoints import METRICS_FILE, read_metrics
+from echopair.pipeline.training.pretrain import PREVIEW_FOLDER
 
 if TYPE_CHECKING:
     from echopair.pipeline.run import RunResult

@@ -26,9 +26,9 @@ from echopair.models.log_mel import LogMel, LogMelConfig
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.config import compose
 from echopair.pipeline.cores import available_cores
-from echopair.pipeline.crops import CropsConfig, PairCrops, crop_batches
 from echopair.pipeline.run import run
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.crops import CropsConfig, PairCrops, crop_batches
 
 BATCH = 256
 ROUNDS = 7

@@ -22,8 +22,8 @@ from echopair.augment.policy import DEFAULT_AUGMENTATIONS
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.config import RunConfig, compose
 from echopair.pipeline.embed import Embeddings
-from echopair.pipeline.folds import make_folds
-from echopair.pipeline.linear_classifier import LinearClassifier, fit_fold
+from echopair.pipeline.evaluation.folds import make_folds
+from echopair.pipeline.evaluation.linear_classifier import LinearClassifier, fit_fold
 from echopair.pipeline.run import run
 from echopair.pipeline.store import ClipStore
 

@@ -20,12 +20,12 @@ from typing import Any, Self
 
 import yaml
 
-from echopair.pipeline.pretrain import ENCODER_FOLDER
 from echopair.pipeline.tracking import TrackingConfig
 from echopair.pipeline.tracking.client import load_mlflow
 from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
 from echopair.pipeline.tracking.server import start_server, stop_server, wait_until_ready
 from echopair.pipeline.tracking.store import KIND_TAG
+from echopair.pipeline.training.pretrain import ENCODER_FOLDER
 from echopair.tuning.conclusion import BEST_FILE
 from echopair.tuning.ledger import SETTINGS_FILE, SWEEPS_FOLDER
 from echopair.tuning.recorder import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_KIND, SWEEP_TAG, TRIAL_TAG

@@ -12,11 +12,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from echopair.pipeline.checkpoints import METRICS_FILE, read_metrics, steps_done
 from echopair.pipeline.checks import Stage, check
 from echopair.pipeline.config import validated
-from echopair.pipeline.run import RunResult, Watch, learn, prepare_corpora
+from echopair.pipeline.run import RunResult, learn, prepare_corpora
 from echopair.pipeline.stages import read_done
+from echopair.pipeline.training.checkpoints import METRICS_FILE, read_metrics, steps_done
 from echopair.tuning.cluster import RayConfig, ray_session
 from echopair.tuning.config import SweepConfig, compose_sweep
 from echopair.tuning.courier import Courier, courier_for
@@ -142,7 +142,7 @@ def test_a_trial_away_reports_the_same_bit_for_bit_and_all_of_it_lies_on_the_dri
     config = validated(written)
     result = RunResult(config)
     result.clips = clips_of(task, config)
-    learn(config, Stage.VALIDATE, result, Watch())
+    learn(config, Stage.VALIDATE, result)
     assert result.did == []
     assert result.score == rows[-1]["score"]
 

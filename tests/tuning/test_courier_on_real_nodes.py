@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from echopair.pipeline.checkpoints import CHECKPOINT_FILE, METRICS_FILE
 from echopair.pipeline.checks import Stage, check
 from echopair.pipeline.config import validated
 from echopair.pipeline.cores import cpu_threads
-from echopair.pipeline.run import RunResult, Watch, learn, prepare_corpora
+from echopair.pipeline.run import RunResult, learn, prepare_corpora
 from echopair.pipeline.stages import read_done
+from echopair.pipeline.training.checkpoints import CHECKPOINT_FILE, METRICS_FILE
 from echopair.tuning.trial_folder import CONFIG_FILE
 from echopair.tuning.trials import Status, Trial
 from tests.pipeline.test_run import write_config
@@ -100,7 +100,7 @@ class Blind:
             result = RunResult(config)
             prepare_corpora(config, check(config, Stage.PROBE), result)
             with cpu_threads(config.threads):
-                learn(config, Stage.VALIDATE, result, Watch())
+                learn(config, Stage.VALIDATE, result)
             assert result.score == trial.score
             assert result.encoder is not None
             digests = [

@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from echopair.pipeline.checkpoints import steps_done
 from echopair.pipeline.checks import Stage, check
 from echopair.pipeline.config import RunConfig, compose, validated
 from echopair.pipeline.cores import cpu_threads
-from echopair.pipeline.run import RunResult, Watch, learn, prepare_corpora, run
+from echopair.pipeline.run import RunResult, learn, prepare_corpora, run
 from echopair.pipeline.stages import locked_if_free, write_atomically
+from echopair.pipeline.training.checkpoints import steps_done
 from echopair.tuning.config import compose_sweep
 from echopair.tuning.task import TrialTask, clips_of, trial_config
 from echopair.tuning.trial import Inherited, run_trial
@@ -125,7 +125,7 @@ def learned(config: RunConfig, task: TrialTask, work_folder: Path) -> RunResult:
     result = RunResult(config.model_copy(update={"work_folder": work_folder}))
     result.clips = clips_of(task, config)
     with cpu_threads(1):
-        learn(result.config, Stage.VALIDATE, result, Watch())
+        learn(result.config, Stage.VALIDATE, result)
     return result
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 
 from echopair.pipeline.augmentation_page.preview import preview_clips
-from echopair.pipeline.crops import CropsConfig
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.crops import CropsConfig
 
 CROPS = CropsConfig(crop_seconds=0.25)
 

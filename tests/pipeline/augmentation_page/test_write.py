@@ -24,7 +24,7 @@ from echopair.pipeline.augmentation_page.cells import Cells
 from echopair.pipeline.augmentation_page.sound import playing_gain
 from echopair.pipeline.augmentation_page.views import View
 from echopair.pipeline.augmentation_page.write import SCRIPT
-from echopair.pipeline.counted_random import Stream, numpy_generator, torch_generator
+from echopair.pipeline.training.seeding import Stream, numpy_generator, torch_generator
 from tests.pipeline.augmentation_page.clips import HOSTILE, RATE, synthetic_clips
 
 SEED = 5

@@ -6,7 +6,7 @@ import pytest
 
 from echopair.pipeline.embed import Embeddings
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.probe import ProbeConfig, check_labels, label_targets, probe
+from echopair.pipeline.evaluation.probe import ProbeConfig, check_labels, label_targets, probe
 from echopair.pipeline.store import ClipStore
 
 

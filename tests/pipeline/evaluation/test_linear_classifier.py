@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from echopair.pipeline.linear_classifier import LinearClassifier, choose_strength
+from echopair.pipeline.evaluation.linear_classifier import LinearClassifier, choose_strength
 
 
 def blobs(clips: int, features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

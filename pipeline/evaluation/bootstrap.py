@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from echopair.pipeline.counted_random import Stream, numpy_generator
+from echopair.pipeline.training.seeding import Stream, numpy_generator
 
 INTERVAL_PERCENT = (2.5, 97.5)
 

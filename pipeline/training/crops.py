@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from echopair.augment.policy import Policy
-from echopair.pipeline.counted_random import Stream, numpy_generator, view_seeds
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.positives import (
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.positives import (
     LabelIndex,
     Places,
     PositivesConfig,
@@ -23,7 +23,7 @@ from echopair.pipeline.positives import (
     TwoOffsetsConfig,
     place_crops,
 )
-from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.seeding import Stream, numpy_generator, view_seeds
 
 
 class CropsConfig(BaseModel, frozen=True, extra="forbid"):

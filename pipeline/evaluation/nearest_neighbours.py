@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from echopair.pipeline.bootstrap import score_of
+from echopair.pipeline.evaluation.bootstrap import score_of
 
 # Clips that are compared with the memory at once, and their similarities to it: 64 MiB of float32 at most.
 CLIPS_A_BLOCK = 1024

@@ -3,8 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,17 +17,24 @@ from echopair.models.objectives import build_objective
 from echopair.models.objectives.nt_xent import chance_level
 from echopair.models.precision import autocast, resolve_device
 from echopair.models.representation_health import representation_health
-from echopair.pipeline.budget import steps_of_budget
-from echopair.pipeline.checkpoints import Checkpoints, MetricsLog, Plan, load_plan, save_plan
 from echopair.pipeline.cores import available_cores
-from echopair.pipeline.crops import CropBatch, PairCrops, crop_batches
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.learner import Learner, LearningConfig, PretrainConfig, build_learner, learning_rate
-from echopair.pipeline.pairs import make_views, measure_statistics
 from echopair.pipeline.progress import console, progress_bar
-from echopair.pipeline.schedule import phases
 from echopair.pipeline.store import ClipStore
-from echopair.pipeline.training_metrics import Meter, say_collapse
+from echopair.pipeline.training.budget import steps_of_budget
+from echopair.pipeline.training.callback import TrainingCallback
+from echopair.pipeline.training.checkpoints import Checkpoints, MetricsLog, Plan, load_plan, save_plan
+from echopair.pipeline.training.crops import CropBatch, PairCrops, crop_batches
+from echopair.pipeline.training.learner import (
+    Learner,
+    LearningConfig,
+    PretrainConfig,
+    build_learner,
+    learning_rate,
+)
+from echopair.pipeline.training.pairs import make_views, measure_statistics
+from echopair.pipeline.training.schedule import phases
+from echopair.pipeline.training.training_metrics import Meter, say_collapse
 
 PRETRAIN_VERSION = 2
 ENCODER_FOLDER = "encoder"
@@ -39,39 +45,21 @@ class Diverged(UserError):  # noqa: N818  (how a training ended, as a sweep reco
     """The loss of a training is not finite any more."""
 
 
-@dataclass(frozen=True)
-class Milestones:
-    """Moments of a training at which a caller is handed the encoder.
-
-    Args:
-        number: of equal shares that the training is divided into, at least 1; each ends with a milestone.
-        reached: is called with the milestone (1, 2, ...), the steps done, those of the whole training, and the
-            encoder: the weights being trained, in eval mode, to be read before it returns. What it writes is
-            on disk before the checkpoint of these steps is: no process that goes on after them is told again.
-        saved: is called with the milestone once that checkpoint is on disk. It may end the training by raising.
-    """
-
-    number: int
-    reached: Callable[[int, int, int, AudioEncoder], None]
-    saved: Callable[[int], None] = lambda _milestone: None
-
-
-def milestone_steps(steps: int, number: int) -> list[int]:
-    """After which steps the milestones of a training are reached: all different, the last one at its end.
+def evaluation_steps(steps: int, evaluations: int) -> list[int]:
+    """After which steps a training is evaluated: all different, the last one at its end.
 
     Args:
         steps: of the training, at least 1.
-        number: of milestones, at least 1; fewer steps have one milestone each.
+        evaluations: how many; a training of fewer steps is evaluated after each step.
     """
-    return sorted({max(1, round(share * steps / number)) for share in range(1, number + 1)})
+    return sorted({max(1, round(share * steps / evaluations)) for share in range(1, evaluations + 1)})
 
 
 def pretrain(
     stores: Sequence[ClipStore],
     config: LearningConfig,
     folder: Path,
-    on_metrics: Callable[[list[dict[str, float]]], None] = lambda _rows: None,
-    milestones: Milestones | None = None,
+    callback: TrainingCallback | None = None,
 ) -> dict[str, object]:
     """Train an encoder to tell which crops belong together; goes on where an earlier process stopped.
 
@@ -79,8 +67,7 @@ def pretrain(
         stores: clips to learn from, at one rate; labels are read for positives of the same label alone.
         config: what decides the result.
         folder: existing folder; gets `encoder/`, `checkpoints/`, `metrics.jsonl` and `plan.json`.
-        on_metrics: is handed the rows of an earlier process, then each new one; a row has its `step`.
-        milestones: at which a caller is handed the encoder; they change no result.
+        callback: follows the training; changes no result.
 
     Returns:
         Figures for the stage's marker: `steps`, `pairs_per_second`, `final_loss`, `parameters`.
@@ -89,6 +76,8 @@ def pretrain(
         UserError: see `plan_training`.
         Diverged: a loss that is not finite.
     """
+    callback = callback or TrainingCallback()
+    callback.on_begin()
     settings = config.pretrain
     device = resolve_device(settings.device)
     plan = plan_training(stores, config, folder)
@@ -103,7 +92,7 @@ def pretrain(
     log = MetricsLog(folder, first)
     if first:
         console.print(f"pretrain: goes on after step {first} of {plan.steps}")
-    on_metrics(log.rows)
+    callback.on_metrics(log.rows)
 
     encoder_config = AudioEncoderConfig(
         log_mel=config.log_mel,
@@ -115,8 +104,10 @@ def pretrain(
     )
     # Around the weights that are being trained, so that it can be read, and is saved, at any step.
     audio_encoder = AudioEncoder(encoder_config, learner.encoder, device=settings.device)
-    ends_of_shares = milestone_steps(plan.steps, milestones.number) if milestones else []
-    milestone_after = {step: milestone for milestone, step in enumerate(ends_of_shares, start=1)}
+    evaluation_after = {
+        step: evaluation
+        for evaluation, step in enumerate(evaluation_steps(plan.steps, callback.evaluations), start=1)
+    }
 
     learner.encoder.train()
     learner.projection.train()
@@ -143,19 +134,19 @@ def pretrain(
                     }
                     log.append(row)
                     say_collapse(log.rows)
-                    on_metrics([row])
+                    callback.on_metrics([row])
                     advance(0, note=f"loss {row['loss']:.3f}, top-1 {row['retrieval_top1']:.0%}")
-                milestone = milestone_after.get(steps_done)
-                if milestone or time.monotonic() - saved_at >= settings.checkpoint_every_seconds:
+                evaluation = evaluation_after.get(steps_done)
+                if evaluation or time.monotonic() - saved_at >= settings.checkpoint_every_seconds:
                     _finite(loss.item(), batch.step)
-                    if milestones and milestone:
+                    if evaluation:
                         audio_encoder.eval()
-                        milestones.reached(milestone, steps_done, plan.steps, audio_encoder)
+                        callback.on_evaluation(evaluation, steps_done, plan.steps, audio_encoder)
                         learner.encoder.train()
                     checkpoints.save(steps_done)
-                    if milestones and milestone:
-                        milestones.saved(milestone)
-                        meter = Meter()  # reading the encoder is no waiting for data
+                    if evaluation:
+                        callback.on_checkpoint(evaluation)
+                        meter = Meter()  # an evaluation is no waiting for data
                     saved_at = time.monotonic()
                 advance()
         except KeyboardInterrupt:

@@ -7,9 +7,9 @@ import soundfile
 import torch
 
 from echopair.augment.policy import AugmentConfig, Policy, build_policy
-from echopair.pipeline.crops import CropsConfig, PairCrops, SegmentIndex, crop_batches
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.crops import CropsConfig, PairCrops, SegmentIndex, crop_batches
 
 
 def policy(*names: str) -> Policy:

@@ -14,18 +14,23 @@ from echopair.models.encoders import ResNetConfig
 from echopair.models.log_mel import LogMelConfig
 from echopair.models.objectives.nt_xent import NTXentConfig, nt_xent
 from echopair.models.projection import ProjectionConfig
-from echopair.pipeline import validation
-from echopair.pipeline.crops import CropsConfig
 from echopair.pipeline.embed import EmbedConfig, embed_clips
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.folds import make_folds, source_parts
-from echopair.pipeline.learner import LearningConfig, PretrainConfig, build_learner
-from echopair.pipeline.nearest_neighbours import nearest_neighbour_score
-from echopair.pipeline.pretrain import Diverged
-from echopair.pipeline.probe import ProbeConfig, label_targets
+from echopair.pipeline.evaluation import validation
+from echopair.pipeline.evaluation.folds import make_folds, source_parts
+from echopair.pipeline.evaluation.nearest_neighbours import nearest_neighbour_score
+from echopair.pipeline.evaluation.probe import ProbeConfig, label_targets
+from echopair.pipeline.evaluation.validation import (
+    NeighbourProbe,
+    validation_clips,
+    validation_score,
+    validation_sets,
+)
 from echopair.pipeline.store import ClipStore
-from echopair.pipeline.validation import NeighbourProbe, validation_clips, validation_score, validation_sets
-from tests.pipeline.test_probe import LabelledStore, features
+from echopair.pipeline.training.crops import CropsConfig
+from echopair.pipeline.training.learner import LearningConfig, PretrainConfig, build_learner
+from echopair.pipeline.training.pretrain import Diverged
+from tests.pipeline.evaluation.test_probe import LabelledStore, features
 
 Labels = list[tuple[str, ...]]
 

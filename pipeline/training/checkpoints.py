@@ -54,7 +54,7 @@ def steps_done(folder: Path) -> int:
 class Checkpoints:
     """Saves and restores a training run: steps done, weights, and the optimiser's moments.
 
-    No generator is saved, since randomness is counted (see `counted_random`).
+    No generator is saved, since randomness is counted (see `seeding`).
 
     Args:
         folder: of the stage; the checkpoint lies below it.

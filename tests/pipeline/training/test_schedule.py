@@ -10,9 +10,9 @@ from echopair.models.log_mel import LogMelConfig
 from echopair.models.objectives import NTXentConfig
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.config import compose
-from echopair.pipeline.crops import CropsConfig
-from echopair.pipeline.learner import LearningConfig, PretrainConfig
-from echopair.pipeline.schedule import ScheduledChange, check_schedulable, phases
+from echopair.pipeline.training.crops import CropsConfig
+from echopair.pipeline.training.learner import LearningConfig, PretrainConfig
+from echopair.pipeline.training.schedule import ScheduledChange, check_schedulable, phases
 
 
 def learning(*changes: tuple[int, dict[str, Any]], policy: str = "all") -> LearningConfig:

@@ -19,7 +19,10 @@ from echopair.models.encoders import ResNetConfig
 from echopair.models.log_mel import LogMelConfig
 from echopair.models.objectives import NTXentConfig
 from echopair.models.projection import ProjectionConfig
-from echopair.pipeline.checkpoints import (
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.callback import TrainingCallback
+from echopair.pipeline.training.checkpoints import (
     CHECKPOINT_FILE,
     METRICS_FILE,
     PLAN_FILE,
@@ -27,12 +30,10 @@ from echopair.pipeline.checkpoints import (
     load_plan,
     read_metrics,
 )
-from echopair.pipeline.crops import CropsConfig
-from echopair.pipeline.errors import UserError
-from echopair.pipeline.learner import LearningConfig, PretrainConfig, initial_encoder, learning_rate
-from echopair.pipeline.pretrain import Diverged, Milestones, milestone_steps, pretrain
-from echopair.pipeline.store import ClipStore
-from echopair.pipeline.training_metrics import is_collapsed
+from echopair.pipeline.training.crops import CropsConfig
+from echopair.pipeline.training.learner import LearningConfig, PretrainConfig, initial_encoder, learning_rate
+from echopair.pipeline.training.pretrain import Diverged, evaluation_steps, pretrain
+from echopair.pipeline.training.training_metrics import is_collapsed
 
 AUGMENTED_EVERYWHERE = {
     "name": "stacked",
@@ -42,6 +43,8 @@ AUGMENTED_EVERYWHERE = {
     ],
     "augmentations": [{"name": name} for name in ("waveform_gain", "mix_back", "time_mask")],
 }
+
+TONE = np.sin(np.arange(16000, dtype=np.float32))
 
 
 def learning(
@@ -114,12 +117,25 @@ def test_the_same_seed_gives_the_same_encoder(uninterrupted: Path, store: ClipSt
     assert_bit_equal(weights(tmp_path), weights(uninterrupted))
 
 
-def stop_at_step(step: int):  # type: ignore[no-untyped-def]
-    def on_metrics(rows: list[dict[str, float]]) -> None:
-        if rows and rows[-1]["step"] >= step:
-            raise KeyboardInterrupt
+class Ends(TrainingCallback):
+    """Ends a training by raising once it has logged a step."""
 
-    return on_metrics
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_metrics(self, rows: list[dict[str, float]]) -> None:
+        if rows and rows[-1]["step"] >= self.step:
+            self.end()
+
+    def end(self) -> None:
+        raise KeyboardInterrupt
+
+
+class Kills(Ends):
+    """Kills the process of the training instead."""
+
+    def end(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_interrupted_and_run_again_is_bit_equal(
@@ -128,23 +144,15 @@ def test_interrupted_and_run_again_is_bit_equal(
     config = learning(checkpoint_every_seconds=0)
     for step in (4, 8):
         with pytest.raises(KeyboardInterrupt):
-            pretrain([store], config, tmp_path, stop_at_step(step))
+            pretrain([store], config, tmp_path, Ends(step))
     pretrain([store], config, tmp_path)
     assert_bit_equal(weights(tmp_path), weights(uninterrupted))
     assert rows_but_timings(tmp_path) == rows_but_timings(uninterrupted)
 
 
-def kill_at_step(store: ClipStore, folder: Path, step: int, config: LearningConfig) -> None:
-    def on_metrics(rows: list[dict[str, float]]) -> None:
-        if rows and rows[-1]["step"] >= step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    pretrain([store], config, folder, on_metrics)
-
-
 def kill(store: ClipStore, folder: Path, step: int, config: LearningConfig) -> None:
     process = multiprocessing.get_context("spawn").Process(
-        target=kill_at_step, args=(store, folder, step, config)
+        target=pretrain, args=([store], config, folder, Kills(step))
     )
     process.start()
     process.join()
@@ -173,80 +181,87 @@ def test_views_are_the_same_for_0_1_and_4_workers_and_after_a_kill(store: ClipSt
     assert_bit_equal(weights(folders[4]), weights(folders[0]))
 
 
-@pytest.mark.parametrize("steps", [1, 2, 7, 12, 100])
-@pytest.mark.parametrize("number", [1, 2, 3, 5, 12, 40])
-def test_milestones_are_distinct_and_the_last_is_the_end(steps: int, number: int) -> None:
-    after = milestone_steps(steps, number)
-    assert len(after) == len(set(after)) == min(steps, number)
-    assert after == sorted(after)
+@pytest.mark.parametrize("steps", [1, 7, 100])
+@pytest.mark.parametrize("evaluations", [1, 5, 40])
+def test_evaluations_come_at_equal_distances_and_the_last_at_the_end(steps: int, evaluations: int) -> None:
+    after = evaluation_steps(steps, evaluations)
+    assert after == sorted(set(after))
+    assert len(after) == min(steps, evaluations)
     assert after[0] >= 1
     assert after[-1] == steps
-    if number <= steps:
-        assert all(abs(step - steps / number * share) <= 0.5 for share, step in enumerate(after, start=1))
+    if evaluations <= steps:
+        assert all(
+            abs(step - steps / evaluations * share) <= 0.5 for share, step in enumerate(after, start=1)
+        )
 
 
-class Told:
-    """What a caller is told at milestones; it embeds a waveform, as a caller would."""
+class Evaluates(TrainingCallback):
+    """Embeds a tone at each evaluation; ends the training at one of them, or after its checkpoint."""
 
-    def __init__(self, folder: Path | None = None, ends: tuple[int, BaseException] | None = None) -> None:
-        self.milestones: list[tuple[int, int, int]] = []
+    def __init__(
+        self,
+        evaluations: int = 4,
+        folder: Path | None = None,
+        ends: tuple[int, BaseException] | None = None,
+        ends_saved: tuple[int, BaseException] | None = None,
+    ) -> None:
+        self.evaluations = evaluations
+        self.calls: list[tuple[int, int, int]] = []
         self.saved_before: list[int] = []
         self.embedding = torch.empty(0)
         self._folder = folder
         self._ends = ends
+        self._ends_saved = ends_saved
 
-    def __call__(self, milestone: int, step: int, steps: int, encoder: AudioEncoder) -> None:
+    def on_evaluation(self, evaluation: int, step: int, steps: int, encoder: AudioEncoder) -> None:
         assert not any(module.training for module in encoder.modules())
-        self.milestones.append((milestone, step, steps))
+        self.calls.append((evaluation, step, steps))
         if self._folder:
             self.saved_before.append(steps_saved(self._folder))
-        tone = np.sin(np.arange(16000, dtype=np.float32))
-        self.embedding = encoder.embed(tone, 16000)
-        assert torch.equal(self.embedding, encoder.embed(tone, 16000))  # reading it leaves it as it is
-        if self._ends and self._ends[0] == milestone and not isinstance(self._ends[1], SystemExit):
+        self.embedding = encoder.embed(TONE, 16000)
+        assert torch.equal(self.embedding, encoder.embed(TONE, 16000))  # embedding changes no weight
+        if self._ends and self._ends[0] == evaluation:
             raise self._ends[1]
 
-    def saved(self, milestone: int) -> None:
-        if self._ends and self._ends[0] == milestone:
-            raise self._ends[1]
+    def on_checkpoint(self, evaluation: int) -> None:
+        if self._ends_saved and self._ends_saved[0] == evaluation:
+            raise self._ends_saved[1]
 
 
-def test_milestones_hand_over_the_encoder_and_change_no_result(
+def test_evaluations_are_given_the_encoder_and_change_no_result(
     uninterrupted: Path, store: ClipStore, tmp_path: Path
 ) -> None:
-    told = Told(tmp_path)
-    pretrain([store], learning(), tmp_path, milestones=Milestones(4, told))
-    assert told.milestones == [(1, 3, 12), (2, 6, 12), (3, 9, 12), (4, 12, 12)]
-    assert told.saved_before == [0, 3, 6, 9]  # the checkpoint of a milestone follows what the caller wrote
+    callback = Evaluates(folder=tmp_path)
+    pretrain([store], learning(), tmp_path, callback)
+    assert callback.calls == [(1, 3, 12), (2, 6, 12), (3, 9, 12), (4, 12, 12)]
+    assert callback.saved_before == [0, 3, 6, 9]  # an evaluation comes before the checkpoint of its step
     assert_bit_equal(weights(tmp_path), weights(uninterrupted))
     assert rows_but_timings(tmp_path) == rows_but_timings(uninterrupted)
     loaded = AudioEncoder.load(tmp_path / "encoder", device="cpu")
-    assert torch.equal(told.embedding, loaded.embed(np.sin(np.arange(16000, dtype=np.float32)), 16000))
-
-
-def ending_at(milestone: int, ending: BaseException) -> Milestones:
-    told = Told(ends=(milestone, ending))
-    return Milestones(4, told, told.saved)
+    assert torch.equal(callback.embedding, loaded.embed(TONE, 16000))
 
 
 @pytest.mark.parametrize(
-    ("ending", "saved", "told_again"),
-    [(SystemExit(0), 6, [3, 4]), (KeyboardInterrupt(), 3, [2, 3, 4]), (RuntimeError(), 3, [2, 3, 4])],
+    ("callback", "saved", "evaluated_again"),
+    [
+        (Evaluates(ends_saved=(2, SystemExit())), 6, [3, 4]),
+        (Evaluates(ends=(2, KeyboardInterrupt())), 3, [2, 3, 4]),
+    ],
 )
-def test_a_training_that_ends_at_a_milestone_goes_on_without_telling_twice(
-    ending: BaseException,
+def test_a_training_that_a_callback_ends_goes_on_after_its_last_checkpoint(
+    callback: Evaluates,
     saved: int,
-    told_again: list[int],
+    evaluated_again: list[int],
     uninterrupted: Path,
     store: ClipStore,
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(type(ending)):
-        pretrain([store], learning(), tmp_path, milestones=ending_at(2, ending))
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        pretrain([store], learning(), tmp_path, callback)
     assert steps_saved(tmp_path) == saved
-    told = Told()
-    pretrain([store], learning(), tmp_path, milestones=Milestones(4, told))
-    assert [milestone for milestone, *_ in told.milestones] == told_again
+    second = Evaluates()
+    pretrain([store], learning(), tmp_path, second)
+    assert [evaluation for evaluation, *_ in second.calls] == evaluated_again
     assert_bit_equal(weights(tmp_path), weights(uninterrupted))
 
 
@@ -298,19 +313,15 @@ def test_a_scheduled_training_interrupted_in_any_phase_is_bit_equal(
     config = learning(schedule=CHANGES, workers=0, checkpoint_every_seconds=0)
     for step in (2, 6, 10):
         with pytest.raises(KeyboardInterrupt):
-            pretrain([store], config, tmp_path, stop_at_step(step))
+            pretrain([store], config, tmp_path, Ends(step))
     pretrain([store], config, tmp_path)
     assert_bit_equal(weights(tmp_path), weights(scheduled))
     assert rows_but_timings(tmp_path) == rows_but_timings(scheduled)
 
 
 def train_until(step: int, store: ClipStore, config: LearningConfig, folder: Path) -> None:
-    def stop(milestone: int) -> None:
-        if milestone == step:  # there is one after each step
-            raise SystemExit
-
     with pytest.raises(SystemExit):
-        pretrain([store], config, folder, milestones=Milestones(12, Told(), stop))
+        pretrain([store], config, folder, Evaluates(12, ends_saved=(step, SystemExit())))
 
 
 def take_over(folder: Path, source: Path) -> Path:
@@ -337,13 +348,12 @@ def test_a_thread_with_reader_processes_trains_the_same(
     scheduled: Path, store: ClipStore, tmp_path: Path
 ) -> None:
     config = learning(schedule=CHANGES, workers=1)
-    told = Told(ends=(2, SystemExit(0)))
+    first, second = Evaluates(ends_saved=(2, SystemExit())), Evaluates()
     with ThreadPoolExecutor(1) as threads:
-        milestones = Milestones(4, told, told.saved)
-        ended = threads.submit(pretrain, [store], config, tmp_path, milestones=milestones)
+        ended = threads.submit(pretrain, [store], config, tmp_path, first)
         assert isinstance(ended.exception(), SystemExit)
-        threads.submit(pretrain, [store], config, tmp_path, milestones=Milestones(4, told)).result()
-    assert [milestone for milestone, *_ in told.milestones] == [1, 2, 3, 4]
+        threads.submit(pretrain, [store], config, tmp_path, second).result()
+    assert [evaluation for evaluation, *_ in first.calls + second.calls] == [1, 2, 3, 4]
     assert_bit_equal(weights(tmp_path), weights(scheduled))
 
 
@@ -372,7 +382,7 @@ def test_epochs_are_passes_over_the_segments(store: ClipStore, tmp_path: Path) -
 
 def test_minutes_become_steps_once(store: ClipStore, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        pretrain([store], learning(minutes=0.05, log_every_steps=1), tmp_path, stop_at_step(1))
+        pretrain([store], learning(minutes=0.05, log_every_steps=1), tmp_path, Ends(1))
     plan = load_plan(tmp_path)
     assert plan is not None
     assert 2 <= plan.steps < 3000
@@ -400,17 +410,17 @@ def test_a_loss_that_is_not_finite_ends_the_training(
 ) -> None:
     # No input of a validated store makes it, so a broken front end stands for a training that diverged.
     monkeypatch.setattr(
-        "echopair.pipeline.pretrain.make_views", lambda *_: torch.full((2, 8, 1, 64, 32), torch.nan)
+        "echopair.pipeline.training.pretrain.make_views", lambda *_: torch.full((2, 8, 1, 64, 32), torch.nan)
     )
     with pytest.raises(
         Diverged, match=r"pretrain diverged: the loss of step 1 is nan; lower pretrain.learning_rate"
     ):
         pretrain([store], learning(), tmp_path)
     assert read_metrics(tmp_path) == []
-    told = Told()
+    callback = Evaluates()
     with pytest.raises(Diverged, match="the loss of step 2 is nan"):
-        pretrain([store], learning(log_every_steps=50), tmp_path, milestones=Milestones(4, told))
-    assert told.milestones == []
+        pretrain([store], learning(log_every_steps=50), tmp_path, callback)
+    assert callback.calls == []
     assert issubclass(Diverged, UserError)
 
 
@@ -452,7 +462,9 @@ def test_collapse(uniformity: float, rank: float, collapsed: bool) -> None:
 def test_collapse_is_said_aloud_once(
     store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("echopair.pipeline.training_metrics.is_collapsed", lambda row: row["step"] >= 4)
+    monkeypatch.setattr(
+        "echopair.pipeline.training.training_metrics.is_collapsed", lambda row: row["step"] >= 4
+    )
     pretrain([store], learning(), tmp_path)
     said = capsys.readouterr().err
     assert said.count("the representation has collapsed") == 1
@@ -472,7 +484,7 @@ def test_trains_and_resumes_on_cuda(store: ClipStore, tmp_path: Path) -> None:
         device="cuda", precision="auto", steps=40, checkpoint_every_seconds=0, learning_rate=3e-3
     )
     with pytest.raises(KeyboardInterrupt):
-        pretrain([store], config, tmp_path, stop_at_step(20))
+        pretrain([store], config, tmp_path, Ends(20))
     pretrain([store], config, tmp_path)
     rows = read_metrics(tmp_path)
     assert [row["step"] for row in rows] == list(range(2, 41, 2))

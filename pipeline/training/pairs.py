@@ -8,10 +8,10 @@ from torch import Tensor
 
 from echopair.augment.policy import Policy
 from echopair.models.log_mel import LogMel, LogMelStatistics
-from echopair.pipeline.counted_random import Stream, numpy_generator, torch_generator
-from echopair.pipeline.crops import CropBatch
 from echopair.pipeline.progress import progress_bar
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.crops import CropBatch
+from echopair.pipeline.training.seeding import Stream, numpy_generator, torch_generator
 
 STATISTICS_CROPS = 4096
 STATISTICS_BATCH = 64

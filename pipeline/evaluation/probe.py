@@ -13,12 +13,16 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from echopair.pipeline.bootstrap import accuracy_interval, average_precision, average_precision_interval
 from echopair.pipeline.cores import available_cores
 from echopair.pipeline.embed import Embeddings
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.folds import Fold, make_folds
-from echopair.pipeline.linear_classifier import fit_fold
+from echopair.pipeline.evaluation.bootstrap import (
+    accuracy_interval,
+    average_precision,
+    average_precision_interval,
+)
+from echopair.pipeline.evaluation.folds import Fold, make_folds
+from echopair.pipeline.evaluation.linear_classifier import fit_fold
 from echopair.pipeline.progress import progress_bar
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.workers import end_with

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from echopair.pipeline.crops import CropBatch
-from echopair.pipeline.learner import Learner, PretrainConfig
 from echopair.pipeline.progress import console
+from echopair.pipeline.training.crops import CropBatch
+from echopair.pipeline.training.learner import Learner, PretrainConfig
 
 CALIBRATION_WARM_UP_STEPS = 2
 CALIBRATION_SECONDS = 12.0

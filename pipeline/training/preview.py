@@ -8,14 +8,14 @@ import soundfile
 
 from echopair.augment.policy import build_policy
 from echopair.models.log_mel import LogMel, LogMelStatistics
-from echopair.pipeline.checkpoints import load_plan, read_metrics
-from echopair.pipeline.crops import PairCrops
-from echopair.pipeline.learner import LearningConfig
-from echopair.pipeline.pairs import make_views
 from echopair.pipeline.pictures import positive_pairs_picture, training_curves_picture
-from echopair.pipeline.positives import Places
-from echopair.pipeline.pretrain import PREVIEW_FOLDER
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.checkpoints import load_plan, read_metrics
+from echopair.pipeline.training.crops import PairCrops
+from echopair.pipeline.training.learner import LearningConfig
+from echopair.pipeline.training.pairs import make_views
+from echopair.pipeline.training.positives import Places
+from echopair.pipeline.training.pretrain import PREVIEW_FOLDER
 
 PAIRS_SHOWN = 4
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.folds import Fold, held_out_part, make_folds, source_parts
+from echopair.pipeline.evaluation.folds import Fold, held_out_part, make_folds, source_parts
 
 CLIPS = 60
 LABELS = [("a", "b", "c")[n % 3 : n % 3 + 1] for n in range(CLIPS)]

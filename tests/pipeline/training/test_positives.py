@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from echopair.pipeline.crops import SegmentIndex
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.positives import (
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.crops import SegmentIndex
+from echopair.pipeline.training.positives import (
     LabelIndex,
     NeighboursConfig,
     Places,
@@ -20,7 +21,6 @@ from echopair.pipeline.positives import (
     TwoOffsetsConfig,
     place_crops,
 )
-from echopair.pipeline.store import ClipStore
 
 RATE = 1000
 CROP = 100

@@ -12,8 +12,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from echopair.pipeline.bootstrap import score_of
-from echopair.pipeline.folds import Fold
+from echopair.pipeline.evaluation.bootstrap import score_of
+from echopair.pipeline.evaluation.folds import Fold
 
 MAX_ITERATIONS = 1000
 # Ten times scikit-learn's: the accuracies of a probe stay within a clip, at a third of the iterations.

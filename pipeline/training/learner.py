@@ -15,9 +15,9 @@ from echopair.models.log_mel import LogMelConfig
 from echopair.models.objectives import ObjectiveConfig
 from echopair.models.precision import Device, Precision
 from echopair.models.projection import ProjectionConfig, ProjectionHead
-from echopair.pipeline.counted_random import Stream, torch_seed
-from echopair.pipeline.crops import CropsConfig
-from echopair.pipeline.schedule import ScheduledChange, check_schedule, scheduled
+from echopair.pipeline.training.crops import CropsConfig
+from echopair.pipeline.training.schedule import ScheduledChange, check_schedule, scheduled
+from echopair.pipeline.training.seeding import Stream, torch_seed
 
 
 class PretrainConfig(BaseModel, frozen=True, extra="forbid"):

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from echopair.models.audio_encoder import AudioEncoder
-from echopair.pipeline.bootstrap import score_of
 from echopair.pipeline.embed import EmbedConfig, embed_clips
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.folds import held_out_part, official_folds, rarest_labels, source_parts
-from echopair.pipeline.linear_classifier import LinearClassifier
-from echopair.pipeline.nearest_neighbours import nearest_neighbour_score
-from echopair.pipeline.pretrain import Diverged
-from echopair.pipeline.probe import ProbeConfig, label_targets
+from echopair.pipeline.evaluation.bootstrap import score_of
+from echopair.pipeline.evaluation.folds import held_out_part, official_folds, rarest_labels, source_parts
+from echopair.pipeline.evaluation.linear_classifier import LinearClassifier
+from echopair.pipeline.evaluation.nearest_neighbours import nearest_neighbour_score
+from echopair.pipeline.evaluation.probe import ProbeConfig, label_targets
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.pretrain import Diverged
 
 VALIDATION_VERSION = 1
 VALIDATION_FILE = "validation.json"

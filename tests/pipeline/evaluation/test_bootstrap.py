@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from echopair.pipeline.bootstrap import accuracy_interval, average_precision, average_precision_interval
+from echopair.pipeline.evaluation.bootstrap import (
+    accuracy_interval,
+    average_precision,
+    average_precision_interval,
+)
 
 
 def test_interval_is_the_binomial_one_for_independent_clips() -> None:

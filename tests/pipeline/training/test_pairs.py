@@ -4,9 +4,9 @@ import torch
 
 from echopair.augment.policy import AugmentConfig, Policy, build_policy
 from echopair.models.log_mel import LogMel, LogMelConfig, LogMelStatistics
-from echopair.pipeline.crops import CropBatch, CropsConfig, PairCrops
-from echopair.pipeline.pairs import make_views, measure_statistics
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.crops import CropBatch, CropsConfig, PairCrops
+from echopair.pipeline.training.pairs import make_views, measure_statistics
 
 LOG_MEL = LogMel(LogMelConfig())
 STATISTICS = LogMelStatistics(-9.0, 3.0)

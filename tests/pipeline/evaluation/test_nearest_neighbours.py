@@ -6,8 +6,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from echopair.pipeline import nearest_neighbours
-from echopair.pipeline.nearest_neighbours import nearest_neighbour_score
+from echopair.pipeline.evaluation import nearest_neighbours
+from echopair.pipeline.evaluation.nearest_neighbours import nearest_neighbour_score
 
 
 def slow_votes(
