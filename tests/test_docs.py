@@ -1,11 +1,13 @@
 """README and docs/ are true: the program takes their commands and YAML files, snippets run, links lead somewhere."""
 
 import itertools
+import math
 import re
 import shlex
 import sys
+import types
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -120,7 +122,9 @@ def test_keys_and_defaults_of_the_table() -> None:
 
 def anchors(text: str) -> set[str]:
     """The anchors of a page's headings, as GitHub and MkDocs make them."""
-    headings = re.findall(r"^#+ (.*)", text, flags=re.MULTILINE)
+    headings = re.findall(
+        r"^#+ (.*)", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), flags=re.MULTILINE
+    )
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
@@ -175,3 +179,34 @@ def test_the_encoder_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest
     assert isinstance(embeddings := names["embeddings"], np.ndarray)
     assert embeddings.shape == (3, AudioEncoder(config).embedding_dim)
     assert np.isfinite(embeddings).all()
+
+
+def python_block(containing: str) -> str:
+    (text,) = [text for text in blocks("docs/contributing.md", "python") if containing in text]
+    return text
+
+
+@pytest.fixture
+def hum(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the example of an augmentation and its test define."""
+    module = types.ModuleType("hum")
+    monkeypatch.setitem(sys.modules, "hum", module)  # where dataclasses and pydantic look names up
+    exec(python_block("class HumConfig"), module.__dict__)
+    names: dict[str, Any] = {**module.__dict__, "math": math}
+    test = python_block("def test_a_hum")
+    exec(test[test.index("def test_a_hum") :], names)
+    return names
+
+
+def test_the_example_of_an_augmentation(hum: dict[str, Any]) -> None:
+    log_mel = torch.randn(4, 64, 96, generator=torch.Generator().manual_seed(0))
+    hum["test_a_hum_of_10_db_is_10_db_in_the_lowest_band"](log_mel)
+    distortions = [
+        (hum["HumConfig"]().build(strength)(log_mel, torch.Generator().manual_seed(1))[0] - log_mel)
+        .abs()
+        .mean()
+        .item()
+        for strength in (0.0, 0.5, 1.0, 2.0)
+    ]
+    assert distortions[0] == 0
+    assert distortions == sorted(set(distortions))
