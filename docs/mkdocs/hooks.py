@@ -32,13 +32,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def api_modules() -> dict[str, list[str]]:
-    """The modules of each package that has any, by name of the package, in the order of the navigation."""
-    pages: dict[str, list[str]] = {"echopair": ["echopair.models.audio_encoder"]}
+    """What stands on each page of the API, in the order of the navigation: the modules of a package."""
+    pages = {"echopair": ["echopair.AudioEncoder"]}
     for package in PACKAGES:
         for folder in sorted({file.parent for file in (ROOT / package).rglob("*.py")}):
             name = ".".join(("echopair", *folder.relative_to(ROOT).parts))
             modules = sorted(f"{name}.{file.stem}" for file in folder.glob("[!_]*.py"))
-            pages[name] = [name, *(module for module in modules if module not in pages["echopair"])]
+            if modules:
+                pages[name] = [name, *modules]
     return pages
 
 
