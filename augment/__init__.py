@@ -1,1 +1,1 @@
-"""What makes two views of a clip differ; knows no pipeline."""
+"""Augmentations that make views of a clip; independent of the pipeline."""

@@ -1,4 +1,4 @@
-"""Any augmentation of either family, as a list in a config names it."""
+"""The union of all augmentations, of waveforms and of log-mels, as a list in a config names them."""
 
 from typing import Annotated, Any
 
@@ -17,6 +17,6 @@ AugmentationChoice = Annotated[
     Annotated[WaveformChoice | SpectrogramChoice, Field(discriminator="name")],
     BeforeValidator(_with_default_ranges),
 ]
-ORDER = "those of waveforms come before those of log-mels, whatever the order of the list"
+ORDER = "augmentations of waveforms are applied before those of log-mels, whatever the order of the list"
 
 CHOICE: TypeAdapter[AugmentationChoice] = TypeAdapter(AugmentationChoice)

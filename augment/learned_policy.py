@@ -1,4 +1,4 @@
-"""The policy whose probabilities and magnitudes were learned: its config, from a file or keys."""
+"""Config of a policy with learned probabilities and magnitudes, from a YAML file or keys."""
 
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,7 +13,10 @@ class LearnedOperation(BaseModel, frozen=True, extra="forbid"):
     """How often and how strongly a learned policy applies one augmentation."""
 
     probability: float | None = Field(
-        None, ge=0, le=1, description="the augmentation's own probability; without it, its default"
+        None,
+        ge=0,
+        le=1,
+        description="share of the views to which it is applied; by default that of the augmentation",
     )
     magnitude: float = Field(
         1.0, ge=0, le=MAX_STRENGTH, description="multiplies the strength for this augmentation, up to 4"
@@ -22,9 +25,9 @@ class LearnedOperation(BaseModel, frozen=True, extra="forbid"):
 
 
 def _as_mappings(operations: Any, where: str) -> dict[str, dict[str, Any]]:
-    """Operations by name, each a mapping; an empty one may be left out in YAML."""
+    """Operations by name, each a mapping; in YAML the value of a default one may be empty."""
     if not isinstance(operations, dict):
-        raise ValueError(f"{where}operations must be a line for each augmentation, not {operations!r}")
+        raise ValueError(f"{where}operations must have a line per augmentation, not {operations!r}")
     for name, operation in operations.items():
         if not isinstance(operation, dict | None | LearnedOperation):
             raise ValueError(
@@ -34,10 +37,10 @@ def _as_mappings(operations: Any, where: str) -> dict[str, dict[str, Any]]:
 
 
 class LearnedConfig(BaseModel, frozen=True, extra="forbid"):
-    """A probability and a magnitude for each augmentation, from a YAML file or keys that a sweep searches.
+    """A probability and a magnitude per augmentation, from a YAML file or from keys that a sweep searches.
 
-    AutoAugment (Cubuk et al. 2019) searches these two for each operation; here each is decided by itself and
-    not in pairs.
+    AutoAugment (Cubuk et al. 2019) searches these two for each operation of a pair; here each augmentation is
+    applied independently of the others.
     """
 
     name: Literal["learned"] = "learned"
@@ -49,7 +52,7 @@ class LearnedConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="before")
     @classmethod
     def _read_file(cls, values: Any) -> Any:
-        """`file`: a YAML file with `operations`. Its content becomes the config's, which then stands alone."""
+        """Replace the key `file` by the operations of that YAML file, so that the config no longer depends on it."""
         if not isinstance(values, dict) or "file" not in values:
             return values
         import yaml
@@ -57,20 +60,20 @@ class LearnedConfig(BaseModel, frozen=True, extra="forbid"):
         values = dict(values)
         file = Path(str(values.pop("file"))).expanduser()
         try:
-            read = yaml.safe_load(file.read_text(encoding="utf-8"))
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeError, yaml.YAMLError) as error:
             reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
             raise ValueError(f"file={file} cannot be read as YAML: {reason}") from error
         if (
-            not isinstance(read, dict)
-            or set(read) != {"operations"}
-            or not isinstance(read["operations"], dict)
+            not isinstance(content, dict)
+            or set(content) != {"operations"}
+            or not isinstance(content["operations"], dict)
         ):
             raise ValueError(
-                f"file={file} must hold one key, `operations:`, and below it a line for each augmentation, as "
+                f"file={file} must contain one key, `operations:`, with a line per augmentation, for example "
                 "`tilt: {probability: 0.5, magnitude: 1.2}`"
             )
-        operations = _as_mappings(read["operations"], f"file={file}: ")
+        operations = _as_mappings(content["operations"], f"file={file}: ")
         for name, operation in _as_mappings(values.get("operations") or {}, "").items():
             operations[name] = {**operations.get(name, {}), **operation}
         return values | {"operations": operations}
@@ -92,7 +95,7 @@ class LearnedConfig(BaseModel, frozen=True, extra="forbid"):
             for key in ("name", "probability"):
                 if key in operation.ranges:
                     raise ValueError(
-                        f"operations.{name}.ranges.{key} is no range: write operations.{name}.{key}"
+                        f"operations.{name}.ranges.{key} is not a range: write operations.{name}.{key}"
                     )
             values = {**operation.ranges, "name": name}
             if operation.probability is not None:

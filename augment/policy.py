@@ -1,13 +1,11 @@
 """Which augmentations make a view, and in which order: chosen by name, scaled by one strength."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self, get_args
+from __future__ import annotations
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+
 from pydantic import BaseModel, Field, model_validator
-from torch import Generator, Tensor
 
 from echopair.augment.augmentation import AugmentationConfig
 from echopair.augment.choice import ORDER, AugmentationChoice
@@ -22,10 +20,14 @@ from echopair.augment.spectrogram.tilt import TiltConfig
 from echopair.augment.spectrogram.time_mask import TimeMaskConfig
 from echopair.augment.strength import MAX_STRENGTH, Strength
 from echopair.augment.waveform.augmentation import Waveform, WaveformAugmentation, WaveformConfig
+from echopair.lazy import np, torch
 
-# In the order in which sound meets the world: sources mix (their energies still untouched), the mixture is
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# In the order of the physical processes: sources mix (their energies still untouched), the mixture is
 # shifted and stretched, the microphone sets level and slope over fixed bands; the masks come last, so that
-# nothing moves or tilts what they hide.
+# no other augmentation moves or tilts what they hide.
 DEFAULT_AUGMENTATIONS: tuple[AugmentationChoice, ...] = (
     MixBackConfig(),
     RandomResizedCropConfig(),
@@ -39,17 +41,17 @@ DEFAULT_POOL: tuple[AugmentationChoice, ...] = tuple(config() for config in get_
 
 
 class AllConfig(BaseModel, frozen=True, extra="forbid"):
-    """Every listed augmentation for every view, as SimCLR (Chen et al. 2020, section 3)."""
+    """Applies every listed augmentation to every view, as SimCLR (Chen et al. 2020, section 3)."""
 
     name: Literal["all"] = "all"
     augmentations: tuple[AugmentationChoice, ...] = Field(
         DEFAULT_AUGMENTATIONS,
-        description=f"what is applied, first to last; an empty list leaves crops as they are; {ORDER}",
+        description=f"augmentations to apply, first to last; an empty list leaves crops unchanged; {ORDER}",
     )
 
 
 class RandomConfig(BaseModel, frozen=True, extra="forbid"):
-    """So many of a pool for each view, drawn anew for each; RandAugment (Cubuk et al. 2020) on sound.
+    """Draws a number of augmentations from a pool for each view; RandAugment (Cubuk et al. 2020) on sound.
 
     RandAugment's magnitude is the strength.
     """
@@ -59,10 +61,10 @@ class RandomConfig(BaseModel, frozen=True, extra="forbid"):
         2,
         ge=1,
         le=100,
-        description="augmentations drawn for a view, N of RandAugment; each then has its probability",
+        description="augmentations drawn per view, N of RandAugment; each is then applied with its probability",
     )
     pool: tuple[AugmentationChoice, ...] = Field(
-        DEFAULT_POOL, min_length=1, description=f"what is drawn from; {ORDER}"
+        DEFAULT_POOL, min_length=1, description=f"augmentations to draw from; {ORDER}"
     )
 
     @model_validator(mode="after")
@@ -75,7 +77,7 @@ class RandomConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class StackedConfig(RandomConfig, frozen=True, extra="forbid"):
-    """So many of a pool, then a fixed chain; the stacked RandAugment of Tian et al. 2020 (What makes for good
+    """Draws from a pool, then applies a fixed chain; the stacked RandAugment of Tian et al. 2020 (What makes for good
     views for contrastive learning), section 5."""
 
     name: Literal["stacked"] = "stacked"  # type: ignore[assignment]
@@ -97,12 +99,12 @@ class AugmentConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class Policy:
-    """Makes views: decides which augmentations each gets, then applies them in the policy's order.
+    """Makes views: chooses the augmentations of each view and applies them in the policy's order.
 
     Args:
-        augmentations: with the strength of each.
+        augmentations: config and strength of each.
         sample_rate_hz: of the crops.
-        pool: how many of the augmentations, the first ones, are a pool of which each view gets `operations`.
+        pool: number of augmentations, the first ones, that form a pool of which each view gets `operations`.
         operations: see `pool`.
     """
 
@@ -128,16 +130,16 @@ class Policy:
         }
 
     def choose(self, generator: np.random.Generator, views: tuple[int, ...]) -> NDArray[np.bool_]:
-        """Which augmentations each view gets.
+        """Choose the augmentations of each view.
 
         Args:
-            generator: decides it.
+            generator: source of the choice.
             views: shape of the views, as (V, N).
 
         Returns:
             (*views, K) bool, in the order of `names`.
         """
-        # The same number of draws for each view and augmentation, whatever the policy makes of it.
+        # The same number of draws per view and augmentation for every policy.
         draws = generator.random((2, *views, len(self.names)))
         chosen: NDArray[np.bool_] = draws[0] < self._shares
         ranks = draws[1][..., : self._pool].argsort(axis=-1).argsort(axis=-1)
@@ -147,15 +149,15 @@ class Policy:
     def augment_waveform(
         self, waveform: Waveform, chosen: NDArray[np.bool_], seeds: NDArray[np.uint32]
     ) -> tuple[Waveform, list[tuple[str, dict[str, Any]]]]:
-        """One crop, changed by the chosen augmentations of waveforms.
+        """Apply the chosen augmentations of waveforms to one crop.
 
         Args:
             waveform: (L,) float32; never changed.
             chosen: (K,) bool, of `choose`.
-            seeds: (K,), one for each augmentation, so that one left out changes no other.
+            seeds: (K,), one per augmentation, so that leaving one out changes no other.
 
         Returns:
-            (L,) float32, `waveform` itself where there is nothing to do; and what was applied: names and numbers.
+            (L,) float32, `waveform` itself where no augmentation is chosen; and what was applied: names and numbers.
         """
         applied = []
         for column, augmentation in self.waveform.items():
@@ -165,18 +167,18 @@ class Policy:
         return waveform, applied
 
     def augment_log_mels(
-        self, log_mel: Tensor, chosen: NDArray[np.bool_], generator: Generator
-    ) -> tuple[Tensor, list[tuple[str, Tensor, Any]]]:
-        """One view of each clip of a batch, changed by the chosen augmentations of log-mels.
+        self, log_mel: torch.Tensor, chosen: NDArray[np.bool_], generator: torch.Generator
+    ) -> tuple[torch.Tensor, list[tuple[str, torch.Tensor, Any]]]:
+        """Apply the chosen augmentations of log-mels to one view of each clip of a batch.
 
         Args:
             log_mel: (B, F, T) float32, natural logarithm of mel power, not normalised; never changed. Rows are
                 of different segments.
             chosen: (B, K) bool, of `choose`.
-            generator: decides every parameter; on the CPU or on the device of `log_mel`.
+            generator: source of every parameter; on the CPU or on the device of `log_mel`.
 
         Returns:
-            (B, F, T) float32, `log_mel` itself where there is nothing to do; and what was applied: names, the
+            (B, F, T) float32, `log_mel` itself where no augmentation is chosen; and what was applied: names, the
             examples (B,) bool, and the parameters, a dataclass of tensors whose first axis is B.
 
         Raises:
@@ -191,7 +193,7 @@ class Policy:
         view = log_mel
         for column, augmentation in self.spectrogram.items():
             examples = torch.from_numpy(chosen[:, column].copy())
-            # What is not the caller's any more is changed in place: copies would cost more than the changes.
+            # From the second augmentation on in place: a copy costs more than most augmentations.
             view, parameters = augmentation(view, generator, examples, in_place=view is not log_mel)
             applied.append((self.names[column], examples, parameters))
         return view, applied
@@ -205,7 +207,7 @@ def build_policy(config: AugmentConfig, sample_rate_hz: int) -> Policy:
         sample_rate_hz: of the crops.
 
     Raises:
-        ValueError: an augmentation of the list cannot be had on this machine.
+        ValueError: an augmentation of the list cannot be applied on this machine or at this rate.
     """
     strength = config.strength
     match config.policy:

@@ -1,7 +1,7 @@
-"""One number says how different two views become: 0 changes nothing, 1 is every default, more is stronger.
+"""The strength of augmentation: 0 changes nothing, 1 keeps the configured ranges, above 1 widens them.
 
-Each augmentation hands its configured limits to the functions here once, when it is built. All of them grow
-with the strength, from "no change" at 0 through the configured value at 1 to the last valid value.
+Each augmentation scales its configured limits by the functions here when it is built. All of them grow with
+the strength, from "no change" at 0 through the configured value at 1 to the last valid value.
 """
 
 import math
@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-# Beyond four times the defaults most ranges have reached what is valid, and a view says little of its clip.
+# Beyond four times the defaults most ranges have reached their last valid value, and views lose their clip.
 MAX_STRENGTH = 4.0
 
 Strength = Annotated[
@@ -23,7 +23,7 @@ Strength = Annotated[
 
 
 def check_strength(strength: float) -> float:
-    """The strength itself, if it is one.
+    """Validate a strength and return it.
 
     Args:
         strength: 0 (no change) to MAX_STRENGTH; 1 keeps the configured ranges.
@@ -42,7 +42,7 @@ def scale_limit(limit: float, strength: float, highest: float = math.inf) -> flo
     Args:
         limit: the configured value, >= 0, reached at strength 1.
         strength: 0 to MAX_STRENGTH.
-        highest: the largest valid value, kept to however high the strength.
+        highest: the largest valid value, at which the result is clipped.
 
     Returns:
         0 to `highest`, in the unit of `limit`.
@@ -53,7 +53,7 @@ def scale_limit(limit: float, strength: float, highest: float = math.inf) -> flo
 def scale_ratio(ratio: float, strength: float) -> float:
     """A ratio whose neutral value is 1 (sizes, rates): its logarithm is proportional to the strength.
 
-    So a ratio stays positive however high the strength, and 1/2 moves as far from 1 as 2 does.
+    So a ratio stays positive at any strength, and 1/2 moves as far from 1 as 2 does.
 
     Args:
         ratio: the configured value, > 0, reached at strength 1.
@@ -69,8 +69,8 @@ def scale_between(neutral: float, configured: float, strength: float) -> float:
     """A value on a geometric path (cutoffs in Hz): equal steps of strength multiply it by equal factors.
 
     Args:
-        neutral: > 0, the value that changes nothing, at strength 0.
-        configured: > 0, reached at strength 1; above 1 the path goes on beyond it.
+        neutral: > 0, the value at strength 0, which changes nothing.
+        configured: > 0, reached at strength 1; above 1 the path continues beyond it.
         strength: 0 to MAX_STRENGTH.
 
     Returns:

@@ -1,1 +1,1 @@
-"""What is learned: log-mel front end, encoders, projection, objectives; knows no pipeline."""
+"""What is learned: log-mel front end, encoders, methods with their losses; knows no pipeline."""

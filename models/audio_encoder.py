@@ -12,14 +12,15 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from echopair.models.encoders import EncoderConfig, build_encoder
-from echopair.models.log_mel import LogMel, LogMelConfig, LogMelStatistics
+from echopair.models.log_mel import LogMel, LogMelStatistics
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.precision import Device, Precision, autocast, resolve_device
 from echopair.models.resample import resample
 
 CONFIG_FILE = "encoder.json"
 WEIGHTS_FILE = "encoder.safetensors"
 # Crops in one forward pass: large enough to keep a CPU or GPU busy, small enough for any memory.
-CROPS_A_BATCH = 128
+CROPS_PER_BATCH = 128
 
 
 class AudioEncoderConfig(BaseModel, frozen=True, extra="forbid"):
@@ -158,8 +159,10 @@ class AudioEncoder(nn.Module):
         waveform = tile_to_length(waveform, crop_samples)
         starts = crop_starts(waveform.shape[0], crop_samples, self.config.crop_hop_samples)
         pool = ClipPool(1, self.crop_embedding_dim)
-        for first in range(0, len(starts), CROPS_A_BATCH):
-            crops = np.stack([waveform[s : s + crop_samples] for s in starts[first : first + CROPS_A_BATCH]])
+        for first in range(0, len(starts), CROPS_PER_BATCH):
+            crops = np.stack(
+                [waveform[s : s + crop_samples] for s in starts[first : first + CROPS_PER_BATCH]]
+            )
             pool.add(self.embed_crops(torch.from_numpy(crops)), torch.zeros(len(crops), dtype=torch.int64))
         return pool.result()[0]
 

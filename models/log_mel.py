@@ -6,53 +6,13 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 import torchaudio
-from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
+
+from echopair.models.log_mel_config import LogMelConfig
 
 # On a CPU the power spectrogram of a few crops stays in cache; that of a whole batch does not, and is
 # three times slower.
 CPU_CHUNK_SAMPLES = 16 * 15360
-
-
-class LogMelConfig(BaseModel, frozen=True, extra="forbid"):
-    """Parameters of the log-mel; the defaults are those of BYOL-A (Niizumi et al. 2021, section III-A)."""
-
-    sample_rate_hz: int = Field(16000, ge=1000, le=500000, description="rate of the clips and of the encoder")
-    mel_bands: int = Field(64, ge=8, le=256, description="mel bands (HTK scale), F")
-    window_seconds: float = Field(0.064, gt=0, le=0.5, description="length of the Hann window")
-    hop_seconds: float = Field(0.010, gt=0, le=0.1, description="time between two frames")
-    min_hz: float = Field(60.0, ge=0, description="lower edge of the lowest mel band")
-    max_hz: float = Field(7800.0, gt=0, description="upper edge of the highest mel band")
-    floor_db: float = Field(-90.0, ge=-200, le=-20, description="added power, dB below a full-scale sine")
-
-    @model_validator(mode="after")
-    def _ranges_fit(self) -> "LogMelConfig":
-        if self.max_hz > self.sample_rate_hz / 2:
-            raise ValueError(
-                f"max_hz={self.max_hz:g} is above half of sample_rate_hz={self.sample_rate_hz}; "
-                f"set max_hz to at most {self.sample_rate_hz / 2:g}"
-            )
-        if self.min_hz >= self.max_hz:
-            raise ValueError(f"min_hz={self.min_hz:g} must be below max_hz={self.max_hz:g}")
-        if self.hop_samples > self.window_samples:
-            raise ValueError(
-                f"hop_seconds={self.hop_seconds:g} must not exceed window_seconds={self.window_seconds:g}"
-            )
-        return self
-
-    @property
-    def window_samples(self) -> int:
-        """Length of the window, at least 2 samples."""
-        return max(2, round(self.window_seconds * self.sample_rate_hz))
-
-    @property
-    def hop_samples(self) -> int:
-        """Samples between two frames, at least 1."""
-        return max(1, round(self.hop_seconds * self.sample_rate_hz))
-
-    def frames(self, samples: int) -> int:
-        """How many frames T a waveform of `samples` samples gives: one for each whole hop, at least one."""
-        return max(1, samples // self.hop_samples)
 
 
 @dataclass(frozen=True)
@@ -115,8 +75,8 @@ class LogMel(nn.Module):
         """
         if waveforms.device.type != "cpu":
             return self._log_mel(waveforms)
-        crops_a_chunk = max(1, CPU_CHUNK_SAMPLES // waveforms.shape[1])
-        return torch.cat([self._log_mel(chunk) for chunk in torch.split(waveforms, crops_a_chunk)])
+        crops_per_chunk = max(1, CPU_CHUNK_SAMPLES // waveforms.shape[1])
+        return torch.cat([self._log_mel(chunk) for chunk in torch.split(waveforms, crops_per_chunk)])
 
     def _log_mel(self, waveforms: Tensor) -> Tensor:
         frames = self.config.frames(waveforms.shape[1])

@@ -1,9 +1,11 @@
 """Which device and number format a computation uses."""
 
+from __future__ import annotations
+
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
-import torch
+from echopair.lazy import torch
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bfloat16", "float32"]

@@ -1,23 +1,25 @@
-"""What the contrastive loss does not tell: whether representations are aligned, spread out or collapsed."""
+"""What a loss does not show: whether representations are aligned, spread out or collapsed."""
+
+from __future__ import annotations
 
 import math
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from echopair.lazy import torch
+
+COLLAPSED_UNIFORMITY = -0.05
+COLLAPSED_RANK = 1.5
 
 
-@torch.no_grad()
-def representation_health(embeddings: Tensor, projections: Tensor) -> dict[str, float]:
+def representation_health(embeddings: torch.Tensor, projections: torch.Tensor) -> dict[str, float]:
     """Figures of one batch that tell learning, chance and collapse apart.
 
     Args:
-        embeddings: (V, N, D), V >= 2 views of N >= 2 clips.
-        projections: (V, N, P) of the same views.
+        embeddings: (V, N, D), V >= 2 views of N >= 2 clips, without a gradient.
+        projections: (V, N, P) of the same views, without a gradient.
 
     Returns:
-        - retrieval_top1: share of projections whose nearest is a view of the same clip; chance
-          (V - 1) / (V N - 1).
+        - retrieval_top1: share of projections whose nearest is a view of the same clip, and
+        - retrieval_top1_chance_level: (V - 1) / (V N - 1).
         - alignment: mean squared distance of positives on the unit sphere, 0 (best) to 4, and
         - uniformity: log of the mean Gaussian potential, 0 (collapsed) downwards
           (Wang and Isola, ICML 2020, section 4.1, alpha = 2, t = 2), both of the projections.
@@ -27,7 +29,7 @@ def representation_health(embeddings: Tensor, projections: Tensor) -> dict[str, 
           1 spread over the sphere (Chen and He, "SimSiam", CVPR 2021, section 4.1).
     """
     views, pairs, _ = projections.shape
-    z = F.normalize(projections.float(), dim=2)
+    z = torch.nn.functional.normalize(projections.float(), dim=2)
     flat = z.flatten(0, 1)  # (V N, P)
     similarity = flat @ flat.T
     distances = (2 - 2 * similarity).clamp_min(0)
@@ -40,11 +42,23 @@ def representation_health(embeddings: Tensor, projections: Tensor) -> dict[str, 
     singular_values = torch.linalg.svdvals(h - h.mean(0))
     shares = singular_values / singular_values.sum().clamp_min(1e-12)
     entropy = -(shares * shares.clamp_min(1e-12).log()).sum()
-    unit = F.normalize(h, dim=1)
+    unit = torch.nn.functional.normalize(h, dim=1)
     return {
         "retrieval_top1": (clips[similarity.argmax(1)] == clips).float().mean().item(),
+        "retrieval_top1_chance_level": (views - 1) / (views * pairs - 1),
         "alignment": (z[one] - z[other]).square().sum(2).mean().item(),
         "uniformity": distances[off_diagonal].mul(-2).exp().mean().log().item(),
         "effective_rank": entropy.exp().item(),
         "embedding_spread": (unit.std(0).mean() * math.sqrt(h.shape[1])).item(),
     }
+
+
+def describe_collapse(figures: dict[str, float]) -> str | None:
+    """The figures that show all projections in one place, or embeddings along one line; None if none does.
+
+    Args:
+        figures: those of `representation_health`.
+    """
+    if figures["uniformity"] > COLLAPSED_UNIFORMITY or figures["effective_rank"] < COLLAPSED_RANK:
+        return f"effective rank {figures['effective_rank']:.1f}, uniformity {figures['uniformity']:.2f}"
+    return None

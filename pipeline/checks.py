@@ -1,6 +1,7 @@
 """What can be known before any long work: a run that would fail later is refused here."""
 
 import tempfile
+from collections.abc import Mapping
 from enum import IntEnum
 
 from echopair.augment.policy import augmentations_of
@@ -8,7 +9,8 @@ from echopair.models.precision import resolve_device
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.corpora import Recording, find_recordings
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation.probe import check_labels
+from echopair.pipeline.evaluation import EVALUATIONS, Evaluation
+from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import check_tracking
 from echopair.pipeline.training.learner import initial_encoder
 
@@ -19,8 +21,8 @@ class Stage(IntEnum):
     PREPARE = 1
     PRETRAIN = 2
     EMBED = 3
-    VALIDATE = 4
-    PROBE = 5
+    VALIDATE = 4  # evaluations that read no test label
+    EVALUATE = 5
 
 
 def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
@@ -58,27 +60,23 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
     }
     if config.crops.positives.name == "same_label" and until >= Stage.PRETRAIN:
         _check_labels_to_learn_from(config, until, recordings)
-    if until >= Stage.VALIDATE:
-        for corpus in sorted(scored_corpora(config, until)):
-            found = recordings[corpus]
-            check_labels(corpus, [one.labels for one in found], [one.name for one in found])
-            if corpus not in config.probe_corpora:
-                continue
-            folds = {one.fold for one in found}
-            for fold in config.probe.test_folds:
-                if fold not in folds:
-                    named = ", ".join(sorted(fold for fold in folds if fold)) or "none"
-                    raise UserError(
-                        f"probe.test_folds: corpus {corpus!r} has no fold {fold!r}; its folds are {named}"
-                    )
+    for evaluation in evaluations_until(until):
+        evaluation.check(config, recordings)
     return recordings
+
+
+def evaluations_until(until: Stage) -> list[Evaluation]:
+    """The evaluations that belong to the stages up to one; up to `validate` those that read no test label."""
+    return [
+        one
+        for one in EVALUATIONS.values()
+        if until >= (Stage.EVALUATE if one.reads_test_labels else Stage.VALIDATE)
+    ]
 
 
 def scored_corpora(config: RunConfig, until: Stage) -> set[str]:
     """Names of the corpora whose labels the stages up to one read, or must not have learned from."""
-    if until >= Stage.VALIDATE and config.probe.held_out:
-        return {*config.probe_corpora, *config.validation_corpora}
-    return set(config.probe_corpora) if until == Stage.PROBE else set()
+    return {corpus for evaluation in evaluations_until(until) for corpus in evaluation.reads(config)}
 
 
 def check_learning(config: RunConfig) -> None:
@@ -113,3 +111,21 @@ def _check_labels_to_learn_from(
             f"crops.positives.name=same_label learns from the labels of {both[0]!r}, and a probe of the same clips "
             "would know its test clips; name different corpora in pretrain.corpora and probe.corpora"
         )
+
+
+def check_disjoint(config: RunConfig, until: Stage, stores: Mapping[str, ClipStore]) -> None:
+    """Refuse to learn from the labels of clips that are scored, which two corpora may hold under two names.
+
+    Raises:
+        UserError: clips are learned from by label and scored too.
+    """
+    if config.crops.positives.name != "same_label":
+        return
+    learned = {digest for name in config.pretrain_corpora for digest in stores[name].column("samples_sha256")}
+    for name in sorted(scored_corpora(config, until)):
+        shared = learned.intersection(stores[name].column("samples_sha256"))
+        if shared:
+            raise UserError(
+                f"crops.positives.name=same_label learns from the labels of {len(shared)} clips that corpus {name!r} "
+                "holds too, and a probe would know its test clips; probe a corpus that shares none"
+            )

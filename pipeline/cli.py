@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -21,15 +22,16 @@ from echopair.pipeline.errors import UserError
 if TYPE_CHECKING:
     from echopair.pipeline.config import RunConfig
     from echopair.pipeline.run import RunResult
+    from echopair.pipeline.tracking import TrackingConfig
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
 PIPE_COLUMNS = 200
+SWEEP_PRESETS = "echopair.tuning.presets"
 
 app = typer.Typer(
     name="echopair",
     help="Learns to hear without labels: contrastive audio encoders from a folder of recordings.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -40,18 +42,31 @@ RunArguments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[PRESET or YAML ...] [key=value ...]",
-        help="What to start from (default: synthetic; see `echopair presets`; later ones lie over earlier ones), and "
-        "what to change, as "
-        "objective.temperature=0.1",
+        help="What to start from (default: synthetic; see `echopair presets`; later ones override earlier ones), and "
+        "what to change, as objective.temperature=0.1",
         show_default=False,
     ),
 ]
 
 
+@app.callback(invoke_without_command=True)
+def _echopair(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False,
+) -> None:
+    if version:
+        import echopair
+
+        print(f"echopair {echopair.__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help(), end="")
+
+
 @app.command()
 def run(arguments: RunArguments = None) -> None:
     """All stages: recordings -> clips -> encoder -> embeddings -> accuracy, recorded in MLflow."""
-    _run(arguments, "PROBE")
+    _run(arguments, "EVALUATE")
 
 
 @app.command()
@@ -74,8 +89,8 @@ def embed(arguments: RunArguments = None) -> None:
 
 @app.command()
 def probe(arguments: RunArguments = None) -> None:
-    """Stage 4: the accuracy of a linear classifier on the embeddings, beside its baselines."""
-    _run(arguments, "PROBE")
+    """Stage 4: the accuracy of a linear classifier on the embeddings, beside its baselines; all evaluations."""
+    _run(arguments, "EVALUATE")
 
 
 @app.command()
@@ -95,6 +110,8 @@ def compare(arguments: RunArguments = None) -> None:
     from echopair.pipeline.results import comparison_table
 
     config = _compose(arguments)
+    if config.tracking.uri is None:
+        _require_work_folder(config)
     # A pipe has no width of its own: nothing is cut there.
     console = output if output.is_terminal else Console(width=PIPE_COLUMNS)
     console.print(comparison_table(config.tracking, config.work_folder.absolute()))
@@ -109,6 +126,7 @@ def ui(
     from echopair.pipeline.tracking.server import serve_ui
 
     config = _compose(arguments)
+    _require_work_folder(config)
     output.print("starting the MLflow UI, which takes some seconds ...")
     raise typer.Exit(
         serve_ui(
@@ -130,13 +148,13 @@ def config(arguments: RunArguments = None) -> None:
 
 
 def main() -> None:
-    """Entry point of the console script: errors that a person can mend are a line or two and exit status 2."""
+    """Entry point of the console script: errors that a person can fix are a line or two and exit status 2."""
     signal.signal(signal.SIGTERM, _interrupt)
     sys.unraisablehook = _interrupt_again
     try:
         status = app(standalone_mode=False)  # of a command that raised typer.Exit or was interrupted
     except UserError as error:
-        _fail(str(error), USAGE_ERROR)
+        _fail(_with_origins(str(error), sys.argv[2:]), USAGE_ERROR)
     except typer.TyperException as error:  # pragma: no cover
         _fail(error.format_message(), USAGE_ERROR)
     except (KeyboardInterrupt, typer.Abort):
@@ -165,6 +183,39 @@ def _fail(message: str, status: int) -> None:
     sys.exit(status)
 
 
+def _with_origins(message: str, arguments: list[str]) -> str:
+    """The message, and which preset or file gives the keys that it is about, unless the command itself does."""
+    from echopair.pipeline.layers import PRESETS, origins
+
+    sources = [one for one in itertools.takewhile(lambda one: "=" not in one, arguments) if one[:1] != "-"]
+    overrides = [one.partition("=")[0] for one in arguments[len(sources) :]]
+    note = origins(message, sources, [PRESETS, SWEEP_PRESETS])
+    given_here = any(message.startswith((key, f"unknown key '{key}")) for key in overrides)
+    return f"{message} ({note})" if note and not given_here else message
+
+
+def _require_work_folder(config: "RunConfig") -> None:
+    work = config.work_folder.absolute()
+    if not work.is_dir():
+        raise UserError(
+            f"work_folder={short_path(work)} does not exist, so no runs are recorded there; add work_folder=FOLDER of "
+            "your runs, or make one by `echopair run`"
+        )
+
+
+def place_arguments(config: "RunConfig") -> str:
+    """What other commands need to find the runs of a config, as " work_folder=/data/work"; empty for the default."""
+    default = type(config).model_fields
+    usual = {"work_folder": default["work_folder"].default, **_tracking_keys(default["tracking"].default)}
+    given = {"work_folder": config.work_folder, **_tracking_keys(config.tracking)}
+    changed = [f"{key}={short_path(value)}" for key, value in given.items() if value != usual[key]]
+    return "".join(f" {shlex.quote(one)}" for one in changed)
+
+
+def _tracking_keys(config: "TrackingConfig") -> dict[str, Any]:
+    return {f"tracking.{key}": value for key, value in config.model_dump().items()}
+
+
 def _compose(arguments: list[str] | None) -> "RunConfig":
     from echopair.pipeline.config import compose
 
@@ -179,23 +230,21 @@ def _run(arguments: list[str] | None, until: str) -> None:
     from echopair.pipeline.run import run as run_stages
 
     result = run_stages(config, Stage[until])
-    _print_result(result, Stage[until].name.lower(), arguments or [])
+    _print_result(result, Stage[until].name.lower())
 
 
-def _print_result(result: "RunResult", stage: str, arguments: list[str]) -> None:
-    from echopair.pipeline.results import probe_table, probe_title, validation_line
+def _print_result(result: "RunResult", stage: str) -> None:
+    from echopair.pipeline.evaluation import EVALUATIONS
+    from echopair.pipeline.results import rich_table
 
-    if result.validations:
-        line = validation_line(result.validations, result.score)
-        output.print(line, style="bold", soft_wrap=True, highlight=False, markup=False)
-    for summary in result.probes.values():
-        output.print(probe_title(summary), style="bold", soft_wrap=True, highlight=False)
-        output.print(probe_table(summary))
+    for name, evaluation in EVALUATIONS.items():
+        for table in evaluation.tables(result.summaries(name)):
+            output.print(table.title, style="bold", soft_wrap=True, highlight=False, markup=False)
+            if table.rows:
+                output.print(rich_table(table))
     if not result.did:
         output.print(f"Nothing to do: every stage up to {stage} was done before ({result.seconds:.1f} s).")
-    command = " ".join(
-        ["echopair ui", *[a for a in arguments if a.startswith(("work_folder=", "tracking."))]]
-    )
+    place = place_arguments(result.config)
     rows: dict[str, object] = {
         f"report of {corpus}": done.folder / "report.html" for corpus, done in result.clips.items()
     }
@@ -204,7 +253,7 @@ def _print_result(result: "RunResult", stage: str, arguments: list[str]) -> None
     if result.folder is not None:
         rows |= {
             "run": f"{result.folder / 'run.yaml'}",
-            "compare runs": f"echopair compare, or in a browser: {command}",
+            "compare runs": f"echopair compare{place}, or in a browser: echopair ui{place}",
         }
     width = max(len(name) for name in rows)
     for name, value in rows.items():

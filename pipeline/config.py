@@ -1,40 +1,48 @@
 """RunConfig: one run, composed of the slices that each package owns, from a preset or file and overrides."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from echopair.augment.policy import AugmentConfig
-from echopair.models.encoders import EncoderConfig
-from echopair.models.encoders.resnet import ResNetConfig
-from echopair.models.log_mel import LogMelConfig
-from echopair.models.objectives import ObjectiveConfig
-from echopair.models.objectives.nt_xent import NTXentConfig
+from echopair.models.encoders import EncoderConfig, ResNetConfig
+from echopair.models.log_mel_config import LogMelConfig
+from echopair.models.methods import ObjectiveConfig, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
-from echopair.pipeline.config_text import did_you_mean
 from echopair.pipeline.corpora import CorpusConfig
 from echopair.pipeline.embed import EmbedConfig
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.pipeline.evaluation.probe import ProbeConfig
+from echopair.pipeline.layers import PRESETS, TO_BE_SET, flatten, load, merge, parse_override, presets
 from echopair.pipeline.prepare import PrepareConfig
 from echopair.pipeline.tracking import TrackingConfig
 from echopair.pipeline.training.crops import CropsConfig
-from echopair.pipeline.training.learner import LearningConfig, PretrainConfig
+from echopair.pipeline.training.learner import LearningConfig, PretrainConfig, check_views
 from echopair.pipeline.training.schedule import check_schedule, scheduled
 
-PRESETS = "echopair.pipeline.presets"
+__all__ = [
+    "PRESETS",
+    "RAY_KEY",
+    "SWEEP_KEY",
+    "RunConfig",
+    "compose",
+    "explain",
+    "flatten",
+    "lay",
+    "merge",
+    "nearest_key",
+    "presets",
+    "run_key_hint",
+    "run_keys",
+    "validated",
+]
+
 DEFAULT_PRESET = "synthetic"
-PRESET_KEY = "preset"
 SWEEP_KEY, RAY_KEY = "sweep", "ray"  # sections of a file that `echopair sweep` alone reads
 ERRORS_SHOWN = 5
-TO_BE_SET = "???"  # as OmegaConf and Hydra write it
 
 
 class RunConfig(BaseModel, frozen=True, extra="forbid"):
@@ -59,7 +67,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     augment: AugmentConfig = AugmentConfig()
     encoder: EncoderConfig = ResNetConfig()
     projection: ProjectionConfig = ProjectionConfig()
-    objective: ObjectiveConfig = NTXentConfig()
+    objective: ObjectiveConfig = SimCLRConfig()
     pretrain: PretrainConfig = PretrainConfig(epochs=100)
     embed: EmbedConfig = EmbedConfig()
     probe: ProbeConfig = ProbeConfig()
@@ -81,6 +89,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
                         f"{key}: there is no corpus {name!r}{did_you_mean(name, self.corpora)}; "
                         f"corpora are {', '.join(self.corpora)}"
                     )
+        check_views(self.objective, self.crops)
         check_schedule(self, self.pretrain.schedule)
         crop_samples = round(self.crops.crop_seconds * self.log_mel.sample_rate_hz)
         if crop_samples < self.log_mel.window_samples:
@@ -125,8 +134,8 @@ def compose(sources: str | Sequence[str] | None = None, overrides: Sequence[str]
 
     Args:
         sources: names of presets or paths of YAML files (which may start from another preset by their key
-            `preset`), laid one over the other, their names joined. Where presets alone are given and none has a
-            corpus, the preset `synthetic` lies below.
+            `preset`), later ones over earlier ones, their names joined. If only presets are given and none has
+            a corpus, they override the preset `synthetic`.
         overrides: `dotted.key=value`, values as in YAML; later ones win.
 
     Raises:
@@ -156,18 +165,18 @@ def lay(
     """
     known = presets(*packages)
     named = [sources] if isinstance(sources, str) else list(sources or [])
-    if all(source in known and "corpora" not in _load(source, packages) for source in named):
+    if all(source in known and "corpora" not in load(source, packages) for source in named):
         named.insert(0, DEFAULT_PRESET)
     values = _defaults() | dict(more_defaults or {})
     for source in named:
-        layer = _load(source, packages, on_layer)
+        layer = load(source, packages, on_layer)
         if source != named[0] and "run_name" not in layer:
             layer["run_name"] = f"{values['run_name']}+{Path(source).stem}"
         values = merge(values, layer)
     # In one layer, so that a name and the settings that belong to it may come in any order.
     given: dict[str, Any] = {}
     for override in overrides:
-        given = merge(given, on_layer(_parse_override(override)))
+        given = merge(given, on_layer(parse_override(override)))
     return merge(values, given)
 
 
@@ -190,51 +199,6 @@ def validated(values: Mapping[str, Any], hint: Callable[[str], str] | None = Non
         raise UserError(explain(error, values, hint or run_key_hint)) from error
 
 
-def merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay one set of values over another.
-
-    Mappings merge key by key; everything else is replaced. A layer that chooses another alternative by `name`
-    replaces the whole mapping, and a layer that gives one budget takes the others away.
-    """
-    names = layer.get("name"), base.get("name")
-    # In a sweep's space `name` may also be a part of a swept key, and its value a mapping.
-    if all(isinstance(name, str) for name in names) and names[0] != names[1]:
-        return dict(layer)
-    merged = dict(base)
-    if any(layer.get(budget) is not None for budget in PretrainConfig.BUDGETS):
-        merged.update(dict.fromkeys(PretrainConfig.BUDGETS))
-    for key, value in layer.items():
-        below = merged.get(key)
-        merged[key] = (
-            merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-        )
-    return merged
-
-
-def presets(*packages: str) -> dict[str, str]:
-    """Names of the presets, and the line that each says of itself (the comment it begins with).
-
-    Args:
-        packages: where they lie; by default the presets of runs.
-    """
-    texts = {
-        entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
-        for package in packages or (PRESETS,)
-        for entry in files(package).iterdir()
-        if entry.name.endswith(".yaml")
-    }
-    return {name: text.splitlines()[0].lstrip("# ") for name, text in sorted(texts.items())}
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys and their values; lists stay whole."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def _defaults() -> dict[str, Any]:
     fields = RunConfig.model_fields.items()
     defaults = {name: field.get_default() for name, field in fields if not field.is_required()}
@@ -242,57 +206,6 @@ def _defaults() -> dict[str, Any]:
         name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
         for name, value in defaults.items()
     }
-
-
-def _load(
-    source: str,
-    packages: Sequence[str] = (PRESETS,),
-    on_layer: Callable[[dict[str, Any]], dict[str, Any]] = dict,
-) -> dict[str, Any]:
-    known = presets(*packages)
-    path = Path(source).expanduser()
-    if source in known:
-        text = next(
-            file.read_text(encoding="utf-8")
-            for package in packages
-            if (file := files(package) / f"{source}.yaml").is_file()
-        )
-        values = _read_yaml(text, source)
-    elif path.is_file():
-        values = _read_yaml(path.read_text(encoding="utf-8", errors="replace"), str(path))
-    elif path.suffix in (".yaml", ".yml"):
-        raise UserError(f"{source}: there is no such file; `echopair presets` lists what can be started from")
-    else:
-        hint = did_you_mean(source, known) or f"; presets are {', '.join(known)}"
-        raise UserError(f"there is no preset or file {source!r}{hint}")
-    below = values.pop(PRESET_KEY, None)
-    values = on_layer(values)
-    return merge(_load(str(below), packages, on_layer), values) if below is not None else values
-
-
-def _read_yaml(text: str, source: str) -> dict[str, Any]:
-    try:
-        values = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise UserError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{source} must hold keys and values, as `seed: 1`")
-    return {str(key): value for key, value in values.items()}
-
-
-def _parse_override(override: str) -> dict[str, Any]:
-    key, equals, _ = override.partition("=")
-    if not equals or not key:
-        raise UserError(
-            f"{override!r} is no override; write key=value, as objective.temperature=0.1, and presets and files before "
-            "the first of those"
-        )
-    try:
-        values = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=True)
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise UserError(f"{override!r} cannot be read: {' '.join(str(error).split())}") from error
-    assert isinstance(values, dict)
-    return {str(name): value for name, value in values.items()}
 
 
 def explain(error: ValidationError, values: Mapping[str, Any], hint: Callable[[str], str]) -> str:

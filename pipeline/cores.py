@@ -1,8 +1,12 @@
-"""How many processes and threads are worth starting."""
+"""How many processes and threads are worth starting, and that processes do not outlive their parent."""
 
 import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+PARENT_CHECK_SECONDS = 1.0
 
 
 def available_cores() -> int:
@@ -24,3 +28,18 @@ def cpu_threads(threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def end_with(parent: int) -> None:
+    """Let this process end when its parent has ended, SIGKILL included: otherwise a pool's workers wait for ever.
+
+    Args:
+        parent: its parent's process id; the pool that starts it gives `os.getpid()` to this as its initializer.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_CHECK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with parent", daemon=True).start()

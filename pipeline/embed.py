@@ -1,25 +1,40 @@
-"""Stage 3: clips + encoder -> embeddings."""
+"""Stage 3: clips + encoder -> embeddings, and the features that they are compared with."""
+
+from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from echopair.models.audio_encoder import AudioEncoder, ClipPool, crop_starts
-from echopair.models.log_mel import LogMel
+from echopair.lazy import np, torch
 from echopair.models.precision import Device, Precision
+from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import progress_bar
-from echopair.pipeline.store import ClipStore
+from echopair.pipeline.stages import Done, StageOutput
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from echopair.models.audio_encoder import AudioEncoder
+    from echopair.models.log_mel import LogMel
+    from echopair.pipeline.config import RunConfig
+    from echopair.pipeline.store import ClipStore
 
 EMBED_VERSION = 1
+EMBED_LIBRARIES = ("torch", "torchaudio")
 EMBEDDINGS_FILE = "embeddings.npz"
 MEL_STATISTICS_SECONDS = 30
+
+MEL_STATISTICS = "mel statistics"
+UNTRAINED = "untrained"
+PRETRAINED = "pretrained"
+FEATURES = (MEL_STATISTICS, UNTRAINED, PRETRAINED)
 
 
 class EmbedConfig(BaseModel, frozen=True, extra="forbid"):
@@ -52,6 +67,104 @@ class Embeddings:
         """Read what `save` wrote; nothing in it is executed."""
         with np.load(folder / EMBEDDINGS_FILE, allow_pickle=False) as arrays:
             return cls(arrays["embeddings"], arrays["clip_ids"])
+
+
+@dataclass
+class Embedder:
+    """The embeddings of each corpus by one encoder, and the features that it is compared with, each made once.
+
+    Args:
+        config: of the run.
+        folder: of the trained encoder.
+        digest: of its files.
+        clips: prepared clips by corpus.
+        stores: the same, opened.
+        did: gets the titles of what is made now.
+
+    Attributes:
+        outputs: by corpus and features, as ("esc10", "pretrained").
+    """
+
+    config: RunConfig
+    folder: Path
+    digest: str
+    clips: Mapping[str, Done]
+    stores: Mapping[str, ClipStore]
+    did: list[str]
+    outputs: dict[tuple[str, str], Done] = field(default_factory=dict)
+
+    def output(self, corpus: str, features: str) -> Done:
+        """The embeddings of a corpus.
+
+        Args:
+            corpus: its name.
+            features: one of `FEATURES`.
+        """
+        if (corpus, features) not in self.outputs:
+            stage = StageOutput(
+                f"embed {corpus}, {features}",
+                self.config.work_folder.absolute() / "embeddings" / f"{corpus}-{features.replace(' ', '-')}",
+                [self.clips[corpus].digest, self._inputs(features)],
+                EMBED_VERSION,
+                EMBED_LIBRARIES,
+            )
+
+            def work(folder: Path) -> dict[str, str]:
+                return {"digest": self._embed(self.stores[corpus], features, stage.title).save(folder)}
+
+            self.outputs[corpus, features] = stage.make(work, self.did)
+        return self.outputs[corpus, features]
+
+    def load(self, corpus: str, features: str) -> Embeddings:
+        """The embeddings of a corpus, in the order of its clips.
+
+        Raises:
+            UserError: the file holds embeddings of other clips.
+        """
+        folder = self.output(corpus, features).folder
+        embeddings = Embeddings.load(folder)
+        if embeddings.clips.tolist() != _clip_ids(self.stores[corpus]).tolist():
+            raise UserError(
+                f"{folder / EMBEDDINGS_FILE} holds embeddings of other clips than its corpus has; delete that folder"
+            )
+        return embeddings
+
+    def _inputs(self, features: str) -> Any:
+        config = self.config
+        settings = config.embed.model_dump(mode="json", exclude={"device", "batch_crops"})
+        if features == MEL_STATISTICS:
+            return config.log_mel
+        if features == UNTRAINED:
+            text = (self.folder / "encoder.json").read_text(encoding="utf-8")
+            return [json.loads(text), config.seed, settings]
+        return [self.digest, settings]
+
+    def _embed(self, store: ClipStore, features: str, title: str) -> Embeddings:
+        from echopair.models.log_mel import LogMel
+
+        if features == MEL_STATISTICS:
+            return mel_statistics(store, LogMel(self.config.log_mel), title)
+        encoder = self._untrained if features == UNTRAINED else self._pretrained
+        return embed(store, encoder, self.config.embed, title)
+
+    @cached_property
+    def _pretrained(self) -> AudioEncoder:
+        from echopair.models.audio_encoder import AudioEncoder
+
+        settings = self.config.embed
+        return AudioEncoder.load(self.folder, device=settings.device, precision=settings.precision)
+
+    @cached_property
+    def _untrained(self) -> AudioEncoder:
+        """The encoder as it was before its training."""
+        from echopair.models.audio_encoder import AudioEncoder
+        from echopair.pipeline.training.learner import initial_encoder
+
+        settings = self.config.embed
+        initial = initial_encoder(self.config.encoder, self.config.seed)
+        return AudioEncoder(
+            self._pretrained.config, initial, device=settings.device, precision=settings.precision
+        )
 
 
 def embed(store: ClipStore, encoder: AudioEncoder, config: EmbedConfig, title: str) -> Embeddings:
@@ -87,6 +200,8 @@ def embed_clips(
     Returns:
         (N, D) in the order of `clips`.
     """
+    from echopair.models.audio_encoder import ClipPool, crop_starts
+
     crop_samples, hop_samples = encoder.config.crop_samples, encoder.config.crop_hop_samples
     pool = ClipPool(len(clips), encoder.crop_embedding_dim)
     rows: list[int] = []

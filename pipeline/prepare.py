@@ -9,20 +9,23 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from echopair.pipeline.cores import available_cores
+from echopair.pipeline.cores import available_cores, end_with
 from echopair.pipeline.corpora.recording import Recording
-from echopair.pipeline.decoding.decode import Clip, Refused, decode
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import progress_bar
-from echopair.pipeline.stages import fingerprint
-from echopair.pipeline.workers import end_with
+from echopair.pipeline.stages import StageOutput, fingerprint
+
+if TYPE_CHECKING:
+    from echopair.pipeline.config import RunConfig
+    from echopair.pipeline.decoding.decode import Clip
 
 PREPARE_VERSION = 1
-RECORDINGS_A_TASK = 8
+PREPARE_LIBRARIES = ("soundfile", "soxr")
+RECORDINGS_PER_TASK = 8
 REFUSALS_NAMED_IN_ERROR = 3
 
 
@@ -40,10 +43,34 @@ class Outcome(NamedTuple):
     """What became of one recording: a clip at a place in a shard, or the reason it was refused."""
 
     recording: int
-    clip: Clip | None
+    clip: "Clip | None"
     reason: str
     worker_shard: str
     offset: int
+
+
+def clips_output(config: "RunConfig", corpus: str, recordings: Sequence[Recording]) -> StageOutput:
+    """Where the clips of a corpus are kept, and what decides them."""
+    rate = config.log_mel.sample_rate_hz
+    listed = [
+        [one.name, list(one.labels), one.fold, one.split, one.group, *_size_and_time(one.path)]
+        for one in recordings
+    ]
+    return StageOutput(
+        f"prepare {corpus}",
+        config.work_folder.absolute() / "clips" / corpus,
+        [rate, config.prepare.min_seconds, listed],
+        PREPARE_VERSION,
+        PREPARE_LIBRARIES,
+    )
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (-1, 0)  # refused by name when it is decoded
+    return (status.st_size, status.st_mtime_ns)
 
 
 def prepare(
@@ -72,8 +99,8 @@ def prepare(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from echopair.pipeline.report import Refusal, write_report
-    from echopair.pipeline.store import MANIFEST_FILE, MANIFEST_SCHEMA, shard_file
+    from echopair.pipeline.corpus_report import Refusal, write_report
+    from echopair.pipeline.store import MANIFEST_FILE, manifest_schema, shard_file
 
     outcomes = sorted(_decode_all(corpus, recordings, config, sample_rate_hz, folder))
     shards = {
@@ -109,7 +136,7 @@ def prepare(
                 "offset": outcome.offset,
             }
         )
-    manifest = pa.Table.from_pylist(rows, schema=MANIFEST_SCHEMA)
+    manifest = pa.Table.from_pylist(rows, schema=manifest_schema())
     pq.write_table(manifest, folder / MANIFEST_FILE)
     write_report(folder, corpus, manifest, refused, sample_rate_hz=sample_rate_hz)
 
@@ -120,7 +147,7 @@ def prepare(
             f"corpus {corpus!r}: {len(refused)} of {len(recordings)} recordings refused ({named}"
             f"{'; ...' if len(refused) > REFUSALS_NAMED_IN_ERROR else ''}), "
             f"more than prepare.max_refused_share={config.max_refused_share:g}; "
-            f"mend them or raise the share. All are listed in {folder / 'report.json'}; "
+            f"repair them or raise the share. All are listed in {folder / 'report.json'}; "
             f"{folder / 'report.html'} is for reading"
         )
     return {
@@ -140,10 +167,10 @@ def printable(name: str) -> str:
 def _decode_all(
     corpus: str, recordings: Sequence[Recording], config: PrepareConfig, sample_rate_hz: int, folder: Path
 ) -> Iterator[Outcome]:
-    workers = min(config.workers or available_cores(), max(1, len(recordings) // RECORDINGS_A_TASK))
+    workers = min(config.workers or available_cores(), max(1, len(recordings) // RECORDINGS_PER_TASK))
     tasks = iter(
-        [(n, str(r.path)) for n, r in enumerate(recordings[first : first + RECORDINGS_A_TASK], start=first)]
-        for first in range(0, len(recordings), RECORDINGS_A_TASK)
+        [(n, str(r.path)) for n, r in enumerate(recordings[first : first + RECORDINGS_PER_TASK], start=first)]
+        for first in range(0, len(recordings), RECORDINGS_PER_TASK)
     )
     pool = ProcessPoolExecutor(
         workers,
@@ -200,6 +227,8 @@ def _open_worker_shard(parent: int, folder: str, sample_rate_hz: int, min_second
 
 
 def _decode_task(task: list[tuple[int, str]]) -> list[Outcome]:
+    from echopair.pipeline.decoding.decode import Refused, decode
+
     assert _worker is not None
     sink = _worker.sink
     outcomes = []

@@ -1,11 +1,12 @@
-"""Tables for the terminal: what a probe found, and how runs compare."""
+"""Tables for the terminal: what an evaluation found, and how runs compare."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
+from echopair.pipeline.embed import PRETRAINED
+from echopair.pipeline.evaluation.base import ResultTable
 from echopair.pipeline.tracking import TrackingConfig
 from echopair.pipeline.tracking.runs import RunSummary, list_runs
 
@@ -29,53 +30,14 @@ COMPARED_PARAMETERS = (
 )
 
 
-def probe_title(summary: Mapping[str, Any]) -> str:
-    """What a probe's table is about, in a line."""
-    metric = str(summary["metric"]).replace("_", " ")
-    return f"{summary['corpus']}: {metric} of a linear probe, {summary['clips_tested']} clips, {summary['protocol']}"
-
-
-def probe_table(summary: dict[str, Any]) -> Table:
-    """The features that were probed, chance first, with score, 95 % interval and macro accuracy."""
-    headings, rows = probe_rows(summary)
-    table = Table()
-    for heading in headings:
-        table.add_column(heading, justify="right" if table.columns else "left")
-    for row in rows:
-        table.add_row(*row, style="bold" if row[0] == "pretrained" else "")
-    return table
-
-
-def probe_rows(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of such a table."""
-    results = summary["features"]
-    headings = ["features", str(summary["metric"]).replace("_", " "), "95 % interval"]
-    rows = []
-    for name, result in results.items():
-        interval = result["interval"]
-        spread = f"{interval[0]:.1%} to {interval[1]:.1%}" if interval else ""
-        rows.append([name, f"{result['score']:.1%}", spread])
-    if any(result["macro_accuracy"] is not None for result in results.values()):
-        headings.append("macro accuracy")
-        for row, result in zip(rows, results.values(), strict=True):
-            macro = result["macro_accuracy"]
-            row.append("" if macro is None else f"{macro:.1%}")
-    return headings, rows
-
-
-def validation_line(validations: Mapping[str, Mapping[str, Any]], score: float) -> str:
-    """The score by which a sweep compares runs, and what it is of."""
-    return f"validation score {score:.1%}: {validated_by(validations)}"
-
-
-def validated_by(validations: Mapping[str, Mapping[str, Any]]) -> str:
-    """What a validation score is of: "accuracy of a linear probe on 320 validation clips of esc10, 4 parts"."""
-    told = [
-        f"{str(one['metric']).replace('_', ' ')} of a linear probe on {one['clips']} validation clips of {name}, "
-        f"{one['protocol']}"
-        for name, one in validations.items()
-    ]
-    return told[0] if len(told) == 1 else f"mean of {'; '.join(told)}"
+def rich_table(table: ResultTable) -> Table:
+    """A table of an evaluation for the terminal."""
+    shown = Table()
+    for heading in table.headings:
+        shown.add_column(heading, justify="right" if shown.columns else "left")
+    for row in table.rows:
+        shown.add_row(*row, style="bold" if row[0] == PRETRAINED else "")
+    return shown
 
 
 def comparison_table(config: TrackingConfig, work_folder: Path) -> Table | str:
@@ -85,7 +47,9 @@ def comparison_table(config: TrackingConfig, work_folder: Path) -> Table | str:
     """
     runs = list_runs(config, work_folder)
     if not runs:
-        return f"No runs are recorded below {work_folder} yet; `echopair run` makes one."
+        return (
+            f"No runs are recorded below {work_folder} yet; `echopair run` with this work_folder makes one."
+        )
     scores = sorted({key for run in runs for key in run.metrics if key.rsplit("/", 1)[-1] in SCORES})
     baselines = [
         f"{score.split('/')[0]}/{name}" for score in scores for name in ("untrained", "mel_statistics")
@@ -112,6 +76,7 @@ def comparison_table(config: TrackingConfig, work_folder: Path) -> Table | str:
     has_unfinished = any(run.status != "FINISHED" for run in runs)
     for name in ("took", "started", *(["status"] if has_unfinished else [])):
         table.add_column(name, no_wrap=True)
+    table.add_column("run id", overflow="fold", min_width=16)  # of 32 characters, in two lines of a terminal
     for run in sorted(runs, key=best, reverse=True):
         table.add_row(
             run.name,
@@ -121,6 +86,7 @@ def comparison_table(config: TrackingConfig, work_folder: Path) -> Table | str:
             _duration(run.duration_seconds),
             f"{run.start.astimezone():%m-%d %H:%M}",
             *([run.status.lower()] if has_unfinished else []),
+            run.run_id,
         )
     return table
 

@@ -1,4 +1,8 @@
-"""Stages that know what is done: fingerprints, done-markers and folders that appear whole or not at all."""
+"""The one mechanism by which work that is done is not done again: keys, done-markers, locks and folders.
+
+A stage declares once what decides its output and where that lies; its key and its folder are derived from this. The
+output is written beside its final name and renamed, and the marker, written last, says that it is whole.
+"""
 
 import errno
 import fcntl
@@ -7,20 +11,106 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from echopair.pipeline.progress import console
+
 MARKER_FILE = "done.json"
-LEFT_PROCESSES_SECONDS = 3.0  # as long as `pipeline.workers.end_with` takes, and more
+LEFT_PROCESSES_SECONDS = 3.0  # as long as `pipeline.cores.end_with` takes, and more
+
+
+@dataclass(frozen=True)
+class Done:
+    """The output of a stage: its folder and what its marker holds."""
+
+    folder: Path
+    marker: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Digest of the output's content, which the keys of later stages are made of."""
+        return str(self.marker["digest"])
+
+
+@dataclass(frozen=True)
+class StageOutput:
+    """What a stage makes, declared before it is made.
+
+    Args:
+        title: what the terminal calls the stage, as "embed esc10, pretrained".
+        folder: of the output, but for the key, which is added to its name.
+        inputs: all that decides the output: slices of the config, digests of what the stage reads.
+        code_version: raised whenever the stage's code makes another output of the same inputs.
+        libraries: distributions whose installed versions decide the output too.
+        keep_partial: a killed attempt's folder is handed on to the next one, which is how a training resumes.
+    """
+
+    title: str
+    folder: Path
+    inputs: Sequence[Any]
+    code_version: int
+    libraries: tuple[str, ...] = ()
+    keep_partial: bool = False
+
+    @cached_property
+    def key(self) -> str:
+        """16 hexadecimal digits, equal exactly for equal outputs."""
+        versions = {library: version(library) for library in self.libraries}
+        return fingerprint(self.folder.parent.name, self.code_version, versions, list(self.inputs))
+
+    @property
+    def path(self) -> Path:
+        """The folder that appears when the stage is done."""
+        return self.folder.with_name(f"{self.folder.name}-{self.key}")
+
+    def make(self, work: Callable[[Path], Mapping[str, Any]], did: list[str] | None = None) -> Done:
+        """The output, made now unless it is there; a process that wants the same at once waits for it.
+
+        Args:
+            work: writes the output to an existing folder; returns its `digest` and figures for the marker.
+            did: gets the title if the stage was worked on.
+        """
+        with locked(self.path):
+            done = read_done(self.path)
+            if done is not None:
+                console.print(f"[dim]{self.title}: done before[/]")
+                return done
+            done = self._make(work)
+        if did is not None:
+            did.append(self.title)
+        figures = {
+            name: value for name, value in done.marker.items() if name not in ("digest", "fingerprint")
+        }
+        seconds = figures.pop("seconds")
+        console.print(f"{self.title}: {_in_words(figures)}{seconds:.1f} s")
+        return done
+
+    def _make(self, work: Callable[[Path], Mapping[str, Any]]) -> Done:
+        partial = self.path.with_name(self.path.name + ".partial")
+        if partial.exists() and not self.keep_partial:
+            _remove_left(partial)
+        partial.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        figures = dict(work(partial))
+        seconds = round(time.monotonic() - started, 2)
+        marker = {"fingerprint": self.key, "digest": figures.pop("digest"), "seconds": seconds, **figures}
+        write_atomically(partial / MARKER_FILE, json.dumps(marker, indent=2) + "\n")
+        if self.path.exists():  # left without a readable marker
+            shutil.rmtree(self.path)
+        partial.rename(self.path)
+        return Done(self.path, marker)
 
 
 def fingerprint(*parts: Any) -> str:
-    """Name of a stage's input and config: 16 hexadecimal digits, equal exactly for equal parts.
+    """Name of inputs and config: 16 hexadecimal digits, equal exactly for equal parts.
 
     Args:
         parts: anything that JSON can hold, pydantic models included.
@@ -30,34 +120,19 @@ def fingerprint(*parts: Any) -> str:
 
 
 def _plain(part: Any) -> Any:
-    return part.model_dump(mode="json") if isinstance(part, BaseModel) else part
+    if isinstance(part, BaseModel):
+        return part.model_dump(mode="json")
+    return [_plain(one) for one in part] if isinstance(part, list | tuple) else part
 
 
-@dataclass(frozen=True)
-class Done:
-    """A finished stage: where its output lies and what its marker says."""
-
-    folder: Path
-    marker: dict[str, Any]
-
-    @property
-    def digest(self) -> str:
-        """Digest of the output's content; what the next stage's fingerprint is made of."""
-        return str(self.marker["digest"])
-
-
-class StageWork:
-    """A stage under way: a folder beside the final one, and what the marker will say."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.notes: dict[str, Any] = {}
-        self.digest = ""
-
-    def finish(self, digest: str, **notes: Any) -> None:
-        """Declare the output complete: its content's digest and figures to keep in the marker."""
-        self.digest = digest
-        self.notes = notes
+def _in_words(figures: Mapping[str, Any]) -> str:
+    return "".join(
+        f"{name.replace('_', ' ')} {value:,.4g}, "
+        if isinstance(value, float)
+        else f"{value:,} {name.replace('_', ' ')}, "
+        for name, value in figures.items()
+        if not isinstance(value, str)
+    )
 
 
 def read_done(folder: Path) -> Done | None:
@@ -67,34 +142,6 @@ def read_done(folder: Path) -> Done | None:
     except (OSError, json.JSONDecodeError):
         return None
     return Done(folder, marker)
-
-
-@contextmanager
-def stage_work(folder: Path, stage_fingerprint: str, *, keep_partial: bool = False) -> Iterator[StageWork]:
-    """Write a stage's output beside its final name, then rename.
-
-    A process that dies leaves only `<folder>.partial`; `keep_partial` hands that on to the next one, which
-    is how a killed training run goes on. Nothing is renamed unless `finish` was called.
-    """
-    partial = folder.with_name(folder.name + ".partial")
-    if partial.exists() and not keep_partial:
-        _remove_left(partial)
-    partial.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    work = StageWork(partial)
-    yield work
-    if not work.digest:
-        raise RuntimeError(f"stage {folder.name} ended without finish()")
-    marker = {
-        "fingerprint": stage_fingerprint,
-        "digest": work.digest,
-        "seconds": round(time.monotonic() - started, 2),
-        **work.notes,
-    }
-    write_atomically(partial / MARKER_FILE, json.dumps(marker, indent=2) + "\n")
-    if folder.exists():  # left without a readable marker
-        shutil.rmtree(folder)
-    partial.rename(folder)
 
 
 def _remove_left(partial: Path) -> None:

@@ -3,34 +3,40 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from echopair.models.audio_encoder import tile_to_length
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MANIFEST_FILE = "manifest.parquet"
-MANIFEST_SCHEMA = pa.schema(
-    [
-        ("path", pa.string()),
-        ("labels", pa.list_(pa.string())),
-        ("fold", pa.string()),
-        ("split", pa.string()),
-        ("group", pa.string()),
-        ("samples", pa.int64()),
-        ("seconds", pa.float64()),
-        ("original_rate_hz", pa.int32()),
-        ("channels", pa.int32()),
-        ("peak_dbfs", pa.float32()),
-        ("loudness_lufs", pa.float32()),
-        ("samples_sha256", pa.string()),
-        ("shard", pa.int32()),
-        ("offset", pa.int64()),
-        ("scale", pa.float32()),
-    ]
-)
+
+
+def manifest_schema() -> "pa.Schema":
+    """The columns of a manifest."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("path", pa.string()),
+            ("labels", pa.list_(pa.string())),
+            ("fold", pa.string()),
+            ("split", pa.string()),
+            ("group", pa.string()),
+            ("samples", pa.int64()),
+            ("seconds", pa.float64()),
+            ("original_rate_hz", pa.int32()),
+            ("channels", pa.int32()),
+            ("peak_dbfs", pa.float32()),
+            ("loudness_lufs", pa.float32()),
+            ("samples_sha256", pa.string()),
+            ("shard", pa.int32()),
+            ("offset", pa.int64()),
+            ("scale", pa.float32()),
+        ]
+    )
 
 
 def shard_file(shard: int) -> str:
@@ -47,9 +53,11 @@ class ClipStore:
     """
 
     def __init__(self, folder: Path, sample_rate_hz: int) -> None:
+        import pyarrow.parquet as pq
+
         self.folder = folder
         self.sample_rate_hz = sample_rate_hz
-        self.manifest = pq.read_table(folder / MANIFEST_FILE, schema=MANIFEST_SCHEMA)
+        self.manifest = pq.read_table(folder / MANIFEST_FILE, schema=manifest_schema())
         self.samples: NDArray[np.int64] = self.manifest["samples"].to_numpy()
         self._shard: NDArray[np.int32] = self.manifest["shard"].to_numpy()
         self._offset: NDArray[np.int64] = self.manifest["offset"].to_numpy()
@@ -69,6 +77,8 @@ class ClipStore:
 
     def read(self, clip: int, start: int = 0, samples: int | None = None) -> NDArray[np.float32]:
         """Part of a clip, (samples,) float32; a clip that is too short is repeated until it fills them."""
+        from echopair.models.audio_encoder import tile_to_length
+
         wanted = int(self.samples[clip]) if samples is None else samples
         first = int(self._offset[clip]) + start
         last = min(first + wanted, int(self._offset[clip] + self.samples[clip]))

@@ -3,6 +3,8 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Container
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -67,9 +69,48 @@ import echopair.models.representation_health
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["sweep", "--help"]])
+def test_augmentations_are_configured_without_torch_and_numpy() -> None:
+    program = """
+import sys
+import echopair.augment.policy
+loaded = {"torch", "torchaudio", "numpy", "scipy", "audiomentations"} & set(sys.modules)
+assert not loaded, loaded
+echopair.augment.policy.AugmentConfig.model_validate({"policy": {"name": "stacked"}})
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def modules() -> dict[str, Path]:
+    """Our modules by name, such as echopair.models.log_mel."""
+    return {
+        f"echopair.{'.'.join(file.relative_to(ROOT).with_suffix('').parts)}".removesuffix(".__init__"): file
+        for package in MAY_IMPORT
+        for file in (ROOT / package).rglob("*.py")
+    }
+
+
+def imported_when_loaded(file: Path, known: Container[str]) -> set[str]:
+    """Our modules that a file imports as soon as it is imported itself, not for types or within functions."""
+    found = set()
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            submodules = {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {one if one in known else str(node.module) for one in submodules.values()}
+    return {module for module in found if module in known}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    known = modules()
+    graph = {module: imported_when_loaded(file, known) - {module} for module, file in known.items()}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(known)  # raises CycleError
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["sweep", "--help"], ["presets"]])
 def test_the_command_line_answers_without_what_takes_seconds_to_import(arguments: list[str]) -> None:
-    heavy = {"torch", "mlflow", "ray", "optuna", "numpy", "matplotlib", "sklearn"}
+    heavy = {"torch", "mlflow", "ray", "optuna", "numpy", "matplotlib", "sklearn", "pyarrow"}
     program = f"""
 import sys
 from echopair.tuning.cli import main
@@ -79,5 +120,20 @@ try:
 finally:
     loaded = {heavy} & set(sys.modules)
     assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_a_config_is_shown_without_what_takes_seconds_to_import() -> None:
+    program = """
+import resource, sys
+from echopair.tuning.cli import main
+sys.argv = ["echopair", "config", "seed=3"]
+try:
+    main()
+finally:
+    heavy = {"torch", "torchaudio", "mlflow", "ray", "optuna", "sklearn", "pyarrow", "matplotlib", "scipy"}
+    assert not heavy & set(sys.modules), heavy & set(sys.modules)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 150 * 1024
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from echopair.pipeline.cli import PIPE_COLUMNS, app, main, output, short_path
+from echopair.pipeline.cli import PIPE_COLUMNS, SWEEP_PRESETS, app, main, output, short_path
 
 if TYPE_CHECKING:
     from echopair.tuning.conclusion import SweepResult
@@ -36,7 +36,7 @@ def sweep(
     ] = None,
     retry_failed: Annotated[
         bool,
-        typer.Option("--retry-failed", help="try failed trials again, once what made them fail is mended"),
+        typer.Option("--retry-failed", help="try failed trials again, once what made them fail is fixed"),
     ] = False,
 ) -> None:
     """Trials of swept settings, the best by validation score, and its test accuracy; goes on after a kill."""
@@ -60,11 +60,11 @@ def sweep(
 @app.command()
 def presets() -> None:
     """What a run or a sweep can be started from."""
-    from echopair.pipeline.config import presets as run_presets
-    from echopair.tuning.config import sweep_presets
+    from echopair.pipeline.layers import PRESETS
+    from echopair.pipeline.layers import presets as presets_in
 
     table = Table("preset", "what it does", box=None, pad_edge=False)
-    for name, line in (run_presets() | sweep_presets()).items():
+    for name, line in presets_in(PRESETS, SWEEP_PRESETS).items():
         table.add_row(name, line)
     _of_any_width().print(table)
 
@@ -75,18 +75,20 @@ def _of_any_width() -> Console:
 
 
 def _print(result: "SweepResult") -> None:
-    from echopair.pipeline.results import probe_table, probe_title
+    from echopair.pipeline.evaluation.probe import probe_table
+    from echopair.pipeline.results import rich_table
     from echopair.tuning.results import exit_note, results_table, summary_line
 
     _of_any_width().print(results_table(result.trials, result.keys))
     output.print(summary_line(result.trials), style="bold", highlight=False)
     if result.failed:
-        again = "once that is mended, the same command with --retry-failed tries them again"
+        again = "once that is fixed, the same command with --retry-failed tries them again"
         output.print(f"{exit_note(result.trials)}; {again}", soft_wrap=True, highlight=False, markup=False)
     for summary in result.probes.values():
-        title = f"best trial, test clips read once: {probe_title(summary)}"
+        table = probe_table(summary)
+        title = f"best trial, test clips evaluated once: {table.title}"
         output.print(title, style="bold", soft_wrap=True, highlight=False)
-        output.print(probe_table(summary))
+        output.print(rich_table(table))
     rows = {"report": result.folder / "report.html", "sweep": result.folder}
     if result.best_file is not None:
         rows |= {"best run": result.best_file}

@@ -9,12 +9,13 @@ import yaml
 
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.cores import cpu_threads
+from echopair.pipeline.evaluation import EVALUATIONS
+from echopair.pipeline.evaluation.validation import validated_by
 from echopair.pipeline.progress import console
-from echopair.pipeline.results import validated_by
 from echopair.pipeline.run import RunResult, learn
 from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.tracking import TrackedRun, TrackingError
-from echopair.pipeline.tracking.outputs import log_outputs, probe_metrics
+from echopair.pipeline.tracking.outputs import log_outputs
 from echopair.tuning.config import SweepSettings
 from echopair.tuning.ledger import SETTINGS_FILE, Ledger
 from echopair.tuning.recorder import child_of, log_sweep
@@ -87,8 +88,8 @@ def conclude(
         run = RunResult(config)
         run.clips = clips_of(task, config)
         with cpu_threads(config.threads):
-            learn(config, Stage.PROBE, run)
-        result.probes, result.encoder = run.probes, run.encoder
+            learn(config, Stage.EVALUATE, run)
+        result.probes, result.encoder = run.summaries("probe"), run.encoder
     space = ledger.settings.sweep.space
     with console.status("writing the report"):
         result.report = write_report(
@@ -113,7 +114,7 @@ def _about(settings: SweepSettings, run: RunResult) -> str:
     reading = "a nearest-neighbour probe on those clips in the course of a training"
     if settings.sweep.score != "linear_probe":
         return f"Score: the last reading of {reading}."
-    scored = validated_by(run.validations)
+    scored = validated_by(run.summaries("validation"))
     return f"Score: {scored}. Reading: that of {reading}, by which trials are stopped; not to be compared with scores."
 
 
@@ -128,8 +129,9 @@ def _log(ledger: Ledger, parent: TrackedRun, result: SweepResult, run: RunResult
         log_outputs(child_of(ledger, parent, result.best), run.config, run)
         files.append(result.best_file)
         metrics["best_score"] = result.best.score or 0.0
-        for corpus, summary in run.probes.items():
-            metrics |= {f"test/{name}": value for name, value in probe_metrics(corpus, summary).items()}
+        for (name, corpus), summary in run.evaluations.items():
+            found = EVALUATIONS[name].metrics(corpus, summary)
+            metrics |= {f"test/{metric}": value for metric, value in found.items()}
     log_sweep(parent, ledger, files, metrics)
     if not result.unrecorded:
         parent.end("FINISHED")

@@ -18,8 +18,7 @@ from echopair.pipeline.config import (
     run_keys,
     validated,
 )
-from echopair.pipeline.config_text import did_you_mean
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.pipeline.stages import fingerprint
 from echopair.tuning.cluster import RayConfig
 from echopair.tuning.domains import Domain

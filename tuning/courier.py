@@ -28,9 +28,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
-from echopair.pipeline.run import sounds, training_folder
+from echopair.pipeline.run import training_folder
 from echopair.pipeline.stages import MARKER_FILE, fingerprint, locked, read_done, write_atomically
 from echopair.pipeline.training.checkpoints import CHECKPOINT_FILE, CHECKPOINTS_FOLDER
+from echopair.pipeline.training.identity import sounds
 from echopair.tuning.cluster import RayConfig, nodes_share
 from echopair.tuning.course import READINGS_PREFIX
 from echopair.tuning.depot import (
@@ -60,7 +61,7 @@ from echopair.tuning.trial_folder import (
 ANSWER_SECONDS = 300.0  # in which the driver's node takes or gives a piece, however many nodes ask
 PUSH_SECONDS = 60.0
 FREE_SECONDS = 30.0
-STAGES_AFTER_TRAINING = ("embeddings", "validations")
+STAGES_AFTER_TRAINING = ("embeddings", "evaluations")
 
 
 class DistantDepot:
@@ -359,7 +360,7 @@ class Away:
             self._courier.clips(folder)
         self._bring(self.folder, _of_trial)
         self._there.remove(f"{self._name(self.folder)}/{ERROR_FILE}")
-        training, _ = training_folder(config, clips_of(self.task, config))
+        training = training_folder(config, clips_of(self.task, config))
         partial = training.with_name(training.name + PARTIAL)
         begun = self._bring(training, _of_stage) or self._bring(partial)
         if inherited is not None and not begun:

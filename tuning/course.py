@@ -9,7 +9,9 @@ from typing import Any
 from echopair.models.audio_encoder import AudioEncoder
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.embed import EMBED_VERSION
-from echopair.pipeline.evaluation.validation import VALIDATION_VERSION, NeighbourProbe, validation_sets
+from echopair.pipeline.evaluation.nearest_neighbours import NeighbourProbe
+from echopair.pipeline.evaluation.validation import VALIDATION_VERSION
+from echopair.pipeline.evaluation.validation_clips import validation_sets
 from echopair.pipeline.stages import Done, fingerprint, locked, read_done, write_atomically
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.callback import TrainingCallback
@@ -118,7 +120,7 @@ class Course(TrainingCallback):
         assert self._readings is not None
         row = self._readings.find(step)
         if row is None:
-            row = self._row(milestone, step, steps, self._probe.read(encoder))
+            row = self._row(milestone, step, steps, self._probe.score(encoder))
             self._readings.append(row)
         self._reached = row
 
@@ -148,7 +150,7 @@ class Course(TrainingCallback):
         trained = read_done(self._training)
         assert trained is not None
         steps = int(trained.marker["steps"])
-        return self._row(self._last_milestone, steps, steps, self._probe.read(encoder))
+        return self._row(self._last_milestone, steps, steps, self._probe.score(encoder))
 
     @property
     def _last_milestone(self) -> int:

@@ -8,11 +8,12 @@ from typing import Any
 from echopair.pipeline.checks import Stage, check, check_learning, scored_corpora
 from echopair.pipeline.config import RunConfig, validated
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation.probe import check_labels
-from echopair.pipeline.run import RunResult, prepare_corpora, sounds
+from echopair.pipeline.evaluation.labels import check_labels
+from echopair.pipeline.run import RunResult, prepare_corpora
 from echopair.pipeline.stages import fingerprint
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import check_tracking
+from echopair.pipeline.training.identity import sounds
 from echopair.tuning.config import SweepSettings
 from echopair.tuning.course import neighbour_probe
 from echopair.tuning.domains import Choices, Grid
@@ -88,11 +89,11 @@ def prepare_sweep(settings: SweepSettings, proposals: Proposals) -> dict[int, Ru
         if key in tried:
             continue
         tried.add(key)
-        recordings = check(config, Stage.PROBE)
+        recordings = check(config, Stage.EVALUATE)
         result = prepared.setdefault(rate, RunResult(config))
         new = {corpus: found for corpus, found in recordings.items() if corpus not in result.clips}
         prepare_corpora(config, new, result)
-        for corpus in sorted(new.keys() & scored_corpora(config, Stage.PROBE)):
+        for corpus in sorted(new.keys() & scored_corpora(config, Stage.EVALUATE)):
             store = ClipStore(result.clips[corpus].folder, rate)  # of some recordings there may be no clip
             check_labels(corpus, store.labels(), [path or "" for path in store.column("path")])
         neighbour_probe(config, result.clips)  # refuses corpora of which nothing can be held out
@@ -110,7 +111,7 @@ def _listening_otherwise(settings: SweepSettings, proposals: Proposals) -> Itera
         trials = (proposals.propose(number) for number in range(min(proposals.total, TRIALS_CHECKED)))
         for others in chain([{}], trials):
             with suppress(UserError):  # no trial has these together, or it says so itself
-                yield validated(settings.values_of({**others, **values, "probe.held_out": True}))
+                yield validated(settings.values_of({**others, **values, "probe.test_split": True}))
                 break
 
 

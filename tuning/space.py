@@ -6,8 +6,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from echopair.pipeline.config import flatten, merge, nearest_key, run_keys
-from echopair.pipeline.config_text import did_you_mean
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.tuning.domains import Domain, in_words
 
 SPACE_KEY = "sweep.space"

@@ -53,7 +53,7 @@ def trial_config(
     laid = settings.values_of(values)
     laid["run_name"] = f"{settings.sweep.sweep_name}-{number}"
     laid["threads"] = task.threads
-    laid["probe"] = {**laid["probe"], "held_out": True}
+    laid["probe"] = {**laid["probe"], "test_split": True}
     if laid["pretrain"]["minutes"] is not None:
         laid["pretrain"] = {**laid["pretrain"], "minutes": None, "steps": task.steps}
     if schedule:

@@ -1,6 +1,6 @@
 """One trial: swept values -> RunConfig -> stages up to `validate` -> score. Knows no Ray: it reports to a callable.
 
-It reads no label of a test clip: `probe.held_out` sets them apart, and the best trial alone is tested, by `conclude`.
+It reads no label of a test clip: `probe.test_split` sets them apart, and the best trial alone is tested, by `conclude`.
 """
 
 import traceback
@@ -105,7 +105,7 @@ def _train_and_score(
     write_atomically(trial_folder(task.folder, number) / CONFIG_FILE, text)
     result = RunResult(config)
     result.clips = clips_of(task, config)
-    training, _ = training_folder(config, result.clips)
+    training = training_folder(config, result.clips)
     note_training(task.folder, number, training.relative_to(config.work_folder.absolute()).as_posix())
     if inherited is not None:
         go_on_from(inherited.files, training)

@@ -17,7 +17,7 @@ from echopair.augment.spectrogram.time_shift import TimeShiftConfig
 from echopair.augment.spectrogram.time_warp import TimeWarpConfig
 
 # In the order in which a pool of them is applied: sources mix, the mixture moves and stretches, level and
-# contrast change over fixed bands, noise lies over all; the masks come last, so that nothing moves them.
+# contrast change over fixed bands, noise is added to all; the masks come last, so that nothing moves them.
 SpectrogramChoice = (
     MixBackConfig
     | MixupConfig

@@ -1,15 +1,15 @@
-"""What all augmentations of log-mels have in common: a random draw, then a deterministic use of it."""
+"""Base classes of augmentations of log-mels: a random draw of parameters, then a deterministic use of them."""
+
+from __future__ import annotations
 
 import dataclasses
 import math
 from abc import ABC, abstractmethod
 from typing import Any, Generic, TypeVar
 
-import torch
-from torch import Generator, Tensor
-
 from echopair.augment.augmentation import AugmentationConfig
 from echopair.augment.strength import check_strength
+from echopair.lazy import torch
 
 # A decibel is a tenth of the decimal logarithm of power; log-mels are its natural logarithm.
 LOG_POWER_PER_DECIBEL = math.log(10) / 10
@@ -21,7 +21,7 @@ class SpectrogramConfig(AugmentationConfig, ABC, frozen=True, extra="forbid"):
     """Ranges of an augmentation of log-mels at strength 1."""
 
     @abstractmethod
-    def build(self, strength: float) -> "SpectrogramAugmentation[Any]":
+    def build(self, strength: float) -> SpectrogramAugmentation[Any]:
         """The augmentation with its ranges scaled by a strength.
 
         Raises:
@@ -32,8 +32,8 @@ class SpectrogramConfig(AugmentationConfig, ABC, frozen=True, extra="forbid"):
 class SpectrogramAugmentation(ABC, Generic[Parameters]):
     """Changes a batch of natural-log-mel power spectrograms, each example by parameters of its own.
 
-    Works before normalisation and on any device. The input is never changed, unless its owner allows it; at
-    strength 0 it is what comes back, bit for bit. `Parameters` is a dataclass of tensors whose first axis is B.
+    Works before normalisation and on any device. The input is not changed, unless the caller allows it; at
+    strength 0 it is returned itself. `Parameters` is a dataclass of tensors whose first axis is B.
 
     Args:
         strength: scales the configured ranges, 0 to 4; 1 keeps them.
@@ -46,41 +46,41 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
         self.strength = check_strength(strength)
 
     @abstractmethod
-    def draw(self, log_mel: Tensor, generator: Generator) -> Parameters:
-        """Random parameters for each example of `log_mel` (B, F, T), whose values are not read."""
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> Parameters:
+        """Draw parameters for each example of `log_mel` (B, F, T), of which only shape and device matter."""
 
     @abstractmethod
-    def apply(self, log_mel: Tensor, parameters: Parameters) -> Tensor:
-        """`log_mel` (B, F, T) changed by `parameters`: a new tensor of the same shape, nothing random."""
+    def apply(self, log_mel: torch.Tensor, parameters: Parameters) -> torch.Tensor:
+        """`log_mel` (B, F, T) changed by `parameters`: a new tensor of the same shape, deterministic."""
 
-    def apply_to(self, log_mel: Tensor, parameters: Parameters, rows: Tensor) -> Tensor:
-        """Some examples of `log_mel` (B, F, T), those of `rows` (R,), changed: (R, F, T)."""
+    def apply_to(self, log_mel: torch.Tensor, parameters: Parameters, rows: torch.Tensor) -> torch.Tensor:
+        """`apply` to the examples `rows` (R,) of `log_mel` (B, F, T): (R, F, T)."""
         return self.apply(log_mel[rows], take(parameters, rows))
 
     def __call__(
         self,
-        log_mel: Tensor,
-        generator: Generator,
-        chosen: Tensor | None = None,
+        log_mel: torch.Tensor,
+        generator: torch.Generator,
+        chosen: torch.Tensor | None = None,
         *,
         in_place: bool = False,
-    ) -> tuple[Tensor, Parameters | None]:
+    ) -> tuple[torch.Tensor, Parameters | None]:
         """Draw, then apply to the chosen examples.
 
-        Parameters are drawn for every example, so that those of one do not depend on which others are chosen.
+        Parameters are drawn for every example, so that they do not depend on which examples are chosen.
 
         Args:
             log_mel: (B, F, T) float32, natural logarithm of mel power, every row another clip.
-            generator: where the draw comes from; on the CPU or on the device of `log_mel`.
+            generator: source of the draw; on the CPU or on the device of `log_mel`.
             chosen: (B,) bool on the CPU, the examples to change; None is all of them.
-            in_place: `log_mel` belongs to the caller, who needs it no more: it may be overwritten and returned.
+            in_place: the caller no longer needs `log_mel`: it may be overwritten and returned.
 
         Returns:
-            (B, F, T) float32, `log_mel` itself where there is nothing to do; and the parameters of all B
+            (B, F, T) float32, `log_mel` itself where nothing changes; and the parameters of all B
             examples, None at strength 0.
 
         Raises:
-            ValueError: `log_mel` is not a float32 tensor of three axes, or `chosen` not as long.
+            ValueError: `log_mel` is not a float32 tensor of three axes, or `chosen` has another length.
         """
         if log_mel.ndim != 3 or log_mel.dtype != torch.float32:
             raise ValueError(
@@ -102,33 +102,33 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
         return copy(0, rows, changed), parameters
 
 
-def take(parameters: Parameters, rows: Tensor) -> Parameters:
+def take(parameters: Parameters, rows: torch.Tensor) -> Parameters:
     """The parameters of some examples: every field of the dataclass indexed by `rows`."""
     fields = dataclasses.fields(parameters)  # type: ignore[arg-type]
     return type(parameters)(*(getattr(parameters, field.name)[rows] for field in fields))
 
 
 def uniform(
-    low: float, high: float, shape: tuple[int, ...], generator: Generator, device: torch.device
-) -> Tensor:
-    """Uniform float32 numbers, drawn where the generator lives and moved to `device`.
+    low: float, high: float, shape: tuple[int, ...], generator: torch.Generator, device: torch.device
+) -> torch.Tensor:
+    """Uniform float32 numbers, drawn on the generator's device and moved to `device`.
 
     Args:
         low: smallest value.
-        high: bound above; equal to `low` gives exactly `low`.
+        high: upper bound; equal to `low` gives exactly `low`.
         shape: shape of the result.
-        generator: its state alone decides the numbers.
-        device: where the result is needed.
+        generator: source of the numbers.
+        device: device of the result.
     """
     shares = torch.rand(shape, generator=generator, device=generator.device).to(device)
     return shares.mul_(high - low).add_(low)
 
 
-def example_mean(log_mel: Tensor) -> Tensor:
-    """Mean of each example, (B, F, T) -> (B, 1, 1): what stands where nothing is known.
+def example_mean(log_mel: torch.Tensor) -> torch.Tensor:
+    """Mean of each example, (B, F, T) -> (B, 1, 1): the value that fills masks and padding.
 
-    The papers fill with 0 in normalised spectrograms, which is the mean; here normalisation comes later.
+    The papers fill with 0 in normalised spectrograms, which is the mean; here normalisation follows later.
     """
-    # One axis after the other: a single long example would be split among threads, and its last digit differ
-    # from that of the same example in a batch.
+    # One axis after the other: torch would split a single long example among threads, and the last digit would
+    # differ from that of the same example in a batch.
     return log_mel.mean(dim=2, keepdim=True).mean(dim=1, keepdim=True)

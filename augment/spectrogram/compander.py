@@ -1,12 +1,12 @@
-"""Compander: the range between soft and loud narrower or wider, as recorders and codecs change it."""
+"""Compander: the dynamic range narrower or wider, as by recorders and codecs."""
+
+from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.augmentation import (
     SpectrogramAugmentation,
@@ -15,6 +15,7 @@ from echopair.augment.spectrogram.augmentation import (
     uniform,
 )
 from echopair.augment.strength import scale_ratio
+from echopair.lazy import torch
 
 HIGHEST_EXPONENT = 4.0
 
@@ -31,7 +32,7 @@ class CompanderConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         description="largest exponent of power, 1 or more; the smallest is its inverse",
     )
 
-    def build(self, strength: float) -> "Compander":
+    def build(self, strength: float) -> Compander:
         """The augmentation at a strength."""
         return Compander(self, strength)
 
@@ -40,13 +41,13 @@ class CompanderConfig(SpectrogramConfig, frozen=True, extra="forbid"):
 class CompanderParameters:
     """`exponent` (B,), above 0: below 1 compresses an example, above 1 expands it."""
 
-    exponent: Tensor
+    exponent: torch.Tensor
 
 
 class Compander(SpectrogramAugmentation[CompanderParameters]):
     """Raises the power of an example to an exponent: multiplies the distance of its log-mel from its mean.
 
-    Around the mean, so that the level is left to the gain. Source: the compander in the code of Fonseca et
+    Around the mean, so that the level does not change. Source: the compander in the code of Fonseca et
     al. 2021 (Unsupervised Contrastive Learning of Sound Event Representations), a factor from U(0.75, 1).
 
     Args:
@@ -58,12 +59,12 @@ class Compander(SpectrogramAugmentation[CompanderParameters]):
         super().__init__(strength)
         self.max_exponent = min(scale_ratio(config.max_exponent, strength), HIGHEST_EXPONENT)
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> CompanderParameters:
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> CompanderParameters:
         """An exponent for each example, its logarithm uniform."""
         log_limit = math.log(self.max_exponent)
         log_exponent = uniform(-log_limit, log_limit, (log_mel.shape[0],), generator, log_mel.device)
         return CompanderParameters(log_exponent.exp_())
 
-    def apply(self, log_mel: Tensor, parameters: CompanderParameters) -> Tensor:
+    def apply(self, log_mel: torch.Tensor, parameters: CompanderParameters) -> torch.Tensor:
         """`log_mel` (B, F, T) with its distance from the mean multiplied."""
         return torch.lerp(example_mean(log_mel), log_mel, parameters.exponent[:, None, None])

@@ -1,4 +1,4 @@
-"""Frequency mask: bands of frequency hidden, so that an embedding cannot hang on any one of them."""
+"""Frequency mask: bands of frequency hidden, so that no embedding depends on a single one."""
 
 from typing import Literal
 

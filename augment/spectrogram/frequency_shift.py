@@ -1,15 +1,16 @@
 """Frequency shift: the view some bands higher or lower, as of a smaller or larger source of its sound."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, example_mean
 from echopair.augment.spectrogram.shifting import HIGHEST_SHIFT_SHARE, draw_shifts
 from echopair.augment.strength import scale_limit
+from echopair.lazy import torch
 
 
 class FrequencyShiftConfig(SpectrogramConfig, frozen=True, extra="forbid"):
@@ -21,7 +22,7 @@ class FrequencyShiftConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         0.1, ge=0, le=HIGHEST_SHIFT_SHARE, description="largest shift as a share of the bands"
     )
 
-    def build(self, strength: float) -> "FrequencyShift":
+    def build(self, strength: float) -> FrequencyShift:
         """The augmentation at a strength."""
         return FrequencyShift(self, strength)
 
@@ -30,14 +31,14 @@ class FrequencyShiftConfig(SpectrogramConfig, frozen=True, extra="forbid"):
 class FrequencyShiftParameters:
     """`shift_bands` (B,) int64: bands by which each example moves up, or down if negative."""
 
-    shift_bands: Tensor
+    shift_bands: torch.Tensor
 
 
 class FrequencyShift(SpectrogramAugmentation[FrequencyShiftParameters]):
-    """Moves an example along frequency; bands pushed out are lost, new ones are at the mean of the example.
+    """Moves an example along frequency; bands shifted out are lost, new ones have the mean of the example.
 
     Source: the code of Fonseca et al. 2021 (Unsupervised Contrastive Learning of Sound Event
-    Representations), which rolls; here no treble comes back as bass.
+    Representations), which rolls; here treble does not re-enter as bass.
 
     Args:
         config: the range of shifts at strength 1.
@@ -48,11 +49,11 @@ class FrequencyShift(SpectrogramAugmentation[FrequencyShiftParameters]):
         super().__init__(strength)
         self.max_share = scale_limit(config.max_share, strength, highest=HIGHEST_SHIFT_SHARE)
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> FrequencyShiftParameters:
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> FrequencyShiftParameters:
         """A shift for each example, in whole bands."""
         return FrequencyShiftParameters(draw_shifts(self.max_share, log_mel, axis=1, generator=generator))
 
-    def apply(self, log_mel: Tensor, parameters: FrequencyShiftParameters) -> Tensor:
+    def apply(self, log_mel: torch.Tensor, parameters: FrequencyShiftParameters) -> torch.Tensor:
         """`log_mel` (B, F, T) shifted."""
         batch, bands, frames = log_mel.shape
         sources = torch.arange(bands, device=log_mel.device) - parameters.shift_bands[:, None]  # (B, F)

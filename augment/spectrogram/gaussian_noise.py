@@ -1,11 +1,11 @@
-"""Gaussian noise: every bin a little off, so that an embedding cannot hang on the exact value of any."""
+"""Gaussian noise: noise added to every bin, so that no embedding depends on the exact value of one."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.augmentation import (
     LOG_POWER_PER_DECIBEL,
@@ -14,6 +14,7 @@ from echopair.augment.spectrogram.augmentation import (
     uniform,
 )
 from echopair.augment.strength import scale_limit
+from echopair.lazy import torch
 
 HIGHEST_DEVIATION_DB = 20.0
 
@@ -29,7 +30,7 @@ class GaussianNoiseConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         3.0, ge=0, le=HIGHEST_DEVIATION_DB, description="largest standard deviation of the noise in dB"
     )
 
-    def build(self, strength: float) -> "GaussianNoise":
+    def build(self, strength: float) -> GaussianNoise:
         """The augmentation at a strength."""
         return GaussianNoise(self, strength)
 
@@ -38,8 +39,8 @@ class GaussianNoiseConfig(SpectrogramConfig, frozen=True, extra="forbid"):
 class GaussianNoiseParameters:
     """`deviation_db` (B,), in decibels, and `noise` (B, F, T), of deviation 1."""
 
-    deviation_db: Tensor
-    noise: Tensor
+    deviation_db: torch.Tensor
+    noise: torch.Tensor
 
 
 class GaussianNoise(SpectrogramAugmentation[GaussianNoiseParameters]):
@@ -57,14 +58,14 @@ class GaussianNoise(SpectrogramAugmentation[GaussianNoiseParameters]):
         super().__init__(strength)
         self.max_deviation_db = scale_limit(config.max_deviation_db, strength, highest=HIGHEST_DEVIATION_DB)
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> GaussianNoiseParameters:
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> GaussianNoiseParameters:
         """A deviation and a field of noise for each example."""
         device = log_mel.device
         deviation_db = uniform(0, self.max_deviation_db, (log_mel.shape[0],), generator, device)
         noise = torch.randn(log_mel.shape, generator=generator, device=generator.device).to(device)
         return GaussianNoiseParameters(deviation_db, noise)
 
-    def apply(self, log_mel: Tensor, parameters: GaussianNoiseParameters) -> Tensor:
+    def apply(self, log_mel: torch.Tensor, parameters: GaussianNoiseParameters) -> torch.Tensor:
         """`log_mel` (B, F, T) with the noise added."""
         deviation = (LOG_POWER_PER_DECIBEL * parameters.deviation_db)[:, None, None]
         return torch.addcmul(log_mel, parameters.noise, deviation)

@@ -1,12 +1,14 @@
-"""Mix-back: a little of another clip behind each example, as the world has backgrounds."""
+"""Mix-back: a little of another clip as a background of each example."""
+
+from __future__ import annotations
 
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
 
 from echopair.augment.spectrogram.augmentation import SpectrogramConfig
 from echopair.augment.spectrogram.mixing import HIGHEST_PARTNER_SHARE, Mixing
+from echopair.lazy import torch
 
 
 class MixBackConfig(SpectrogramConfig, frozen=True, extra="forbid"):
@@ -17,19 +19,19 @@ class MixBackConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         0.05, ge=0, le=HIGHEST_PARTNER_SHARE, description="largest share of the energy from another clip"
     )
 
-    def build(self, strength: float) -> "MixBack":
+    def build(self, strength: float) -> MixBack:
         """The augmentation at a strength."""
         return MixBack(self.max_background_share, strength)
 
 
 class MixBack(Mixing):
-    """Mixes the power of another example of the batch, brought to the same energy, behind each example.
+    """Adds the power of another example of the batch, scaled to the same energy, to each example.
 
     Source: Fonseca et al. 2021 (Unsupervised Contrastive Learning of Sound Event Representations), section
     2.2: (1 - l) a + l E(a) / E(b) b with l ~ U(0, 0.05), a and b in linear power.
     """
 
-    def log_level(self, log_mel: Tensor) -> Tensor:
-        """The energy of each example: both are brought to that of the example."""
+    def log_level(self, log_mel: torch.Tensor) -> torch.Tensor:
+        """The energy of each example, to which the partner is scaled."""
         # One axis after the other, for the same reason as in `example_mean`.
         return log_mel.logsumexp(dim=2).logsumexp(dim=1)

@@ -1,21 +1,22 @@
-"""Random linear fader: a level that rises or falls through the view, as of a source that comes or goes."""
+"""Random linear fader: a level that rises or falls linearly in dB, as of a source that approaches or leaves."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.augmentation import SpectrogramConfig
 from echopair.augment.spectrogram.level import HIGHEST_LEVEL_DB, LevelAugmentation
+from echopair.lazy import torch
 
 
 class RandomLinearFaderConfig(SpectrogramConfig, frozen=True, extra="forbid"):
     """Gains at both ends drawn from -max_gain_db to +max_gain_db.
 
     The authors' code draws from -1 to 1 in normalised log-mels, which is +-20 dB at the deviation of 4.7 that
-    they give. The default is half of that, so that neither end of a view sinks into its noise.
+    they give. The default is half of that, so that neither end of a view falls below the noise.
     """
 
     name: Literal["random_linear_fader"] = "random_linear_fader"
@@ -23,7 +24,7 @@ class RandomLinearFaderConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         10.0, ge=0, le=HIGHEST_LEVEL_DB, description="largest gain or loss in dB at either end of the view"
     )
 
-    def build(self, strength: float) -> "RandomLinearFader":
+    def build(self, strength: float) -> RandomLinearFader:
         """The augmentation at a strength."""
         return RandomLinearFader(self.max_gain_db, strength)
 
@@ -32,8 +33,8 @@ class RandomLinearFaderConfig(SpectrogramConfig, frozen=True, extra="forbid"):
 class FaderParameters:
     """`head_db` and `tail_db` (B,): gain of each example in decibels at its first and at its last frame."""
 
-    head_db: Tensor
-    tail_db: Tensor
+    head_db: torch.Tensor
+    tail_db: torch.Tensor
 
 
 class RandomLinearFader(LevelAugmentation[FaderParameters]):
@@ -43,11 +44,11 @@ class RandomLinearFader(LevelAugmentation[FaderParameters]):
     "Random Linear Fader".
     """
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> FaderParameters:
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> FaderParameters:
         """Two gains for each example, uniform in decibels."""
         return FaderParameters(self.draw_decibels(log_mel, generator), self.draw_decibels(log_mel, generator))
 
-    def decibels(self, parameters: FaderParameters, bands: int, frames: int) -> Tensor:  # noqa: ARG002
+    def decibels(self, parameters: FaderParameters, bands: int, frames: int) -> torch.Tensor:  # noqa: ARG002
         """The lines, (B, 1, T)."""
         head_db, tail_db = parameters.head_db[:, None], parameters.tail_db[:, None]
         steps = torch.linspace(0, 1, frames, device=head_db.device)  # (T,)

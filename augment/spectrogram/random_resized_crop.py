@@ -1,12 +1,11 @@
 """Random resized crop: a view slightly shifted and stretched, in time and in pitch."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Literal, Self
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
-from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.augmentation import (
     SpectrogramAugmentation,
@@ -15,6 +14,7 @@ from echopair.augment.spectrogram.augmentation import (
     uniform,
 )
 from echopair.augment.strength import scale_ratio
+from echopair.lazy import torch
 
 HIGHEST_SCALE = 4.0
 
@@ -27,13 +27,13 @@ class RandomResizedCropConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         0.6, gt=0, le=HIGHEST_SCALE, description="smallest height of the crop, in views"
     )
     max_frequency_scale: float = Field(
-        1.5, gt=0, le=HIGHEST_SCALE, description="largest height, cut at the canvas's"
+        1.5, gt=0, le=HIGHEST_SCALE, description="largest height, limited to the canvas's"
     )
     min_time_scale: float = Field(
         0.6, gt=0, le=HIGHEST_SCALE, description="smallest length of the crop, in views"
     )
     max_time_scale: float = Field(
-        1.5, gt=0, le=HIGHEST_SCALE, description="largest length, cut at the canvas's"
+        1.5, gt=0, le=HIGHEST_SCALE, description="largest length, limited to the canvas's"
     )
     canvas_frequency_scale: float = Field(
         1.0, ge=1, le=HIGHEST_SCALE, description="height of the canvas, in views"
@@ -47,24 +47,22 @@ class RandomResizedCropConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         for axis in ("frequency", "time"):
             low, high = getattr(self, f"min_{axis}_scale"), getattr(self, f"max_{axis}_scale")
             if low > high:
-                raise ValueError(
-                    f"min_{axis}_scale = {low} is above max_{axis}_scale = {high}: exchange them"
-                )
+                raise ValueError(f"min_{axis}_scale = {low} is above max_{axis}_scale = {high}: swap them")
         return self
 
-    def build(self, strength: float) -> "RandomResizedCrop":
+    def build(self, strength: float) -> RandomResizedCrop:
         """The augmentation at a strength."""
         return RandomResizedCrop(self, strength)
 
 
 @dataclass(frozen=True)
 class CropParameters:
-    """Where each example is read, (B,) float32, in bands and frames of the view; outside it lies padding."""
+    """The rectangle of each example, (B,) float32, in bands and frames of the view; padding outside the view."""
 
-    first_band: Tensor
-    bands: Tensor
-    first_frame: Tensor
-    frames: Tensor
+    first_band: torch.Tensor
+    bands: torch.Tensor
+    first_frame: torch.Tensor
+    frames: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,11 @@ class _AxisRange:
 
 
 class RandomResizedCrop(SpectrogramAugmentation[CropParameters]):
-    """Cuts a random rectangle from a canvas around each example and stretches it back to the full size.
+    """Crops a random rectangle from a canvas around each example and stretches it to the full size.
 
     Source: Niizumi et al. 2021 (BYOL-A), "Random Resize Crop" and its virtual crop boundary. Differences:
-    interpolation is linear along both axes (a third of the time of cubic, no overshoot); sizes and places are
-    not rounded to whole bins; the canvas is filled with the example's mean, for want of normalisation.
+    interpolation is linear along both axes (a third of the time of cubic, no overshoot); sizes and
+    positions are not rounded to whole bins; the canvas is filled with the example's mean, before normalisation.
 
     Args:
         config: ranges at strength 1.
@@ -101,32 +99,36 @@ class RandomResizedCrop(SpectrogramAugmentation[CropParameters]):
             _scaled(config.canvas_time_scale, strength),
         )
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> CropParameters:
-        """A rectangle for each example, uniform in size and then in place."""
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> CropParameters:
+        """A rectangle for each example, uniform in size and then in position."""
         first_band, bands = _draw_span(self.frequency, log_mel, axis=1, generator=generator)
         first_frame, frames = _draw_span(self.time, log_mel, axis=2, generator=generator)
         return CropParameters(first_band, bands, first_frame, frames)
 
-    def apply(self, log_mel: Tensor, parameters: CropParameters) -> Tensor:
-        """`log_mel` (B, F, T) read across the rectangles, whose corner bins become the corners."""
+    def apply(self, log_mel: torch.Tensor, parameters: CropParameters) -> torch.Tensor:
+        """`log_mel` (B, F, T) resampled on the rectangles, whose corner bins become the corners."""
         batch, bands, frames = log_mel.shape
         rows = _grid_positions(parameters.first_band, parameters.bands, bands)  # (B, F)
         columns = _grid_positions(parameters.first_frame, parameters.frames, frames)  # (B, T)
         shape = (batch, bands, frames)
         grid = torch.stack((columns[:, None, :].expand(shape), rows[:, :, None].expand(shape)), dim=-1)
-        # grid_sample pads with 0, so it reads the difference from the mean.
+        # grid_sample pads with 0, so it gets the difference from the mean.
         mean = example_mean(log_mel)
         centred = (log_mel - mean)[:, None]  # (B, 1, F, T)
-        read = F.grid_sample(centred, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-        return read[:, 0].add_(mean)
+        resampled = torch.nn.functional.grid_sample(
+            centred, grid, mode="bilinear", padding_mode="zeros", align_corners=True
+        )
+        return resampled[:, 0].add_(mean)
 
 
 def _scaled(scale: float, strength: float) -> float:
     return min(scale_ratio(scale, strength), HIGHEST_SCALE)
 
 
-def _draw_span(scales: _AxisRange, log_mel: Tensor, axis: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """First bin and number of bins, both (B,), of a span within a canvas that has the view in its middle."""
+def _draw_span(
+    scales: _AxisRange, log_mel: torch.Tensor, axis: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """First bin and number of bins, both (B,), of a span within a canvas with the view at its centre."""
     batch, length, device = (log_mel.shape[0],), log_mel.shape[axis], log_mel.device
     canvas = scales.canvas_scale * length
     sizes = uniform(scales.min_scale * length, scales.max_scale * length, batch, generator, device)
@@ -136,7 +138,7 @@ def _draw_span(scales: _AxisRange, log_mel: Tensor, axis: int, generator: Genera
     return firsts, sizes
 
 
-def _grid_positions(first: Tensor, size: Tensor, length: int) -> Tensor:
+def _grid_positions(first: torch.Tensor, size: torch.Tensor, length: int) -> torch.Tensor:
     """`length` even steps from bin `first` to `first + size - 1`, (B, length); -1 .. 1 is the whole axis."""
     steps = torch.linspace(0, 1, length, device=first.device)
     bins = first[:, None] + (size - 1)[:, None] * steps  # (B, length)

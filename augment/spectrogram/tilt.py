@@ -1,18 +1,19 @@
-"""Tilt: treble against bass, as another microphone, distance or room would change it."""
+"""Tilt: treble raised against bass or lowered, as by another microphone, distance or room."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.augmentation import SpectrogramConfig
 from echopair.augment.spectrogram.level import HIGHEST_LEVEL_DB, LevelAugmentation
+from echopair.lazy import torch
 
 
 class TiltConfig(SpectrogramConfig, frozen=True, extra="forbid"):
-    """A slope drawn from -max_tilt_db to +max_tilt_db; 6 dB is +-3 dB at the ends, an everyday microphone."""
+    """A slope drawn from -max_tilt_db to +max_tilt_db; 6 dB is +-3 dB at the ends, as of a common microphone."""
 
     name: Literal["tilt"] = "tilt"
     max_tilt_db: float = Field(
@@ -22,7 +23,7 @@ class TiltConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         description="largest rise or fall in dB from the lowest to the highest band",
     )
 
-    def build(self, strength: float) -> "Tilt":
+    def build(self, strength: float) -> Tilt:
         """The augmentation at a strength."""
         return Tilt(self.max_tilt_db, strength)
 
@@ -31,17 +32,17 @@ class TiltConfig(SpectrogramConfig, frozen=True, extra="forbid"):
 class TiltParameters:
     """`tilt_db` (B,): rise of each example in decibels from its lowest to its highest band."""
 
-    tilt_db: Tensor
+    tilt_db: torch.Tensor
 
 
 class Tilt(LevelAugmentation[TiltParameters]):
-    """Adds a straight line over the mel bands, 0 dB in their middle so that loudness is left to the gain."""
+    """Adds a straight line over the mel bands, 0 dB at the centre so that the level does not change."""
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> TiltParameters:
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> TiltParameters:
         """A slope for each example, uniform in decibels."""
         return TiltParameters(self.draw_decibels(log_mel, generator))
 
-    def decibels(self, parameters: TiltParameters, bands: int, frames: int) -> Tensor:  # noqa: ARG002
+    def decibels(self, parameters: TiltParameters, bands: int, frames: int) -> torch.Tensor:  # noqa: ARG002
         """The lines, (B, F, 1)."""
         line = torch.linspace(-0.5, 0.5, bands, device=parameters.tilt_db.device)  # (F,)
         return (parameters.tilt_db[:, None] * line)[:, :, None]

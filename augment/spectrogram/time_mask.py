@@ -1,4 +1,4 @@
-"""Time mask: stretches of time hidden, so that an embedding cannot hang on any one of them."""
+"""Time mask: sections of time hidden, so that no embedding depends on a single one."""
 
 from typing import Literal
 
@@ -16,6 +16,6 @@ class TimeMaskConfig(MaskConfig, frozen=True, extra="forbid"):
 
 
 class TimeMask(Mask):
-    """Replaces stretches of time by the mean of the example; see `Mask`."""
+    """Replaces sections of time by the mean of the example; see `Mask`."""
 
     axis = 2

@@ -1,31 +1,32 @@
-"""Time reversal: the view played backwards, for sounds that are the same class either way."""
+"""Time reversal: the view reversed, for sounds whose class does not depend on the direction."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Generator, Tensor
-
 from echopair.augment.augmentation import AllOrNothingConfig
 from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig
+from echopair.lazy import torch
 
 
 class TimeReversalConfig(AllOrNothingConfig, SpectrogramConfig, frozen=True, extra="forbid"):
-    """The frames in reverse order; the strength scales the share of the views to which it is done."""
+    """The frames in reverse order; the strength scales the share of reversed views."""
 
     name: Literal["time_reversal"] = "time_reversal"
 
-    def build(self, strength: float) -> "TimeReversal":
+    def build(self, strength: float) -> TimeReversal:
         """The augmentation at a strength."""
         return TimeReversal(strength)
 
 
 @dataclass(frozen=True)
 class TimeReversalParameters:
-    """Nothing: a view is reversed or it is not."""
+    """No parameters: a view is reversed or not."""
 
 
 class TimeReversal(SpectrogramAugmentation[TimeReversalParameters]):
-    """Turns the order of the frames round.
+    """Reverses the order of the frames.
 
     Source: the code of Fonseca et al. 2021 (Unsupervised Contrastive Learning of Sound Event
     Representations).
@@ -34,10 +35,10 @@ class TimeReversal(SpectrogramAugmentation[TimeReversalParameters]):
         strength: above 0 every example that it is applied to is reversed.
     """
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> TimeReversalParameters:  # noqa: ARG002
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> TimeReversalParameters:  # noqa: ARG002
         """Nothing to draw."""
         return TimeReversalParameters()
 
-    def apply(self, log_mel: Tensor, parameters: TimeReversalParameters) -> Tensor:  # noqa: ARG002
+    def apply(self, log_mel: torch.Tensor, parameters: TimeReversalParameters) -> torch.Tensor:  # noqa: ARG002
         """`log_mel` (B, F, T), last frame first."""
         return log_mel.flip(2)

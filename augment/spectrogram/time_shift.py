@@ -1,15 +1,16 @@
-"""Time shift: the view some time earlier or later, so that it does not matter when a sound begins."""
+"""Time shift: the view earlier or later, so that embeddings do not depend on when a sound begins."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig
 from echopair.augment.spectrogram.shifting import HIGHEST_SHIFT_SHARE, draw_shifts
 from echopair.augment.strength import scale_limit
+from echopair.lazy import torch
 
 
 class TimeShiftConfig(SpectrogramConfig, frozen=True, extra="forbid"):
@@ -21,7 +22,7 @@ class TimeShiftConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         0.25, ge=0, le=HIGHEST_SHIFT_SHARE, description="largest shift as a share of the frames"
     )
 
-    def build(self, strength: float) -> "TimeShift":
+    def build(self, strength: float) -> TimeShift:
         """The augmentation at a strength."""
         return TimeShift(self, strength)
 
@@ -30,16 +31,15 @@ class TimeShiftConfig(SpectrogramConfig, frozen=True, extra="forbid"):
 class TimeShiftParameters:
     """`shift_frames` (B,) int64: frames by which each example moves to later times, or back if negative."""
 
-    shift_frames: Tensor
+    shift_frames: torch.Tensor
 
 
 class TimeShift(SpectrogramAugmentation[TimeShiftParameters]):
-    """Moves an example along time and continues it at the open end by its own mirror image.
+    """Moves an example along time and fills the open end by reflection.
 
-    The mirror alone leaves no seam: any two neighbouring frames of the view are neighbours in the clip. A
-    roll puts the last frame before the first, an onset or a break that nobody recorded; a filling with the
-    mean begins with a step and is like no sound. Source: the code of Fonseca et al. 2021 (Unsupervised
-    Contrastive Learning of Sound Event Representations), which rolls.
+    Reflection leaves no seam: neighbouring frames of the view are neighbours in the clip. A roll would put the
+    last frame before the first, an artificial onset; filling with the mean would begin with a step. Source: the
+    code of Fonseca et al. 2021 (Unsupervised Contrastive Learning of Sound Event Representations), which rolls.
 
     Args:
         config: the range of shifts at strength 1.
@@ -50,11 +50,11 @@ class TimeShift(SpectrogramAugmentation[TimeShiftParameters]):
         super().__init__(strength)
         self.max_share = scale_limit(config.max_share, strength, highest=HIGHEST_SHIFT_SHARE)
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> TimeShiftParameters:
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> TimeShiftParameters:
         """A shift for each example, in whole frames."""
         return TimeShiftParameters(draw_shifts(self.max_share, log_mel, axis=2, generator=generator))
 
-    def apply(self, log_mel: Tensor, parameters: TimeShiftParameters) -> Tensor:
+    def apply(self, log_mel: torch.Tensor, parameters: TimeShiftParameters) -> torch.Tensor:
         """`log_mel` (B, F, T) shifted; reflected at the first or the last frame, which is not repeated."""
         last = log_mel.shape[2] - 1
         sources = torch.arange(last + 1, device=log_mel.device) - parameters.shift_frames[:, None]  # (B, T)

@@ -1,19 +1,20 @@
-"""Time warp: one part of the view faster and the other slower, as nobody repeats a sound at one speed."""
+"""Time warp: one part of the view faster and the other slower."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig, uniform
 from echopair.augment.strength import scale_limit
+from echopair.lazy import torch
 
-# A point in the middle of the view then still has room to move either way.
+# Leaves room for a point that moves either way.
 HIGHEST_WARP_SHARE = 0.4
 
-# In frames: keeps a piece that the warp pressed to nothing from a division by zero.
+# In frames: avoids a division by zero for a piece that the warp shrinks to nothing.
 SHORTEST_PIECE = 1e-6
 
 
@@ -26,24 +27,24 @@ class TimeWarpConfig(SpectrogramConfig, frozen=True, extra="forbid"):
         0.1, ge=0, le=HIGHEST_WARP_SHARE, description="largest displacement as a share of the view's length"
     )
 
-    def build(self, strength: float) -> "TimeWarp":
+    def build(self, strength: float) -> TimeWarp:
         """The augmentation at a strength."""
         return TimeWarp(self, strength)
 
 
 @dataclass(frozen=True)
 class TimeWarpParameters:
-    """`point_frames` and `displacement_frames` (B,) float32: where a point of time is, how far it moves."""
+    """`point_frames` and `displacement_frames` (B,) float32: position and displacement of a point."""
 
-    point_frames: Tensor
-    displacement_frames: Tensor
+    point_frames: torch.Tensor
+    displacement_frames: torch.Tensor
 
 
 class TimeWarp(SpectrogramAugmentation[TimeWarpParameters]):
-    """Moves one point of time and stretches or shortens what lies before and behind it; the ends stay.
+    """Moves one point in time and stretches or shortens the parts before and after it; the ends stay.
 
     Source: Park et al. 2019 (SpecAugment), section 2.1: the point from (W, length - W), the displacement up
-    to W either way. Difference: straight lines in place of a spline, the same for all bands.
+    to W either way. Difference: linear instead of a spline, the same for all bands.
 
     Args:
         config: W at strength 1.
@@ -54,7 +55,7 @@ class TimeWarp(SpectrogramAugmentation[TimeWarpParameters]):
         super().__init__(strength)
         self.max_share = scale_limit(config.max_share, strength, highest=HIGHEST_WARP_SHARE)
 
-    def draw(self, log_mel: Tensor, generator: Generator) -> TimeWarpParameters:
+    def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> TimeWarpParameters:
         """A point and a displacement for each example, uniform and not rounded to frames."""
         batch, device = (log_mel.shape[0],), log_mel.device
         last = log_mel.shape[2] - 1
@@ -62,7 +63,7 @@ class TimeWarp(SpectrogramAugmentation[TimeWarpParameters]):
         point = uniform(furthest, last - furthest, batch, generator, device)
         return TimeWarpParameters(point, uniform(-furthest, furthest, batch, generator, device))
 
-    def apply(self, log_mel: Tensor, parameters: TimeWarpParameters) -> Tensor:
+    def apply(self, log_mel: torch.Tensor, parameters: TimeWarpParameters) -> torch.Tensor:
         """`log_mel` (B, F, T) warped, linear between frames."""
         sources = _sources(parameters, log_mel.shape[2])  # (B, T)
         before = sources.floor()
@@ -72,9 +73,9 @@ class TimeWarp(SpectrogramAugmentation[TimeWarpParameters]):
         return log_mel.gather(2, earlier).lerp_(log_mel.gather(2, later), weights)
 
 
-def _sources(parameters: TimeWarpParameters, frames: int) -> Tensor:
-    """Where each frame of the view is read, (B, T), in frames; each end is measured from itself, so that no
-    displacement gives exactly 0, 1, 2 and so on."""
+def _sources(parameters: TimeWarpParameters, frames: int) -> torch.Tensor:
+    """The source position of each frame of the view, (B, T), in frames; computed from the nearer fixed end, so
+    that a displacement of 0 gives exactly 0, 1, 2 and so on."""
     last = frames - 1
     point = parameters.point_frames[:, None]  # (B, 1)
     moved = point + parameters.displacement_frames[:, None]

@@ -1,4 +1,4 @@
-"""Air absorption: treble lost on a long way through air."""
+"""Air absorption: treble attenuated over a distance in air."""
 
 from typing import Literal
 
@@ -14,24 +14,24 @@ HIGHEST_HUMIDITY_PERCENT = 90
 
 
 class AirAbsorptionConfig(RangedConfig, frozen=True, extra="forbid"):
-    """A way through air of 10 to 100 m, a bird across a clearing: 8 kHz loses 1 to 25 dB, 1 kHz at most 1 dB.
+    """A distance of 10 to 100 m, a bird across a clearing: 8 kHz loses 1 to 25 dB, 1 kHz at most 1 dB.
 
-    Distances are proportional to the strength. Air of 10 or 20 degrees Celsius; the loudness that a distance
-    costs is left to the gain.
+    Distances are proportional to the strength. Air of 10 or 20 degrees Celsius; the loss of loudness by
+    distance is left to the gain.
     """
 
     name: Literal["air_absorption"] = "air_absorption"
     min_distance_metres: float = Field(
-        10.0, gt=0, le=HIGHEST_DISTANCE_METRES, description="shortest way through air"
+        10.0, gt=0, le=HIGHEST_DISTANCE_METRES, description="shortest distance in air"
     )
     max_distance_metres: float = Field(
-        100.0, gt=0, le=HIGHEST_DISTANCE_METRES, description="longest way through air"
+        100.0, gt=0, le=HIGHEST_DISTANCE_METRES, description="longest distance in air"
     )
     min_humidity_percent: int = Field(
         30,
         ge=LOWEST_HUMIDITY_PERCENT,
         le=HIGHEST_HUMIDITY_PERCENT,
-        description="driest air: dry air takes more treble",
+        description="driest air: dry air attenuates treble more",
     )
     max_humidity_percent: int = Field(
         90, ge=LOWEST_HUMIDITY_PERCENT, le=HIGHEST_HUMIDITY_PERCENT, description="most humid air"

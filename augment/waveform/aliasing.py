@@ -1,4 +1,4 @@
-"""Aliasing: treble folded down, as by a recorder of low sampling rate without a filter before it."""
+"""Aliasing: treble folded down, as by a recorder of low sampling rate without an anti-aliasing filter."""
 
 from typing import Literal
 
@@ -14,9 +14,9 @@ HIGHEST_RATE_HZ = 192000.0
 
 
 class AliasingConfig(RangedConfig, frozen=True, extra="forbid"):
-    """Sampled anew at 6 to 12 kHz without a filter: what lies above 3 to 6 kHz comes back below, out of tune.
+    """Resampled to 6 to 12 kHz without a filter: frequencies above 3 to 6 kHz fold to lower ones.
 
-    The strength moves the rates by octaves, from that of the crops at 0; rates above it do nothing.
+    The strength lowers the rates on a logarithmic scale from that of the crops; rates above it change nothing.
     """
 
     name: Literal["aliasing"] = "aliasing"
@@ -24,25 +24,25 @@ class AliasingConfig(RangedConfig, frozen=True, extra="forbid"):
         6000.0,
         ge=LOWEST_RATE_HZ,
         le=HIGHEST_RATE_HZ,
-        description="lowest rate at which crops are sampled anew",
+        description="lowest rate to which crops are resampled",
     )
     max_rate_hz: float = Field(
         12000.0,
         ge=LOWEST_RATE_HZ,
         le=HIGHEST_RATE_HZ,
-        description="highest rate at which crops are sampled anew",
+        description="highest rate to which crops are resampled",
     )
 
     def check(self, sample_rate_hz: int) -> None:
-        """Refuse a range that changes nothing.
+        """Raise for a range that changes nothing.
 
         Raises:
-            ValueError: the whole range lies at or above the rate of the crops.
+            ValueError: the whole range is at or above the rate of the crops.
         """
         if self.min_rate_hz >= sample_rate_hz:
             raise ValueError(
                 f"min_rate_hz={self.min_rate_hz:g} changes nothing in crops of {sample_rate_hz} Hz: "
-                f"lower it, or leave aliasing out"
+                f"lower it, or remove aliasing from the policy"
             )
 
     def transform(self, strength: float, sample_rate_hz: int) -> Transform:
@@ -53,5 +53,5 @@ class AliasingConfig(RangedConfig, frozen=True, extra="forbid"):
             max(scale_between(sample_rate_hz, min(rate, sample_rate_hz), strength), LOWEST_RATE_HZ)
             for rate in (self.min_rate_hz, self.max_rate_hz)
         )
-        # Faded, as its interpolation dulls the treble as soon as the rates differ at all.
+        # Faded, as its interpolation attenuates the treble at any rate below that of the crops.
         return Faded(Aliasing(min_sample_rate=low, max_sample_rate=high, p=1.0), min(strength, 1.0))

@@ -1,21 +1,24 @@
-"""What all augmentations of waveforms have in common: audiomentations, made repeatable."""
+"""Base classes of augmentations of waveforms: transforms of audiomentations with a seed per call."""
+
+from __future__ import annotations
 
 import contextlib
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from echopair.augment.augmentation import AugmentationConfig
 from echopair.augment.strength import check_strength
+from echopair.lazy import np
 
-Waveform = NDArray[np.float32]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-# What audiomentations calls its parameters, at the end of a name, and what they are in whole words with units.
-SPELT_OUT = {
+Waveform: TypeAlias = "NDArray[np.float32]"
+
+# Endings of audiomentations' parameter names, and the names with units that replace them.
+PARAMETER_NAMES = {
     "cutoff_freq": "cutoff_hz",
     "center_freq": "center_hz",
     "bandwidth": "width_hz",
@@ -35,18 +38,18 @@ SPELT_OUT = {
     "t": "mask_samples",
     "t0": "start_samples",
 }
-# Not drawn, but set: that it applies at all, and how a level is measured.
-UNTOLD = ("should_apply", "apply_a_weighting")
+# Parameters that are set, not drawn.
+NOT_DRAWN = ("should_apply", "apply_a_weighting")
 
 
 class Transform(Protocol):
-    """A transform of audiomentations, as far as it is used here."""
+    """The interface of audiomentations' transforms that is used here."""
 
     def __call__(self, samples: Waveform, sample_rate: int) -> Waveform:
         """One crop (L,) changed by freshly drawn parameters."""
 
     def serialize_parameters(self) -> dict[str, Any]:
-        """What was drawn last."""
+        """The parameters of the last call."""
 
 
 class WaveformConfig(AugmentationConfig, ABC, frozen=True, extra="forbid"):
@@ -61,13 +64,13 @@ class WaveformConfig(AugmentationConfig, ABC, frozen=True, extra="forbid"):
             sample_rate_hz: of the crops; ranges in Hz end at half of it.
         """
 
-    def build(self, strength: float, sample_rate_hz: int) -> "WaveformAugmentation":
+    def build(self, strength: float, sample_rate_hz: int) -> WaveformAugmentation:
         """The augmentation at a strength."""
         return WaveformAugmentation(self, strength, sample_rate_hz)
 
 
 class WaveformAugmentation:
-    """Changes the waveform of one crop; audiomentations draws the parameters and does the work.
+    """Changes the waveform of one crop by a transform of audiomentations.
 
     Args:
         config: ranges at strength 1.
@@ -75,7 +78,7 @@ class WaveformAugmentation:
         sample_rate_hz: of the crops.
 
     Raises:
-        ValueError: the strength is out of range, or something that the config names is not there.
+        ValueError: the strength is out of range, or `config.check` fails.
     """
 
     def __init__(self, config: WaveformConfig, strength: float, sample_rate_hz: int) -> None:
@@ -92,10 +95,10 @@ class WaveformAugmentation:
 
         Args:
             waveform: (L,) float32 mono crop; never changed.
-            seed: 0 to 2**32 - 1; it alone decides what is drawn.
+            seed: 0 to 2**32 - 1; determines every draw.
 
         Returns:
-            (L,) float32, `waveform` itself at strength 0; and the numbers that were drawn, by name.
+            (L,) float32, `waveform` itself at strength 0; and the drawn numbers by name.
 
         Raises:
             ValueError: `waveform` is not float32 of one axis, or the result is not finite or of another length.
@@ -108,43 +111,43 @@ class WaveformAugmentation:
         if self._transform is None:
             return waveform, {}
         with _seeded(seed):
-            # A copy: several transforms work in place on what they are given, or return a view of it.
+            # A copy: several transforms work in place, or return a view of their input.
             changed = np.ascontiguousarray(
                 self._transform(waveform.copy(), self.sample_rate_hz), dtype=np.float32
             )
         if changed.shape != waveform.shape or not np.isfinite(changed).all():
             raise ValueError(
-                f"augmentation {self.name!r} turned a crop of {waveform.shape} samples into {changed.shape}, "
-                f"{int((~np.isfinite(changed)).sum())} of them not finite; take it out of the policy"
+                f"augmentation {self.name!r} changed a crop of shape {waveform.shape} to {changed.shape}, "
+                f"{int((~np.isfinite(changed)).sum())} of them not finite; remove it from the policy"
             )
         return changed, _numbers(self._transform.serialize_parameters())
 
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """audiomentations draws from two global generators: both are seeded, and afterwards as they were."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    """Seeds the two global generators from which audiomentations draws, and restores their states."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
+    np.random.seed(seed)
     try:
         yield
     finally:
         random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
+        np.random.set_state(numpy_state)
 
 
 def _numbers(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Parameters that can be read: numbers and text, without the arrays that some transforms keep among them."""
+    """The drawn numbers and texts, without the arrays that some transforms keep among their parameters."""
     readable = (bool, int, float, str, np.number)
     return {
-        _spelt_out(name): value.item() if isinstance(value, np.number) else value
+        _with_unit(name): value.item() if isinstance(value, np.number) else value
         for name, value in parameters.items()
-        if name not in UNTOLD and isinstance(value, readable)
+        if name not in NOT_DRAWN and isinstance(value, readable)
     }
 
 
-def _spelt_out(name: str) -> str:
-    for end, spelt_out in SPELT_OUT.items():
+def _with_unit(name: str) -> str:
+    for end, with_unit in PARAMETER_NAMES.items():
         if name == end or name.endswith(f"_{end}"):
-            return name.removesuffix(end) + spelt_out
+            return name.removesuffix(end) + with_unit
     return name

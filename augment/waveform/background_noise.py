@@ -1,20 +1,22 @@
-"""Background noise: a stretch of the user's own recordings behind the crop."""
+"""Background noise: a section of the user's own recordings mixed into the crop."""
+
+from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from echopair.augment.waveform.augmentation import Transform, Waveform
 from echopair.augment.waveform.noise import HIGHEST_SNR_DB, LOWEST_SNR_DB, NoiseConfig
 from echopair.augment.waveform.sound_folder import SoundReader, check_sounds, find_sounds, list_sounds
+from echopair.lazy import np
 
 
 class BackgroundNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
     """A background 5 to 30 dB below the crop: at 5 dB a busy street behind a voice that is still understood.
 
-    Record some minutes where nothing happens, with the recorders and at the places of the clips.
+    Record some minutes without events, with the recorders and at the places of the clips.
     """
 
     name: Literal["background_noise"] = "background_noise"
@@ -23,10 +25,13 @@ class BackgroundNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
         5.0,
         ge=LOWEST_SNR_DB,
         le=HIGHEST_SNR_DB,
-        description="lowest ratio of the crop's power to the background's in dB: the loudest background",
+        description="lowest signal-to-noise ratio in dB: the loudest background",
     )
     max_snr_db: float = Field(
-        30.0, ge=LOWEST_SNR_DB, le=HIGHEST_SNR_DB, description="highest ratio in dB: the softest background"
+        30.0,
+        ge=LOWEST_SNR_DB,
+        le=HIGHEST_SNR_DB,
+        description="highest signal-to-noise ratio in dB: the softest background",
     )
 
     def contents(self) -> list[tuple[str, int, int]]:
@@ -34,7 +39,7 @@ class BackgroundNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
         return list_sounds(self.folder)
 
     def check(self, sample_rate_hz: int) -> None:
-        """Open every sound, headers only.
+        """Open every sound and read its header.
 
         Raises:
             ValueError: there is no such folder, no sound in it, or one that cannot be opened.
@@ -42,7 +47,7 @@ class BackgroundNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
         check_sounds(self.folder)
 
     def transform(self, strength: float, sample_rate_hz: int) -> Transform:
-        """audiomentations' AddBackgroundNoise with a reader of ours."""
+        """audiomentations' AddBackgroundNoise that reads sounds by `SoundReader`."""
         from audiomentations import AddBackgroundNoise
 
         files = find_sounds(self.folder)
@@ -52,21 +57,21 @@ class BackgroundNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
 
 
 class BackgroundNoise:
-    """AddBackgroundNoise whose sounds are read in another way.
+    """AddBackgroundNoise that reads sounds by `SoundReader`.
 
-    The library opens and resamples a file for every crop and warns of it each time, warns of silent stretches
-    too, and never returns from a damaged file that holds less than it declares.
+    The library opens and resamples a file for every crop with a warning each time, warns of silent sections
+    too, and never returns from a damaged file that contains less than it declares.
 
     Args:
-        transform: AddBackgroundNoise, which draws sound, place and level.
-        reader: of the same sounds.
+        transform: AddBackgroundNoise, which draws sound, start and level.
+        reader: reader of the same sounds.
     """
 
     def __init__(self, transform: Any, reader: SoundReader) -> None:
         self._transform, self._reader = transform, reader
 
     def __call__(self, samples: Waveform, sample_rate: int) -> Waveform:
-        """One crop (L,) with a freshly drawn background; a background of silence changes nothing."""
+        """One crop (L,) with a freshly drawn background; a silent background changes nothing."""
         self._transform.randomize_parameters(samples, sample_rate)
         drawn = self._transform.parameters
         background = self._reader.section(Path(drawn["noise_file_path"]), drawn["offset"], len(samples))
@@ -77,7 +82,7 @@ class BackgroundNoise:
         return samples + background * np.float32(gain)
 
     def serialize_parameters(self) -> dict[str, Any]:
-        """What was drawn last."""
+        """The parameters of the last call."""
         drawn = self._transform.parameters
         return {
             "snr_db": drawn["snr_db"],

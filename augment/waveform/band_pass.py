@@ -1,4 +1,4 @@
-"""Band-pass: one band alone, as a telephone, a small loudspeaker or a radio lets through."""
+"""Band-pass: one band only, as of a telephone, a small loudspeaker or a radio."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,10 +14,10 @@ HIGHEST_BANDWIDTH_SHARE = 1.9
 
 
 class BandPassConfig(FilterConfig, frozen=True, extra="forbid"):
-    """A centre drawn evenly in mel and a width as a share of it.
+    """A centre drawn uniformly in mel and a width as a share of it.
 
-    A telephone's 300 to 3400 Hz are a width of 1.7 around 1850 Hz; the defaults are bands like it, here 300 to
-    1700 Hz at the least.
+    A telephone's 300 to 3400 Hz are a width of 1.7 around 1850 Hz; the defaults are similar bands, the lowest
+    one 300 to 1700 Hz.
     """
 
     name: Literal["band_pass"] = "band_pass"
@@ -28,7 +28,7 @@ class BandPassConfig(FilterConfig, frozen=True, extra="forbid"):
         4000.0,
         ge=100,
         allow_inf_nan=False,
-        description="highest centre in Hz, cut at 0.45 of the sample rate",
+        description="highest centre in Hz, limited to 0.45 of the sample rate",
     )
     min_bandwidth_share: float = Field(
         1.4,
@@ -40,11 +40,11 @@ class BandPassConfig(FilterConfig, frozen=True, extra="forbid"):
         1.8,
         ge=LOWEST_BANDWIDTH_SHARE,
         le=HIGHEST_BANDWIDTH_SHARE,
-        description="largest width; an upper edge beyond half the sample rate is cut there",
+        description="largest width; an upper edge is limited to half the sample rate",
     )
 
     def transform(self, strength: float, sample_rate_hz: int) -> Transform:
-        """audiomentations' BandPassFilter; each edge closes in from its end of the spectrum."""
+        """audiomentations' BandPassFilter; the strength moves each edge from its end of the spectrum."""
         from audiomentations import BandPassFilter
 
         band = BandPassFilter(
@@ -61,9 +61,9 @@ class BandPassConfig(FilterConfig, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class _Narrowing:
-    """Edges on their way from the ends of the spectrum, 20 Hz and half the sample rate, towards the centre.
+    """Moves the edges from the ends of the spectrum, 20 Hz and half the sample rate, towards the centre.
 
-    However strong, they stop where the band is half as wide as its centre is high.
+    At any strength the band is at least half as wide as its centre is high.
     """
 
     strength: float

@@ -1,4 +1,4 @@
-"""Band-stop: one band taken away, so that an embedding cannot hang on it; a frequency mask on the waveform."""
+"""Band-stop: one band removed, so that no embedding depends on it alone; a frequency mask of the waveform."""
 
 from typing import Literal
 
@@ -8,15 +8,15 @@ from echopair.augment.strength import scale_limit
 from echopair.augment.waveform.augmentation import Transform
 from echopair.augment.waveform.filtering import BandFilter, FilterConfig, center_within
 
-# Narrower stops change nothing, and their coefficients are lost in rounding.
+# Narrower stops change nothing, and their coefficients vanish by rounding.
 LOWEST_BANDWIDTH_SHARE = 0.001
 HIGHEST_BANDWIDTH_SHARE = 1.9
 
 
 class BandStopConfig(FilterConfig, frozen=True, extra="forbid"):
-    """A centre drawn evenly in mel and a width as a share of it; centres are audiomentations' default.
+    """A centre drawn uniformly in mel and a width as a share of it; centres are audiomentations' default.
 
-    A width of 0.8 around 1 kHz takes away 600 to 1400 Hz: audible, but what remains tells the source.
+    A width of 0.8 around 1 kHz removes 600 to 1400 Hz: audible, but the source is still recognised.
     """
 
     name: Literal["band_stop"] = "band_stop"
@@ -27,7 +27,7 @@ class BandStopConfig(FilterConfig, frozen=True, extra="forbid"):
         4000.0,
         ge=20,
         allow_inf_nan=False,
-        description="highest centre in Hz, cut at 0.45 of the sample rate",
+        description="highest centre in Hz, limited to 0.45 of the sample rate",
     )
     min_bandwidth_share: float = Field(
         0.2,
@@ -39,7 +39,7 @@ class BandStopConfig(FilterConfig, frozen=True, extra="forbid"):
         0.8,
         ge=LOWEST_BANDWIDTH_SHARE,
         le=HIGHEST_BANDWIDTH_SHARE,
-        description="largest width; an upper edge beyond half the sample rate is cut there",
+        description="largest width; an upper edge is limited to half the sample rate",
     )
 
     def transform(self, strength: float, sample_rate_hz: int) -> Transform:

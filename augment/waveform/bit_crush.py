@@ -9,20 +9,24 @@ from echopair.augment.waveform.ranged import RangedConfig
 from echopair.augment.waveform.wrapping import AtFullScale
 
 LOWEST_BITS = 3
-# Of the clips: there is nothing to round.
+# The resolution of the clips: rounding to it changes nothing.
 HIGHEST_BITS = 16
 
 
 class BitCrushConfig(RangedConfig, frozen=True, extra="forbid"):
-    """A crop stored with 6 to 12 bits a sample, its peak at full scale.
+    """A crop stored with 6 to 12 bits per sample, its peak at full scale.
 
-    6 bits are a plain crackle 41 dB below the peak, 12 are heard in quiet passages only. The strength takes bits
-    away from 16.
+    6 bits are a clear crackle 41 dB below the peak, 12 are audible in quiet passages only. The strength
+    removes bits from 16.
     """
 
     name: Literal["bit_crush"] = "bit_crush"
-    min_bits: int = Field(6, ge=LOWEST_BITS, le=HIGHEST_BITS, description="fewest bits a sample")
-    max_bits: int = Field(12, ge=LOWEST_BITS, le=HIGHEST_BITS, description="most bits a sample")
+    min_bits: int = Field(
+        6, ge=LOWEST_BITS, le=HIGHEST_BITS, description="smallest number of bits per sample"
+    )
+    max_bits: int = Field(
+        12, ge=LOWEST_BITS, le=HIGHEST_BITS, description="largest number of bits per sample"
+    )
 
     def transform(self, strength: float, sample_rate_hz: int) -> Transform:
         """audiomentations' BitCrush, relative to the crop's peak."""

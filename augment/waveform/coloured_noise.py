@@ -1,23 +1,25 @@
-"""Coloured noise: rumble, wind, rain or hiss over the crop."""
+"""Coloured noise: rumble, wind, rain or hiss added to the crop."""
+
+from __future__ import annotations
 
 import math
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from echopair.augment.waveform.augmentation import Transform, Waveform
 from echopair.augment.waveform.noise import NoiseConfig
+from echopair.lazy import np
 
 STEEPEST_SLOPE_DB = 12.0
 LOWEST_NOISE_HZ = 50.0
 
 
 class ColouredNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
-    """Noise 10 to 40 dB below the crop whose power rises or falls by so many decibels an octave.
+    """Noise 10 to 40 dB below the crop whose power density has a slope in decibels per octave.
 
-    -6 is brown (distant thunder), -3 pink (rain), 0 white, +6 violet (an electronic hiss); the strength moves
-    the ratio alone. The range is that of audiomentations.
+    -6 is brown (distant thunder), -3 pink (rain), 0 white, +6 violet (an electronic hiss); the strength changes
+    the ratio only. The range is that of audiomentations.
     """
 
     name: Literal["coloured_noise"] = "coloured_noise"
@@ -47,9 +49,9 @@ class ColouredNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
 class BandLimitedColourNoise:
     """AddColorNoise with noise that has no power below 50 Hz.
 
-    The library shapes its noise by a filter of 128 points, in which 0 Hz stands for 1 Hz: of pink noise two
-    thirds of the power then lie below 60 Hz, of brown noise three quarters. Few microphones and no default
-    log-mel pass them, so that the noise that is left would be up to 6 dB weaker than drawn.
+    The library shapes its noise by a filter of 128 points, which treats 0 Hz as 1 Hz: two thirds of the power of
+    pink noise are then below 60 Hz, three quarters of that of brown noise. Few microphones and no default
+    log-mel pass these frequencies, so that the remaining noise would be up to 6 dB weaker than drawn.
 
     Args:
         transform: AddColorNoise, which draws level and slope.
@@ -66,7 +68,7 @@ class BandLimitedColourNoise:
         return samples + np.float32(drawn["desired_noise_rms"]) * noise
 
     def serialize_parameters(self) -> dict[str, Any]:
-        """What was drawn last."""
+        """The parameters of the last call."""
         parameters: dict[str, Any] = self._transform.serialize_parameters()
         return parameters
 
@@ -82,11 +84,11 @@ def unit_noise(samples: int, slope_db_per_octave: float, sample_rate_hz: int) ->
     Returns:
         (L,) float32.
     """
-    spectrum = np.fft.rfft(np.random.normal(size=samples))  # noqa: NPY002
+    spectrum = np.fft.rfft(np.random.normal(size=samples))
     frequencies_hz = np.fft.rfftfreq(samples, 1 / sample_rate_hz)
-    heard = frequencies_hz >= LOWEST_NOISE_HZ
-    octaves = np.log2(frequencies_hz[heard] / LOWEST_NOISE_HZ)
-    spectrum[~heard] = 0
-    spectrum[heard] *= 10 ** (slope_db_per_octave * octaves / 20)
+    audible = frequencies_hz >= LOWEST_NOISE_HZ
+    octaves = np.log2(frequencies_hz[audible] / LOWEST_NOISE_HZ)
+    spectrum[~audible] = 0
+    spectrum[audible] *= 10 ** (slope_db_per_octave * octaves / 20)
     noise = np.fft.irfft(spectrum, samples)
     return (noise * (math.sqrt(samples) / np.linalg.norm(noise))).astype(np.float32)

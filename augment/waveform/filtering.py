@@ -1,4 +1,4 @@
-"""What the filters have in common: slopes, frequencies that a sample rate allows, and bands with two edges."""
+"""Base class of the filters' configs, frequency limits of a sample rate, and filters with two edges."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,19 +9,19 @@ from echopair.augment.waveform.augmentation import Waveform
 from echopair.augment.waveform.ranged import RangedConfig, within
 
 # Shares of the sample rate. A Butterworth filter cannot have an edge at half the sample rate; a centre stays
-# further below it, so that a band has room for an edge above its centre.
+# further below, so that the band's upper edge fits above it.
 HIGHEST_EDGE_SHARE = 0.499
 HIGHEST_CENTER_SHARE = 0.45
-# Below what is heard and below the lowest mel band: a filter whose edge is here takes away nothing but rumble.
+# Below the audible range and the lowest mel band: a filter with an edge here removes rumble only.
 NEUTRAL_LOW_HZ = 20.0
 
 MoveEdges = Callable[[float, float, float], tuple[float, float]]
 
 
 class FilterConfig(RangedConfig, frozen=True, extra="forbid"):
-    """How steep a Butterworth filter is; a slope is drawn among the multiples of 6 dB an octave.
+    """The slope of a Butterworth filter, drawn among the multiples of 6 dB per octave.
 
-    The default 12 to 24 is audiomentations': 12 is gentle, as distance or a wall; 24 is a loudspeaker's limit.
+    The default 12 to 24 is audiomentations': 12 is gentle, as of distance or a wall; 24 is that of a loudspeaker.
     """
 
     min_slope_db_per_octave: int = Field(12, ge=6, le=48, multiple_of=6, description="gentlest slope")
@@ -29,10 +29,10 @@ class FilterConfig(RangedConfig, frozen=True, extra="forbid"):
 
 
 class BandFilter:
-    """A band-pass or band-stop filter of audiomentations, its two edges moved after they were drawn.
+    """A band-pass or band-stop filter of audiomentations whose edges are moved after the draw.
 
-    audiomentations draws a centre and a width; it neither narrows a band from the whole spectrum, nor survives
-    an edge that falls on half the sample rate exactly.
+    audiomentations draws a centre and a width; it cannot scale a band from the whole spectrum, and fails on an
+    edge at half the sample rate.
 
     Args:
         band: BandPassFilter or BandStopFilter.
@@ -43,7 +43,7 @@ class BandFilter:
     def __init__(self, band: Any, move_edges: MoveEdges | None = None) -> None:
         self._band = band
         self._move_edges = move_edges
-        # Frozen, it keeps what is set below instead of drawing again when it is called.
+        # Frozen, it uses the parameters that are set below instead of drawing again in its own call.
         band.freeze_parameters()
 
     def __call__(self, samples: Waveform, sample_rate: int) -> Waveform:
@@ -60,10 +60,10 @@ class BandFilter:
         return filtered
 
     def serialize_parameters(self) -> dict[str, Any]:
-        """What was drawn last, with the centre and the width that were used."""
+        """The parameters of the last call, with the centre and the width that were used."""
         return dict(self._band.parameters)
 
 
 def center_within(center_hz: float, sample_rate_hz: int) -> float:
-    """A centre of a band, kept below half the sample rate."""
+    """Clip the centre of a band to 0.45 of the sample rate."""
     return within(center_hz, 0, HIGHEST_CENTER_SHARE * sample_rate_hz)

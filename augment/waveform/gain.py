@@ -1,4 +1,4 @@
-"""Waveform gain: the whole crop louder or softer, before anything that depends on the level."""
+"""Waveform gain: the whole crop louder or softer, before augmentations that depend on the level."""
 
 from typing import Literal
 

@@ -14,7 +14,7 @@ HIGHEST_GAIN_DB = 60.0
 class GainTransitionConfig(RangedConfig, frozen=True, extra="forbid"):
     """Two gains drawn from -max_gain_db to +max_gain_db, and a straight line in dB between them.
 
-    6 dB is a source at half or twice its distance. The transition may begin before the crop or end after it.
+    6 dB is a source at half or twice its distance. The transition may start before the crop or end after it.
     """
 
     name: Literal["gain_transition"] = "gain_transition"

@@ -1,4 +1,4 @@
-"""High-pass: bass lost, as by a small microphone, a wind filter or a telephone."""
+"""High-pass: bass removed, as by a small microphone, a wind filter or a telephone."""
 
 from typing import Literal
 
@@ -8,13 +8,13 @@ from echopair.augment.strength import scale_between
 from echopair.augment.waveform.augmentation import Transform
 from echopair.augment.waveform.filtering import NEUTRAL_LOW_HZ, FilterConfig
 
-# A quarter of the sample rate: however strong, the upper half of the spectrum stays.
+# At any strength the upper half of the spectrum stays.
 HIGHEST_CUTOFF_SHARE = 0.25
 
 
 class HighPassConfig(FilterConfig, frozen=True, extra="forbid"):
-    """A cutoff (-3 dB) drawn evenly in mel. 50 Hz is the rumble filter of a recorder; 800 Hz sounds thin, as a
-    telephone's small loudspeaker. A cutoff of 20 Hz takes nothing away."""
+    """A cutoff (-3 dB) drawn uniformly in mel. 50 Hz is the rumble filter of a recorder; 800 Hz sounds thin, as a
+    telephone's small loudspeaker. A cutoff of 20 Hz changes nothing."""
 
     name: Literal["high_pass"] = "high_pass"
     min_cutoff_hz: float = Field(
@@ -24,11 +24,11 @@ class HighPassConfig(FilterConfig, frozen=True, extra="forbid"):
         800.0,
         ge=NEUTRAL_LOW_HZ,
         allow_inf_nan=False,
-        description="highest cutoff in Hz, cut at a quarter of the sample rate",
+        description="highest cutoff in Hz, limited to a quarter of the sample rate",
     )
 
     def transform(self, strength: float, sample_rate_hz: int) -> Transform:
-        """audiomentations' HighPassFilter; both cutoffs rise from 20 Hz."""
+        """audiomentations' HighPassFilter; the strength raises both cutoffs from 20 Hz."""
         from audiomentations import HighPassFilter
 
         lowest, highest = (

@@ -1,27 +1,26 @@
-"""Impulse response: the crop as it would sound in a room, or through a device, that the user measured."""
+"""Impulse response: the crop as it would sound in a room or through a device that the user measured."""
+
+from __future__ import annotations
 
 import random
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from echopair.augment.waveform.augmentation import Transform, Waveform
 from echopair.augment.waveform.reverberation import ReverberationConfig, mix_reverberation
-from echopair.augment.waveform.sound_folder import check_sounds, find_sounds, list_sounds
+from echopair.augment.waveform.sound_folder import SoundReader, check_sounds, find_sounds, list_sounds
 
-# What lasts longer is no response of a room but a recording.
+# A longer file is a recording, not the response of a room.
 LONGEST_RESPONSE_SECONDS = 30.0
-CLICK = np.ones(1, np.float32)
 
 
 class ImpulseResponseConfig(ReverberationConfig, frozen=True, extra="forbid"):
-    """A tenth to a half of the crop as heard in another room; the rest stays dry, as of a nearer source.
+    """A share of 0.1 to 0.5 of the crop as heard in another room; the rest stays dry, as of a nearer source.
 
-    Collections such as OpenAIR or the MIT survey serve where there are no own measurements.
+    Collections such as OpenAIR or the MIT survey replace measurements of one's own.
     """
 
     name: Literal["impulse_response"] = "impulse_response"
@@ -32,7 +31,7 @@ class ImpulseResponseConfig(ReverberationConfig, frozen=True, extra="forbid"):
         return list_sounds(self.folder)
 
     def check(self, sample_rate_hz: int) -> None:
-        """Open every impulse response, headers only.
+        """Open every impulse response and read its header.
 
         Raises:
             ValueError: there is no such folder, no sound in it, one that cannot be opened or is too long.
@@ -40,32 +39,30 @@ class ImpulseResponseConfig(ReverberationConfig, frozen=True, extra="forbid"):
         check_sounds(self.folder, LONGEST_RESPONSE_SECONDS)
 
     def transform(self, strength: float, sample_rate_hz: int) -> Transform:
-        """audiomentations' ApplyImpulseResponse, mixed with the dry crop."""
-        return WetAndDry(find_sounds(self.folder), *self.wet_shares(strength))
+        """Convolution with a response of the folder, mixed with the dry crop."""
+        files = find_sounds(self.folder)
+        return ImpulseResponse(files, SoundReader(files, sample_rate_hz), *self.wet_shares(strength))
 
 
-class WetAndDry:
-    """ApplyImpulseResponse mixed with the dry crop.
+class ImpulseResponse:
+    """Convolves a crop with an impulse response and mixes the result with the dry crop.
 
-    Alone, the library brings every crop to a peak of 0.5 at most, and delays it by whatever silence the
-    response begins with.
+    audiomentations' ApplyImpulseResponse decodes by librosa, whose result depends on whether ffmpeg is installed.
+    It also brings every crop to a peak of 0.5, and delays it by the silence at the start of the response.
 
     Args:
         files: the impulse responses.
+        reader: reader of the same files.
         min_wet_share: 0 to 1.
         max_wet_share: at least the smallest.
     """
 
-    def __init__(self, files: Sequence[Path], min_wet_share: float, max_wet_share: float) -> None:
-        from audiomentations import ApplyImpulseResponse
-
-        self._files, self._shares = files, (min_wet_share, max_wet_share)
-        self._transform = ApplyImpulseResponse(list(files), leave_length_unchanged=False, p=1.0)
+    def __init__(
+        self, files: Sequence[Path], reader: SoundReader, min_wet_share: float, max_wet_share: float
+    ) -> None:
+        self._files, self._reader = files, reader
+        self._shares = (min_wet_share, max_wet_share)
         self._drawn: dict[str, Any] = {}
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Built anew in another process: pickled, the library's transform loses its cache of responses, and warns.
-        return type(self), (self._files, *self._shares)
 
     def __call__(self, samples: Waveform, sample_rate: int) -> Waveform:
         """One crop (L,) in a freshly drawn room.
@@ -73,23 +70,16 @@ class WetAndDry:
         Raises:
             ValueError: the impulse response cannot be read.
         """
-        self._transform.randomize_parameters(samples, sample_rate)
-        file = self._transform.parameters["ir_file_path"]
+        from scipy.signal import convolve
+
+        random.random()  # ApplyImpulseResponse draws whether to apply: a seed keeps the room that it had with it
+        file = random.choice(self._files)
         wet_share = random.uniform(*self._shares)
-        self._drawn = {"impulse_response": Path(file).name, "wet_share": wet_share}
-        try:
-            with warnings.catch_warnings():
-                # It warns of every response that it resamples, once, as it keeps them.
-                warnings.simplefilter("ignore")
-                # What it makes of a click is the response itself.
-                response = self._transform.apply(CLICK, sample_rate)  # (M,)
-                reverberated = self._transform.apply(samples, sample_rate)  # (L + M - 1,)
-        except Exception as error:  # whatever the library's readers raise
-            raise ValueError(f"{file} cannot be read: {error}. Remove it, or convert it to WAV") from error
-        if not np.isfinite(response).all():
-            raise ValueError(f"{file} holds samples that are not finite: remove it")
+        self._drawn = {"impulse_response": file.name, "wet_share": wet_share}
+        response = self._reader.whole(file)  # (M,)
+        reverberated = convolve(samples, response)  # (L + M - 1,)
         return mix_reverberation(samples, reverberated, response, wet_share)
 
     def serialize_parameters(self) -> dict[str, Any]:
-        """What was drawn last."""
+        """The parameters of the last call."""
         return self._drawn

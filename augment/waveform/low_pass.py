@@ -1,4 +1,4 @@
-"""Low-pass: treble lost, as through a wall, over a distance or by a dull microphone."""
+"""Low-pass: treble removed, as by a wall, distance or a dull microphone."""
 
 from typing import Literal
 
@@ -13,8 +13,8 @@ LOWEST_CUTOFF_HZ = 100.0
 
 
 class LowPassConfig(FilterConfig, frozen=True, extra="forbid"):
-    """A cutoff (-3 dB) drawn evenly in mel. 2 kHz sounds muffled, yet most sources are still recognised; at
-    8 kHz little is missing. A cutoff at half the sample rate or above it takes nothing away."""
+    """A cutoff (-3 dB) drawn uniformly in mel. 2 kHz sounds muffled, yet most sources are still recognised; at
+    8 kHz little is missing. A cutoff of half the sample rate or more changes nothing."""
 
     name: Literal["low_pass"] = "low_pass"
     min_cutoff_hz: float = Field(
@@ -24,11 +24,11 @@ class LowPassConfig(FilterConfig, frozen=True, extra="forbid"):
         8000.0,
         ge=LOWEST_CUTOFF_HZ,
         allow_inf_nan=False,
-        description="highest cutoff in Hz, cut at half the sample rate",
+        description="highest cutoff in Hz, limited to half the sample rate",
     )
 
     def transform(self, strength: float, sample_rate_hz: int) -> Transform:
-        """audiomentations' LowPassFilter; both cutoffs come down from half the sample rate."""
+        """audiomentations' LowPassFilter; the strength lowers both cutoffs from half the sample rate."""
         from audiomentations import LowPassFilter
 
         half = sample_rate_hz / 2

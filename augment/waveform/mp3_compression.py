@@ -1,11 +1,12 @@
-"""MP3 compression: treble cut and tones swallowed, as by a recorder or a web site that saves space."""
+"""MP3 compression: treble and weak tones removed, as by a recorder or a web site that saves space."""
+
+from __future__ import annotations
 
 import bisect
 import math
 import random
 from typing import Any, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from echopair.augment.strength import scale_between
@@ -13,8 +14,9 @@ from echopair.augment.waveform.augmentation import Transform, Waveform
 from echopair.augment.waveform.packages import check_package
 from echopair.augment.waveform.ranged import RangedConfig, within
 from echopair.augment.waveform.wrapping import AtFullScale, Faded
+from echopair.lazy import np
 
-# The bit rates that MP3 knows at each sampling rate (MPEG-1, 2 and 2.5, layer III).
+# The bit rates of MP3 at each sampling rate (MPEG-1, 2 and 2.5, layer III).
 MPEG_1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 MPEG_2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 MPEG_2_5 = (8, 16, 24, 32, 40, 48, 56, 64)
@@ -24,17 +26,17 @@ BIT_RATES_KBPS = {
     **dict.fromkeys((8000, 11025, 12000), MPEG_2_5),
 }
 LOWEST_KBPS, HIGHEST_KBPS = 8, 320
-# Of the longest frame, that of MPEG-1. The encoder refuses what is shorter than some of them, and of what it
-# takes the last half of one comes back silent.
+# Length of an MPEG-1 frame, the longest. The encoder raises for less than some frames, and returns silence for
+# the last half of a frame.
 FRAME_SAMPLES = 1152
 SHORTEST_SAMPLES = 4 * FRAME_SAMPLES
 
 
 class Mp3CompressionConfig(RangedConfig, frozen=True, extra="forbid"):
-    """Compressed to 16 to 64 kbit/s and back: of a crop at 16 kHz 64 can hardly be heard, 16 sounds watery.
+    """Compressed to 16 to 64 kbit/s and back: at 16 kHz, 64 is hardly audible and 16 sounds watery.
 
-    The strength moves the bit rates by octaves from the highest that MP3 knows at the rate of the crops, down
-    to the lowest; needs fast-mp3-augment.
+    The strength lowers the bit rates on a logarithmic scale from the highest of MP3 at the rate of the crops
+    down to the lowest; needs fast-mp3-augment.
     """
 
     name: Literal["mp3_compression"] = "mp3_compression"
@@ -57,10 +59,10 @@ class Mp3CompressionConfig(RangedConfig, frozen=True, extra="forbid"):
         return self
 
     def check(self, sample_rate_hz: int) -> None:
-        """Refuse a rate of crops that MP3 does not know.
+        """Raise for a sample rate that MP3 does not support.
 
         Raises:
-            ValueError: names the rates that it knows.
+            ValueError: names the supported rates.
         """
         kbps_range(self.min_kbps, self.max_kbps, 1.0, sample_rate_hz)
 
@@ -72,12 +74,12 @@ class Mp3CompressionConfig(RangedConfig, frozen=True, extra="forbid"):
         transform = Mp3Compression(backend="fast-mp3-augment", preserve_delay=False, p=1.0)
         # Faded, as even the highest bit rate cuts the treble and leaves an error 20 dB below the crop.
         compression = AnyBitRate(transform, low, high, BIT_RATES_KBPS[sample_rate_hz])
-        # At full scale, as the coder loses a quiet recording altogether.
+        # At full scale, as the encoder turns a quiet recording into silence.
         return Faded(AtFullScale(compression), min(strength, 1.0))
 
 
 def kbps_range(min_kbps: float, max_kbps: float, strength: float, sample_rate_hz: int) -> tuple[float, float]:
-    """The bit rates at a strength, on their way down from the highest that MP3 knows.
+    """The range of bit rates at a strength, scaled down from the highest of MP3.
 
     Args:
         min_kbps: at strength 1.
@@ -86,16 +88,16 @@ def kbps_range(min_kbps: float, max_kbps: float, strength: float, sample_rate_hz
         sample_rate_hz: of the crops.
 
     Returns:
-        Lowest and highest, within what MP3 knows at the rate of the crops.
+        Lowest and highest, within the bit rates of MP3 at the rate of the crops.
 
     Raises:
-        ValueError: MP3 does not know that rate.
+        ValueError: MP3 does not support that sample rate.
     """
     known = BIT_RATES_KBPS.get(sample_rate_hz)
     if known is None:
         raise ValueError(
-            f"mp3_compression cannot be had at sample_rate_hz={sample_rate_hz}: "
-            f"use one of {', '.join(str(rate) for rate in sorted(BIT_RATES_KBPS))}, or leave it out"
+            f"mp3_compression does not support sample_rate_hz={sample_rate_hz}: "
+            f"use one of {', '.join(str(rate) for rate in sorted(BIT_RATES_KBPS))}, or remove it from the policy"
         )
     low, high = (
         within(scale_between(known[-1], within(kbps, known[0], known[-1]), strength), known[0], known[-1])
@@ -105,20 +107,20 @@ def kbps_range(min_kbps: float, max_kbps: float, strength: float, sample_rate_hz
 
 
 def nearest_kbps(kbps: float, known: tuple[int, ...]) -> int:
-    """The nearest of the known bit rates by ratio, `known` sorted."""
+    """The nearest by ratio of the sorted `known` bit rates."""
     above = min(bisect.bisect_left(known, kbps), len(known) - 1)
     below = max(above - 1, 0)
     return known[below] if kbps / known[below] < known[above] / kbps else known[above]
 
 
 class AnyBitRate:
-    """Mp3Compression whose bit rate is drawn evenly in octaves, then moved to the nearest that MP3 knows.
+    """Mp3Compression whose bit rate is drawn uniformly in octaves and rounded to the nearest of MP3.
 
-    The library draws among the rates of all versions of MP3, of which no sampling rate has more than 14, and
-    refuses a range that holds none. It leaves the end of a crop silent, too.
+    The library draws among the bit rates of all versions of MP3, of which no sampling rate has more than 14,
+    and raises for a range without one. It also leaves the end of a crop silent.
 
     Args:
-        transform: Mp3Compression with its delay taken away.
+        transform: Mp3Compression that compensates its delay.
         min_kbps: lowest bit rate.
         max_kbps: highest bit rate.
         known: the bit rates to choose from, sorted.
@@ -137,6 +139,6 @@ class AnyBitRate:
         return compressed[: len(samples)]
 
     def serialize_parameters(self) -> dict[str, Any]:
-        """What was drawn last."""
+        """The parameters of the last call."""
         parameters: dict[str, Any] = self._transform.serialize_parameters()
         return parameters

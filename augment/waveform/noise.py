@@ -1,4 +1,4 @@
-"""What augmentations that add a noise have in common: a range of signal-to-noise ratios."""
+"""Base class of augmentations that add noise: a range of signal-to-noise ratios."""
 
 import math
 
@@ -6,7 +6,7 @@ from pydantic import Field
 
 from echopair.augment.waveform.ranged import RangedConfig
 
-# There the noise has a hundred times the power of the crop: less than this is another sound, and no view.
+# At -20 dB the noise has a hundred times the power of the crop; below, little is left of the clip.
 LOWEST_SNR_DB = -20.0
 HIGHEST_SNR_DB = 100.0
 
@@ -14,17 +14,20 @@ HIGHEST_SNR_DB = 100.0
 class NoiseConfig(RangedConfig, frozen=True, extra="forbid"):
     """A signal-to-noise ratio drawn from min_snr_db to max_snr_db, uniformly in decibels.
 
-    The ratio is that of the powers, each over the whole crop; so a silent crop stays silent.
+    The ratio compares mean powers over the whole crop, so a silent crop stays silent.
     """
 
     min_snr_db: float = Field(
         10.0,
         ge=LOWEST_SNR_DB,
         le=HIGHEST_SNR_DB,
-        description="lowest ratio of the crop's power to the noise's in dB: the most noise",
+        description="lowest signal-to-noise ratio in dB: the loudest noise",
     )
     max_snr_db: float = Field(
-        40.0, ge=LOWEST_SNR_DB, le=HIGHEST_SNR_DB, description="highest ratio in dB: the least noise"
+        40.0,
+        ge=LOWEST_SNR_DB,
+        le=HIGHEST_SNR_DB,
+        description="highest signal-to-noise ratio in dB: the softest noise",
     )
 
     def snr_range_db(self, strength: float) -> tuple[float, float]:

@@ -1,21 +1,21 @@
-"""Packages that few augmentations need, and that are installed for those alone."""
+"""Optional packages that single augmentations need."""
 
 import importlib.util
 
 
 def check_package(augmentation: str, module: str, extra: str) -> None:
-    """Refuse an augmentation whose package is not installed; the package itself is not loaded.
+    """Raise if the optional package of an augmentation is not installed, without importing it.
 
     Args:
         augmentation: name of the augmentation.
-        module: what it imports.
-        extra: the extra of echopair that brings it.
+        module: module of the package.
+        extra: extra of echopair that installs it.
 
     Raises:
-        ValueError: says what to install.
+        ValueError: the package is not installed; the message says how to install it.
     """
     if importlib.util.find_spec(module) is None:
         raise ValueError(
             f"name={augmentation} needs the package {module}, which is not installed: "
-            f"pip install '.[{extra}]' in echopair's folder, or leave this augmentation out"
+            f"pip install '.[{extra}]' in echopair's folder, or remove this augmentation from the policy"
         )

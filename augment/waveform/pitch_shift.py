@@ -1,4 +1,4 @@
-"""Pitch shift: higher or lower at the same pace, as of a smaller or larger source."""
+"""Pitch shift: higher or lower at the same tempo, as of a smaller or larger source."""
 
 from typing import Literal
 
@@ -12,10 +12,10 @@ HIGHEST_SEMITONES = 24.0
 
 
 class PitchShiftConfig(RangedConfig, frozen=True, extra="forbid"):
-    """A shift drawn evenly in semitones; 12 are an octave.
+    """A shift drawn uniformly in semitones; 12 are an octave.
 
-    Two semitones, half of audiomentations' default, sound like another individual of the same kind; four begin
-    to sound like another kind.
+    Two semitones, half of audiomentations' default, sound like another individual of the same species; four
+    begin to sound like another species.
     """
 
     name: Literal["pitch_shift"] = "pitch_shift"

@@ -1,4 +1,4 @@
-"""Polarity: the waveform upside down, as a microphone wired the other way would record it."""
+"""Polarity: the waveform inverted, as by a microphone with swapped wires."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from echopair.augment.waveform.augmentation import Transform, WaveformConfig
 
 
 class PolarityConfig(AllOrNothingConfig, WaveformConfig, frozen=True, extra="forbid"):
-    """Every sample negated; inaudible alone, and a log-mel cannot see it: of use before other augmentations."""
+    """Every sample negated. Alone it is inaudible and leaves the log-mel unchanged; useful before others."""
 
     name: Literal["polarity"] = "polarity"
 

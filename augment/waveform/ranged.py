@@ -1,4 +1,4 @@
-"""Ranges whose two ends are configured."""
+"""Base class of configs with ranges of which both ends are configured."""
 
 from typing import Self
 
@@ -8,7 +8,7 @@ from echopair.augment.waveform.augmentation import WaveformConfig
 
 
 class RangedConfig(WaveformConfig, frozen=True, extra="forbid"):
-    """A config whose fields `min_...` and `max_...` are the two ends of a range."""
+    """A config whose fields `min_...` and `max_...` are the ends of ranges."""
 
     @model_validator(mode="after")
     def _ends_are_in_order(self) -> Self:
@@ -27,5 +27,5 @@ def _check_order(config: WaveformConfig, low: str, high: str) -> None:
 
 
 def within(value: float, lowest: float, highest: float) -> float:
-    """The value, or the end of the range that it lies beyond."""
+    """Clip a value to a range."""
     return min(max(value, lowest), highest)

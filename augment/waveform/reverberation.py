@@ -1,18 +1,24 @@
-"""What augmentations that reverberate have in common: reverberation mixed into the dry crop."""
+"""Base class of augmentations that mix reverberation into the dry crop."""
 
-import numpy as np
-from numpy.typing import NDArray
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pydantic import Field
 
 from echopair.augment.strength import scale_limit
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.augment.waveform.ranged import RangedConfig
+from echopair.lazy import np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class ReverberationConfig(RangedConfig, frozen=True, extra="forbid"):
-    """A share of reverberated sound, the wet share; the rest is the crop as it was, the dry one.
+    """A share of reverberated sound, the wet share; the rest is the unchanged, dry crop.
 
-    A convolution is done or not; it is the share that is proportional to the strength.
+    The share is proportional to the strength.
     """
 
     min_wet_share: float = Field(0.1, ge=0, le=1, description="smallest share of the reverberated sound")
@@ -29,10 +35,10 @@ class ReverberationConfig(RangedConfig, frozen=True, extra="forbid"):
 def mix_reverberation(
     dry: Waveform, reverberated: Waveform, response: NDArray[np.floating], wet_share: float
 ) -> Waveform:
-    """A crop and its reverberation, in step and as loud as the crop.
+    """Mix a crop with its reverberation, aligned in time and of the crop's power.
 
-    The response's strongest peak is taken for the direct sound: it stays in its place, and is never upside
-    down, so that dry and wet do not cancel.
+    The response's strongest peak counts as the direct sound: it is neither delayed nor inverted, so that dry
+    and wet do not cancel.
 
     Args:
         dry: (L,), the crop.
@@ -41,7 +47,7 @@ def mix_reverberation(
         wet_share: 0 to 1.
 
     Returns:
-        (L,) float32, of the power of `dry`; `dry` itself where either side is silent.
+        (L,) float32, of the power of `dry`; `dry` itself where dry or wet is silent.
     """
     direct = int(np.abs(response).argmax())
     wet = reverberated[direct : direct + len(dry)]  # (L,)

@@ -7,7 +7,7 @@ from echopair.augment.waveform.augmentation import Transform, WaveformConfig
 
 
 class WaveformReverseConfig(AllOrNothingConfig, WaveformConfig, frozen=True, extra="forbid"):
-    """Last sample first. Onsets become endings: leave it out where attack against decay tells classes apart."""
+    """The samples in reverse order. Do not use it where classes differ by attack and decay."""
 
     name: Literal["waveform_reverse"] = "waveform_reverse"
 

@@ -1,4 +1,4 @@
-"""Seven-band equalizer: another tone colour, as of another source, microphone or room."""
+"""Seven-band equalizer: another timbre, as of another source, microphone or room."""
 
 from typing import Any, Literal
 
@@ -33,10 +33,10 @@ class SevenBandEqConfig(WaveformConfig, frozen=True, extra="forbid"):
 
 
 class _SevenBands:
-    """audiomentations' equalizer with its bands below half the sample rate, and telling what it drew.
+    """audiomentations' equalizer with its bands below half the sample rate, which reports its parameters.
 
-    Its bands reach to 9.5 kHz; a peak above half the sample rate would be an unstable filter, whose output
-    grows without end. And it keeps what its bands drew to itself.
+    The library's bands reach to 9.5 kHz; a peak above half the sample rate would be an unstable filter. It
+    does not report the parameters of its bands.
     """
 
     def __init__(self, equalizer: Any, highest_hz: float) -> None:

@@ -1,48 +1,49 @@
-"""A folder of the user's own sounds, from which an augmentation takes backgrounds or impulse responses."""
+"""A folder of the user's own sounds, as backgrounds or impulse responses; decoded by soundfile, resampled by soxr."""
+
+from __future__ import annotations
 
 import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from echopair.augment.waveform.augmentation import Waveform
+from echopair.lazy import np
 
-# All of them formats that soundfile reads.
+# Formats that soundfile decodes.
 SOUND_EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
 UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's number where a file declares no length
-# Sounds that together take less are read once and kept, in each process that augments.
-KEPT_BYTES = 128 << 20
+# Up to this total size each process keeps the decoded sounds in memory.
+CACHE_BYTES = 128 << 20
 
 
 def find_sounds(folder: Path) -> list[Path]:
     """The sound files below a folder, by their extension, in any depth.
 
     Returns:
-        Absolute paths in an order that no file system decides.
+        Absolute paths, in an order that does not depend on the file system.
 
     Raises:
-        ValueError: the folder is missing, is no folder, or holds no sound.
+        ValueError: the folder does not exist, is a file, or contains no sound.
     """
     root = folder.expanduser().absolute()
     if not root.exists():
-        raise ValueError(f"folder={folder}: there is no such folder; name the one that holds the sounds")
+        raise ValueError(f"folder={folder}: there is no such folder; name the folder with the sounds")
     if not root.is_dir():
-        raise ValueError(f"folder={folder} is a file; name the folder that holds the sounds")
+        raise ValueError(f"folder={folder} is a file; name the folder with the sounds")
     files = []
-    walked = set()
+    visited = set()
 
-    def refuse(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         raise ValueError(
-            f"folder={folder}: {error.filename} cannot be read ({error.strerror}); mend its permissions"
+            f"folder={folder}: {error.filename} cannot be read ({error.strerror}); fix its permissions"
         )
 
-    for parent, subfolders, names in os.walk(root, followlinks=True, onerror=refuse):
-        if os.path.realpath(parent) in walked:  # a link back up the tree
+    for parent, subfolders, names in os.walk(root, followlinks=True, onerror=fail):
+        if os.path.realpath(parent) in visited:  # a link back up the tree
             subfolders.clear()
             continue
-        walked.add(os.path.realpath(parent))
+        visited.add(os.path.realpath(parent))
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         files += [
             Path(parent, name)
@@ -51,8 +52,8 @@ def find_sounds(folder: Path) -> list[Path]:
         ]
     if not files:
         raise ValueError(
-            f"folder={folder}: no sounds below this folder; put some "
-            f"({', '.join(extension[1:] for extension in SOUND_EXTENSIONS)}) there or name another folder"
+            f"folder={folder}: contains no sounds; add some "
+            f"({', '.join(extension[1:] for extension in SOUND_EXTENSIONS)}) or name another folder"
         )
     return files
 
@@ -72,14 +73,14 @@ def list_sounds(folder: Path) -> list[tuple[str, int, int]]:
 
 
 def check_sounds(folder: Path, longest_seconds: float = math.inf) -> None:
-    """Open every sound below a folder, headers only.
+    """Open every sound below a folder and read its header.
 
     Args:
         folder: may begin with "~".
-        longest_seconds: what a sound may last.
+        longest_seconds: longest duration of a sound.
 
     Raises:
-        ValueError: there is no such folder, no sound in it, or one that cannot be used; it names that one.
+        ValueError: there is no such folder, no sound in it, or a sound that cannot be used, which the message names.
     """
     for file in find_sounds(folder):
         try:
@@ -94,14 +95,14 @@ def check_sounds(folder: Path, longest_seconds: float = math.inf) -> None:
 
 
 def sound_seconds(file: Path) -> float:
-    """How long a sound declares to be.
+    """Duration of a sound according to its header.
 
     Raises:
-        ValueError: it cannot be opened, or holds nothing; names the file and says what to do.
+        ValueError: it cannot be opened or is empty; the message names the file and the remedy.
     """
     import soundfile
 
-    # Before opening: opening a FIFO waits for its writer for ever.
+    # Before opening: opening a FIFO waits forever for a writer.
     if not file.is_file():
         raise ValueError(f"{file} is not a regular file: remove it")
     try:
@@ -109,50 +110,64 @@ def sound_seconds(file: Path) -> float:
             frames, rate_hz = sound.frames, sound.samplerate
     except (soundfile.LibsndfileError, OSError, UnicodeEncodeError) as error:
         raise ValueError(
-            f"{_shown(file)} cannot be read: {_reason(error)} Remove it, or convert it to WAV"
+            f"{_printable(file)} cannot be read: {_reason(error)} Remove it, or convert it to WAV"
         ) from error
     if not 0 < frames < UNKNOWN_FRAMES:
-        raise ValueError(f"{file} declares no length, or none of its sound is left: remove it or convert it")
+        raise ValueError(f"{file} is empty or declares no length: remove it or convert it to WAV")
     return float(frames / rate_hz)
 
 
 class SoundReader:
     """Sections of sounds at the rate of the crops, mono.
 
-    A section is read and resampled in 1 to 7 ms; where all sounds fit into 128 MiB (35 minutes at 16 kHz) each
-    is read whole once and kept, which leaves 0.01 ms.
+    Decoding and resampling a section takes 1 to 7 ms. Where all sounds fit into 128 MiB (35 minutes at 16 kHz),
+    each is decoded once and cached; a section then takes 0.01 ms.
 
     Args:
-        files: all that may be asked for.
+        files: the sounds.
         sample_rate_hz: of the crops.
     """
 
     def __init__(self, files: Sequence[Path], sample_rate_hz: int) -> None:
         self._sample_rate_hz = sample_rate_hz
         seconds = sum(sound_seconds(file) for file in files)
-        self._keeps = seconds * sample_rate_hz * np.dtype(np.float32).itemsize <= KEPT_BYTES
-        self._kept: dict[Path, Waveform] = {}
+        self._caches = seconds * sample_rate_hz * np.dtype(np.float32).itemsize <= CACHE_BYTES
+        self._cache: dict[Path, Waveform] = {}
 
-    def section(self, file: Path, start_seconds: float, samples: int) -> Waveform:
-        """A section of a sound; a sound that is too short is repeated.
+    def whole(self, file: Path) -> Waveform:
+        """A whole sound, (L,) float32.
 
         Args:
             file: one of the files.
-            start_seconds: from where; beyond the end, as a damaged file may declare more than it holds,
-                it is from the start.
+
+        Raises:
+            ValueError: as `section`.
+        """
+        if file in self._cache:
+            return self._cache[file]
+        sound = read_sound(file, self._sample_rate_hz)
+        if self._caches:
+            self._cache[file] = sound
+        return sound
+
+    def section(self, file: Path, start_seconds: float, samples: int) -> Waveform:
+        """A section of a sound; a shorter sound is repeated.
+
+        Args:
+            file: one of the files.
+            start_seconds: start of the section; if beyond the end, as a damaged file may declare more than it
+                contains, the section starts at 0.
             samples: L.
 
         Returns:
             (L,) float32.
 
         Raises:
-            ValueError: it cannot be read, or holds no sound or values that are not finite; names the file.
+            ValueError: it cannot be read, is empty or has values that are not finite; the message names it.
         """
-        if self._keeps:
-            if file not in self._kept:
-                self._kept[file] = read_sound(file, self._sample_rate_hz)
+        if self._caches:
             start = round(start_seconds * self._sample_rate_hz)
-            sound = self._kept[file][start : start + samples]
+            sound = self.whole(file)[start : start + samples]
         else:
             sound = read_sound(file, self._sample_rate_hz, start_seconds, samples)
         if not len(sound):
@@ -163,19 +178,19 @@ class SoundReader:
 def read_sound(
     file: Path, sample_rate_hz: int, start_seconds: float = 0.0, samples: int | None = None
 ) -> Waveform:
-    """A sound, or a section of it, mono and at another rate.
+    """Decode a sound or a section of it, mono, resampled.
 
     Args:
         file: in any format of soundfile.
         sample_rate_hz: of the result.
-        start_seconds: from where.
-        samples: how many at most, at `sample_rate_hz`; None is all.
+        start_seconds: start of the section.
+        samples: largest number of samples at `sample_rate_hz`; None is all.
 
     Returns:
-        (L,) float32, shorter than asked for at the end of the sound; empty behind it.
+        (L,) float32, shorter than `samples` at the end of the sound, empty beyond it.
 
     Raises:
-        ValueError: it cannot be read, or holds no sound or values that are not finite; names the file.
+        ValueError: it cannot be read, is empty or has values that are not finite; the message names it.
     """
     import soundfile
     import soxr
@@ -189,20 +204,20 @@ def read_sound(
             waveform = sound.read(frames, dtype="float32", always_2d=True).mean(axis=1)  # (frames,)
     except (soundfile.LibsndfileError, OSError) as error:
         raise ValueError(
-            f"{_shown(file)} cannot be read: {_reason(error)} Remove it, or convert it to WAV"
+            f"{_printable(file)} cannot be read: {_reason(error)} Remove it, or convert it to WAV"
         ) from error
     if not np.isfinite(waveform).all():
-        raise ValueError(f"{file} holds samples that are not finite: remove it")
+        raise ValueError(f"{file} has samples that are not finite: remove it")
     if len(waveform) and rate_hz != sample_rate_hz:
         waveform = soxr.resample(waveform, rate_hz, sample_rate_hz)
     if not start and not len(waveform):
-        raise ValueError(f"{file} holds no sound: remove it")
+        raise ValueError(f"{file} is empty: remove it")
     resampled: Waveform = waveform[:samples].astype(np.float32, copy=False)
     return resampled
 
 
-def _shown(file: Path) -> str:
-    # A name need not be UTF-8, and what cannot be encoded can be neither printed nor logged.
+def _printable(file: Path) -> str:
+    # A name that is not UTF-8 can be neither printed nor logged.
     return os.fsencode(file).decode(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""Time mask on the waveform: a stretch of time silenced, as by a dropout."""
+"""Time mask on the waveform: a section of time silenced, as by a dropout."""
 
 from typing import Literal
 
@@ -9,12 +9,12 @@ from echopair.augment.waveform.augmentation import Transform
 from echopair.augment.waveform.ranged import RangedConfig
 
 HIGHEST_MASK_SHARE = 0.9
-# audiomentations' own: long enough that the edges do not click, short against a sound event.
+# audiomentations' default: long enough that the edges do not click, short compared with a sound event.
 FADE_SECONDS = 0.005
 
 
 class WaveformTimeMaskConfig(RangedConfig, frozen=True, extra="forbid"):
-    """One stretch of digital silence, edges faded; unlike the mask on log-mels it is not filled by a mean.
+    """One section of digital silence with faded edges; the mask of log-mels fills with the mean instead.
 
     Up to a fifth of the crop, as a mask of SpecAugment's policy SM (p = 0.2).
     """

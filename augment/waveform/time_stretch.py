@@ -1,4 +1,4 @@
-"""Time stretch: faster or slower at the same pitch, as the same source in more or less of a hurry."""
+"""Time stretch: faster or slower at the same pitch."""
 
 from typing import Literal
 
@@ -9,14 +9,14 @@ from echopair.augment.waveform.augmentation import Transform
 from echopair.augment.waveform.ranged import RangedConfig, within
 from echopair.augment.waveform.stretching import PaddedStretch
 
-# Below half speed Signalsmith draws phases from a generator of its own, which no seed reaches.
+# Below half speed Signalsmith draws phases from a generator of its own, which cannot be seeded.
 LOWEST_RATE, HIGHEST_RATE = 0.5, 2.0
 
 
 class TimeStretchConfig(RangedConfig, frozen=True, extra="forbid"):
-    """A rate of playing; above 1 is faster, and the end is then filled by the crop played backwards.
+    """A playback rate; above 1 is faster, and the reflected crop then fills the end.
 
-    0.8 to 1.25 is audiomentations' default: plainly heard in rhythms, hardly in steady sounds.
+    0.8 to 1.25 is audiomentations' default: clearly audible in rhythms, hardly in steady sounds.
     """
 
     name: Literal["time_stretch"] = "time_stretch"
@@ -24,7 +24,7 @@ class TimeStretchConfig(RangedConfig, frozen=True, extra="forbid"):
     max_rate: float = Field(1.25, ge=LOWEST_RATE, le=HIGHEST_RATE, description="fastest rate")
 
     def transform(self, strength: float, sample_rate_hz: int) -> Transform:
-        """audiomentations' TimeStretch by Signalsmith; for why not by librosa see the pitch shift."""
+        """audiomentations' TimeStretch by Signalsmith; `PitchShiftConfig.transform` says why not by librosa."""
         from audiomentations import TimeStretch
 
         slowest, fastest = (

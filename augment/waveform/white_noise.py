@@ -1,4 +1,4 @@
-"""White noise: hiss over the crop, as of a microphone's preamplifier."""
+"""White noise: hiss added to the crop, as of a microphone's preamplifier."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from echopair.augment.waveform.noise import NoiseConfig
 
 
 class WhiteNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
-    """Gaussian noise 10 to 40 dB below the crop: from a hiss that is plainly heard to one that barely is."""
+    """Gaussian noise 10 to 40 dB below the crop: from clearly to barely audible."""
 
     name: Literal["white_noise"] = "white_noise"
 

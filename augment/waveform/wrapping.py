@@ -1,19 +1,20 @@
-"""Transforms around a transform of audiomentations, for what several of them need."""
+"""Wrappers of transforms that several augmentations use."""
+
+from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from echopair.augment.waveform.augmentation import Transform, Waveform
+from echopair.lazy import np
 
 
 class Faded:
     """Mixes the result of a transform with its input.
 
-    For transforms whose gentlest setting still changes the sound: below strength 1 they fade out.
+    For transforms whose weakest setting still changes the sound: below strength 1 they fade out.
 
     Args:
-        transform: what is faded.
+        transform: the transform to fade.
         share: of the result, 0 to 1; the rest is the input.
     """
 
@@ -28,18 +29,18 @@ class Faded:
         return samples + np.float32(self.share) * (changed - samples)
 
     def serialize_parameters(self) -> dict[str, Any]:
-        """What was drawn last."""
+        """The parameters of the last call."""
         return self._transform.serialize_parameters()
 
 
-class SoundingOnly:
-    """Shows a transform only the samples that are not 0.
+class NonzeroOnly:
+    """Applies a transform to the nonzero samples only.
 
-    For transforms that take percentiles of the samples: in a crop that is half digital silence they would be
-    those of the silence, and what little sounds would be crushed. It stays where it is; silence stays silence.
+    For transforms that take percentiles of the samples: in a crop that is half digital silence these would be
+    percentiles of the silence, and the sound would be distorted far too much.
 
     Args:
-        transform: changes each sample by itself, never a 0.
+        transform: changes each sample independently of the others.
     """
 
     def __init__(self, transform: Transform) -> None:
@@ -47,26 +48,26 @@ class SoundingOnly:
         self._drawn: dict[str, Any] = {}
 
     def __call__(self, samples: Waveform, sample_rate: int) -> Waveform:
-        """One crop (L,) changed by freshly drawn parameters; a silent one as it is, nothing drawn."""
+        """One crop (L,) changed by freshly drawn parameters; a silent one is returned unchanged, without a draw."""
         self._drawn = {}
-        sounding = samples != 0
-        if not sounding.any():
+        nonzero = samples != 0
+        if not nonzero.any():
             return samples
         changed = np.zeros_like(samples)
-        changed[sounding] = self._transform(samples[sounding], sample_rate)
+        changed[nonzero] = self._transform(samples[nonzero], sample_rate)
         self._drawn = self._transform.serialize_parameters()
         return changed
 
     def serialize_parameters(self) -> dict[str, Any]:
-        """What was drawn last; nothing for a silent crop."""
+        """The parameters of the last call; nothing for a silent crop."""
         return self._drawn
 
 
 class AtFullScale:
-    """Shows a transform the crop with its peak at 1, and takes the gain back.
+    """Applies a transform to the crop scaled to a peak of 1, and undoes the scaling.
 
-    For transforms that round, or code, relative to full scale: a quiet recording, as most are out of doors, would
-    become silence.
+    For transforms that quantise or encode relative to full scale, which would turn quiet recordings, as most
+    outdoor ones are, into silence.
 
     Args:
         transform: depends on the level.
@@ -81,5 +82,5 @@ class AtFullScale:
         return self._transform(samples / peak, sample_rate) * peak
 
     def serialize_parameters(self) -> dict[str, Any]:
-        """What was drawn last."""
+        """The parameters of the last call."""
         return self._transform.serialize_parameters()

@@ -1,28 +1,27 @@
 """Encoders: networks from log-mels (B, 1, F, T) to embeddings (B, D), chosen by name."""
 
-from typing import Annotated
+from __future__ import annotations
 
-from pydantic import Field
+from typing import TYPE_CHECKING
 
-from echopair.models.encoders.base import Encoder
-from echopair.models.encoders.crnn import Crnn, CrnnConfig
-from echopair.models.encoders.resnet import ResNet, ResNetConfig
-from echopair.models.encoders.timm_cnn import TimmCnn, TimmConfig
-from echopair.models.encoders.vgg_like import VggLike, VggLikeConfig
+from echopair.models.encoders.configs import (
+    CrnnConfig,
+    EncoderConfig,
+    ResNetConfig,
+    TimmConfig,
+    VggLikeConfig,
+)
+
+if TYPE_CHECKING:
+    from echopair.models.encoders.base import Encoder
 
 __all__ = [
     "CrnnConfig",
-    "Encoder",
     "EncoderConfig",
     "ResNetConfig",
     "TimmConfig",
     "VggLikeConfig",
     "build_encoder",
-]
-
-EncoderConfig = Annotated[
-    ResNetConfig | VggLikeConfig | CrnnConfig | TimmConfig,
-    Field(discriminator="name"),
 ]
 
 
@@ -39,12 +38,21 @@ def build_encoder(config: EncoderConfig) -> Encoder:
     Raises:
         ValueError: a timm architecture that is unknown or takes no log-mels of any length.
     """
+    # Imported here: the configs are used without torch.
     match config:
         case ResNetConfig():
+            from echopair.models.encoders.resnet import ResNet
+
             return ResNet(config)
         case VggLikeConfig():
+            from echopair.models.encoders.vgg_like import VggLike
+
             return VggLike(config)
         case CrnnConfig():
+            from echopair.models.encoders.crnn import Crnn
+
             return Crnn(config)
         case TimmConfig():
+            from echopair.models.encoders.timm_cnn import TimmCnn
+
             return TimmCnn(config)

@@ -1,19 +1,9 @@
 """The convolutional recurrent encoder of Fonseca et al. 2021."""
 
-from typing import Literal
-
-from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from echopair.models.encoders.base import Encoder
-
-
-class CrnnConfig(BaseModel, frozen=True, extra="forbid"):
-    """Shape of `Crnn`; the defaults are the authors'."""
-
-    name: Literal["crnn"] = "crnn"
-    width: int = Field(128, ge=8, multiple_of=8, description="channels of each convolution")
-    embedding_dim: int = Field(64, ge=8, multiple_of=8, description="units of the GRU in each direction")
+from echopair.models.encoders.configs import CrnnConfig
 
 
 class Crnn(Encoder):

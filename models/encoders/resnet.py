@@ -1,30 +1,10 @@
 """A ResNet for log-mels, half as wide as ResNet-18 by default."""
 
-from typing import Literal
-
 import torch
-from pydantic import BaseModel, Field, PositiveInt
 from torch import Tensor, nn
 
 from echopair.models.encoders.base import Encoder
-
-
-class ResNetConfig(BaseModel, frozen=True, extra="forbid"):
-    """Shape of `ResNet`. Width 64 with the coarse stem is ResNet-18 but for its pooling."""
-
-    name: Literal["resnet"] = "resnet"
-    width: int = Field(
-        32, ge=8, multiple_of=8, description="channels of the first stage; each stage doubles them"
-    )
-    stem: Literal["fine", "strided", "patch", "coarse"] = Field(
-        # Of "strided" and "coarse" the one whose probe was better after equal minutes of pretraining.
-        "strided",
-        description="fine: 3x3, keeps every band and frame; strided: 3x3 stride 2; "
-        "patch: 4x4 stride 4; coarse: 7x7 stride 2 and max pooling, stride 4 in all",
-    )
-    blocks: tuple[PositiveInt, ...] = Field(
-        (2, 2, 2, 2), min_length=1, max_length=5, description="residual blocks of each stage"
-    )
+from echopair.models.encoders.configs import ResNetConfig
 
 
 class ResNet(Encoder):

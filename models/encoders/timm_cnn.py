@@ -1,22 +1,14 @@
 """Any convolutional network of the timm library, on one channel and without its classifier."""
 
 import difflib
-from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from echopair.models.encoders.base import Encoder
+from echopair.models.encoders.configs import TimmConfig
 
 PROBED_FRAMES = (96, 97, 200)
-
-
-class TimmConfig(BaseModel, frozen=True, extra="forbid"):
-    """Which architecture of timm."""
-
-    name: Literal["timm"] = "timm"
-    model: str = Field(min_length=1, description="architecture, as timm.list_models() spells it: resnet18")
 
 
 class TimmCnn(Encoder):

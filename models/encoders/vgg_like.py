@@ -1,20 +1,10 @@
 """The small VGG-like encoder of Fonseca et al. 2021."""
 
-from typing import Literal
-
 import torch
-from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from echopair.models.encoders.base import Encoder
-
-
-class VggLikeConfig(BaseModel, frozen=True, extra="forbid"):
-    """Shape of `VggLike`; the defaults are the authors'."""
-
-    name: Literal["vgg_like"] = "vgg_like"
-    width: int = Field(32, ge=8, multiple_of=8, description="channels of the first stage; each doubles them")
-    embedding_dim: int = Field(512, ge=8, multiple_of=8, description="width of the embedding")
+from echopair.models.encoders.configs import VggLikeConfig
 
 
 class VggLike(Encoder):

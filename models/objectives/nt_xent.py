@@ -1,22 +1,13 @@
 """NT-Xent: the normalised temperature-scaled cross entropy of SimCLR, for two views or more."""
 
+from __future__ import annotations
+
 import math
-from typing import Literal
 
-import torch
-import torch.nn.functional as F
-from pydantic import BaseModel, Field
-from torch import Tensor
+from echopair.lazy import torch
 
 
-class NTXentConfig(BaseModel, frozen=True, extra="forbid"):
-    """NT-Xent and its temperature; 0.2 is that of the configuration Fonseca et al. 2021 published."""
-
-    name: Literal["nt_xent"] = "nt_xent"
-    temperature: float = Field(0.2, gt=0, le=10, description="divides the cosine similarities")
-
-
-def nt_xent(projections: Tensor, temperature: float) -> Tensor:
+def nt_xent(projections: torch.Tensor, temperature: float) -> torch.Tensor:
     """Contrastive loss: other views of a clip are positives, the projections of all other clips negatives.
 
     Two views: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations" (ICML 2020),
@@ -29,7 +20,7 @@ def nt_xent(projections: Tensor, temperature: float) -> Tensor:
         temperature: above 0.
 
     Returns:
-        Scalar float32, `chance_level(N, V)` for projections that say nothing.
+        Scalar float32, computed in float32 also under autocast; `chance_level(N, V)` for projections that say nothing.
 
     Raises:
         ValueError: fewer than two views, fewer than two pairs, or a temperature of 0 or less.
@@ -43,15 +34,17 @@ def nt_xent(projections: Tensor, temperature: float) -> Tensor:
         )
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
-    z = F.normalize(projections.float().flatten(0, 1), dim=1)  # (V N, P)
-    logits = z @ z.T / temperature  # (V N, V N)
-    logits.fill_diagonal_(-math.inf)  # a projection is not its own negative
-    rows = torch.arange(views * pairs, device=z.device)
-    positives = torch.stack([rows.roll(view * pairs) for view in range(1, views)], dim=1)  # (V N, V - 1)
-    if views == 2:
-        # The line below but for rounding; runs of two views repeat to the last bit.
-        return F.cross_entropy(logits, positives[:, 0])
-    return -F.log_softmax(logits, dim=1).gather(1, positives).mean()
+    functional = torch.nn.functional
+    with torch.autocast(projections.device.type, enabled=False):
+        z = functional.normalize(projections.float().flatten(0, 1), dim=1)  # (V N, P)
+        logits = z @ z.T / temperature  # (V N, V N)
+        logits.fill_diagonal_(-math.inf)  # a projection is not its own negative
+        rows = torch.arange(views * pairs, device=z.device)
+        positives = torch.stack([rows.roll(view * pairs) for view in range(1, views)], dim=1)  # (V N, V - 1)
+        if views == 2:
+            # The line below but for rounding; runs of two views repeat to the last bit.
+            return functional.cross_entropy(logits, positives[:, 0])
+        return -functional.log_softmax(logits, dim=1).gather(1, positives).mean()
 
 
 def chance_level(pairs: int, views: int = 2) -> float:

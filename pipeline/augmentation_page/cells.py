@@ -1,6 +1,5 @@
 """Views as the page shows them: pictures and sound as addresses within the page, numbers as words."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,11 +8,12 @@ import torch
 
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.models.log_mel import LogMel
-from echopair.pipeline.augmentation_page.pictures import DECIBELS, colour_scale, log_mel_png
+from echopair.pipeline.augmentation_page.figures import DECIBELS, colour_scale, log_mel_png
 from echopair.pipeline.augmentation_page.sound import flac, playing_gain, samples_played, turned_down_db
 from echopair.pipeline.augmentation_page.views import PreviewClip, View
-from echopair.pipeline.augmentation_page.wording import applied_in_words, printable, quantity, spoken
-from echopair.pipeline.picture_style import shortened
+from echopair.pipeline.augmentation_page.wording import applied_in_words, quantity, spoken
+from echopair.pipeline.figure_style import shortened
+from echopair.pipeline.pages import embedded, printable
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Cells:
         return Original(
             name=name,
             short_name=shortened(name, 34),
-            picture=_address("image/png", log_mel_png(self._log_mels[clip], scale)),
+            picture=embedded("image/png", log_mel_png(self._log_mels[clip], scale)),
             sound=self._sound(self._clips[clip].waveform, clip),
             lowest_db=quantity(round(scale.lowest * DECIBELS)),
             highest_db=quantity(round(scale.highest * DECIBELS)),
@@ -78,7 +78,7 @@ class Cells:
     def cell(self, view: View, clip: int) -> Cell:
         """A view of a clip."""
         return Cell(
-            picture=_address("image/png", log_mel_png(view.log_mel, self._scales[clip])),
+            picture=embedded("image/png", log_mel_png(view.log_mel, self._scales[clip])),
             sound=None if view.waveform is None else self._sound(view.waveform, clip),
             applied=[(spoken(name), applied_in_words(name, numbers)) for name, numbers in view.applied],
         )
@@ -88,10 +88,6 @@ class Cells:
         softer_db = turned_down_db(part, self._gains[clip])
         played = part * np.float32(self._gains[clip] * 10 ** (-softer_db / 20))
         return Sound(
-            _address("audio/flac", flac(played, self._sample_rate_hz)),
+            embedded("audio/flac", flac(played, self._sample_rate_hz)),
             quantity(softer_db, "dB") if softer_db >= 0.05 else "",
         )
-
-
-def _address(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -10,11 +10,13 @@ from echopair.pipeline.augmentation_page.views import PreviewClip
 from echopair.pipeline.augmentation_page.write import write_augmentation_page
 from echopair.pipeline.checks import Stage, check
 from echopair.pipeline.config import RunConfig, flatten
-from echopair.pipeline.run import RunResult, named_folder, prepare_corpora, sounds
+from echopair.pipeline.run import RunResult, prepare_corpora
+from echopair.pipeline.run_record import named_folder
 from echopair.pipeline.stages import fingerprint
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import KIND_TAG, PREVIEW_KIND, TrackedRun
 from echopair.pipeline.training.crops import CropsConfig
+from echopair.pipeline.training.identity import sounds
 from echopair.pipeline.training.seeding import Stream, numpy_generator
 
 CLIPS_SHOWN = 4

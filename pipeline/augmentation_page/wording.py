@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from echopair.pipeline.pages import printable
+
 # By the last word of a key.
 UNITS = {
     "db": "dB",
@@ -42,14 +44,6 @@ GAP = "\N{NO-BREAK SPACE}"
 LISTED_VALUES = 8
 # More values than this are a texture, such as noise for each bin, and no numbers to read.
 MOST_VALUES = 256
-CHARACTERS_SHOWN = 160
-
-
-def printable(text: str) -> str:
-    """A text of any origin: of bounded length, control characters and lone surrogates spelled out."""
-    if len(text) > CHARACTERS_SHOWN:
-        text = f"{text[: CHARACTERS_SHOWN // 2]} … {text[-CHARACTERS_SHOWN // 2 :]}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def spoken(name: str) -> str:

@@ -1,7 +1,5 @@
 """The page as one HTML file: what the policy makes of a few crops, and what each augmentation does alone."""
 
-import base64
-import hashlib
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +10,10 @@ import torch
 
 from echopair.augment.policy import AugmentConfig, augmentations_of
 from echopair.augment.waveform.augmentation import WaveformConfig
-from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.models.log_mel import LogMel
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.augmentation_page.cells import Cell, Cells
-from echopair.pipeline.augmentation_page.pictures import SpectrumChart, colour_strip, frequency_ticks
+from echopair.pipeline.augmentation_page.figures import SpectrumChart, colour_strip, frequency_ticks
 from echopair.pipeline.augmentation_page.policy_words import (
     configured_ranges,
     other_augmentations,
@@ -29,7 +28,8 @@ from echopair.pipeline.augmentation_page.views import (
     lone_views,
     policy_views,
 )
-from echopair.pipeline.augmentation_page.wording import printable, purpose, quantity, ranges_in_words, spoken
+from echopair.pipeline.augmentation_page.wording import purpose, quantity, ranges_in_words, spoken
+from echopair.pipeline.pages import printable, render_page
 from echopair.pipeline.progress import progress_bar
 from echopair.pipeline.stages import write_atomically
 
@@ -128,7 +128,9 @@ def write_augmentation_page(
     players = originals + sum(view.waveform is not None for view in everything)
     cells = Cells(clips, front_end, players)
     chart = SpectrumChart(clips[shown].waveform, log_mel.sample_rate_hz)
-    page = _render(
+    page = render_page(
+        Path(__file__).parent / "page.html.jinja",
+        script=SCRIPT,
         run_name=printable(run_name),
         strength=quantity(config.strength),
         policy_name=config.policy.name,
@@ -217,22 +219,4 @@ def _row(number: int, lone: _Lone, cells: Cells, shown: int, chart: SpectrumChar
         shares=said,
         cells=[cells.cell(view, shown) for view in lone.views],
         spectra=[chart.points(view.waveform) for view in lone.views if view.waveform is not None],
-    )
-
-
-def _render(**shown: object) -> str:
-    import jinja2
-    import markupsafe
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.jinja").render(
-        **shown,
-        script=markupsafe.Markup(SCRIPT),  # ours, not of the user: `script_digest` admits no other
-        script_digest=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
     )

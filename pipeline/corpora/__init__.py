@@ -1,4 +1,4 @@
-"""Where recordings come from: a folder, a table, or the built-in generator."""
+"""Corpora: recordings of a folder, of a table, or of the built-in generator."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,15 +18,15 @@ CorpusConfig = Annotated[
 
 
 def find_recordings(corpus: str, config: CorpusConfig, work_folder: Path) -> list[Recording]:
-    """What a corpus lists; nothing is decoded.
+    """List the recordings of a corpus without decoding them.
 
     Args:
         corpus: its name in the run's config.
-        config: where and how it lies on disk.
-        work_folder: where a generated corpus is written.
+        config: its location and layout.
+        work_folder: folder of generated corpora.
 
     Raises:
-        UserError: the corpus is not there, is empty, or its table does not fit its files.
+        UserError: the corpus does not exist, is empty, or its table does not match its files.
     """
     match config:
         case FolderCorpusConfig():

@@ -1,4 +1,4 @@
-"""A recording as a corpus lists it, before anything was read of it."""
+"""A recording as a corpus lists it, before decoding."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,14 +6,17 @@ from typing import Literal
 
 Split = Literal["train", "validation", "test"]
 
+# What libsndfile decodes, by the file's name.
+AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file, and what the corpus says about it."""
+    """A file with its labels, fold, split and group."""
 
     path: Path
-    name: str  # the path below the corpus's root, as people know it
+    name: str  # the path below the corpus's root
     labels: tuple[str, ...] = ()
     fold: str | None = None
     split: Split | None = None
-    group: str | None = None  # recordings cut from one source share it
+    group: str | None = None  # the source, which several recordings may share

@@ -1,7 +1,7 @@
-"""Twelve kinds of sound event that differ in how they move through time, not in where their energy lies.
+"""Twelve kinds of sound event that differ in their time structure, not in their spectrum.
 
 Every kind draws its pitch and its timbre from wide ranges that the kinds share, so that a long-term spectrum
-says little about the kind. What tells kinds apart is visible within one second: the rhythm of onsets, the
+says little about the kind. Kinds differ within one second by the rhythm of onsets, the
 rate and depth of modulation, the direction of a sweep, the way a sound decays.
 
 Every function takes a generator, the number of samples and the sample rate, and returns a waveform of shape
@@ -20,7 +20,7 @@ EventGenerator = Callable[[np.random.Generator, int, int], Signal]
 
 LOWEST_PITCH_HZ = 350.0
 HIGHEST_PITCH_HZ = 2400.0
-# A voice that wanders keeps two crops of one clip from being matched by their pitch alone.
+# With a varying pitch two crops of one clip cannot be matched by pitch alone.
 PITCH_WANDER_OCTAVES = 0.35
 
 
@@ -207,7 +207,7 @@ def engine_idle(generator: np.random.Generator, count: int, sample_rate_hz: int)
 def dripping(generator: np.random.Generator, count: int, sample_rate_hz: int) -> Signal:
     """Drops that fall independently of each other: a Poisson process of 5 to 14 a second."""
     duration_seconds = count / sample_rate_hz
-    # At least three drops: a Poisson count may be zero, and a clip of nothing has no level.
+    # At least three drops: a Poisson count may be zero, and an empty clip has no level.
     n_drops = max(3, int(generator.poisson(generator.uniform(5, 14) * duration_seconds)))
     onsets = generator.uniform(-0.02, duration_seconds - 0.02, size=n_drops)
     return _impacts(generator, onsets, generator.uniform(0.7, 1.0, n_drops), count, sample_rate_hz)

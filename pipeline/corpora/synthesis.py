@@ -1,7 +1,7 @@
-"""The built-in corpus: recordings of sound events, each drawn from a seed as if by its own microphone.
+"""The built-in corpus: recordings of sound events, each generated from a seed with its own channel and background.
 
-An event (see `sound_events`) passes through a random channel, gets a background that changes while the clip
-lasts, and a random level. Only numpy and soundfile are used, so that worker processes start at once.
+An event (see `sound_events`) passes through a random channel, and gets a background that changes during the clip
+and a random level. Only numpy and soundfile are used, so that worker processes start at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def clip_generator(corpus_seed: int, kind: str, index: int) -> np.random.Generat
 
 
 def fold_of_clip(index: int, n_folds: int = 5) -> int:
-    """Fold of clip `index` of any kind, 0 to `n_folds` - 1: every fold holds as many clips of each kind."""
+    """Fold of clip `index` of any kind, 0 to `n_folds` - 1: every fold has the same number of clips of each kind."""
     return index % n_folds
 
 
@@ -130,7 +130,7 @@ def _through_channel(generator: np.random.Generator, event: Signal, sample_rate_
 def _drifting_background(generator: np.random.Generator, count: int, sample_rate_hz: int) -> Signal:
     """Noise between white and brown whose colour and level change from the first sample to the last.
 
-    A background that stayed the same would tell two crops of a clip from all others without any event.
+    By a constant background two crops of a clip could be matched without the event.
     """
     share = np.linspace(0, 1, count)
     if generator.uniform() < 0.5:

@@ -9,28 +9,30 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from echopair.pipeline.cores import available_cores
+from echopair.pipeline.cores import available_cores, end_with
 from echopair.pipeline.corpora.recording import Recording
-from echopair.pipeline.corpora.synthesis import KINDS, fold_of_clip, synthesise_clip, write_recording
 from echopair.pipeline.corpora.table import TableCorpusConfig, find_table_recordings
 from echopair.pipeline.progress import progress_bar
-from echopair.pipeline.stages import digest_files, fingerprint, locked, read_done, stage_work
-from echopair.pipeline.workers import end_with
+from echopair.pipeline.stages import StageOutput, digest_files, read_done
 
 SYNTHETIC_VERSION = 1
 FOLDS = 5
 
 
 class SyntheticCorpusConfig(BaseModel, frozen=True, extra="forbid"):
-    """Generated sound events, the same for the same seed."""
+    """Generated sound events, determined by the seed."""
 
     name: Literal["synthetic"] = "synthetic"
-    seed: int = Field(0, ge=0, description="of the corpus; the run's own seed leaves it as it is")
-    clips_a_kind: int = Field(60, ge=5, le=100_000, description="clips of each kind of sound event")
+    seed: int = Field(0, ge=0, description="seed of the corpus; it does not depend on the run's seed")
+    clips_per_kind: int = Field(60, ge=5, le=100_000, description="clips of each kind of sound event")
     min_seconds: float = Field(2.0, ge=0.5, le=600, description="shortest clip")
     max_seconds: float = Field(3.0, ge=0.5, le=600, description="longest clip")
-    min_snr_db: float = Field(0.0, ge=-10, le=60, description="event over background, noisiest clip")
-    max_snr_db: float = Field(20.0, ge=-10, le=60, description="event over background, cleanest clip")
+    min_snr_db: float = Field(
+        0.0, ge=-10, le=60, description="lowest signal-to-noise ratio of event and background"
+    )
+    max_snr_db: float = Field(
+        20.0, ge=-10, le=60, description="highest signal-to-noise ratio of event and background"
+    )
     sample_rate_hz: int = Field(16000, ge=8000, le=192000, description="rate of the files")
 
     @model_validator(mode="after")
@@ -42,30 +44,33 @@ class SyntheticCorpusConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 def find_synthetic_recordings(corpus: str, config: SyntheticCorpusConfig, folder: Path) -> list[Recording]:
-    """The recordings, generated into a folder of their own unless they are there already.
+    """List the recordings, after generating them unless they exist.
 
     Args:
         corpus: its name, for the progress bar.
         config: what to generate.
-        folder: where corpora are generated; each config has its own below it.
+        folder: folder of generated corpora; each config has a subfolder.
     """
-    key = fingerprint("synthetic", SYNTHETIC_VERSION, config)
-    root = folder / f"synthetic-{key}"
-    with locked(root):
-        if read_done(root) is None:
-            with stage_work(root, key) as work:
-                _generate(corpus, config, work.folder)
-                work.finish(digest_files(work.folder / "labels.csv"))
-    return find_table_recordings(corpus, TableCorpusConfig(root=root, label="label", fold="fold"))
+    stage = StageOutput(f"synthesise {corpus}", folder / "synthetic", [config], SYNTHETIC_VERSION)
+    if read_done(stage.path) is None:
+
+        def work(out: Path) -> dict[str, str]:
+            _generate(corpus, config, out)
+            return {"digest": digest_files(out / "labels.csv")}
+
+        stage.make(work)
+    return find_table_recordings(corpus, TableCorpusConfig(root=stage.path, label="label", fold="fold"))
 
 
 def _generate(corpus: str, config: SyntheticCorpusConfig, folder: Path) -> None:
+    from echopair.pipeline.corpora.synthesis import KINDS, fold_of_clip
+
     tasks = [(config, folder, kind) for kind in KINDS]
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "label", "fold"])
         for kind in KINDS:
-            for index in range(config.clips_a_kind):
+            for index in range(config.clips_per_kind):
                 writer.writerow([_file_name(kind, index), kind, fold_of_clip(index, FOLDS) + 1])
     workers = min(available_cores(), len(tasks))
     with (
@@ -79,9 +84,11 @@ def _generate(corpus: str, config: SyntheticCorpusConfig, folder: Path) -> None:
 
 
 def _write_kind(task: tuple[SyntheticCorpusConfig, Path, str]) -> None:
+    from echopair.pipeline.corpora.synthesis import synthesise_clip, write_recording
+
     config, folder, kind = task
     (folder / kind).mkdir()
-    for index in range(config.clips_a_kind):
+    for index in range(config.clips_per_kind):
         waveform = synthesise_clip(
             config.seed,
             kind,

@@ -1,4 +1,4 @@
-"""A corpus that a CSV or TSV describes: a row a recording, columns to choose."""
+"""A corpus that a CSV or TSV lists: one row per recording, configurable columns."""
 
 import csv
 import string
@@ -7,38 +7,40 @@ from typing import Literal, cast, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from echopair.pipeline.config_text import did_you_mean
 from echopair.pipeline.corpora.folder import existing_folder
 from echopair.pipeline.corpora.recording import Recording, Split
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, did_you_mean
 
 SPLIT_SYNONYMS = {"val": "validation", "valid": "validation", "training": "train", "eval": "test"}
 ROWS_NAMED_IN_ERRORS = 3
 
 
 class TableConfig(BaseModel, frozen=True, extra="forbid"):
-    """One table and which of its columns say what."""
+    """One table and the meaning of its columns."""
 
     table: str = Field("labels.csv", description="the CSV or TSV, below the corpus's root")
     path: str = Field(
-        "{path}", description="the recording's path below the root; {column} stands for a column's value"
+        "{path}",
+        description="the recording's path below the root; {column} is replaced by that column's value",
     )
-    label: str | None = Field(None, description="column with the one label of a clip")
+    label: str | None = Field(None, description="column with the single label of a clip")
     labels: str | None = Field(None, description="column with several labels of a clip")
-    label_separator: str = Field(",", min_length=1, description="what stands between several labels")
+    label_separator: str = Field(",", min_length=1, description="what separates several labels")
     fold: str | None = Field(None, description="column with the fold")
     split: str | None = Field(
-        None, description="column with train, validation or test; its absence means `all_split`"
+        None, description="column with train, validation or test; without it, `all_split` applies"
     )
     all_split: Split | None = Field(None, description="the split of every row of this table")
-    group: str | None = Field(None, description="column with the source: its clips stay in one fold")
+    group: str | None = Field(
+        None, description="column with the source; clips of one source stay in one fold"
+    )
     where: dict[str, str] = Field({}, description="only rows in which each of these columns has this value")
 
     @model_validator(mode="after")
     def _one_kind_of_label(self) -> "TableConfig":
         if self.label is not None and self.labels is not None:
             raise ValueError(
-                f"give label={self.label} for one label a clip or labels={self.labels} for several, not both"
+                f"give label={self.label} for one label per clip or labels={self.labels} for several, not both"
             )
         return self
 
@@ -46,12 +48,14 @@ class TableConfig(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def _path_is_a_template(cls, path: str) -> str:
         if not template_columns(path):
-            raise ValueError(f"{path!r} names no column; write for instance {{path}} or audio/{{filename}}")
+            raise ValueError(
+                f"{path!r} contains no column; write for instance {{path}} or audio/{{filename}}"
+            )
         return path
 
     @property
     def columns(self) -> dict[str, str]:
-        """The columns that must be there, and the key that names each."""
+        """The required columns, and the key that names each."""
         named = {
             "label": self.label,
             "labels": self.labels,
@@ -65,25 +69,25 @@ class TableConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class TableCorpusConfig(TableConfig, frozen=True, extra="forbid"):
-    """Recordings that a table lists; further tables add theirs, fallbacks stand in for a missing `table`."""
+    """Recordings that a table lists; further tables add to it, fallbacks replace a missing `table`."""
 
     name: Literal["table"] = "table"
     root: Path = Field(description="the folder that paths and tables are relative to")
     further_tables: tuple[TableConfig, ...] = Field((), description="more tables of the same corpus")
     fallbacks: tuple[TableConfig, ...] = Field(
-        (), description="other layouts, tried in turn if `table` is not there"
+        (), description="other layouts, tried in order if `table` does not exist"
     )
     allow_missing_files: bool = Field(
-        False, description="refuse rows without files one by one, instead of all"
+        False, description="count rows without a file as refused recordings instead of raising an error"
     )
 
     def layouts(self) -> list[tuple[TableConfig, ...]]:
-        """The ways this corpus may lie on disk, the first first."""
+        """The possible layouts of this corpus, in order of preference."""
         return [(self, *self.further_tables), *((fallback,) for fallback in self.fallbacks)]
 
 
 def template_columns(template: str) -> list[str]:
-    """The columns that a path template names."""
+    """The columns in a path template."""
     try:
         return [field for _, field, _, _ in string.Formatter().parse(template) if field]
     except ValueError:
@@ -91,10 +95,10 @@ def template_columns(template: str) -> list[str]:
 
 
 def find_table_recordings(corpus: str, config: TableCorpusConfig) -> list[Recording]:
-    """The recordings of the first layout whose tables are all there, in the order of their rows.
+    """List the recordings of the first layout whose tables all exist, in the order of their rows.
 
     Raises:
-        UserError: no table, a missing column, an empty table, a row without a file or named twice.
+        UserError: a table or column is missing, a table is empty, or a row has no file or is a duplicate.
     """
     root = existing_folder(corpus, config.root)
     for layout in config.layouts():
@@ -109,14 +113,14 @@ def find_table_recordings(corpus: str, config: TableCorpusConfig) -> list[Record
     seen: set[str] = set()
     for recording in recordings:
         if recording.name in seen:
-            raise UserError(f"corpora.{corpus}: {recording.name} stands in two rows of its table; remove one")
+            raise UserError(f"corpora.{corpus}: {recording.name} is in two rows of its table; remove one")
         seen.add(recording.name)
     missing = [recording.name for recording in recordings if not recording.path.exists()]
     if missing and not config.allow_missing_files:
         raise UserError(
             f"corpora.{corpus}.root={root}: {len(missing)} of {len(recordings)} rows have no file, "
             f"{', '.join(missing[:ROWS_NAMED_IN_ERRORS])}{', ...' if len(missing) > ROWS_NAMED_IN_ERRORS else ''}; "
-            f"mend the paths or set corpora.{corpus}.allow_missing_files=true to count them as refused"
+            f"correct the paths or set corpora.{corpus}.allow_missing_files=true to count them as refused"
         )
     return recordings
 
@@ -171,7 +175,7 @@ def _recording(
     split = SPLIT_SYNONYMS.get(split.lower(), split.lower()) if split is not None else None
     if split is not None and split not in get_args(Split):
         raise UserError(
-            f"corpora.{corpus}.split: {root / table.table}, line {line}: {split!r} is no split; "
+            f"corpora.{corpus}.split: {root / table.table}, line {line}: {split!r} is not a split; "
             f"write {', '.join(get_args(Split))}"
         )
     return Recording(

@@ -1,1 +1,1 @@
-"""Recordings as found -> waveforms that can be trusted."""
+"""Decoding of recordings to checked waveforms."""

@@ -1,4 +1,4 @@
-"""Turns one recording into a clip: checked, mono, resampled, int16; or says why it cannot be one."""
+"""Decodes a recording to a clip (checked, mono, resampled, int16) or raises `Refused` with the reason."""
 
 import errno
 import hashlib
@@ -23,32 +23,31 @@ from echopair.pipeline.decoding.reading import (
     Recording,
     Refused,
     check_header,
-    declared_and_held,
+    declared_and_found,
     open_recording,
     read_blocks,
     read_envelope,
 )
 from echopair.pipeline.decoding.truncation import Envelope
 
-__all__ = ["AUDIO_EXTENSIONS", "Clip", "Refused", "decode"]
+__all__ = ["Clip", "Refused", "decode"]
 
-AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
 SAMPLE_STEP = 1 / 32768  # one 16-bit step of a full scale from -1 to 1
 SPOOL_BYTES = 64 << 20
 QUANTISE_BYTES = 4 << 20
-TOLERANCE_SECONDS = 0.1  # of MP3 and Ogg, whose encoders count their own delay in or out
+TOLERANCE_SECONDS = 0.1  # of lengths of MP3 and Ogg, which may or may not include the encoder's delay
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What is known of a clip beside its samples.
+    """Properties of a clip.
 
     Attributes:
-        samples, seconds: its length at the clip's rate.
+        samples, seconds: length at the clip's rate.
         original_rate_hz, channels: of the recording.
-        peak_dbfs: its highest absolute value, in dB of full scale; above 0 for some float recordings.
-        loudness_lufs: integrated loudness by BS.1770-4, -70.0 where nothing is louder than its absolute gate.
-        scale: the waveform is its int16 samples times this.
+        peak_dbfs: highest absolute value in dB of full scale; above 0 for some float recordings.
+        loudness_lufs: integrated loudness by BS.1770-4, -70.0 if nothing exceeds its absolute gate.
+        scale: factor from int16 samples to the waveform.
         samples_sha256: of the scale (little-endian float32) and the int16 samples.
     """
 
@@ -63,18 +62,19 @@ class Clip:
 
 
 def decode(path: str | Path, sample_rate_hz: int, sink: BinaryIO, *, min_seconds: float) -> Clip:
-    """Check a recording, mix it down, resample it, append its samples to `sink`.
+    """Check a recording, mix it down, resample it and append its samples to `sink`.
 
-    Memory is bounded whatever its length: past 64 MiB (17 min at 16 kHz) it waits in a temporary file.
+    Memory is bounded: samples beyond 64 MiB (17 min at 16 kHz) are held in a temporary file.
 
     Args:
-        path: a WAV, RF64, FLAC, Ogg (Vorbis, Opus), MP3 or AIFF file, known by its content.
+        path: a WAV, RF64, FLAC, Ogg (Vorbis, Opus), MP3 or AIFF file, recognised by its content.
         sample_rate_hz: rate of the clip, 4000 or more.
-        sink: seekable binary file, gets little-endian int16 of shape (samples,) at its end.
-        min_seconds: a shorter recording is refused.
+        sink: seekable binary file, to which little-endian int16 of shape (samples,) is appended.
+        min_seconds: shortest duration of a recording.
 
     Raises:
-        Refused: with the reason. OSError: if the sink or the disk fails. Nothing stays appended either way.
+        Refused: the recording cannot be a clip; the message is the reason. OSError: the sink or the disk fails.
+            In both cases nothing stays appended.
     """
     envelope = read_envelope(path)
     with (
@@ -106,7 +106,7 @@ def decode(path: str | Path, sample_rate_hz: int, sink: BinaryIO, *, min_seconds
 
 
 class _Span:
-    """Lowest and highest value of what passed by; both are NaN once a NaN did."""
+    """Lowest and highest value of all added blocks; both are NaN after a NaN."""
 
     def __init__(self) -> None:
         self.low, self.high = math.inf, -math.inf
@@ -126,7 +126,7 @@ class _Span:
 
 
 class _Mixdown:
-    """The mean of a recording's channels, and what was seen of them on the way."""
+    """The mean of a recording's channels, with the statistics that `check` needs."""
 
     def __init__(self, sound: Recording) -> None:
         self._sound = sound
@@ -135,7 +135,7 @@ class _Mixdown:
         self._channel_spans = [_Span() for _ in range(sound.channels)]
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
-        """Mono blocks of shape (frames,) at the recording's rate; none from the first that is not finite."""
+        """Yield mono blocks of shape (frames,) at the recording's rate, up to the first that is not finite."""
         channels = self._sound.channels
         for block in read_blocks(self._sound):
             self._frames += len(block)
@@ -157,7 +157,7 @@ class _Mixdown:
             yield mono
 
     def check(self, envelope: Envelope, min_seconds: float) -> None:
-        """Raise Refused if what was read, all of it, is no clip."""
+        """Raise Refused if the recording, read to its end, cannot be a clip."""
         self._check_length(envelope)
         if not self._frames:
             raise Refused("no samples")
@@ -166,9 +166,11 @@ class _Mixdown:
                 raise Refused("its samples are too large to mix down")
             values = self._frames * self._sound.channels
             raise Refused(f"{self._not_finite} of its {values} samples are NaN or infinite")
-        held = self._frames / self._sound.samplerate
-        if held < min_seconds:
-            raise Refused(f"too short: {held:.3g} s (samples: {self._frames}), {min_seconds:g} s are needed")
+        seconds = self._frames / self._sound.samplerate
+        if seconds < min_seconds:
+            raise Refused(
+                f"too short: {seconds:.3g} s (samples: {self._frames}), {min_seconds:g} s are needed"
+            )
         if self._span.width < SAMPLE_STEP:
             if any(span.width >= SAMPLE_STEP for span in self._channel_spans):
                 raise Refused("silent once mixed down: its channels cancel each other")
@@ -181,9 +183,9 @@ class _Mixdown:
         missing = 0 if declared == UNKNOWN_FRAMES else declared - read
         tolerated = TOLERANCE_SECONDS * rate_hz if self._sound.format in ("MP3", "OGG") else 0
         if missing > tolerated or (missing > 0 and envelope.may_be_cut):
-            raise Refused(f"truncated: {declared_and_held(declared / rate_hz, read / rate_hz)}")
-        if envelope.frames_held and envelope.frames_held - read > TOLERANCE_SECONDS * rate_hz:
-            seconds = f"{read / rate_hz:.2f} s of {envelope.frames_held / rate_hz:.2f} s"
+            raise Refused(f"truncated: {declared_and_found(declared / rate_hz, read / rate_hz)}")
+        if envelope.frames_counted and envelope.frames_counted - read > TOLERANCE_SECONDS * rate_hz:
+            seconds = f"{read / rate_hz:.2f} s of {envelope.frames_counted / rate_hz:.2f} s"
             raise Refused(f"only {seconds} would be read, as it declares no length: convert it")
 
 
@@ -193,7 +195,7 @@ def _check_clip(span: _Span, samples: int, sample_rate_hz: int) -> None:
     if not math.isfinite(span.width):
         raise Refused("its samples are too large to resample")
     if span.width < SAMPLE_STEP:
-        raise Refused(f"silent at {sample_rate_hz} Hz: its sound lies above {sample_rate_hz / 2:g} Hz")
+        raise Refused(f"silent at {sample_rate_hz} Hz: its sound is above {sample_rate_hz / 2:g} Hz")
 
 
 def _resampled(
@@ -203,7 +205,8 @@ def _resampled(
         yield from map(np.ascontiguousarray, blocks)
         return
     first, second = next(blocks, None), next(blocks, None)
-    if first is not None and second is None:  # most recordings: at once is twice as fast as in a stream
+    # Most recordings are a single block; resampling that at once is twice as fast as a stream.
+    if first is not None and second is None:
         yield soxr.resample(np.ascontiguousarray(first), rate_hz, sample_rate_hz, quality=RESAMPLING_QUALITY)
         return
     resampler = soxr.ResampleStream(rate_hz, sample_rate_hz, 1, dtype="float32", quality=RESAMPLING_QUALITY)
@@ -213,7 +216,7 @@ def _resampled(
 
 
 def _append(spool: Any, sink: BinaryIO, peak: float) -> tuple[float, str]:
-    """Quantise what waits in the spool so that the peak becomes 32767; returns the scale and the hash."""
+    """Quantise the spooled samples so that the peak becomes 32767; returns the scale and the hash."""
     scale = np.float32(peak / 32767)
     digest = hashlib.sha256(scale.astype("<f4").tobytes())
     start = sink.seek(0, os.SEEK_END)
@@ -224,11 +227,11 @@ def _append(spool: Any, sink: BinaryIO, peak: float) -> tuple[float, str]:
             digest.update(samples.data)
             if sink.write(samples.data) != samples.nbytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        # Here, while it can be taken back: a buffered file reports a full disk only when it is flushed.
+        # Before the return: a buffered file reports a full disk only when it is flushed.
         sink.flush()
     except BaseException:
         with suppress(OSError):
-            # Past the buffer first: truncating through it would write what it holds, and fail again.
+            # Below the buffer first: truncating through it would write its content, and fail again.
             os.ftruncate(sink.fileno(), start)
             os.lseek(sink.fileno(), start, os.SEEK_SET)
         sink.truncate(start)

@@ -1,4 +1,4 @@
-"""Integrated loudness of a mono waveform that arrives in blocks, by ITU-R BS.1770-4."""
+"""Integrated loudness of a mono waveform in blocks, by ITU-R BS.1770-4."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import sosfilt
 
-FLOOR_LUFS = -70.0  # the absolute gate; nothing below it is measured
+FLOOR_LUFS = -70.0  # the absolute gate
 RELATIVE_GATE_LU = -10.0
 OFFSET_LU = -0.691
 STEPS_PER_GATE = 4  # 400 ms, overlapping by three quarters
@@ -16,8 +16,8 @@ STEPS_PER_GATE = 4  # 400 ms, overlapping by three quarters
 def k_weighting(sample_rate_hz: int) -> NDArray[np.float64]:
     """The two filters of BS.1770-4, annex 1, tables 1 and 2, at any rate: (2, 6) second-order sections.
 
-    The standard gives coefficients for 48 kHz alone; these are the analogue prototypes behind them (a shelf
-    of 4 dB at 1682 Hz, a high-pass at 38 Hz), put through the bilinear transform at `sample_rate_hz`.
+    The standard gives coefficients for 48 kHz only; these are its analogue prototypes (a shelf of 4 dB at
+    1682 Hz, a high-pass at 38 Hz) under the bilinear transform at `sample_rate_hz`.
     """
     k, q = math.tan(math.pi * 1681.974450955533 / sample_rate_hz), 0.7071752369554196
     high = 10 ** (3.999843853973347 / 20)
@@ -32,10 +32,10 @@ def k_weighting(sample_rate_hz: int) -> NDArray[np.float64]:
 
 
 class LoudnessMeter:
-    """Measures block after block in memory that grows by 80 bytes a second.
+    """Measures a waveform block by block; memory grows by 80 bytes per second of sound.
 
     Args:
-        sample_rate_hz: rate of the waveform, 4000 or more (the shelf lies at 1682 Hz).
+        sample_rate_hz: rate of the waveform, 4000 or more (the shelf is at 1682 Hz).
     """
 
     def __init__(self, sample_rate_hz: int) -> None:
@@ -46,10 +46,10 @@ class LoudnessMeter:
         self._step_energies: list[NDArray[np.float64]] = []
 
     def add(self, waveform: NDArray[np.float32]) -> None:
-        """Take the next samples, float32 of shape (samples,)."""
+        """Add the next samples, float32 of shape (samples,)."""
         weighted: NDArray[Any]
-        # Past digital silence the filters' state decays into subnormal numbers, on which a processor is ten
-        # times slower; an offset 300 dB down keeps it out of them.
+        # In digital silence the filters' state would decay to subnormal numbers, on which processors are ten
+        # times slower; an offset at -300 dB prevents that.
         offset_waveform = waveform + np.float64(1e-15)
         weighted, self._state = sosfilt(self._sections, offset_waveform, zi=self._state)
         if self._rest.size:
@@ -60,7 +60,7 @@ class LoudnessMeter:
         self._rest = weighted[whole:]
 
     def lufs(self) -> float:
-        """Loudness of all that was added, in LUFS, -70.0 where nothing is louder than the absolute gate.
+        """Loudness of all added samples in LUFS, -70.0 if nothing exceeds the absolute gate.
 
         Less than 400 ms count as one gating block.
         """
@@ -71,8 +71,8 @@ class LoudnessMeter:
         else:
             samples = len(energies) * self._step_samples + len(self._rest)
             blocks = np.array([energies.sum() + np.dot(self._rest, self._rest)]) / max(1, samples)
-        heard = blocks[blocks > 10 ** ((FLOOR_LUFS - OFFSET_LU) / 10)]
-        if not heard.size:
+        above_gate = blocks[blocks > 10 ** ((FLOOR_LUFS - OFFSET_LU) / 10)]
+        if not above_gate.size:
             return FLOOR_LUFS
-        heard = heard[heard > heard.mean() * 10 ** (RELATIVE_GATE_LU / 10)]
-        return max(FLOOR_LUFS, OFFSET_LU + 10 * math.log10(heard.mean()))
+        above_gate = above_gate[above_gate > above_gate.mean() * 10 ** (RELATIVE_GATE_LU / 10)]
+        return max(FLOOR_LUFS, OFFSET_LU + 10 * math.log10(above_gate.mean()))

@@ -1,4 +1,4 @@
-"""A recording as found: opened by its content, read in blocks, refused with a reason where that fails."""
+"""Opens a recording by its content and reads it in blocks; raises `Refused` with the reason."""
 
 import io
 import os
@@ -13,17 +13,18 @@ from numpy.typing import NDArray
 
 from echopair.pipeline.decoding.truncation import Envelope, inspect
 
-# Whatever else libsndfile reads may be cut short without any sign, or be a file that holds no sound.
+# libsndfile reads other formats too, but truncation of those cannot be detected, and some contain no sound.
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF")
 BLOCK_SECONDS = 10
 BLOCK_VALUES = 1 << 22  # a block's limit where rate or channels are extreme: 16 MiB as float32
-LOWEST_RATE_HZ = 1000  # below, a header is damaged, and the clip would outgrow its recording a hundredfold
+# A lower rate is that of a damaged header, and the clip would be far larger than the recording.
+LOWEST_RATE_HZ = 1000
 UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's number for a FLAC that declares no length
 UNRECOGNISED_FORMAT = 1  # libsndfile's code
 
 
-class Refused(Exception):  # noqa: N818 - it is a verdict on a recording, not an error of the program
-    """A recording that cannot be a clip; `str` of it is a short reason that a person understands."""
+class Refused(Exception):  # noqa: N818 - a verdict on a recording, not an error of the program
+    """A recording that cannot be a clip; its message is the reason, for users."""
 
 
 class Recording(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
@@ -46,7 +47,7 @@ class Recording(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
 
 
 class _UnsetLengthFile(io.FileIO):
-    """A WAV whose data length is 0 because nobody wrote it at the end; it reads as "up to the file's end"."""
+    """A WAV whose data length was never filled in and is 0; read as "up to the end of the file"."""
 
     def __init__(self, path: bytes, length_at: int) -> None:
         super().__init__(path)
@@ -62,7 +63,7 @@ class _UnsetLengthFile(io.FileIO):
 
 def read_envelope(path: str | Path) -> Envelope:
     try:
-        # Before opening: opening a FIFO waits for its writer for ever.
+        # Before opening: opening a FIFO waits forever for a writer.
         status = Path(path).stat()
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
@@ -96,7 +97,7 @@ def open_recording(path: str | Path, envelope: Envelope) -> Recording:
 
 def _reason(error: soundfile.LibsndfileError) -> str:
     reason = str(error.error_string).removeprefix("Error : ").removeprefix("Error in ").rstrip(".")
-    # What the MP3 decoder says of a file in which it finds no frame; that it is a regular file is known here.
+    # The MP3 decoder's message for a file without a frame; `read_envelope` checked that it is a regular file.
     return "no sound behind its header" if reason.startswith("File does not exist or is not") else reason
 
 
@@ -113,12 +114,12 @@ def check_header(sound: Recording, envelope: Envelope) -> None:
             raise Refused("truncated: it ends before its first sample")
         if envelope.declared_ratio is None:
             raise Refused(f"truncated: the end of its stream is missing, holds {held:.2f} s")
-        raise Refused(f"truncated: {declared_and_held(held * envelope.declared_ratio, held)}")
+        raise Refused(f"truncated: {declared_and_found(held * envelope.declared_ratio, held)}")
     if sound.samplerate < LOWEST_RATE_HZ:
         raise Refused(f"sample rate of {sound.samplerate} Hz: below {LOWEST_RATE_HZ} Hz")
 
 
-def declared_and_held(declared: float, held: float) -> str:
+def declared_and_found(declared: float, held: float) -> str:
     digits = next((digits for digits in range(2, 6) if f"{declared:.{digits}f}" != f"{held:.{digits}f}"), 6)
     return f"declares {declared:.{digits}f} s, holds {held:.{digits}f} s"
 
@@ -129,7 +130,7 @@ def read_blocks(sound: Recording) -> Iterator[NDArray[np.float32]]:
     limit = max(1, min(BLOCK_SECONDS * rate_hz, BLOCK_VALUES // sound.channels))
     while done < sound.frames:
         try:
-            # Declared lengths may be absurd: the limit, not they, sets how much memory is reserved.
+            # The limit, not a possibly absurd declared length, determines how much memory is reserved.
             block = sound.read(min(limit, sound.frames - done), dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             known = "" if sound.frames == UNKNOWN_FRAMES else f"declares {sound.frames / rate_hz:.2f} s, "

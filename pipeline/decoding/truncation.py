@@ -1,9 +1,8 @@
-"""What a recording's container says of its own length, read before anything is decoded.
+"""Detection of truncated recordings by the lengths that their containers declare, before decoding.
 
-libsndfile opens a WAV, AIFF or Ogg file that was cut short as a shorter one and reports nothing, so each
-container is asked here whether all that it declares is there. Formats leave some cuts undetectable: an MP3
-without a Xing header that was cut between two frames, a WAV with a streaming header, and a file whose
-missing part was filled with zeros.
+libsndfile opens a truncated WAV, AIFF or Ogg file as a shorter one without an error, so the declared length of
+each container is compared with the size of the file. Some truncations are undetectable: of an MP3 without a
+Xing header between two frames, of a WAV with a streaming header, and of a file padded with zeros.
 """
 
 import struct
@@ -23,35 +22,35 @@ RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000
 
 @dataclass(frozen=True)
 class Envelope:
-    """What the container says.
+    """Properties of the container.
 
     Attributes:
-        cut: bytes that the container declares are certainly missing.
-        declared_ratio: declared over held bytes of sound, where the container counts bytes; None elsewhere.
-        may_be_cut: bytes seem to be missing; true only if fewer samples are read than declared as well.
-        frames_held: sample frames counted in an MP3 whose header declares no length; None elsewhere.
-        several_streams: an Ogg file of several streams, of which libsndfile reads the first alone.
-        unset_length_at: offset of a WAV's data length that was never filled in and that libsndfile takes for
-            "no sound"; None elsewhere.
+        cut: bytes that the container declares are missing.
+        declared_ratio: declared over present bytes of sound, if the container counts bytes; else None.
+        may_be_cut: bytes seem to be missing; confirmed if also fewer samples are read than declared.
+        frames_counted: sample frames of an MP3 whose header declares no length; else None.
+        several_streams: an Ogg file of several streams, of which libsndfile reads only the first.
+        unset_length_at: offset of a WAV's data length that was never filled in and that libsndfile reads as
+            "no sound"; else None.
     """
 
     cut: bool = False
     declared_ratio: float | None = None
     may_be_cut: bool = False
-    frames_held: int | None = None
+    frames_counted: int | None = None
     several_streams: bool = False
     unset_length_at: int | None = None
 
 
 def inspect(file: BinaryIO, size_bytes: int) -> Envelope:
-    """Read the envelope of a recording by its content, whatever its name.
+    """Read the envelope of a recording by its content, not its name.
 
     Args:
         file: the recording, open for reading in binary mode; its position is changed.
         size_bytes: the size of the file.
 
     Returns:
-        What its container says; the default `Envelope` for FLAC, which libsndfile checks itself.
+        Properties of its container; the default `Envelope` for FLAC, which libsndfile checks itself.
 
     Sources: RIFF WAVE (IBM and Microsoft, 1991), EBU Tech 3306 (RF64), AIFF 1.3 (Apple), RFC 3533 (Ogg),
     ISO 11172-3 and the Xing header (MP3).
@@ -72,8 +71,8 @@ def inspect(file: BinaryIO, size_bytes: int) -> Envelope:
 
 
 def _is_placeholder(length: int) -> bool:
-    # Writers to a pipe cannot know the length; they put the largest number, less a header, in whole frames.
-    # Between and below lie lengths of real recordings: 24 h at 16 kHz have 2.8e9 bytes.
+    # Writers to a pipe do not know the length; they write the largest number, less a header, in whole frames.
+    # Numbers between and below are lengths of real recordings: 24 h at 16 kHz have 2.8e9 bytes.
     return 0x7FFFF000 <= length <= 0x80001000 or length >= 0xFFFFF000
 
 
@@ -93,10 +92,10 @@ def _find_chunk(file: BinaryIO, size_bytes: int, wanted: bytes, order: str) -> t
 
 
 def _counted(start: int, declared: int, size_bytes: int) -> Envelope:
-    held = size_bytes - start
-    if declared <= held:
+    present = size_bytes - start
+    if declared <= present:
         return Envelope()
-    return Envelope(cut=True, declared_ratio=declared / held if held else None)
+    return Envelope(cut=True, declared_ratio=declared / present if present else None)
 
 
 def _wav(file: BinaryIO, size_bytes: int, head: bytes) -> Envelope:
@@ -105,7 +104,7 @@ def _wav(file: BinaryIO, size_bytes: int, head: bytes) -> Envelope:
     if not start:
         return Envelope()
     if head[:4] == b"RF64" and declared == 0xFFFFFFFF:
-        # Lengths in ds64 are not filled in either until the recording is closed.
+        # Lengths in ds64 are also filled in only when the recording is closed.
         return Envelope() if long_length >= 1 << 63 else _counted(start, long_length, size_bytes)
     if _is_placeholder(declared):
         return Envelope()
@@ -121,10 +120,10 @@ def _aiff(file: BinaryIO, size_bytes: int) -> Envelope:
 
 
 def _ogg(file: BinaryIO, size_bytes: int) -> Envelope:
-    """An Ogg stream ends with a page that says so: without it, the rest is missing."""
+    """An Ogg stream ends with a flagged page; without it, the end of the stream is missing."""
     file.seek(0)
     first_serial = file.read(18)[14:]
-    window, end = 1 << 17, size_bytes  # two of the largest pages; further back only past a foreign tail
+    window, end = 1 << 17, size_bytes  # two of the largest pages; further back only for a foreign tail
     while end > 0:
         begin = max(0, end - window)
         file.seek(begin)
@@ -146,7 +145,7 @@ def _ogg(file: BinaryIO, size_bytes: int) -> Envelope:
 def _mp3(file: BinaryIO, size_bytes: int, head: bytes) -> Envelope:
     start = 0
     if head[:3] == b"ID3":
-        # The tag's length holds seven bits a byte.
+        # The tag's length has seven bits per byte.
         start = 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9])
     file.seek(start)
     first = file.read(192)
@@ -157,11 +156,11 @@ def _mp3(file: BinaryIO, size_bytes: int, head: bytes) -> Envelope:
             return Envelope(may_be_cut=flags & 3 == 3 and declared > size_bytes - start)
     if b"VBRI" in first:
         return Envelope()
-    return Envelope(frames_held=_count_mpeg_frames(file, start))
+    return Envelope(frames_counted=_count_mpeg_frames(file, start))
 
 
 def _count_mpeg_frames(file: BinaryIO, start: int) -> int | None:
-    """Sample frames that lie one MPEG frame after another from `start`; None where none lies there."""
+    """Sample frames of consecutive MPEG frames from `start`; None if there is no frame."""
     at, total = start, 0
     file.seek(start)
     buffer, buffer_start = file.read(1 << 20), start

@@ -1,9 +1,15 @@
 """Scores of a probe and their 95 % intervals; what is resampled are sources, since their clips are alike."""
 
-import numpy as np
-from numpy.typing import NDArray
+from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from echopair.lazy import np
 from echopair.pipeline.training.seeding import Stream, numpy_generator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 INTERVAL_PERCENT = (2.5, 97.5)
 
@@ -47,15 +53,15 @@ def average_precision(scores: NDArray[np.float64], targets: NDArray[np.int8]) ->
     )
 
 
-def score_of(scores: NDArray[np.float64], targets: NDArray[np.int8], several: bool) -> float:
+def score_of(scores: NDArray[np.float64], targets: NDArray[np.int8], multilabel: bool) -> float:
     """Accuracy of the highest score, or the mean over the classes that occur of their average precision.
 
     Args:
         scores: (clips, classes), higher is likelier.
         targets: (clips, classes) of 0 and 1.
-        several: whether a clip may have several labels.
+        multilabel: whether a clip may have several labels.
     """
-    if several:
+    if multilabel:
         return float(np.nanmean(average_precision(scores, targets)))
     return float((scores.argmax(1) == targets.argmax(1)).mean())
 

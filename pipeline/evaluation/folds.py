@@ -1,17 +1,22 @@
 """Which clips a probe learns from and which it is tested on."""
 
+from __future__ import annotations
+
 import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from echopair.lazy import np
 from echopair.pipeline.errors import UserError
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
 # Not the seed of a run: runs that differ in it are compared, and are to be tested on the same clips.
-HELD_OUT_SEED = 0
+TEST_SPLIT_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Fold:
         name: as people know it.
         train: indices of the clips to learn from, those of `validation` included.
         validation: pairs of indices (learn from, choose on) within `train`, to choose hyper-parameters.
-        test: indices of the clips read once, at the end; disjoint from `train`.
+        test: indices of the clips evaluated once, at the end; disjoint from `train`.
     """
 
     name: str
@@ -32,18 +37,18 @@ class Fold:
 
     def __post_init__(self) -> None:
         if set(self.train.tolist()) & set(self.test.tolist()):
-            raise AssertionError(f"fold {self.name}: clips stand in both the training and the test set")
+            raise AssertionError(f"fold {self.name}: clips are in both the training and the test set")
 
 
 @dataclass(frozen=True)
-class HeldOutPart:
-    """The one part of a corpus that is tested on, so that anything may be chosen on the rest.
+class TestSplit:
+    """The clips of a corpus that are tested on, so that anything may be chosen on the rest.
 
     Args:
         protocol: what was done, in words.
         name: of the fold that it becomes.
         test: indices of its clips.
-        choose_on: indices of the clips that the given split sets aside to choose on; none of other parts.
+        choose_on: indices of the clips that the given split sets aside to choose on; none where there is no such split.
     """
 
     protocol: str
@@ -52,7 +57,7 @@ class HeldOutPart:
     choose_on: NDArray[np.int64]
 
 
-def held_out_part(
+def find_test_split(
     corpus: str,
     labels: Sequence[tuple[str, ...]],
     folds: Sequence[str | None],
@@ -61,22 +66,22 @@ def held_out_part(
     *,
     test_folds: Sequence[str],
     number: int,
-) -> HeldOutPart:
-    """The part to test on alone: the test folds, else the split `test`, else the last official fold, else sources.
+) -> TestSplit:
+    """The one split to test on: the test folds, else the split `test`, else the last official fold, else sources.
 
     It is the same for every run: one with another seed never tests on clips that a setting was chosen on.
 
     Args:
         corpus: its name, for messages.
-        labels: of each clip, read for a part of our own alone, to give it all classes.
+        labels: of each clip, used only to draw a split of our own with all classes.
         folds: official fold of each clip, None without.
         splits: train, validation or test of each clip, None without.
-        groups: source of each clip; clips of one source stay together in a part of our own.
+        groups: source of each clip; clips of one source stay together in a split of our own.
         test_folds: official folds to test on.
-        number: a part of our own is one of so many.
+        number: a split of our own is one of so many folds.
 
     Raises:
-        UserError: a fold that does not exist, or nothing that can be held out or learned from.
+        UserError: a fold that does not exist, or nothing that can be tested on or learned from.
     """
     everything = np.arange(len(labels))
     fold_of = np.array([fold or "" for fold in folds])
@@ -96,18 +101,18 @@ def held_out_part(
                 f"probe.test_folds={list(test_folds)} leaves no fold of corpus {corpus!r} to learn from"
             )
         name = f"fold {', '.join(test_folds)}"
-        return HeldOutPart(f"test on {name}", name, test, nothing)
+        return TestSplit(f"test on {name}", name, test, nothing)
     if "test" in split_of:
         test = everything[split_of == "test"]
         if len(test) == len(everything):
             raise UserError(f"corpus {corpus!r}: every clip is of split 'test'; none is left to learn from")
-        return HeldOutPart("the given split", "test", test, everything[split_of == "validation"])
+        return TestSplit("the given split", "test", test, everything[split_of == "validation"])
     if known := _folds_of_every_clip(corpus, folds):
-        return HeldOutPart(
+        return TestSplit(
             f"test on fold {known[-1]}", f"fold {known[-1]}", everything[fold_of == known[-1]], nothing
         )
-    parts = _our_own_parts(corpus, labels, groups, number, HELD_OUT_SEED)
-    return HeldOutPart(f"test on 1 of {len(parts)} folds by class and source", "fold 1", parts[0], nothing)
+    parts = _our_own_folds(corpus, labels, groups, number, TEST_SPLIT_SEED)
+    return TestSplit(f"test on 1 of {len(parts)} folds by class and source", "fold 1", parts[0], nothing)
 
 
 def make_folds(
@@ -118,7 +123,7 @@ def make_folds(
     groups: Sequence[str | None],
     *,
     test_folds: Sequence[str],
-    held_out: bool = False,
+    test_split: bool = False,
     number: int,
     seed: int,
 ) -> tuple[str, list[Fold]]:
@@ -131,7 +136,7 @@ def make_folds(
         splits: train, validation or test of each clip, None without.
         groups: source of each clip; clips of one source stay together in folds of our own.
         test_folds: these official folds alone are the test set; empty for cross-validation.
-        held_out: one fold, which tests on `held_out_part` alone.
+        test_split: one fold, which tests on `find_test_split` alone.
         number: of folds of our own.
         seed: of folds of our own.
 
@@ -144,8 +149,8 @@ def make_folds(
     everything = np.arange(len(labels))
     fold_of = np.array([fold or "" for fold in folds])
     inner = _InnerSplits(labels, groups, number, seed)
-    if held_out or test_folds or ("test" in splits and not official_folds(folds)):
-        part = held_out_part(corpus, labels, folds, splits, groups, test_folds=test_folds, number=number)
+    if test_split or test_folds or ("test" in splits and not official_folds(folds)):
+        part = find_test_split(corpus, labels, folds, splits, groups, test_folds=test_folds, number=number)
         train, chosen_on = np.setdiff1d(everything, part.test), part.choose_on
         validation = (
             ((np.setdiff1d(train, chosen_on), chosen_on),) if len(chosen_on) else inner.of(train, fold_of)
@@ -161,7 +166,7 @@ def make_folds(
             )
             for name in known
         ]
-    parts = _our_own_parts(corpus, labels, groups, number, seed)
+    parts = _our_own_folds(corpus, labels, groups, number, seed)
     return f"{len(parts)} folds by class and source", [
         Fold(
             f"fold {n + 1}",
@@ -173,25 +178,25 @@ def make_folds(
     ]
 
 
-def source_parts(
+def folds_by_source(
     labels: Sequence[tuple[str, ...]], groups: Sequence[str | None], number: int, seed: int
 ) -> list[NDArray[np.int64]]:
-    """Disjoint parts of all clips with about equal shares of each class, no source in two of them.
+    """Disjoint folds of all clips with about equal shares of each class, no source in two of them.
 
     Args:
         labels: of each clip.
         groups: source of each clip; a clip without one is a source of its own.
-        number: of parts, fewer where half of the classes have fewer sources.
+        number: of folds, fewer where half of the classes have fewer sources.
         seed: of the draw.
 
     Returns:
-        Indices of the clips of each part; no part at all where each class has one source.
+        Indices of the clips of each fold; none where each class has one source.
     """
-    return _InnerSplits(labels, groups, number, seed).parts(np.arange(len(labels)), number)
+    return _InnerSplits(labels, groups, number, seed).folds(np.arange(len(labels)), number)
 
 
 def rarest_labels(labels: Sequence[tuple[str, ...]]) -> NDArray[np.str_]:
-    """The one label of each clip by which it is put in a part: of several the rarest, so that it is spread too."""
+    """The one label of each clip by which it is put in a fold: of several the rarest, so that it is spread too."""
     counts = Counter(label for clip in labels for label in clip)
     return np.array([min(clip, key=lambda name: (counts[name], name)) if clip else "" for clip in labels])
 
@@ -213,14 +218,14 @@ def _folds_of_every_clip(corpus: str, folds: Sequence[str | None]) -> list[str]:
     return known
 
 
-def _our_own_parts(
+def _our_own_folds(
     corpus: str, labels: Sequence[tuple[str, ...]], groups: Sequence[str | None], number: int, seed: int
 ) -> list[NDArray[np.int64]]:
-    parts = source_parts(labels, groups, number, seed)
+    parts = folds_by_source(labels, groups, number, seed)
     if not parts:
         raise UserError(
             f"corpus {corpus!r}: all clips of a class are of one source, so none can be tested on what was learned "
-            f"from another; add recordings of other sources, mend corpora.{corpus}.group, or name a column of folds "
+            f"from another; add recordings of other sources, correct corpora.{corpus}.group, or name a column of folds "
             f"or splits in corpora.{corpus}.fold or .split (and folds to test on in probe.test_folds)"
         )
     return parts
@@ -248,24 +253,24 @@ class _InnerSplits:
         parts = (
             [train[fold_of[train] == name] for name in names]
             if len(names) >= 2
-            else self.parts(train, self._number)
+            else self.folds(train, self._number)
         )
         return tuple((np.setdiff1d(train, part), part) for part in parts)
 
-    def parts(self, clips: NDArray[np.int64], number: int) -> list[NDArray[np.int64]]:
-        """Disjoint parts with about equal shares of each class, no source in two of them."""
+    def folds(self, clips: NDArray[np.int64], number: int) -> list[NDArray[np.int64]]:
+        """Disjoint folds with about equal shares of each class, no source in two of them."""
         from sklearn.model_selection import StratifiedGroupKFold
 
         sources_of_class: dict[str, set[str]] = {}
         for label, group in zip(self._label[clips].tolist(), self._group[clips].tolist(), strict=True):
             sources_of_class.setdefault(label, set()).add(group)
-        # No more parts than the median class can fill; with one source a class nothing can be held out.
+        # No more folds than the median class can fill; with one source a class nothing can be held out.
         fillable = int(np.median([len(sources) for sources in sources_of_class.values()]))
         if max(len(sources) for sources in sources_of_class.values()) < 2:
             return []
         splitter = StratifiedGroupKFold(max(2, min(number, fillable)), shuffle=True, random_state=self._seed)
         with warnings.catch_warnings():
-            # A class of fewer clips than parts is no surprise: they are as many as the median class can fill.
+            # A class of fewer clips than folds is no surprise: they are as many as the median class can fill.
             warnings.filterwarnings("ignore", message="The least populated class")
             return [
                 clips[test]

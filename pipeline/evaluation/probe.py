@@ -1,38 +1,36 @@
-"""Stage 4: embeddings + labels -> accuracy, confusion, baselines beside it."""
+"""The linear probe: embeddings + labels -> accuracy, confusion, baselines beside it."""
 
-import csv
-import json
+from __future__ import annotations
+
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from joblib import Parallel, delayed
-from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
-from echopair.pipeline.cores import available_cores
-from echopair.pipeline.embed import Embeddings
-from echopair.pipeline.errors import UserError
+from echopair.lazy import np
+from echopair.pipeline.cores import available_cores, end_with
+from echopair.pipeline.embed import FEATURES, PRETRAINED, Embeddings
+from echopair.pipeline.evaluation.base import Evaluation, ResultTable, Summary
 from echopair.pipeline.evaluation.bootstrap import (
     accuracy_interval,
-    average_precision,
     average_precision_interval,
 )
 from echopair.pipeline.evaluation.folds import Fold, make_folds
-from echopair.pipeline.evaluation.linear_classifier import fit_fold
+from echopair.pipeline.evaluation.labels import check_labelled, check_labels, label_targets
+from echopair.pipeline.evaluation.probe_files import write_probe_files
 from echopair.pipeline.progress import progress_bar
-from echopair.pipeline.store import ClipStore
-from echopair.pipeline.workers import end_with
 
-PROBE_VERSION = 1
-PROBE_FILE = "probe.json"
-PER_CLASS_FILE = "per_class.csv"
-CONFUSION_FILE = "confusion_matrix.csv"
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from echopair.pipeline.config import RunConfig
+    from echopair.pipeline.corpora import Recording
+    from echopair.pipeline.store import ClipStore
+
 CHANCE = "chance"
-PRETRAINED = "pretrained"
+RENAMED_KEYS = {"held_out": "test_split", "strengths": "C"}
 
 
 class ProbeConfig(BaseModel, frozen=True, extra="forbid", coerce_numbers_to_str=True):
@@ -42,9 +40,9 @@ class ProbeConfig(BaseModel, frozen=True, extra="forbid", coerce_numbers_to_str=
         (), description="names of the corpora to probe; () is all that have labels"
     )
     test_folds: tuple[str, ...] = Field((), description="official folds to test on; () is cross-validation")
-    held_out: bool = Field(
+    test_split: bool = Field(
         False,
-        description="test on one part alone, so that the rest can choose hyper-parameters, as a sweep does: "
+        description="test on one split alone, so that the rest can choose hyper-parameters, as a sweep does: "
         "test_folds if given, else the split 'test', else the last official fold, else a fifth of the sources "
         "(1/folds)",
     )
@@ -52,50 +50,88 @@ class ProbeConfig(BaseModel, frozen=True, extra="forbid", coerce_numbers_to_str=
         (), description="corpora whose clips give the validation score of a sweep; () is the probed ones"
     )
     folds: int = Field(5, ge=2, description="folds by class and source, where the corpus has none")
-    strengths: tuple[float, ...] = Field(
+    C: tuple[float, ...] = Field(
         (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
         min_length=1,
-        description="inverse regularisation strengths C to choose from",
+        description="inverse regularisation strengths to choose from, as scikit-learn's C",
     )
     bootstrap_samples: int = Field(1000, ge=100, description="resamples for the 95 % interval")
 
-
-def check_labels(corpus: str, labels: Sequence[tuple[str, ...]], names: Sequence[str]) -> None:
-    """Refuse, before any long work, clips that no probe can learn from.
-
-    Raises:
-        UserError: a clip without label, one class only, or a class with one clip.
-    """
-    unlabelled = [name for name, clip in zip(names, labels, strict=True) if not clip]
-    if unlabelled:
-        raise UserError(
-            f"corpus {corpus!r}: {len(unlabelled)} of {len(names)} recordings have no label, first {unlabelled[0]}, "
-            f"and a probe needs labels; label them, name in probe.corpora the corpora that have labels, or set "
-            f"corpora.{corpus}.labels=none for a folder that has none"
-        )
-    counts = Counter(label for clip in labels for label in clip)
-    if len(counts) < 2:
-        raise UserError(
-            f"corpus {corpus!r}: every recording is labelled {next(iter(counts))!r}, and a probe tells classes "
-            f"apart; add another class, or take {corpus} out of probe.corpora"
-        )
-    for name, clip in zip(names, labels, strict=True):
-        for label in clip:
-            if counts[label] < 2:
-                raise UserError(
-                    f"corpus {corpus!r}: class {label!r} has one clip, {name}, and a probe needs one to learn from and "
-                    "one to test on; add another or remove the class"
-                )
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_of_before(cls, values: Any) -> Any:
+        for old, new in RENAMED_KEYS.items():
+            if isinstance(values, dict) and old in values:
+                raise ValueError(f"probe.{old} is now called probe.{new}: probe.{new}={values[old]}")
+        return values
 
 
-def label_targets(labels: Sequence[tuple[str, ...]]) -> tuple[list[str], NDArray[np.int8]]:
-    """The classes in alphabetical order, and (clips, classes) of 0 and 1."""
-    classes = sorted({label for clip in labels for label in clip})
-    position = {name: number for number, name in enumerate(classes)}
-    targets = np.zeros((len(labels), len(classes)), dtype=np.int8)
-    for row, clip in enumerate(labels):
-        targets[row, [position[label] for label in clip]] = 1
-    return classes, targets
+class LinearProbe(Evaluation):
+    """The accuracy of a linear classifier on frozen embeddings, beside its baselines."""
+
+    name = "probe"
+    code_version = 1
+    libraries = ("scikit-learn",)
+    features = FEATURES
+
+    def check(self, config: RunConfig, recordings: Mapping[str, Sequence[Recording]]) -> None:
+        """See `check_labelled`."""
+        check_labelled(config, recordings, self.reads(config))
+
+    def settings(self, config: RunConfig, stores: Mapping[str, ClipStore], corpus: str) -> Any:
+        """The config's slice but for the names of corpora, and the seed of folds and bootstrap."""
+        return [
+            config.probe.model_dump(mode="json", exclude={"corpora", "validation_corpora"}),
+            config.seed,
+        ]
+
+    def evaluate(
+        self,
+        config: RunConfig,
+        stores: Mapping[str, ClipStore],
+        corpus: str,
+        features: Mapping[str, Embeddings],
+        folder: Path,
+    ) -> Summary:
+        """See `probe`."""
+        return probe(corpus, stores[corpus], features, config.probe, config.seed, folder)
+
+    def metrics(self, corpus: str, summary: Summary) -> dict[str, float]:
+        """Scores under the names that tables and the MLflow UI show, as `esc10/accuracy`."""
+        metrics: dict[str, float] = {}
+        for name, result in summary["features"].items():
+            key = str(summary["metric"]) if name == PRETRAINED else name.replace(" ", "_")
+            metrics[f"{corpus}/{key}"] = result["score"]
+            if name == PRETRAINED:
+                if result["interval"] is not None:
+                    low, high = result["interval"]
+                    metrics |= {f"{corpus}/{key}_low": low, f"{corpus}/{key}_high": high}
+                if result["macro_accuracy"] is not None:
+                    metrics[f"{corpus}/macro_accuracy"] = result["macro_accuracy"]
+        return metrics
+
+    def tables(self, summaries: Mapping[str, Summary]) -> list[ResultTable]:
+        """One for each corpus: chance first, with score, 95 % interval and macro accuracy."""
+        return [probe_table(summary) for summary in summaries.values()]
+
+
+def probe_table(summary: Mapping[str, Any]) -> ResultTable:
+    """The features that were probed, chance first, with score, 95 % interval and macro accuracy."""
+    metric = str(summary["metric"]).replace("_", " ")
+    results = summary["features"]
+    headings = ["features", metric, "95 % interval"]
+    rows = []
+    for name, result in results.items():
+        interval = result["interval"]
+        spread = f"{interval[0]:.1%} to {interval[1]:.1%}" if interval else ""
+        rows.append([name, f"{result['score']:.1%}", spread])
+    if any(result["macro_accuracy"] is not None for result in results.values()):
+        headings.append("macro accuracy")
+        for row, result in zip(rows, results.values(), strict=True):
+            macro = result["macro_accuracy"]
+            row.append("" if macro is None else f"{macro:.1%}")
+    title = f"{summary['corpus']}: {metric} of a linear probe, {summary['clips_tested']} clips, {summary['protocol']}"
+    return ResultTable(title, headings, rows)
 
 
 def probe(
@@ -108,27 +144,31 @@ def probe(
 ) -> dict[str, Any]:
     """Logistic regression on frozen features, tested on clips it never saw.
 
-    Scaling and regularisation come from the training clips of each fold alone; each test fold is read once.
+    Scaling and regularisation come from the training clips of each fold alone; each test fold is scored once.
 
     Args:
         corpus: its name.
         store: its labels, folds, splits and groups.
         features: by name, each (clips, D) in the store's order; `pretrained` is the one that pictures show.
-        config: folds and strengths.
+        config: folds and C.
         seed: of the folds, where the corpus has none, and of the bootstrap.
-        folder: existing folder; gets probe.json, per_class.csv, confusion_matrix.csv and two pictures.
+        folder: existing folder; gets per_class.csv, confusion_matrix.csv and two figures.
 
     Returns:
         What probe.json holds: `metric`, `protocol`, `classes`, and for each feature, chance first, its `score`,
-        `interval`, `macro_accuracy`, `per_fold` and the `strengths` that were chosen.
+        `interval`, `macro_accuracy`, `per_fold` and the `C` that were chosen.
 
     Raises:
         UserError: labels or folds that no probe can use.
     """
+    from joblib import Parallel, delayed
+
+    from echopair.pipeline.evaluation.linear_classifier import fit_fold
+
     labels = store.labels()
     check_labels(corpus, labels, [path or "" for path in store.column("path")])
     classes, targets = label_targets(labels)
-    several = any(len(clip) > 1 for clip in labels)
+    multilabel = any(len(clip) > 1 for clip in labels)
     groups = store.column("group")
     protocol, folds = make_folds(
         corpus,
@@ -137,20 +177,19 @@ def probe(
         store.column("split"),
         groups,
         test_folds=config.test_folds,
-        held_out=config.held_out,
+        test_split=config.test_split,
         number=config.folds,
         seed=seed,
     )
     sources = np.unique([group or f"clip {n}" for n, group in enumerate(groups)], return_inverse=True)[1]
 
-    results = {CHANCE: _chance(targets, folds, several)}
+    results = {CHANCE: _chance(targets, folds, multilabel)}
     tested = np.concatenate([fold.test for fold in folds])
     fold_numbers = np.concatenate([np.full(len(fold.test), n) for n, fold in enumerate(folds)])
     scores_of: dict[str, NDArray[np.float64]] = {}
     tasks = [(name, fold) for name in features for fold in folds]
     jobs = (
-        delayed(fit_fold)(features[name].values, targets, fold, config.strengths, several)
-        for name, fold in tasks
+        delayed(fit_fold)(features[name].values, targets, fold, config.C, multilabel) for name, fold in tasks
     )
     fits = []
     fit_all = Parallel(
@@ -168,21 +207,21 @@ def probe(
         scores_of[name] = np.concatenate([fit.scores for fit in of_name])  # (tested clips, classes)
         results[name] = {
             **_evaluate(
-                scores_of[name], targets[tested], fold_numbers, sources[tested], several, config, seed
+                scores_of[name], targets[tested], fold_numbers, sources[tested], multilabel, config, seed
             ),
-            "strengths": [fit.strength for fit in of_name],
+            "C": [fit.c for fit in of_name],
         }
     main = PRETRAINED if PRETRAINED in features else next(iter(features))
     summary: dict[str, Any] = {
         "corpus": corpus,
-        "metric": "mean_average_precision" if several else "accuracy",
+        "metric": "mean_average_precision" if multilabel else "accuracy",
         "protocol": protocol,
         "clips": len(labels),
         "clips_tested": len(tested),
         "classes": classes,
         "features": results,
     }
-    _write(folder, summary, main, scores_of[main], targets[tested], several)
+    write_probe_files(folder, summary, main, scores_of[main], targets[tested], multilabel)
     return summary
 
 
@@ -191,11 +230,11 @@ def _evaluate(
     targets: NDArray[np.int8],
     folds: NDArray[np.int64],
     sources: NDArray[np.int64],
-    several: bool,
+    multilabel: bool,
     config: ProbeConfig,
     seed: int,
 ) -> dict[str, Any]:
-    if several:
+    if multilabel:
         mean, interval = average_precision_interval(scores, targets, sources, config.bootstrap_samples, seed)
         return {"score": mean, "interval": interval, "macro_accuracy": None, "per_fold": [mean]}
     predicted, true = scores.argmax(1), targets.argmax(1)
@@ -210,9 +249,9 @@ def _evaluate(
     }
 
 
-def _chance(targets: NDArray[np.int8], folds: Sequence[Fold], several: bool) -> dict[str, Any]:
+def _chance(targets: NDArray[np.int8], folds: Sequence[Fold], multilabel: bool) -> dict[str, Any]:
     """What is reached without listening: always the commonest class of the training clips, or the classes' shares."""
-    if several:
+    if multilabel:
         tested = np.concatenate([fold.test for fold in folds])
         score = float(targets[tested].mean(0).mean())
         return {
@@ -220,7 +259,7 @@ def _chance(targets: NDArray[np.int8], folds: Sequence[Fold], several: bool) -> 
             "interval": None,
             "macro_accuracy": None,
             "per_fold": [score],
-            "strengths": None,
+            "C": None,
         }
     per_fold = [float(targets[fold.test, targets[fold.train].sum(0).argmax()].mean()) for fold in folds]
     return {
@@ -228,61 +267,5 @@ def _chance(targets: NDArray[np.int8], folds: Sequence[Fold], several: bool) -> 
         "interval": None,
         "macro_accuracy": 1 / targets.shape[1],
         "per_fold": per_fold,
-        "strengths": None,
+        "C": None,
     }
-
-
-def _write(
-    folder: Path,
-    summary: dict[str, Any],
-    main: str,
-    scores: NDArray[np.float64],
-    targets: NDArray[np.int8],
-    several: bool,
-) -> None:
-    from echopair.pipeline.pictures import accuracy_bars_picture, confusion_matrix_picture
-
-    classes: list[str] = summary["classes"]
-    (folder / PROBE_FILE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    predicted, true = scores.argmax(1), targets.argmax(1)
-    if several:
-        header = ["class", "clips", "average_precision"]
-        precision = average_precision(scores, targets)
-        rows = [[name, int(targets[:, n].sum()), float(precision[n])] for n, name in enumerate(classes)]
-    else:
-        header = ["class", "clips", "recall", "precision", "most_often_taken_for"]
-        confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-        np.add.at(confusion, (true, predicted), 1)
-        rows = [_class_row(confusion, n, classes) for n in range(len(classes))]
-        with (folder / CONFUSION_FILE).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["true \\ predicted", *classes])
-            writer.writerows([name, *confusion[n].tolist()] for n, name in enumerate(classes))
-        title = f"{summary['corpus']}: {main}, {summary['features'][main]['score']:.1%} of {len(true)} clips"
-        confusion_matrix_picture(confusion, classes, folder / "confusion_matrix.png", title)
-    with (folder / PER_CLASS_FILE).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in rows)
-    results = summary["features"]
-    accuracy_bars_picture(
-        list(results),
-        [result["score"] for result in results.values()],
-        [result["interval"] for result in results.values()],
-        folder / "accuracy.png",
-        title=f"{summary['corpus']}: linear probe",
-        unit=str(summary["metric"]).replace("_", " "),
-    )
-
-
-def _class_row(confusion: NDArray[np.int64], n: int, classes: Sequence[str]) -> list[object]:
-    mistakes = confusion[n].copy()
-    mistakes[n] = 0
-    clips, taken = int(confusion[n].sum()), int(confusion[:, n].sum())
-    return [
-        classes[n],
-        clips,
-        float(confusion[n, n] / clips) if clips else float("nan"),
-        float(confusion[n, n] / taken) if taken else float("nan"),
-        classes[int(mistakes.argmax())] if mistakes.any() else "",
-    ]

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from echopair.pipeline.config import RunConfig, flatten
 from echopair.pipeline.corpora import CorpusConfig, SyntheticCorpusConfig
+from echopair.pipeline.evaluation import EVALUATIONS
+from echopair.pipeline.stages import MARKER_FILE
 from echopair.pipeline.tracking.tracked_run import TrackedRun
 from echopair.pipeline.training.checkpoints import METRICS_FILE, read_metrics
 from echopair.pipeline.training.pretrain import PREVIEW_FOLDER
@@ -37,27 +39,11 @@ def log_outputs(tracked: TrackedRun, config: RunConfig, result: "RunResult") -> 
     if result.encoder is not None:
         _log_pretrain(tracked, result.encoder.parent)
         tracked.log_encoder(result.encoder)
-    for corpus, summary in result.probes.items():
-        tracked.log_metrics(probe_metrics(corpus, summary))
-        folder = Path(summary["folder"])
-        for file in sorted(folder.iterdir()):
-            if file.suffix in (".json", ".csv", ".png") and file.name != "done.json":
-                tracked.log_artifacts(file, f"probe/{corpus}")
-
-
-def probe_metrics(corpus: str, summary: dict[str, Any]) -> dict[str, float]:
-    """A probe's figures under the names that tables and the MLflow UI show, as `esc10/accuracy`."""
-    metrics: dict[str, float] = {}
-    for name, result in summary["features"].items():
-        key = str(summary["metric"]) if name == "pretrained" else name.replace(" ", "_")
-        metrics[f"{corpus}/{key}"] = result["score"]
-        if name == "pretrained":
-            if result["interval"] is not None:
-                low, high = result["interval"]
-                metrics |= {f"{corpus}/{key}_low": low, f"{corpus}/{key}_high": high}
-            if result["macro_accuracy"] is not None:
-                metrics[f"{corpus}/macro_accuracy"] = result["macro_accuracy"]
-    return metrics
+    for (name, corpus), summary in result.evaluations.items():
+        tracked.log_metrics(EVALUATIONS[name].metrics(corpus, summary))
+        for file in sorted(Path(summary["folder"]).iterdir()):
+            if file.suffix in (".json", ".csv", ".png") and file.name != MARKER_FILE:
+                tracked.log_artifacts(file, f"{name}/{corpus}")
 
 
 def log_training(tracked: TrackedRun, rows: Iterable[Mapping[str, float]]) -> None:

@@ -153,7 +153,7 @@ def _require_free(port: int) -> None:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
             raise TrackingError(
-                f"port {port} on {HOST} cannot be used ({error}): choose another one"
+                f"port {port} on {HOST} cannot be used ({error}): give another one by --port NUMBER"
             ) from error
 
 

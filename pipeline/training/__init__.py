@@ -1,1 +1,1 @@
-"""Clips -> crops -> views -> encoder: the training loop and what decides, keeps and draws its course."""
+"""Clips -> crops -> views -> encoder: the training loop and all that it needs."""

@@ -19,18 +19,18 @@ BUDGET_USED = 0.95
 
 def steps_of_budget(
     config: PretrainConfig,
-    steps_an_epoch: int,
+    steps_per_epoch: int,
     batches: Iterator[CropBatch],
     started: float,
     train_step: Callable[[Learner, CropBatch], object],
     learner: Learner,
 ) -> int:
-    """How many steps a budget is; minutes are measured on a copy of the learner, once a run.
+    """How many steps a budget is; minutes are measured on a copy of the learner, once per run.
 
     Args:
         config: the budget.
-        steps_an_epoch: in a pass over all segments.
-        batches: the batches of steps 0, 1, ... as the training will read them, so that waiting for them counts.
+        steps_per_epoch: in a pass over all segments.
+        batches: the batches of steps 0, 1, ... as the training gets them, so that waiting for them counts.
         started: `time.monotonic()` of the beginning, since what came before the steps counts as well.
         train_step: trains a learner on a batch.
         learner: left as it is.
@@ -38,7 +38,7 @@ def steps_of_budget(
     if config.steps is not None:
         return config.steps
     if config.epochs is not None:
-        return max(1, round(config.epochs * steps_an_epoch))
+        return max(1, round(config.epochs * steps_per_epoch))
     assert config.minutes is not None
     budget_seconds = config.minutes * 60
     calibration_seconds = min(CALIBRATION_SECONDS, CALIBRATION_SHARE * budget_seconds)
@@ -52,11 +52,11 @@ def steps_of_budget(
             train_step(throwaway, next(batches))
             step += 1
             _wait_for_device()
-        seconds_a_step = (time.monotonic() - first) / step
+        seconds_per_step = (time.monotonic() - first) / step
     left = budget_seconds - (time.monotonic() - started)
-    steps = max(1, int(BUDGET_USED * left / seconds_a_step))
+    steps = max(1, int(BUDGET_USED * left / seconds_per_step))
     console.print(
-        f"pretrain: {config.minutes:g} minutes are {steps} steps of {seconds_a_step:.2f} s on this machine"
+        f"pretrain: {config.minutes:g} minutes are {steps} steps of {seconds_per_step:.2f} s on this machine"
     )
     return steps
 

@@ -1,29 +1,30 @@
-"""Clips -> crops: which clips a training step hears, and where in them."""
+"""Clips -> crops: which clips a training step uses, and where in them."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 from threadpoolctl import threadpool_limits
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from echopair.augment.policy import Policy
+from echopair.lazy import np, torch
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.positives import (
     LabelIndex,
     Places,
     PositivesConfig,
-    SameLabelConfig,
     TwoOffsetsConfig,
     place_crops,
 )
 from echopair.pipeline.training.seeding import Stream, numpy_generator, view_seeds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from echopair.augment.policy import Policy
+    from echopair.pipeline.store import ClipStore
 
 
 class CropsConfig(BaseModel, frozen=True, extra="forbid"):
@@ -55,17 +56,22 @@ class CropBatch(NamedTuple):
         step: of the training, from 0.
         waveforms: (V, N, L) float32; the views of pair n lie at [:, n]. Augmented as far as waveforms are.
         chosen: (V, N, K) bool: which of the policy's augmentations each view gets, those of log-mels included.
+        clips: (N,) int64: the clip of the first view of each pair, counted over all stores.
+        labels: (N, C) bool: which of the labels of all stores each of these clips has; None unless asked for.
     """
 
     step: int
-    waveforms: Tensor
-    chosen: Tensor
+    waveforms: torch.Tensor
+    chosen: torch.Tensor
+    clips: torch.Tensor
+    labels: torch.Tensor | None = None
 
 
 class SegmentIndex:
     """The segments of all clips of several stores: parts of clips, each a source of pairs; long clips have several.
 
-    `table` (S, 4) has the store, the clip, the first sample in it and the number of samples of each.
+    `table` (S, 4) has the store, the clip, the first sample in it and the number of samples of each, `clips` (S,)
+    the clip's number over all stores.
 
     A recording of an hour is no single pair among clips of seconds: it is cut into segments of about
     `segment_seconds`, and an epoch visits each segment once.
@@ -80,27 +86,37 @@ class SegmentIndex:
             lengths = store.samples[clips] // counts[clips]
             parts.append(np.stack([np.full_like(clips, number), clips, within * lengths, lengths], axis=1))
         self.table: NDArray[np.int64] = np.concatenate(parts)
+        first_clips = np.cumsum([0, *(len(store) for store in stores)])[:-1]
+        self.clips: NDArray[np.int64] = first_clips[self.table[:, 0]] + self.table[:, 1]
 
     def __len__(self) -> int:
         return len(self.table)
 
 
-class PairCrops(Dataset[CropBatch]):
+class PairCrops:
     """The crops of every training step, as a pure function of the step.
 
     Args:
-        stores: clips to pretrain on; their labels are read for positives of the same label alone.
+        stores: clips to pretrain on.
         config: crops and positives.
-        policy: decides how each view is augmented, and does what is done to waveforms.
-        pairs: N, pairs a step, at most the number of segments.
+        policy: decides how each view is augmented, and augments the waveforms.
+        pairs: N, pairs per step, at most the number of segments.
         seed: of the run.
+        with_labels: give each batch the labels of its clips; otherwise labels are used for positives alone.
 
     Raises:
-        UserError: positives of the same label, and no labels.
+        UserError: positives need labels, and there are none.
     """
 
     def __init__(
-        self, stores: Sequence[ClipStore], config: CropsConfig, policy: Policy, pairs: int, seed: int
+        self,
+        stores: Sequence[ClipStore],
+        config: CropsConfig,
+        policy: Policy,
+        pairs: int,
+        seed: int,
+        *,
+        with_labels: bool = False,
     ) -> None:
         self.stores = list(stores)
         self.config = config
@@ -112,18 +128,19 @@ class PairCrops(Dataset[CropBatch]):
         self.segments = SegmentIndex(stores, max(self.crop_samples, round(config.segment_seconds * rate)))
         self._labels = (
             LabelIndex(self.segments.table, [store.labels() for store in stores])
-            if isinstance(config.positives, SameLabelConfig)
+            if config.positives.NEEDS_LABELS
             else None
         )
+        self._label_matrix = _label_matrix(stores) if with_labels else None
 
     @property
-    def steps_an_epoch(self) -> int:
-        """Steps in which each segment is heard once; the few left over wait for the next epoch's order."""
+    def steps_per_epoch(self) -> int:
+        """Steps in which each segment is used once; the few left over wait for the next epoch's order."""
         return len(self.segments) // self.pairs
 
     def segments_of(self, step: int) -> NDArray[np.int64]:
-        """Numbers of the N segments that a step hears, all different."""
-        epoch, position = divmod(step, self.steps_an_epoch)
+        """Numbers of the N segments of a step, all different."""
+        epoch, position = divmod(step, self.steps_per_epoch)
         order = _epoch_order(self.seed, epoch, len(self.segments))
         return order[position * self.pairs : (position + 1) * self.pairs]
 
@@ -131,7 +148,7 @@ class PairCrops(Dataset[CropBatch]):
         """Where the crops of a step lie, each (V, N)."""
         # As many draws for each view and pair, whatever the lengths: a changed clip changes no other's offsets.
         generator = numpy_generator(self.seed, step, Stream.CROP_OFFSETS)
-        draws = generator.random((self.config.views, self.pairs, self.config.positives.DRAWS_A_VIEW))
+        draws = generator.random((self.config.views, self.pairs, self.config.positives.DRAWS_PER_VIEW))
         return place_crops(
             self.config.positives,
             self.segments.table,
@@ -166,13 +183,17 @@ class PairCrops(Dataset[CropBatch]):
                     )
             except ValueError as error:  # a sound of the user's that is damaged behind its header
                 raise UserError(f"augment.policy: {error}") from error
-        return CropBatch(step, torch.from_numpy(waveforms), torch.from_numpy(chosen))
+        clips = self.segments.clips[self.segments_of(step)]  # (N,)
+        labels = None if self._label_matrix is None else torch.from_numpy(self._label_matrix[clips])
+        return CropBatch(
+            step, torch.from_numpy(waveforms), torch.from_numpy(chosen), torch.from_numpy(clips), labels
+        )
 
 
 def crop_batches(
     crops: PairCrops, steps: Iterable[int], workers: int, pin_memory: bool = False
 ) -> Iterator[CropBatch]:
-    """The crops of some steps, in order; the same whatever reads them.
+    """The crops of some steps, in order; the same for any number of workers.
 
     Args:
         crops: by step.
@@ -183,8 +204,8 @@ def crop_batches(
     Raises:
         UserError: an augmentation cannot read a sound of the user's.
     """
-    loader = DataLoader(
-        _Reading(crops),
+    loader: torch.utils.data.DataLoader[CropBatch | UserError] = torch.utils.data.DataLoader(
+        _ErrorsAsItems(crops),  # type: ignore[arg-type]
         sampler=steps,
         batch_size=None,
         num_workers=workers,
@@ -197,8 +218,8 @@ def crop_batches(
         yield batch
 
 
-class _Reading(Dataset[CropBatch | UserError]):
-    """Hands an error for people over as it is; raised in a worker, it would come with that worker's traceback."""
+class _ErrorsAsItems:
+    """Returns a UserError as it is; raised in a worker, it would come with that worker's traceback."""
 
     def __init__(self, crops: PairCrops) -> None:
         self._crops = crops
@@ -214,6 +235,18 @@ def _one_thread(_worker: int) -> None:
     # The products of a single crop are small, and the threads of several workers wait for each other: two workers
     # were slower than one without this, and are twice as fast with it.
     threadpool_limits(1)
+
+
+def _label_matrix(stores: Sequence[ClipStore]) -> NDArray[np.bool_]:
+    """(clips, C): which of all labels each clip of all stores has; labels are compared by name."""
+    from sklearn.preprocessing import MultiLabelBinarizer
+
+    matrix: NDArray[np.bool_] = (
+        MultiLabelBinarizer()
+        .fit_transform([names for store in stores for names in store.labels()])
+        .astype(bool)
+    )
+    return matrix
 
 
 @lru_cache(maxsize=2)

@@ -1,23 +1,26 @@
-"""What a training step trains: encoder, projection head and optimiser, and all that decides them."""
+"""What a training changes, a method and its optimiser, and the configs that decide them."""
+
+from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
-import torch
 from pydantic import BaseModel, Field, model_validator
-from torch import Tensor, nn
 
 from echopair.augment.policy import AugmentConfig
+from echopair.lazy import torch
 from echopair.models.encoders import EncoderConfig, build_encoder
-from echopair.models.log_mel import LogMelConfig
-from echopair.models.objectives import ObjectiveConfig
-from echopair.models.precision import Device, Precision
-from echopair.models.projection import ProjectionConfig, ProjectionHead
+from echopair.models.log_mel_config import LogMelConfig
+from echopair.models.methods import Batch, Method, ObjectiveConfig, StepOutput
+from echopair.models.precision import Device, Precision, autocast
+from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.training.crops import CropsConfig
 from echopair.pipeline.training.schedule import ScheduledChange, check_schedule, scheduled
 from echopair.pipeline.training.seeding import Stream, torch_seed
+
+if TYPE_CHECKING:
+    from echopair.models.encoders.base import Encoder
 
 
 class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
@@ -26,11 +29,9 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
     BUDGETS: ClassVar = ("steps", "epochs", "minutes")
 
     corpora: tuple[str, ...] = Field(
-        (), description="corpora to learn from, labels unread but for same_label; () is all"
+        (), description="corpora to learn from; their labels are used for same_label alone; () is all"
     )
-    batch_pairs: int = Field(
-        256, ge=2, description="pairs of views a step, N clips; the other clips are the negatives"
-    )
+    batch_pairs: int = Field(256, ge=2, description="pairs of views per step, N")
     steps: int | None = Field(None, ge=1, description="budget in optimiser steps")
     epochs: float | None = Field(None, gt=0, description="budget in passes over all segments of the clips")
     minutes: float | None = Field(
@@ -91,12 +92,18 @@ class LearningConfig(BaseModel, frozen=True, extra="forbid"):
     pretrain: PretrainConfig
 
     @model_validator(mode="after")
-    def _schedule_is_valid(self) -> Self:
+    def _parts_fit(self) -> Self:
+        check_views(self.objective, self.crops)
         check_schedule(self, self.pretrain.schedule)
         return self
 
+    @property
+    def learns_labels(self) -> bool:
+        """Whether labels of the pretraining clips decide what the encoder becomes."""
+        return self.crops.positives.NEEDS_LABELS or self.objective.LEARNS_LABELS
+
     def config_at(self, step: int) -> Self:
-        """What holds at a step, counted from 0: the schedule's changes up to it laid over the config."""
+        """The config of a step, counted from 0: with the schedule's changes up to it."""
         return scheduled(self, self.pretrain.schedule, step) if self.pretrain.schedule else self
 
     def identity(self) -> dict[str, object]:
@@ -107,56 +114,76 @@ class LearningConfig(BaseModel, frozen=True, extra="forbid"):
         return self.model_dump(mode="json", exclude={"pretrain": irrelevant})
 
 
-@dataclass
+def check_views(objective: ObjectiveConfig, crops: CropsConfig) -> None:
+    """Refuse more views of a clip than the method takes.
+
+    Raises:
+        ValueError: names the key and its value.
+    """
+    most = objective.MAX_VIEWS
+    if most is not None and crops.views > most:
+        raise ValueError(
+            f"crops.views={crops.views} is more than objective.name={objective.name} takes; set crops.views={most}"
+        )
+
+
 class Learner:
-    """The modules that a step trains."""
+    """A method and the optimiser of its trainable parameters: what a training step changes.
 
-    encoder: nn.Module
-    projection: nn.Module
-    optimiser: torch.optim.Optimizer
+    Args:
+        config: of the training; equal ones give equal initial weights.
+        device: to train on.
+    """
 
-    def forward(self, views: Tensor) -> tuple[Tensor, Tensor]:
-        """Views (V, N, 1, F, T) -> embeddings (V, N, D) and projections (V, N, P)."""
-        shape = views.shape[:2]
-        flat = views.flatten(0, 1).contiguous(memory_format=torch.channels_last)  # (V N, 1, F, T)
-        embeddings = self.encoder(flat)  # (V N, D)
-        projections = self.projection(embeddings)  # (V N, P)
-        return embeddings.unflatten(0, shape), projections.unflatten(0, shape)
+    def __init__(self, config: LearningConfig, device: torch.device) -> None:
+        encoder = initial_encoder(config.encoder, config.seed)
+        encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(torch_seed(config.seed, 1, Stream.INITIAL_WEIGHTS))
+            self.method: Method = config.objective.build(encoder, config.projection)
+        self.method.modules.to(device)
+        trained = [p for p in self.method.modules.parameters() if p.requires_grad]
+        groups = [  # decay acts on matrices and kernels, not on norms and biases
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.pretrain.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=config.pretrain.learning_rate, fused=True)
 
-    def set_rates(self, learning_rate: float, weight_decay: float) -> None:
-        """How far the next step goes: the rate of all weights, and the decay of those that decay."""
+    def step(self, batch: Batch, config: LearningConfig, step: int, steps: int) -> StepOutput:
+        """One step of the training.
+
+        Args:
+            batch: on the learner's device.
+            config: as it is at this step; see `LearningConfig.config_at`.
+            step: from 0 to steps - 1.
+            steps: of the whole training.
+
+        Returns:
+            The loss, without its graph, and the figures.
+        """
+        settings = config.pretrain
+        self.method.config = config.objective
+        with autocast(settings.precision, batch.clips.device):
+            loss, figures = self.method.training_step(batch)
         decayed, others = self.optimiser.param_groups
-        decayed["lr"] = others["lr"] = learning_rate
-        decayed["weight_decay"] = weight_decay
+        decayed["lr"] = others["lr"] = learning_rate(settings, step, steps)
+        decayed["weight_decay"] = settings.weight_decay
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.method.after_step(step, steps)
+        return StepOutput(loss.detach(), figures)
 
 
-def initial_encoder(config: EncoderConfig, seed: int) -> nn.Module:
+def initial_encoder(config: EncoderConfig, seed: int) -> Encoder:
     """The encoder before any training; the same weights for the same config and seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, 0, Stream.INITIAL_WEIGHTS))
         return build_encoder(config)
 
 
-def build_learner(config: LearningConfig, device: torch.device) -> Learner:
-    """Encoder, projection head and AdamW; decay acts on matrices and kernels, not on norms and biases."""
-    encoder = initial_encoder(config.encoder, config.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_seed(config.seed, 1, Stream.INITIAL_WEIGHTS))
-        projection = ProjectionHead(config.projection, int(encoder.embedding_dim))  # type: ignore[arg-type]
-    encoder = encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    projection = projection.to(device)
-    parameters = [*encoder.parameters(), *projection.parameters()]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.pretrain.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return Learner(
-        encoder, projection, torch.optim.AdamW(groups, lr=config.pretrain.learning_rate, fused=True)
-    )
-
-
 def learning_rate(config: PretrainConfig, step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine down to nought (Loshchilov and Hutter, ICLR 2017).
+    """Linear warm-up, then half a cosine down to zero (Loshchilov and Hutter, ICLR 2017).
 
     Args:
         config: peak rate and share of warm-up.

@@ -19,7 +19,7 @@ STATISTICS_BATCH = 64
 
 def make_views(
     batch: CropBatch, log_mel: LogMel, policy: Policy, statistics: LogMelStatistics, seed: int
-) -> Tensor:
+) -> list[Tensor]:
     """The views that a step trains on: a pure function of its crops, the seed and the step.
 
     Each view is augmented as a batch of its own, so that what is mixed into a crop comes from another clip.
@@ -32,14 +32,15 @@ def make_views(
         seed: of the run.
 
     Returns:
-        (V, N, 1, F, T) float32.
+        V views (N, 1, F, T) float32.
     """
     views = []
     for view, (crops, chosen) in enumerate(zip(batch.waveforms, batch.chosen.numpy(), strict=True)):
         # Drawn on the CPU, whose numbers are the same whatever the device.
         generator = torch_generator(seed, batch.step, Stream.AUGMENTATION, torch.device("cpu"), view)
-        views.append(policy.augment_log_mels(log_mel(crops), chosen, generator)[0])  # (N, F, T)
-    return statistics.normalise(torch.stack(views)).unsqueeze(2)
+        log_mels, _ = policy.augment_log_mels(log_mel(crops), chosen, generator)  # (N, F, T)
+        views.append(statistics.normalise(log_mels).unsqueeze(1))
+    return views
 
 
 def measure_statistics(

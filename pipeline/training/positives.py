@@ -1,36 +1,45 @@
 """Positives: which crops of which clips are views of one pair, and where they lie."""
 
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+
 from pydantic import BaseModel, Field
 
+from echopair.lazy import np
 from echopair.pipeline.errors import UserError
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-class SameCropConfig(BaseModel, frozen=True, extra="forbid"):
+
+class _Positives(BaseModel, frozen=True, extra="forbid"):
+    """What the configs of all positives share."""
+
+    DRAWS_PER_VIEW: ClassVar = 1
+    NEEDS_LABELS: ClassVar = False
+
+
+class SameCropConfig(_Positives):
     """One place of the segment for all views, which then differ by augmentation alone.
 
     BYOL-A (Niizumi et al., "BYOL for Audio", IJCNN 2021) learns from one crop of a clip in this way.
     """
 
-    DRAWS_A_VIEW: ClassVar = 1
     name: Literal["same_crop"] = "same_crop"
 
 
-class TwoOffsetsConfig(BaseModel, frozen=True, extra="forbid"):
+class TwoOffsetsConfig(_Positives):
     """Each view, two or more, at a place of its own anywhere in the segment.
 
     COLA (Saeed et al., "Contrastive Learning of General-Purpose Audio Representations", ICASSP 2021).
     """
 
-    DRAWS_A_VIEW: ClassVar = 1
     name: Literal["two_offsets"] = "two_offsets"
 
 
-class NeighboursConfig(BaseModel, frozen=True, extra="forbid"):
+class NeighboursConfig(_Positives):
     """Places of one segment near each other in time: what is heard changes slowly.
 
     Uniform over all choices of places in the segment of which no two starts are further apart than
@@ -39,23 +48,24 @@ class NeighboursConfig(BaseModel, frozen=True, extra="forbid"):
     single-view time-contrastive networks of Sermanet et al. (ICRA 2018).
     """
 
-    DRAWS_A_VIEW: ClassVar = 2  # the second one of the first view places them all
+    DRAWS_PER_VIEW: ClassVar = 2  # the second one of the first view places them all
     name: Literal["neighbours"] = "neighbours"
     max_seconds_apart: float = Field(
         2.0, gt=0, le=3600, description="largest distance in seconds between the starts of any two views"
     )
 
 
-class SameLabelConfig(BaseModel, frozen=True, extra="forbid"):
+class SameLabelConfig(_Positives):
     """The first view from the segment, every other view from another clip that shares a label with its clip.
 
-    For objectives that use labels: the positives of Khosla et al., "Supervised Contrastive Learning" (NeurIPS
-    2020). Other pairs of a step may have the same label too, and an objective that sees no labels (`nt_xent`)
-    takes those for negatives; the fewer the classes, the more. All labels of the clips learned from are read,
+    For methods that use labels: the positives of Khosla et al., "Supervised Contrastive Learning" (NeurIPS
+    2020). Other pairs of a step may have the same label too, and a method that is given no labels (`nt_xent`)
+    takes those for negatives; the fewer the classes, the more. The training uses all labels of its clips,
     so an accuracy on these clips says little about new ones.
     """
 
-    DRAWS_A_VIEW: ClassVar = 4  # place, label, clip, segment
+    DRAWS_PER_VIEW: ClassVar = 4  # place, label, clip, segment
+    NEEDS_LABELS: ClassVar = True
     name: Literal["same_label"] = "same_label"
 
 
@@ -158,7 +168,7 @@ def place_crops(
         config: which crops are positives.
         table: (S, 4) of each segment the store, the clip, the first sample in it and the number of samples.
         numbers: (N,) segments of the pairs.
-        draws: (V, N, config.DRAWS_A_VIEW) uniform in [0, 1); another view changes no other's draws.
+        draws: (V, N, config.DRAWS_PER_VIEW) uniform in [0, 1); another view changes no other's draws.
         crop_samples: length of a crop.
         sample_rate_hz: of all clips.
         labels: index of the same table, for `same_label` alone.
@@ -170,14 +180,14 @@ def place_crops(
         ValueError: draws of another shape, or `same_label` without an index.
     """
     views = len(draws)
-    if draws.shape != (views, len(numbers), config.DRAWS_A_VIEW):
+    if draws.shape != (views, len(numbers), config.DRAWS_PER_VIEW):
         raise ValueError(
-            f"{config.name} takes draws (V, {len(numbers)}, {config.DRAWS_A_VIEW}), not {draws.shape}"
+            f"{config.name} takes draws (V, {len(numbers)}, {config.DRAWS_PER_VIEW}), not {draws.shape}"
         )
     places, segments = draws[..., 0], np.tile(numbers, (views, 1))  # (V, N)
-    if isinstance(config, SameLabelConfig):
+    if config.NEEDS_LABELS:
         if labels is None:
-            raise ValueError("same_label needs the LabelIndex of the segments")
+            raise ValueError(f"{config.name} needs the LabelIndex of the segments")
         segments[1:] = labels.partners(numbers, draws[1:, :, 1:])
     store, clip, first, samples = np.moveaxis(table[segments], -1, 0)  # each (V, N)
     room = np.maximum(0, samples - crop_samples)  # how far a crop may move

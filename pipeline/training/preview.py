@@ -5,10 +5,11 @@ from pathlib import Path
 from string import ascii_lowercase
 
 import soundfile
+import torch
 
 from echopair.augment.policy import build_policy
-from echopair.models.log_mel import LogMel, LogMelStatistics
-from echopair.pipeline.pictures import positive_pairs_picture, training_curves_picture
+from echopair.models.log_mel import LogMel
+from echopair.pipeline.figures import positive_pairs_figure, training_curves_figure
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.checkpoints import load_plan, read_metrics
 from echopair.pipeline.training.crops import PairCrops
@@ -21,7 +22,7 @@ PAIRS_SHOWN = 4
 
 
 def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: Path) -> None:
-    """Write the first pairs of step 0 as they were heard and seen, and the training curves, to `preview/`.
+    """Write sound and pictures of the first pairs of step 0, and the training curves, to `preview/`.
 
     Args:
         stores: clips of the training.
@@ -32,13 +33,12 @@ def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     target.mkdir(exist_ok=True)
     plan = load_plan(folder)
     assert plan is not None
-    statistics = LogMelStatistics(plan.log_mel_mean, plan.log_mel_standard_deviation)
     policy = build_policy(config.augment, config.log_mel.sample_rate_hz)
     crops = PairCrops(stores, config.crops, policy, config.pretrain.batch_pairs, config.seed)
     batch = crops[0]
     waveforms = batch.waveforms  # (V, N, L)
     log_mel = LogMel(config.log_mel)
-    views = make_views(batch, log_mel, policy, statistics, config.seed)
+    views = torch.stack(make_views(batch, log_mel, policy, plan.statistics, config.seed))  # (V, N, 1, F, T)
     shown = min(PAIRS_SHOWN, waveforms.shape[1])
     places = crops.places_of(0)
     names = []
@@ -48,14 +48,14 @@ def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: P
             audible = 0.5 * waveform / waveform.abs().max().clamp_min(1e-6)
             file = target / f"pair-{pair + 1}-{letter}.wav"
             soundfile.write(file, audible.numpy(), config.log_mel.sample_rate_hz, subtype="PCM_16")
-    positive_pairs_picture(
+    positive_pairs_figure(
         views[:, :shown, 0].transpose(0, 1).numpy(),  # (P, V, F, T)
         names,
         target / "pairs.png",
         config.log_mel.hop_seconds,
         log_mel.band_centres_hz,
     )
-    training_curves_picture(read_metrics(folder), target / "training_curves.png")
+    training_curves_figure(read_metrics(folder), target / "training_curves.png")
 
 
 def _paths(stores: Sequence[ClipStore], places: Places, pair: int) -> list[str]:

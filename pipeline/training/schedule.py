@@ -6,16 +6,18 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from echopair.models.methods import MethodConfig
+
 CHANGEABLE_SLICES = ("objective", "augment")
 CHANGEABLE_KEYS = ("pretrain.learning_rate", "pretrain.weight_decay")
-# Another alternative has other keys than those that lie below it, and a file may change after it was read.
+# Another alternative has other keys below it, and a file may change after it was loaded.
 FIXED_WITHIN = ("name", "file")
 
 Config = TypeVar("Config", bound=BaseModel)
 
 
 class ScheduledChange(BaseModel, frozen=True, extra="forbid"):
-    """From a step on, dotted keys have other values."""
+    """Other values of dotted keys, from a step on."""
 
     step: int = Field(ge=1, description="steps done when the values begin to hold")
     values: dict[str, Any] = Field(
@@ -32,22 +34,34 @@ class ScheduledChange(BaseModel, frozen=True, extra="forbid"):
         return values
 
 
-def check_schedulable(key: str) -> None:
+def check_schedulable(key: str, objective: MethodConfig | None = None) -> None:
     """Refuse a key that must stay as it is while the encoder learns.
 
     Args:
         key: dotted, of the run's config.
+        objective: config of the method, which says which of its keys may change; None allows all of `objective`.
 
     Raises:
         ValueError: says which keys may change, and why no others.
     """
     top, *below = key.split(".")
-    if key in CHANGEABLE_KEYS or (top in CHANGEABLE_SLICES and below and below[-1] not in FIXED_WITHIN):
+    if key in CHANGEABLE_KEYS:
         return
-    slices = ", ".join(f"{name}.*" for name in CHANGEABLE_SLICES)
+    if top in CHANGEABLE_SLICES and below and below[-1] not in FIXED_WITHIN:
+        # A key that the method does not have is left to the validation of the changed config.
+        keys = () if objective is None else type(objective).model_fields
+        if (
+            top != "objective"
+            or objective is None
+            or below[0] in objective.CHANGEABLE
+            or below[0] not in keys
+        ):
+            return
+    names = ("*",) if objective is None else objective.CHANGEABLE
+    changeable = [*(f"objective.{name}" for name in names), "augment.*", *CHANGEABLE_KEYS]
     raise ValueError(
         f"{key} cannot change in the course of a training, which would no longer have the same weights, data or "
-        f"length; what can is {slices} (but for {' and '.join(FIXED_WITHIN)}), {', '.join(CHANGEABLE_KEYS)}"
+        f"length; change only {', '.join(changeable)} (but no {' or '.join(FIXED_WITHIN)})"
     )
 
 
@@ -55,7 +69,7 @@ def check_schedule(config: BaseModel, schedule: Sequence[ScheduledChange]) -> No
     """Refuse a schedule unless each of its changes leaves a valid config.
 
     Args:
-        config: with a slice `pretrain`, whose own schedule is left aside.
+        config: with slices `objective` and `pretrain`, whose own schedule is ignored.
         schedule: by rising step.
 
     Raises:
@@ -63,6 +77,8 @@ def check_schedule(config: BaseModel, schedule: Sequence[ScheduledChange]) -> No
     """
     for change in schedule:
         try:
+            for key in change.values:
+                check_schedulable(key, config.objective)  # type: ignore[attr-defined]
             scheduled(config, schedule, change.step)
         except ValueError as error:
             reason = _explain(error, change.values) if isinstance(error, ValidationError) else error
@@ -70,7 +86,7 @@ def check_schedule(config: BaseModel, schedule: Sequence[ScheduledChange]) -> No
 
 
 def scheduled(config: Config, schedule: Sequence[ScheduledChange], step: int) -> Config:
-    """What holds at a step: the changes up to it, the later over the earlier, laid over a config.
+    """The config of a step: with the changes up to it; later ones override earlier ones.
 
     Args:
         config: with a slice `pretrain`.
@@ -112,12 +128,12 @@ def _explain(error: ValidationError, given: Mapping[str, Any]) -> str:
     problem = error.errors()[0]
     unknown = problem["type"] == "extra_forbidden"
     message = "there is no such key" if unknown else problem["msg"].removeprefix("Value error, ")
-    # Between the parts of a key pydantic names the alternatives of a union. What belongs to no single key, as more
-    # operations than a pool has, is said of them all.
-    blamed = [key for key in given if _lies_along(key.split("."), problem["loc"])] or list(given)
+    # Between the parts of a key pydantic names the alternatives of a union. An error that belongs to no single key,
+    # such as more operations than a pool has, names all keys.
+    blamed = [key for key in given if _contains_in_order(key.split("."), problem["loc"])] or list(given)
     return f"{', '.join(f'{key}={given[key]!r}' for key in blamed)}: {message}"
 
 
-def _lies_along(parts: Sequence[str], location: Sequence[int | str]) -> bool:
+def _contains_in_order(parts: Sequence[str], location: Sequence[int | str]) -> bool:
     remaining = iter(location)
     return all(part in remaining for part in parts)

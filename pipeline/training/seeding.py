@@ -1,17 +1,18 @@
-"""Counted randomness: what a step draws is a function of (seed, step, stream) and of nothing else.
+"""Seeding: what a step draws is a function of (seed, step, stream) and of nothing else.
 
 No generator is ever saved: a killed run that goes on at step s draws what it would have drawn, and the
 number of workers changes nothing.
 """
 
+from __future__ import annotations
+
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from echopair.lazy import np, torch
 
 if TYPE_CHECKING:
-    import torch
+    from numpy.typing import NDArray
 
 
 class Stream(IntEnum):
@@ -35,11 +36,9 @@ def numpy_generator(seed: int, step: int, stream: Stream) -> np.random.Generator
 
 
 def torch_generator(
-    seed: int, step: int, stream: Stream, device: "torch.device", view: int = 0
-) -> "torch.Generator":
+    seed: int, step: int, stream: Stream, device: torch.device, view: int = 0
+) -> torch.Generator:
     """The torch generator of a stream at a step, one for each view, on a device."""
-    import torch  # here, since the processes that fit probes have no use for it
-
     return torch.Generator(device).manual_seed(torch_seed(seed, step, stream, view))
 
 

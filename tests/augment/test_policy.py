@@ -155,7 +155,7 @@ def test_a_learned_policy_is_read_from_a_file_which_keys_can_change(tmp_path: Pa
     [
         (None, r"file=.*policy.yaml cannot be read as YAML: No such file"),
         ("operations: [", r"file=.*policy.yaml cannot be read as YAML"),
-        ("tilt: {}", r"file=.*policy.yaml must hold one key, `operations:`"),
+        ("tilt: {}", r"file=.*policy.yaml must contain one key, `operations:`"),
         ("operations: {tilt: 3}", r"operations.tilt"),
         (
             "operations: {flanger: {}}",
@@ -164,9 +164,9 @@ def test_a_learned_policy_is_read_from_a_file_which_keys_can_change(tmp_path: Pa
         ("operations: {tilt: {probability: 2}}", r"tilt.probability"),
         (
             "operations: {tilt: {ranges: {probability: 0.2}}}",
-            r"ranges.probability is no range: write operations.tilt",
+            r"ranges.probability is not a range: write operations.tilt",
         ),
-        ("operations: [tilt]", r"policy.yaml must hold one key, `operations:`"),
+        ("operations: [tilt]", r"policy.yaml must contain one key, `operations:`"),
         (
             "operations: {tilt: {ranges: {max_tilt: 2}}}",
             r"operations.tilt.ranges.max_tilt: Extra inputs are not permitted",

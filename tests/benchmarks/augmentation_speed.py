@@ -22,7 +22,8 @@ from rich.table import Table
 from echopair.augment.policy import AugmentConfig, Policy, build_policy
 from echopair.augment.spectrogram import SpectrogramChoice
 from echopair.augment.waveform import WaveformChoice
-from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.models.log_mel import LogMel
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.config import compose
 from echopair.pipeline.cores import available_cores

@@ -30,7 +30,7 @@ from echopair.pipeline.store import ClipStore
 SEEDS = (0, 1)
 GROUP_FOLDS = 6
 # Between these the accuracy is flat; fixed, so that nothing is chosen and the rows differ by their encoders alone.
-FIXED_STRENGTHS = (0.01, 0.1)
+C_VALUES = (0.01, 0.1)
 DEFAULT_NAMES = [one.name for one in DEFAULT_AUGMENTATIONS]
 
 
@@ -79,7 +79,8 @@ def accuracies(config: RunConfig) -> tuple[float, float]:
     rate = config.log_mel.sample_rate_hz
     stores = {name: ClipStore(done.folder, rate) for name, done in result.clips.items()}
     features = {
-        name: Embeddings.load(result.embeddings[name, "pretrained"]).values for name in config.probe_corpora
+        name: Embeddings.load(result.embeddings[name, "pretrained"].folder).values
+        for name in config.probe_corpora
     }
     with threadpool_limits(1):
         return (
@@ -95,20 +96,20 @@ def targets_of(store: ClipStore) -> NDArray[np.int8]:
 
 
 def grouped_accuracy(store: ClipStore, features: NDArray[np.float32]) -> float:
-    """Mean over the fixed strengths, folds drawn by class and source."""
+    """Mean over the fixed values of C, folds drawn by class and source."""
     targets, groups = targets_of(store), store.column("group")
     splitter = StratifiedGroupKFold(GROUP_FOLDS, shuffle=True, random_state=0)
     correct = []
     for learn, test in splitter.split(features, targets.argmax(1), groups):
-        classifier = LinearClassifier(features[learn], targets[learn], several=False)
-        for strength in FIXED_STRENGTHS:
-            scores = classifier.fit(strength).scores(features[test])
+        classifier = LinearClassifier(features[learn], targets[learn], multilabel=False)
+        for c in C_VALUES:
+            scores = classifier.fit(c).scores(features[test])
             correct.append(scores.argmax(1) == targets[test].argmax(1))
     return float(np.concatenate(correct).mean())
 
 
 def official_accuracy(store: ClipStore, features: NDArray[np.float32], config: RunConfig) -> float:
-    """Mean over the official folds, the strength chosen within each fold's training clips."""
+    """Mean over the official folds, C chosen within each fold's training clips."""
     targets = targets_of(store)
     _, folds = make_folds(
         "esc10",
@@ -120,7 +121,7 @@ def official_accuracy(store: ClipStore, features: NDArray[np.float32], config: R
         number=config.probe.folds,
         seed=config.seed,
     )
-    fits = [fit_fold(features, targets, fold, config.probe.strengths, several=False) for fold in folds]
+    fits = [fit_fold(features, targets, fold, config.probe.C, multilabel=False) for fold in folds]
     return float(
         np.mean(
             [

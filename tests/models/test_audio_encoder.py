@@ -8,7 +8,7 @@ import torch
 from echopair import AudioEncoder
 from echopair.models.audio_encoder import AudioEncoderConfig, ClipPool, crop_starts
 from echopair.models.encoders import ResNetConfig
-from echopair.models.log_mel import LogMelConfig
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.resample import resample
 
 CONFIG = AudioEncoderConfig(

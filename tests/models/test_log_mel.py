@@ -6,7 +6,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.models.log_mel import LogMel
+from echopair.models.log_mel_config import LogMelConfig
 
 RATE = 16000
 

@@ -83,7 +83,7 @@ def test_merging_changes_neither_layer() -> None:
 def test_flat_keys() -> None:
     flat = dict(flatten(compose().model_dump(mode="json")))
     assert flat["objective.temperature"] == 0.2
-    assert flat["corpora.sound_events.clips_a_kind"] == 60
+    assert flat["corpora.sound_events.clips_per_kind"] == 60
 
 
 def test_unlabelled_folders_are_not_probed() -> None:
@@ -118,8 +118,8 @@ def test_unlabelled_folders_are_not_probed() -> None:
             r"crops\.crop_seconds=0\.1 is shorter than",
         ),
         (["augment.strength=5"], r"augment\.strength=5: input should be less than or equal to 4"),
-        (["seed"], r"'seed' is no override; write key=value"),
-        (["seed=[1"], r"'seed=\[1' cannot be read"),
+        (["seed"], r"'seed' is not an override; write key=value"),
+        (["seed=[1"], r"'seed=\[1' is not valid YAML"),
     ],
 )
 def test_what_is_wrong_is_named_with_the_remedy(overrides: list[str], message: str) -> None:

@@ -8,7 +8,8 @@ import torch
 from echopair import AudioEncoder
 from echopair.models.audio_encoder import AudioEncoderConfig
 from echopair.models.encoders import ResNetConfig
-from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.models.log_mel import LogMel
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.embed import EmbedConfig, Embeddings, embed, embed_clips, mel_statistics
 from echopair.pipeline.prepare import PrepareConfig, prepare

@@ -5,7 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -15,11 +18,16 @@ import torch
 from mlflow import MlflowClient
 
 from echopair import AudioEncoder
+from echopair.pipeline import stages
 from echopair.pipeline.augmentation_page.preview import preview
 from echopair.pipeline.checks import Stage
+from echopair.pipeline.cli import main
 from echopair.pipeline.config import RunConfig, compose
+from echopair.pipeline.embed import Embeddings
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.results import comparison_table, probe_table
+from echopair.pipeline.evaluation import EVALUATIONS, Evaluation, ResultTable, Summary
+from echopair.pipeline.evaluation.probe import probe_table
+from echopair.pipeline.results import comparison_table
 from echopair.pipeline.run import RunResult, run
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import list_runs
@@ -64,6 +72,10 @@ def first(config: RunConfig) -> RunResult:
     return run(config)
 
 
+def accuracy(result: RunResult) -> float:
+    return float(result.evaluations["probe", "tones"]["features"]["pretrained"]["score"])
+
+
 def client(config: RunConfig) -> MlflowClient:
     return MlflowClient(f"sqlite:///{config.work_folder}/mlflow.db")
 
@@ -82,7 +94,7 @@ def test_every_stage_leaves_its_output(first: RunResult) -> None:
     assert {"report.html", "report.json", "manifest.parquet", "done.json"} <= {
         file.name for file in first.clips["tones"].folder.iterdir()
     }
-    assert {file.name for file in Path(first.probes["tones"]["folder"]).iterdir()} == {
+    assert {file.name for file in Path(first.evaluations["probe", "tones"]["folder"]).iterdir()} == {
         "accuracy.png",
         "confusion_matrix.csv",
         "confusion_matrix.png",
@@ -93,20 +105,20 @@ def test_every_stage_leaves_its_output(first: RunResult) -> None:
 
 
 def test_the_probe_s_baselines_stand_beside_it(first: RunResult) -> None:
-    features = first.probes["tones"]["features"]
+    features = first.evaluations["probe", "tones"]["features"]
     assert list(features) == ["chance", "mel statistics", "untrained", "pretrained"]
     assert features["chance"]["score"] == pytest.approx(0.5, abs=0.1)
     assert features["mel statistics"]["score"] > 0.9  # low and high tones
     low, high = features["pretrained"]["interval"]
     assert low <= features["pretrained"]["score"] <= high
-    assert probe_table(first.probes["tones"]).row_count == 4
+    assert len(probe_table(first.evaluations["probe", "tones"]).rows) == 4
 
 
 def test_a_second_run_does_nothing(first: RunResult, config: RunConfig) -> None:
     again = run(config)
     assert again.did == []
     assert again.run_id == first.run_id
-    assert again.probes == first.probes
+    assert again.evaluations == first.evaluations
     assert again.seconds < 15
 
 
@@ -127,7 +139,7 @@ def test_everything_is_in_mlflow(first: RunResult, config: RunConfig) -> None:
     assert stored.info.status == "FINISHED"
     assert stored.info.run_name == "tones"
     assert stored.data.params["objective.temperature"] == "0.2"
-    assert stored.data.metrics["tones/accuracy"] == first.probes["tones"]["features"]["pretrained"]["score"]
+    assert stored.data.metrics["tones/accuracy"] == accuracy(first)
     baselines = {"tones/untrained", "tones/mel_statistics", "tones/chance", "tones/macro_accuracy"}
     assert baselines <= set(stored.data.metrics)
     steps = [metric.step for metric in client(config).get_metric_history(first.run_id, "pretrain/loss")]
@@ -178,15 +190,71 @@ def test_a_new_probe_redoes_the_probe_alone(first: RunResult, config_file: Path)
     assert run(compose(str(config_file), ["probe.folds=4"])).did == ["probe tones"]
 
 
+class ClipCount(Evaluation):
+    """Counts clips: all that a new evaluation needs."""
+
+    name = "clip_count"
+    code_version = 1
+
+    def settings(self, config: RunConfig, stores: Mapping[str, ClipStore], corpus: str) -> Any:
+        return []
+
+    def evaluate(
+        self,
+        config: RunConfig,
+        stores: Mapping[str, ClipStore],
+        corpus: str,
+        features: Mapping[str, Embeddings],
+        folder: Path,
+    ) -> Summary:
+        (folder / "counts.csv").write_text("clips\n24\n")
+        return {"clips": len(features["pretrained"].values)}
+
+    def metrics(self, corpus: str, summary: Summary) -> dict[str, float]:
+        return {f"{corpus}/clips": summary["clips"]}
+
+    def tables(self, summaries: Mapping[str, Summary]) -> list[ResultTable]:
+        return [ResultTable(f"{corpus}: {one['clips']} clips embedded") for corpus, one in summaries.items()]
+
+
+def test_a_registered_evaluation_is_run_cached_recorded_and_printed(
+    first: RunResult,
+    config_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(EVALUATIONS, "clip_count", ClipCount())
+    monkeypatch.setattr(sys, "argv", ["echopair", "run", str(config_file), "run_name=counted"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert "tones: 24 clips embedded" in capsys.readouterr().out
+    again = run(compose(str(config_file), ["run_name=counted"]))
+    assert again.did == []
+    assert again.evaluations["clip_count", "tones"]["clips"] == 24
+    assert again.run_id is not None
+    assert client(again.config).get_run(again.run_id).data.metrics["tones/clips"] == 24
+    files = client(again.config).list_artifacts(again.run_id, "clip_count/tones")
+    assert {file.path.rpartition("/")[2] for file in files} == {"clip_count.json", "counts.csv"}
+
+
+def test_a_stage_is_done_again_with_another_version_of_its_library(
+    first: RunResult, config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = {"scikit-learn": "99"}
+    monkeypatch.setattr(stages, "version", lambda name: versions.get(name) or metadata.version(name))
+    assert run(config).did == ["probe tones"]
+    versions = {"torch": "99"}
+    embedded = [f"embed tones, {name}" for name in ("mel statistics", "untrained", "pretrained")]
+    assert run(config).did == ["pretrain", *embedded]  # of the same bits, which are probed already
+
+
 def test_stages_one_by_one_are_the_run(config_file: Path, tmp_path: Path, first: RunResult) -> None:
     settings = compose(str(config_file), [f"work_folder={tmp_path}"])
     did = [run(settings, stage).did for stage in Stage]
     assert did == [first.did[:1], first.did[1:2], first.did[2:5], [], first.did[5:]]  # nothing is held out
     stored = [client(settings).get_run(summary.run_id) for summary in list_runs(settings.tracking, tmp_path)]
     assert len(stored) == 1
-    assert (
-        stored[0].data.metrics["tones/accuracy"] == first.probes["tones"]["features"]["pretrained"]["score"]
-    )
+    assert stored[0].data.metrics["tones/accuracy"] == accuracy(first)
 
 
 def test_a_killed_pipeline_goes_on_in_its_own_run(

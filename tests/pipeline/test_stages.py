@@ -2,19 +2,21 @@ import itertools
 import multiprocessing
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from echopair.pipeline.prepare import PrepareConfig
 from echopair.pipeline.stages import (
+    StageOutput,
     digest_files,
     fingerprint,
     locked,
     locked_if_free,
     read_done,
-    stage_work,
     write_atomically,
 )
 
@@ -26,61 +28,105 @@ def test_fingerprints_are_equal_for_equal_parts_alone() -> None:
     assert fingerprint(PrepareConfig()) != fingerprint(PrepareConfig(min_seconds=1))
 
 
-def test_a_stage_appears_whole(tmp_path: Path) -> None:
-    folder = tmp_path / "stage"
-    with stage_work(folder, "key") as work:
-        (work.folder / "output").write_text("x")
-        assert not folder.exists()
-        work.finish("digest", clips=3)
-    done = read_done(folder)
-    assert done is not None
-    assert (done.digest, done.marker["clips"], done.marker["fingerprint"]) == ("digest", 3, "key")
-    assert (folder / "output").read_text() == "x"
-    assert not folder.with_name("stage.partial").exists()
+def declared(tmp_path: Path, **settings: Any) -> StageOutput:
+    return StageOutput("name it", tmp_path / "kind" / "stage", ["input"], 1, **settings)
+
+
+def write(text: str) -> Callable[[Path], dict[str, Any]]:
+    """Work that writes a text."""
+
+    def work(folder: Path) -> dict[str, Any]:
+        (folder / "output").write_text(text)
+        return {"digest": text, "clips": 3}
+
+    return work
+
+
+def test_a_key_is_of_what_is_declared_alone(tmp_path: Path) -> None:
+    stage = declared(tmp_path)
+    assert declared(tmp_path / "elsewhere").key == stage.key
+    others = [
+        StageOutput("", tmp_path / "other" / "stage", ["input"], 1),
+        StageOutput("", tmp_path / "kind" / "stage", ["other"], 1),
+        StageOutput("", tmp_path / "kind" / "stage", ["input"], 2),
+        declared(tmp_path, libraries=("pydantic",)),
+    ]
+    assert len({stage.key, *(other.key for other in others)}) == 5
+
+
+def test_a_stage_appears_whole_and_once(tmp_path: Path) -> None:
+    stage = declared(tmp_path)
+    did: list[str] = []
+
+    def work(folder: Path) -> dict[str, Any]:
+        assert not stage.path.exists()
+        return write("x")(folder)
+
+    done = stage.make(work, did)
+    assert (done.digest, done.marker["clips"], done.marker["fingerprint"]) == ("x", 3, stage.key)
+    assert (stage.path / "output").read_text() == "x"
+    assert [path.name for path in stage.path.parent.iterdir() if not path.name.startswith(".")] == [
+        stage.path.name
+    ]
+    assert stage.make(write("other"), did) == done == read_done(stage.path)
+    assert did == ["name it"]
 
 
 def test_a_stage_that_fails_leaves_nothing_that_counts(tmp_path: Path) -> None:
-    folder = tmp_path / "stage"
-    with pytest.raises(ZeroDivisionError), stage_work(folder, "key") as work:
-        (work.folder / "output").write_text("half")
+    stage = declared(tmp_path)
+
+    def fail(folder: Path) -> dict[str, Any]:
+        write("half")(folder)
         raise ZeroDivisionError
-    assert read_done(folder) is None
-    with stage_work(folder, "key") as work:
-        assert not (work.folder / "output").exists()
-        work.finish("digest")
+
+    with pytest.raises(ZeroDivisionError):
+        stage.make(fail)
+    assert read_done(stage.path) is None
+
+    def work(folder: Path) -> dict[str, Any]:
+        assert not (folder / "output").exists()
+        return {"digest": "digest"}
+
+    stage.make(work)
 
 
-def test_what_a_killed_process_left_is_removed_under_the_hands_of_its_own(tmp_path: Path) -> None:
-    folder = tmp_path / "stage"
-    sub = folder.with_name("stage.partial") / "kind"
+def test_what_a_killed_process_left_is_removed_while_its_workers_still_write(tmp_path: Path) -> None:
+    stage = declared(tmp_path)
+    sub = stage.path.with_name(stage.path.name + ".partial") / "kind"
     sub.mkdir(parents=True)
     stop = time.monotonic() + 0.5
 
-    def write() -> None:
+    def leave() -> None:
         with suppress(FileNotFoundError):  # the folder is gone
             for number in itertools.count():
                 if time.monotonic() > stop:
                     return
                 (sub / str(number)).touch()
 
-    writers = [threading.Thread(target=write) for _ in range(3)]
+    writers = [threading.Thread(target=leave) for _ in range(3)]
     for writer in writers:
         writer.start()
-    with stage_work(folder, "key") as work:
-        assert not list(work.folder.iterdir())
-        work.finish("digest")
+
+    def work(folder: Path) -> dict[str, Any]:
+        assert not list(folder.iterdir())
+        return {"digest": "digest"}
+
+    stage.make(work)
     for writer in writers:
         writer.join()
 
 
-def test_partial_output_is_handed_on_where_asked_for(tmp_path: Path) -> None:
-    folder = tmp_path / "stage"
-    with pytest.raises(KeyboardInterrupt), stage_work(folder, "key", keep_partial=True) as work:
-        (work.folder / "checkpoint").write_text("step 10")
+def test_partial_output_is_handed_on_where_declared(tmp_path: Path) -> None:
+    stage = declared(tmp_path, keep_partial=True)
+
+    def interrupted(folder: Path) -> dict[str, Any]:
+        (folder / "checkpoint").write_text("step 10")
         raise KeyboardInterrupt
-    with stage_work(folder, "key", keep_partial=True) as work:
-        assert (work.folder / "checkpoint").read_text() == "step 10"
-        work.finish("digest")
+
+    with pytest.raises(KeyboardInterrupt):
+        stage.make(interrupted)
+    stage.make(lambda folder: {"digest": (folder / "checkpoint").read_text()})
+    assert read_done(stage.path) is not None
 
 
 def test_a_damaged_marker_is_no_marker(tmp_path: Path) -> None:

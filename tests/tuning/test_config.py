@@ -235,7 +235,7 @@ def test_a_run_says_where_the_sections_of_a_sweep_belong(tmp_path: Path) -> None
         "objective.temperature=0.3",
         "pretrain.steps=10",
         "probe.folds=3",
-        "corpora.sound_events.clips_a_kind=30",
+        "corpora.sound_events.clips_per_kind=30",
         "prepare.min_seconds=0.2",
     ],
 )

@@ -38,7 +38,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> TrialTask:
     file = write_config(tmp_path_factory.mktemp("sweep"))
     settings = compose_sweep([str(file), f"sweep.readings={READINGS}", "pretrain.log_every_steps=1"])
     result = RunResult(settings.run)
-    prepare_corpora(settings.run, check(settings.run, Stage.PROBE), result)
+    prepare_corpora(settings.run, check(settings.run, Stage.EVALUATE), result)
     clips = {16000: {corpus: done.folder for corpus, done in result.clips.items()}}
     return TrialTask(settings, clips, settings.run.work_folder / "sweeps" / "tones", None, threads=1)
 
@@ -134,7 +134,7 @@ def test_a_trial_away_reports_the_same_bit_for_bit_and_all_of_it_lies_on_the_dri
     work = task.settings.run.work_folder
     written = yaml.safe_load((trial_folder(task.folder, 7) / CONFIG_FILE).read_text())
     assert written["work_folder"] == str(work)
-    for stage in ("encoders", "embeddings", "validations"):
+    for stage in ("encoders", "embeddings", "evaluations"):
         (folder,) = (work / stage).glob("[!.]*")
         assert read_done(folder) is not None
     assert not leftovers(tmp_path / "node", work / "encoders", work / "embeddings")

@@ -98,7 +98,7 @@ class Blind:
             again = self.work.with_name("again")
             config = validated({**values, "work_folder": str(again)})
             result = RunResult(config)
-            prepare_corpora(config, check(config, Stage.PROBE), result)
+            prepare_corpora(config, check(config, Stage.EVALUATE), result)
             with cpu_threads(config.threads):
                 learn(config, Stage.VALIDATE, result)
             assert result.score == trial.score

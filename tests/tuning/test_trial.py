@@ -56,7 +56,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> TrialTask:
         [str(file), f"sweep.space.{TEMPERATURE}=[0.1, 0.5]", f"sweep.readings={READINGS}"]
     )
     result = RunResult(settings.run)
-    prepare_corpora(settings.run, check(settings.run, Stage.PROBE), result)
+    prepare_corpora(settings.run, check(settings.run, Stage.EVALUATE), result)
     clips = {RATE_HZ: {corpus: done.folder for corpus, done in result.clips.items()}}
     return TrialTask(settings, clips, settings.run.work_folder / "sweeps" / "one", steps=None, threads=1)
 
@@ -388,7 +388,7 @@ def test_a_trial_s_config_has_what_the_sweep_settled(task: TrialTask) -> None:
     settled = replace(changed(task, pretrain=minutes, run_name="base"), steps=77, threads=3)
     schedule = [{"step": 4, "values": {TEMPERATURE: 0.5}}]
     config = trial_config(settled, 12, VALUES, schedule)
-    assert (config.run_name, config.threads, config.probe.held_out) == ("sweep-12", 3, True)
+    assert (config.run_name, config.threads, config.probe.test_split) == ("sweep-12", 3, True)
     assert (config.pretrain.minutes, config.pretrain.steps) == (None, 77)
     assert [change.model_dump() for change in config.pretrain.schedule] == schedule
     assert config.learning.config_at(3).objective.temperature == 0.1

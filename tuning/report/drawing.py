@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from echopair.pipeline.picture_style import ACCENT, INK, LINE, PAPER, SOFT
-from echopair.pipeline.report.figures import nice_step
+from echopair.pipeline.corpus_report.statistics import nice_step
+from echopair.pipeline.figure_style import ACCENT, INK, LINE, PAPER, SOFT
 from echopair.tuning.report.scale import Scale
 from echopair.tuning.results import cut
 from echopair.tuning.trials import Status, Trial

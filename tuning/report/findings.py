@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import comb
 
-from echopair.pipeline.report.warnings import counted
+from echopair.pipeline.corpus_report.warnings import counted
 from echopair.tuning.report.importance import importance, why_no_importance
 from echopair.tuning.report.outcomes import (
     best_first,

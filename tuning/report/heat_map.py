@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from echopair.pipeline.picture_style import ACCENT, INK, PAPER, SOFT, new_figure, save, styled
-from echopair.pipeline.report.figures import nice_step
-from echopair.pipeline.report.warnings import counted
+from echopair.pipeline.corpus_report.statistics import nice_step
+from echopair.pipeline.corpus_report.warnings import counted
+from echopair.pipeline.figure_style import ACCENT, INK, PAPER, SOFT, new_figure, save, styled
 from echopair.tuning.report.drawing import (
     DIVERGED_RED,
     STOPPED_GREY,

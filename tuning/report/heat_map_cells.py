@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from echopair.pipeline.picture_style import INK, PAPER, SOFT, new_figure, save, styled
-from echopair.pipeline.report.warnings import counted
+from echopair.pipeline.corpus_report.warnings import counted
+from echopair.pipeline.figure_style import INK, PAPER, SOFT, new_figure, save, styled
 from echopair.tuning.report.drawing import (
     DIVERGED_RED,
     ScoreRange,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from echopair.pipeline.picture_style import ACCENT, INK, new_figure, save, shortened, styled
+from echopair.pipeline.figure_style import ACCENT, INK, new_figure, save, shortened, styled
 from echopair.tuning.report.drawing import titled
 from echopair.tuning.report.importance import REPEATS, Importance, importance
 from echopair.tuning.report.parameters import Parameter, labels

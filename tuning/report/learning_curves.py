@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echopair.pipeline.picture_style import ACCENT, INK, LINE, SOFT, new_figure, save, styled
+from echopair.pipeline.figure_style import ACCENT, INK, LINE, SOFT, new_figure, save, styled
 from echopair.tuning.report.drawing import (
     DIVERGED_RED,
     STATUS_COLOURS,

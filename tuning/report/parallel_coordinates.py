@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from echopair.pipeline.picture_style import INK, LINE, SOFT, new_figure, save, styled
+from echopair.pipeline.figure_style import INK, LINE, SOFT, new_figure, save, styled
 from echopair.tuning.report.drawing import (
     LETTERS_OF_A_VALUE,
     STOPPED_GREY,

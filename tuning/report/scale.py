@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echopair.pipeline.report.figures import nice_step
+from echopair.pipeline.corpus_report.statistics import nice_step
 from echopair.tuning.report.parameters import Parameter, is_number
 from echopair.tuning.results import value_text
 from echopair.tuning.trials import Trial

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from echopair.pipeline.picture_style import ACCENT, INK, LINE, SOFT, new_figure, save, styled
+from echopair.pipeline.figure_style import ACCENT, INK, LINE, SOFT, new_figure, save, styled
 from echopair.tuning.report.drawing import (
     DIVERGED_RED,
     STOPPED_GREY,

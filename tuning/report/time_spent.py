@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from echopair.pipeline.picture_style import INK, LINE, PAPER, SOFT, new_figure, save, styled
-from echopair.pipeline.report.warnings import counted
+from echopair.pipeline.corpus_report.warnings import counted
+from echopair.pipeline.figure_style import INK, LINE, PAPER, SOFT, new_figure, save, styled
 from echopair.tuning.report.drawing import STATUS_COLOURS, halo, titled
 from echopair.tuning.report.outcomes import training_done, training_spent, with_status
 from echopair.tuning.report.words import whole_percent

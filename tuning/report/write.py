@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from echopair.pipeline.picture_style import DOTS_AN_INCH
-from echopair.pipeline.results import probe_rows, probe_title
+from echopair.pipeline.evaluation.probe import probe_table
+from echopair.pipeline.figure_style import DOTS_PER_INCH
 from echopair.pipeline.stages import write_atomically
 from echopair.tuning.report.findings import findings
 from echopair.tuning.report.outcomes import best_first, steps_done, training_done, training_spent
@@ -31,7 +31,7 @@ from echopair.tuning.results import (
 from echopair.tuning.trials import Status, Trial
 
 REPORT_HTML = "report.html"
-CSS_DOTS_AN_INCH = 96
+CSS_DOTS_PER_INCH = 96
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _Drawn:
     @property
     def width(self) -> int:
         """Width on the page, in CSS pixels: letters are as large as those around the picture."""
-        return round(int.from_bytes(self.png[16:20], "big") * CSS_DOTS_AN_INCH / DOTS_AN_INCH)
+        return round(int.from_bytes(self.png[16:20], "big") * CSS_DOTS_PER_INCH / DOTS_PER_INCH)
 
 
 def write_report(
@@ -162,7 +162,7 @@ def _page(
             worked=duration_text(sum(trial.seconds for trial in trials)),
             took=None if seconds_of_wall_time is None else duration_text(seconds_of_wall_time),
             about=about,
-            tests=[(probe_title(summary), *probe_rows(summary)) for summary in tests],
+            tests=[tuple(probe_table(summary)) for summary in tests],
             findings=findings(trials, parameters),
             pictures=drawn,
             headings=labels(parameters),

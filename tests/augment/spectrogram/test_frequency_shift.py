@@ -1,12 +1,11 @@
 import math
 from collections.abc import Callable
 
-import pytest
 import torch
-from pydantic import ValidationError
 from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.frequency_shift import FrequencyShiftConfig, FrequencyShiftParameters
+from tests.augment.invalid import assert_invalid
 
 
 def test_bands_move_and_new_ones_are_at_the_mean() -> None:
@@ -50,7 +49,10 @@ def test_no_range_changes_nothing(log_mel: Tensor) -> None:
     assert torch.equal(FrequencyShiftConfig(max_share=0.0).build(1.0)(log_mel, Generator())[0], log_mel)
 
 
-@pytest.mark.parametrize("max_share", [-0.1, 0.6, math.nan])
-def test_an_invalid_share_is_refused_by_name(max_share: float) -> None:
-    with pytest.raises(ValidationError, match="max_share"):
-        FrequencyShiftConfig(max_share=max_share)
+def test_invalid_shares_are_refused_by_name() -> None:
+    assert_invalid(
+        FrequencyShiftConfig,
+        ("max_share", -0.1),
+        ("max_share", 0.6),
+        ("max_share", math.nan),
+    )

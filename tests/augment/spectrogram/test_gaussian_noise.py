@@ -3,10 +3,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.gaussian_noise import GaussianNoiseConfig, GaussianNoiseParameters
+from tests.augment.invalid import assert_invalid
 
 
 def test_the_noise_is_added_in_decibels_of_its_deviation() -> None:
@@ -45,7 +45,10 @@ def test_no_range_changes_nothing(log_mel: Tensor) -> None:
     assert torch.equal(noise(log_mel, Generator())[0], log_mel)
 
 
-@pytest.mark.parametrize("max_deviation_db", [-1.0, 21.0, math.nan])
-def test_an_invalid_deviation_is_refused_by_name(max_deviation_db: float) -> None:
-    with pytest.raises(ValidationError, match="max_deviation_db"):
-        GaussianNoiseConfig(max_deviation_db=max_deviation_db)
+def test_invalid_deviations_are_refused_by_name() -> None:
+    assert_invalid(
+        GaussianNoiseConfig,
+        ("max_deviation_db", -1.0),
+        ("max_deviation_db", 21.0),
+        ("max_deviation_db", math.nan),
+    )

@@ -2,12 +2,12 @@ import math
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.frequency_mask import FrequencyMaskConfig
 from echopair.augment.spectrogram.masking import MaskParameters, draw_masks, masked_bins
 from echopair.augment.spectrogram.time_mask import TimeMaskConfig
+from tests.augment.invalid import assert_invalid
 
 both = pytest.mark.parametrize("config", [TimeMaskConfig, FrequencyMaskConfig])
 MaskChoice = type[TimeMaskConfig] | type[FrequencyMaskConfig]
@@ -53,23 +53,19 @@ def test_something_always_stays_under_one_mask(config: MaskChoice, log_mel: Tens
 
 
 @both
-@pytest.mark.parametrize("nothing", [{"mask_count": 0}, {"max_share": 0.0}])
-def test_no_masks_change_nothing(config: MaskChoice, nothing: dict[str, float], log_mel: Tensor) -> None:
-    mask = config.model_validate(nothing).build(1.0)
-    assert torch.equal(mask(log_mel, Generator())[0], log_mel)
+def test_no_masks_change_nothing(config: MaskChoice, log_mel: Tensor) -> None:
+    for nothing in [{"mask_count": 0}, {"max_share": 0.0}]:
+        mask = config.model_validate(nothing).build(1.0)
+        assert torch.equal(mask(log_mel, Generator())[0], log_mel), nothing
 
 
 @both
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
+def test_invalid_values_are_refused_by_name(config: MaskChoice) -> None:
+    assert_invalid(
+        config,
         ("max_share", 0.95),
         ("max_share", -0.1),
         ("max_share", math.nan),
         ("mask_count", -1),
         ("mask_count", 1.5),
-    ],
-)
-def test_an_invalid_value_is_refused_by_name(config: MaskChoice, key: str, value: float) -> None:
-    with pytest.raises(ValidationError, match=key):
-        config.model_validate({key: value})
+    )

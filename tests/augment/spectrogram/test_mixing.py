@@ -1,4 +1,3 @@
-import pytest
 import torch
 from torch import Generator, Tensor
 
@@ -35,11 +34,17 @@ def test_a_share_of_nothing_keeps_the_example_and_leaves_the_others_theirs(log_m
     assert all(not torch.equal(mixed[row], log_mel[row]) for row in range(1, rows))
 
 
-@pytest.mark.parametrize("level", [-200.0, 200.0])
-def test_levels_beyond_the_range_of_float32_power_stay_finite(level: float, log_mel: Tensor) -> None:
-    parameters = draw_partners(0.5, log_mel, Generator().manual_seed(0))
-    shifted = mixed_with(log_mel + level, parameters)
-    torch.testing.assert_close(shifted, mixed_with(log_mel, parameters) + level, atol=1e-3, rtol=0)
+def test_levels_beyond_the_range_of_float32_power_stay_finite(log_mel: Tensor) -> None:
+    for level in [-200.0, 200.0]:
+        parameters = draw_partners(0.5, log_mel, Generator().manual_seed(0))
+        shifted = mixed_with(log_mel + level, parameters)
+        torch.testing.assert_close(
+            shifted,
+            mixed_with(log_mel, parameters) + level,
+            atol=1e-3,
+            rtol=0,
+            msg=str(level),
+        )
 
 
 def test_the_partner_is_any_other_row_and_never_the_row_itself() -> None:

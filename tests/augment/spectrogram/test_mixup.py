@@ -3,11 +3,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.mixing import MixParameters
 from echopair.augment.spectrogram.mixup import MixupConfig
+from tests.augment.invalid import assert_invalid
 
 
 def test_the_mixture_is_the_papers_log_mixup_exp(log_mel: Tensor) -> None:
@@ -52,7 +52,10 @@ def test_a_batch_of_one_stays_as_it_is(log_mel: Tensor) -> None:
     assert torch.equal(MixupConfig().build(1.0)(alone, Generator().manual_seed(0))[0], alone)
 
 
-@pytest.mark.parametrize("share", [-0.1, 0.6, math.nan])
-def test_an_invalid_share_is_refused_by_name(share: float) -> None:
-    with pytest.raises(ValidationError, match="max_partner_share"):
-        MixupConfig(max_partner_share=share)
+def test_invalid_shares_are_refused_by_name() -> None:
+    assert_invalid(
+        MixupConfig,
+        ("max_partner_share", -0.1),
+        ("max_partner_share", 0.6),
+        ("max_partner_share", math.nan),
+    )

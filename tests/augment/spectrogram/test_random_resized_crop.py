@@ -12,6 +12,7 @@ from echopair.augment.spectrogram.random_resized_crop import (
     RandomResizedCrop,
     RandomResizedCropConfig,
 )
+from tests.augment.invalid import assert_invalid
 
 
 def crop_at(log_mel: Tensor, *, first_band: float, bands: float, first_frame: float, frames: float) -> Tensor:
@@ -97,23 +98,19 @@ def test_a_range_upside_down_is_refused_by_name(axis: str) -> None:
         RandomResizedCropConfig.model_validate(keys)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
+def test_invalid_scales_are_refused_by_name() -> None:
+    assert_invalid(
+        RandomResizedCropConfig,
         ("min_time_scale", 0.0),
         ("max_time_scale", 5.0),
         ("canvas_time_scale", 0.9),
         ("max_time_scale", math.nan),
-    ],
-)
-def test_an_invalid_scale_is_refused_by_name(key: str, value: float) -> None:
-    with pytest.raises(ValidationError, match=key):
-        RandomResizedCropConfig.model_validate({key: value})
+    )
 
 
-@pytest.mark.parametrize("axis", ["frequency", "time"])
-def test_the_ranges_end_at_4_views(axis: str) -> None:
-    keys = {f"min_{axis}_scale": 2.0, f"max_{axis}_scale": 3.0, f"canvas_{axis}_scale": 2.0}
-    scales = getattr(RandomResizedCropConfig.model_validate(keys).build(1.5), axis)
-    assert (scales.min_scale, scales.canvas_scale) == pytest.approx((2**1.5, 2**1.5))
-    assert scales.max_scale == 4
+def test_the_ranges_end_at_4_views() -> None:
+    for axis in ["frequency", "time"]:
+        keys = {f"min_{axis}_scale": 2.0, f"max_{axis}_scale": 3.0, f"canvas_{axis}_scale": 2.0}
+        scales = getattr(RandomResizedCropConfig.model_validate(keys).build(1.5), axis)
+        assert (scales.min_scale, scales.canvas_scale) == pytest.approx((2**1.5, 2**1.5)), axis
+        assert scales.max_scale == 4, axis

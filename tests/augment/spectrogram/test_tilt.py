@@ -1,12 +1,11 @@
 import math
 from collections.abc import Callable
 
-import pytest
 import torch
-from pydantic import ValidationError
 from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.tilt import Tilt, TiltConfig, TiltParameters
+from tests.augment.invalid import assert_invalid
 
 
 def decibels(log_power: Tensor) -> Tensor:
@@ -31,7 +30,10 @@ def test_no_range_changes_nothing(log_mel: Tensor) -> None:
     assert torch.equal(TiltConfig(max_tilt_db=0.0).build(1.0)(log_mel, Generator())[0], log_mel)
 
 
-@pytest.mark.parametrize("max_tilt_db", [-1.0, 61.0, math.nan])
-def test_an_invalid_range_is_refused_by_name(max_tilt_db: float) -> None:
-    with pytest.raises(ValidationError, match="max_tilt_db"):
-        TiltConfig(max_tilt_db=max_tilt_db)
+def test_invalid_ranges_are_refused_by_name() -> None:
+    assert_invalid(
+        TiltConfig,
+        ("max_tilt_db", -1.0),
+        ("max_tilt_db", 61.0),
+        ("max_tilt_db", math.nan),
+    )

@@ -1,12 +1,11 @@
 import math
 from collections.abc import Callable
 
-import pytest
 import torch
-from pydantic import ValidationError
 from torch import Generator, Tensor
 
 from echopair.augment.spectrogram.time_shift import TimeShiftConfig, TimeShiftParameters
+from tests.augment.invalid import assert_invalid
 
 
 def test_frames_move_and_the_open_end_is_the_mirror_image() -> None:
@@ -57,7 +56,10 @@ def test_no_range_changes_nothing(log_mel: Tensor) -> None:
     assert torch.equal(TimeShiftConfig(max_share=0.0).build(1.0)(log_mel, Generator())[0], log_mel)
 
 
-@pytest.mark.parametrize("max_share", [-0.1, 0.6, math.nan])
-def test_an_invalid_share_is_refused_by_name(max_share: float) -> None:
-    with pytest.raises(ValidationError, match="max_share"):
-        TimeShiftConfig(max_share=max_share)
+def test_invalid_shares_are_refused_by_name() -> None:
+    assert_invalid(
+        TimeShiftConfig,
+        ("max_share", -0.1),
+        ("max_share", 0.6),
+        ("max_share", math.nan),
+    )

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from pydantic import ValidationError
 
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.augment.waveform.impulse_response import ImpulseResponseConfig
+from tests.augment.invalid import assert_invalid
 
 
 @pytest.fixture
@@ -25,14 +25,19 @@ def wet(folder: Path, share: float) -> ImpulseResponseConfig:
     return ImpulseResponseConfig(folder=folder, min_wet_share=share, max_wet_share=share)
 
 
-@pytest.mark.parametrize(("strength", "share"), [(0.5, 0.3), (1.0, 0.6), (2.0, 1.0), (4.0, 1.0)])
-def test_an_echo_is_mixed_in(strength: float, share: float, echo_folder: Path, crop: Waveform) -> None:
-    view, drawn = wet(echo_folder, 0.6).build(strength, 16000)(crop, seed=0)
-    assert drawn == {"impulse_response": "echo.wav", "wet_share": pytest.approx(share)}
-    echoing = crop.astype(np.float64)
-    echoing[200:] += 0.5 * crop[:-200]
-    expected = (1 - share) * crop + share * echoing * np.linalg.norm(crop) / np.linalg.norm(echoing)
-    np.testing.assert_allclose(view, expected * np.linalg.norm(crop) / np.linalg.norm(expected), atol=2e-6)
+def test_an_echo_is_mixed_in(echo_folder: Path, crop: Waveform) -> None:
+    for strength, share in [(0.5, 0.3), (1.0, 0.6), (2.0, 1.0), (4.0, 1.0)]:
+        view, drawn = wet(echo_folder, 0.6).build(strength, 16000)(crop, seed=0)
+        assert drawn == {"impulse_response": "echo.wav", "wet_share": pytest.approx(share)}, (strength, share)
+        echoing = crop.astype(np.float64)
+        echoing[200:] += 0.5 * crop[:-200]
+        expected = (1 - share) * crop + share * echoing * np.linalg.norm(crop) / np.linalg.norm(echoing)
+        np.testing.assert_allclose(
+            view,
+            expected * np.linalg.norm(crop) / np.linalg.norm(expected),
+            atol=2e-6,
+            err_msg=str((strength, share)),
+        )
 
 
 def test_a_click_stays_where_it_is(echo_folder: Path) -> None:
@@ -102,16 +107,13 @@ def test_samples_that_are_not_finite_are_refused(tmp_path: Path, crop: Waveform)
         augment(crop, seed=0)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
+def test_invalid_values_are_refused_by_name(tmp_path: Path) -> None:
+    assert_invalid(
+        ImpulseResponseConfig,
         ("min_wet_share", -0.1),
         ("min_wet_share", 0.6),
         ("max_wet_share", 1.1),
         ("max_wet_share", math.nan),
         ("folder", 3),
-    ],
-)
-def test_an_invalid_value_is_refused_by_name(key: str, value: float, tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match=key):
-        ImpulseResponseConfig.model_validate({"folder": tmp_path, key: value})
+        folder=tmp_path,
+    )

@@ -13,6 +13,6 @@ def test_ends_in_the_wrong_order_are_refused_with_both_keys_and_values() -> None
     assert TimeStretchConfig(min_rate=1.25).max_rate == 1.25
 
 
-@pytest.mark.parametrize(("value", "kept"), [(-1.0, 0.0), (0.5, 0.5), (3.0, 2.0)])
-def test_within_ends_at_the_ends(value: float, kept: float) -> None:
-    assert within(value, 0.0, 2.0) == kept
+def test_within_ends_at_the_ends() -> None:
+    for value, kept in [(-1.0, 0.0), (0.5, 0.5), (3.0, 2.0)]:
+        assert within(value, 0.0, 2.0) == kept, (value, kept)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.augment.waveform.reverse import WaveformReverseConfig
+from tests.augment.invalid import assert_invalid
 
 
 def test_the_last_sample_comes_first_whatever_the_seed_and_the_strength(crop: Waveform) -> None:
@@ -18,12 +18,14 @@ def test_twice_reversed_is_the_crop(crop: Waveform) -> None:
     assert np.array_equal(reverse(reverse(crop, 0)[0], 0)[0], crop)
 
 
-@pytest.mark.parametrize(("strength", "share"), [(0.0, 0.0), (0.5, 0.1), (1.0, 0.2), (2.0, 0.4), (4.0, 0.8)])
-def test_the_strength_scales_its_share_of_the_views(strength: float, share: float) -> None:
-    assert WaveformReverseConfig().share_of_views(strength) == pytest.approx(share)
+def test_the_strength_scales_its_share_of_the_views() -> None:
+    for strength, share in [(0.0, 0.0), (0.5, 0.1), (1.0, 0.2), (2.0, 0.4), (4.0, 0.8)]:
+        assert WaveformReverseConfig().share_of_views(strength) == pytest.approx(share), (strength, share)
 
 
-@pytest.mark.parametrize("probability", [-0.1, 1.1])
-def test_an_invalid_share_is_refused_by_name(probability: float) -> None:
-    with pytest.raises(ValidationError, match="probability"):
-        WaveformReverseConfig(probability=probability)
+def test_invalid_shares_are_refused_by_name() -> None:
+    assert_invalid(
+        WaveformReverseConfig,
+        ("probability", -0.1),
+        ("probability", 1.1),
+    )

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.augment.waveform.seven_band_eq import SevenBandEqConfig
+from tests.augment.invalid import assert_invalid
 from tests.augment.waveform.measuring import RATE, amplitude, sine
 
 
@@ -40,12 +40,12 @@ def cookbook_gain_db(drawn: dict[str, Any], frequency_hz: float) -> float:
     return total
 
 
-@pytest.mark.parametrize("frequency_hz", [30, 60, 150, 300, 700, 1500, 3000, 6000, 7900])
-def test_the_response_is_that_of_the_drawn_bands(frequency_hz: int) -> None:
-    before = sine(frequency_hz)
-    after, drawn = SevenBandEqConfig().build(1.0, RATE)(before, seed=11)
-    measured = 20 * math.log10(amplitude(after, frequency_hz) / amplitude(before, frequency_hz))
-    assert measured == pytest.approx(cookbook_gain_db(drawn, frequency_hz), abs=0.05)
+def test_the_response_is_that_of_the_drawn_bands() -> None:
+    for frequency_hz in [30, 60, 150, 300, 700, 1500, 3000, 6000, 7900]:
+        before = sine(frequency_hz)
+        after, drawn = SevenBandEqConfig().build(1.0, RATE)(before, seed=11)
+        measured = 20 * math.log10(amplitude(after, frequency_hz) / amplitude(before, frequency_hz))
+        assert measured == pytest.approx(cookbook_gain_db(drawn, frequency_hz), abs=0.05), frequency_hz
 
 
 def gains_db(drawn: dict[str, Any]) -> list[float]:
@@ -79,13 +79,10 @@ def test_at_8_khz_no_band_is_above_half_the_sample_rate_nor_unstable(crop: Wavef
         assert np.abs(louder).max() < np.abs(crop).max() * 10 ** (7 * 24 / 20)
 
 
-def test_the_seed_decides(crop: Waveform) -> None:
-    equalizer = SevenBandEqConfig().build(1.0, RATE)
-    assert np.array_equal(equalizer(crop, 1)[0], equalizer(crop, 1)[0])
-    assert not np.array_equal(equalizer(crop, 1)[0], equalizer(crop, 2)[0])
-
-
-@pytest.mark.parametrize("max_gain_db", [-1.0, 25.0, math.nan])
-def test_an_invalid_range_is_refused_by_name(max_gain_db: float) -> None:
-    with pytest.raises(ValidationError, match="max_gain_db"):
-        SevenBandEqConfig(max_gain_db=max_gain_db)
+def test_invalid_ranges_are_refused_by_name() -> None:
+    assert_invalid(
+        SevenBandEqConfig,
+        ("max_gain_db", -1.0),
+        ("max_gain_db", 25.0),
+        ("max_gain_db", math.nan),
+    )

@@ -56,7 +56,7 @@ def test_the_home_folder_may_be_abbreviated(write: Write, monkeypatch: pytest.Mo
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^folder=.*/none: there is no such folder; name the one"):
+    with pytest.raises(ValueError, match=r"^folder=.*/none: there is no such folder; name the folder with"):
         check_sounds(tmp_path / "none")
 
 
@@ -67,7 +67,7 @@ def test_a_file_in_place_of_the_folder_is_refused(write: Write) -> None:
 
 def test_a_folder_without_sounds_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no sound")
-    with pytest.raises(ValueError, match=r"no sounds below this folder; put some \(wav, flac, ogg"):
+    with pytest.raises(ValueError, match=r"contains no sounds; add some \(wav, flac, ogg"):
         check_sounds(tmp_path)
 
 
@@ -101,7 +101,7 @@ def break_folder(file: Path) -> None:
     [
         (break_text, r"broken\.wav cannot be read.*Format not recognised.*Remove it, or convert"),
         (break_empty, r"broken\.wav cannot be read.*Remove it, or convert it"),
-        (break_no_samples, r"broken\.wav declares no length, or none of its sound is left: remove it"),
+        (break_no_samples, r"broken\.wav is empty or declares no length: remove it"),
         (break_link, r"broken\.wav is not a regular file: remove it"),
         (break_pipe, r"broken\.wav is not a regular file: remove it"),
         (break_folder, r"broken\.wav/inside\.wav cannot be read"),
@@ -166,11 +166,11 @@ def test_another_rate_is_resampled(rate_hz: int, write: Write) -> None:
     np.testing.assert_allclose(section[200:-200], whole[8200:15800], atol=1e-3)
 
 
-@pytest.mark.parametrize("kept_bytes", [0, 1 << 30], ids=["sections are read", "sounds are kept"])
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["sections are read", "sounds are kept"])
 def test_the_reader_repeats_what_is_too_short(
-    kept_bytes: int, write: Write, monkeypatch: pytest.MonkeyPatch
+    cache_bytes: int, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sound_folder, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr(sound_folder, "CACHE_BYTES", cache_bytes)
     file = write("a.wav", seconds=0.5)
     sound = samples_of(file)
     reader = SoundReader([file], 16000)
@@ -188,11 +188,11 @@ def test_a_kept_sound_is_read_once(write: Write) -> None:
     assert np.array_equal(reader.section(file, 0.0, 1000), first)
 
 
-@pytest.mark.parametrize("kept_bytes", [0, 1 << 30], ids=["sections are read", "sounds are kept"])
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["sections are read", "sounds are kept"])
 def test_a_cut_mp3_still_fills_every_section(
-    kept_bytes: int, write: Write, monkeypatch: pytest.MonkeyPatch
+    cache_bytes: int, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sound_folder, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr(sound_folder, "CACHE_BYTES", cache_bytes)
     file = write("a.mp3", seconds=4.0)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     assert sound_seconds(file) == 4  # as declared
@@ -211,12 +211,12 @@ def test_damage_behind_the_header_is_named_when_it_is_met(write: Write) -> None:
 def test_samples_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.wav"
     soundfile.write(file, np.array([0.1, np.nan, 0.2]), 16000, "FLOAT")
-    with pytest.raises(ValueError, match=r"a\.wav holds samples that are not finite: remove it"):
+    with pytest.raises(ValueError, match=r"a\.wav has samples that are not finite: remove it"):
         read_sound(file, 16000)
 
 
 def test_a_sound_that_resamples_to_nothing_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.wav"
     soundfile.write(file, np.ones(1), 48000)
-    with pytest.raises(ValueError, match=r"a\.wav holds no sound: remove it"):
+    with pytest.raises(ValueError, match=r"a\.wav is empty: remove it"):
         SoundReader([file], 8000).section(file, 0.0, 800)

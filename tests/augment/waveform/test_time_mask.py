@@ -1,25 +1,24 @@
 import math
 
 import numpy as np
-import pytest
-from pydantic import ValidationError
 
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.augment.waveform.time_mask import WaveformTimeMaskConfig
+from tests.augment.invalid import assert_invalid
 
 FADE = 80  # samples of 5 ms at 16 kHz
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_exactly_so_many_samples_are_silenced_within_faded_edges(seed: int) -> None:
-    ones = np.ones(10000, np.float32)
-    masked, drawn = WaveformTimeMaskConfig(min_share=0.25, max_share=0.25).build(1.0, 16000)(ones, seed)
-    begin, end = drawn["start_samples"], drawn["start_samples"] + drawn["mask_samples"]
-    assert end - begin == 2500
-    assert (masked[:begin] == 1).all()
-    assert (masked[end:] == 1).all()
-    assert np.flatnonzero(masked == 0).tolist() == list(range(begin + FADE - 1, end - FADE + 1))
-    assert np.abs(np.diff(masked)).max() < 0.03  # from 1 to 0 within a sample would be a click
+def test_exactly_so_many_samples_are_silenced_within_faded_edges() -> None:
+    for seed in range(10):
+        ones = np.ones(10000, np.float32)
+        masked, drawn = WaveformTimeMaskConfig(min_share=0.25, max_share=0.25).build(1.0, 16000)(ones, seed)
+        begin, end = drawn["start_samples"], drawn["start_samples"] + drawn["mask_samples"]
+        assert end - begin == 2500, seed
+        assert (masked[:begin] == 1).all(), seed
+        assert (masked[end:] == 1).all(), seed
+        assert np.flatnonzero(masked == 0).tolist() == list(range(begin + FADE - 1, end - FADE + 1)), seed
+        assert np.abs(np.diff(masked)).max() < 0.03, seed  # from 1 to 0 within a sample would be a click
 
 
 def test_shares_fill_the_range_scaled_by_the_strength(crop: Waveform) -> None:
@@ -41,22 +40,12 @@ def test_no_range_changes_nothing(crop: Waveform) -> None:
     assert np.array_equal(same, crop)
 
 
-def test_the_seed_decides(crop: Waveform) -> None:
-    mask = WaveformTimeMaskConfig().build(1.0, 16000)
-    assert np.array_equal(mask(crop, 1)[0], mask(crop, 1)[0])
-    assert not np.array_equal(mask(crop, 1)[0], mask(crop, 2)[0])
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
+def test_invalid_values_are_refused_by_name() -> None:
+    assert_invalid(
+        WaveformTimeMaskConfig,
         ("max_share", 0.95),
         ("max_share", -0.1),
         ("max_share", math.nan),
         ("min_share", -0.1),
         ("min_share", 0.3),
-    ],
-)
-def test_an_invalid_value_is_refused_by_name(key: str, value: float) -> None:
-    with pytest.raises(ValidationError, match=key):
-        WaveformTimeMaskConfig.model_validate({key: value})
+    )

@@ -6,12 +6,12 @@ from echopair.augment.waveform.white_noise import WhiteNoiseConfig
 from tests.augment.waveform.conftest import MakeCrop
 
 
-@pytest.mark.parametrize(("strength", "snr_db"), [(1.0, 10.0), (0.1, 30.0), (2.0, 10 - 20 * np.log10(2))])
-def test_the_noise_has_the_drawn_power(strength: float, snr_db: float, make_crop: MakeCrop) -> None:
-    crop = make_crop(seconds=10.0)
-    noisy, _ = WhiteNoiseConfig(min_snr_db=10.0, max_snr_db=10.0).build(strength, 16000)(crop, seed=0)
-    ratio = np.square(crop).mean() / np.square(noisy - crop).mean()
-    assert 10 * np.log10(ratio) == pytest.approx(snr_db, abs=0.1)
+def test_the_noise_has_the_drawn_power(make_crop: MakeCrop) -> None:
+    for strength, snr_db in [(1.0, 10.0), (0.1, 30.0), (2.0, 10 - 20 * np.log10(2))]:
+        crop = make_crop(seconds=10.0)
+        noisy, _ = WhiteNoiseConfig(min_snr_db=10.0, max_snr_db=10.0).build(strength, 16000)(crop, seed=0)
+        ratio = np.square(crop).mean() / np.square(noisy - crop).mean()
+        assert 10 * np.log10(ratio) == pytest.approx(snr_db, abs=0.1), (strength, snr_db)
 
 
 def test_the_noise_is_white(make_crop: MakeCrop) -> None:
@@ -32,9 +32,3 @@ def test_the_ratios_fill_the_range(crop: Waveform) -> None:
 def test_silence_stays_silence() -> None:
     silence = np.zeros(1600, np.float32)
     assert not WhiteNoiseConfig().build(4.0, 16000)(silence, seed=0)[0].any()
-
-
-def test_the_seed_decides(crop: Waveform) -> None:
-    augment = WhiteNoiseConfig().build(1.0, 16000)
-    assert np.array_equal(augment(crop, 1)[0], augment(crop, 1)[0])
-    assert not np.array_equal(augment(crop, 1)[0], augment(crop, 2)[0])

@@ -8,7 +8,7 @@ import pytest
 from echopair.augment.policy import AllConfig, AugmentConfig
 from echopair.augment.spectrogram.gain import GainConfig
 from echopair.augment.waveform.gain import WaveformGainConfig
-from echopair.models.log_mel import LogMelConfig
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.augmentation_page import write_augmentation_page
 from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
 from tests.pipeline.augmentation_page.clips import synthetic_clips

@@ -12,7 +12,8 @@ from echopair.augment.spectrogram.tilt import TiltConfig
 from echopair.augment.waveform import WaveformChoice
 from echopair.augment.waveform.gain import WaveformGainConfig
 from echopair.augment.waveform.polarity import PolarityConfig
-from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.models.log_mel import LogMel
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.augmentation_page.policy_words import other_augmentations, policy_in_words
 from echopair.pipeline.augmentation_page.views import lone_view, lone_views, policy_views
 from echopair.pipeline.augmentation_page.wording import GAP, MINUS

@@ -9,7 +9,6 @@ from torch import Tensor
 from echopair.pipeline.augmentation_page.wording import (
     applied_in_words,
     numbers_of_row,
-    printable,
     purpose,
     quantity,
     ranges_in_words,
@@ -117,11 +116,6 @@ def test_the_numbers_of_a_row_come_from_dataclasses_of_tensors_nested_or_not() -
         torch.tensor([1.5, 2.5]), Place(torch.tensor([[1, 2], [3, 4]])), torch.zeros(2, 64, 96)
     )
     assert numbers_of_row(parameters, 1) == {"gain_db": 2.5, "place_first": [3, 4]}
-
-
-def test_any_text_becomes_one_that_can_be_shown() -> None:
-    assert printable("a\nb\udce9\u202e") == "a\\nb\\udce9\\u202e"
-    assert len(printable("x" * 5000)) < 200
 
 
 def test_a_purpose_is_the_first_sentence() -> None:

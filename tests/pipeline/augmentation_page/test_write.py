@@ -18,7 +18,8 @@ from echopair.augment.spectrogram.time_mask import TimeMaskConfig
 from echopair.augment.waveform import WaveformChoice
 from echopair.augment.waveform.gain import WaveformGainConfig
 from echopair.augment.waveform.polarity import PolarityConfig
-from echopair.models.log_mel import LogMel, LogMelConfig
+from echopair.models.log_mel import LogMel
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.augmentation_page import PreviewClip, write_augmentation_page
 from echopair.pipeline.augmentation_page.cells import Cells
 from echopair.pipeline.augmentation_page.sound import playing_gain

@@ -114,12 +114,12 @@ def test_several_labels_and_tabs_and_a_byte_order_mark(tmp_path: Path) -> None:
             {},
             r"1 of 2 rows have no file, missing\.wav; .*allow_missing_files=true",
         ),
-        ("path\na.wav\na.wav\n", {}, r"a\.wav stands in two rows"),
+        ("path\na.wav\na.wav\n", {}, r"a\.wav is in two rows"),
         ("path,fold\n,1\n", {}, "line 2: column 'path' is empty"),
         (
             "path,use\na.wav,exam\n",
             {"split": "use"},
-            "line 2: 'exam' is no split; write train, validation, test",
+            "line 2: 'exam' is not a split; write train, validation, test",
         ),
     ],
 )
@@ -222,7 +222,7 @@ def test_esc10_is_a_part_of_esc50_or_a_plain_table(tmp_path: Path) -> None:
 
 
 def test_the_built_in_corpus_is_generated_once(tmp_path: Path) -> None:
-    config = SyntheticCorpusConfig(clips_a_kind=5, max_seconds=2.0)
+    config = SyntheticCorpusConfig(clips_per_kind=5, max_seconds=2.0)
     found = find_synthetic_recordings("s", config, tmp_path)
     kinds = {one.labels for one in found}
     assert len(kinds) >= 10

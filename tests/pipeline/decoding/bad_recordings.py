@@ -1,4 +1,4 @@
-"""Writes recordings that must be refused, each broken in its own way; `odd_recordings` has the others.
+"""Writes recordings that must be refused; `odd_recordings` has the unusual ones that must be accepted.
 
 `REFUSED` maps a name to a writer and to a pattern of the reason. A writer takes a folder, writes one
 recording into it, and returns its path.
@@ -256,7 +256,7 @@ REFUSED: dict[str, tuple[Writer, str]] = {
     ),
     "below one step": (waveform("faint.wav", tone() * np.float32(1e-5)), "silent: it moves by less"),
     "cancelled": (cancelled, "silent once mixed down: its channels cancel each other"),
-    "ultrasound": (ultrasound, "silent at 16000 Hz: its sound lies above 8000 Hz"),
+    "ultrasound": (ultrasound, "silent at 16000 Hz: its sound is above 8000 Hz"),
     "rate of 20 Hz": (low_rate, "sample rate of 20 Hz: below 1000 Hz"),
     "too large to mix": (lambda folder: write_huge(folder, RATE_HZ, channels=2), "too large to mix down"),
     "too large to resample": (lambda folder: write_huge(folder, 44100, channels=1), "too large to resample"),

@@ -1,6 +1,6 @@
-"""Writes recordings that look strange and hold all of their sound; they must be taken.
+"""Writes unusual but complete recordings; they must be accepted.
 
-`TAKEN` maps a name to a writer, which takes a folder, writes one recording into it, and returns its path.
+`ACCEPTED` maps a name to a writer, which takes a folder, writes one recording into it, and returns its path.
 """
 
 import os
@@ -42,7 +42,7 @@ def cut_trailing_chunk(folder: Path) -> Path:
 
 
 def missing_pad_byte(folder: Path) -> Path:
-    """An odd number of bytes of sound wants one more byte to be even; many writers leave it out."""
+    """An odd number of bytes of sound needs a pad byte, which many writers omit."""
     path = write(folder / "odd.wav", tone()[:-1], subtype="PCM_U8")
     path.write_bytes(path.read_bytes()[: 44 + len(tone()) - 1])
     return path
@@ -76,7 +76,7 @@ def mp3_of_constant_rate_without_length(folder: Path) -> Path:
     return path
 
 
-TAKEN: dict[str, Writer] = {
+ACCEPTED: dict[str, Writer] = {
     **{extension: oddity(f"plain{extension}") for extension in FORMATS},
     "wav named mp3": oddity("misnamed.mp3", container="WAV", subtype="PCM_16"),
     "mp3 named wav": oddity("misnamed.wav", container="MP3", subtype="MPEG_LAYER_III"),

@@ -1,4 +1,4 @@
-"""Every refusal, every oddity that is taken, and what a clip is worth."""
+"""Refused recordings, unusual ones that are accepted, and the properties of clips."""
 
 import errno
 import hashlib
@@ -24,12 +24,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS
 from echopair.pipeline.decoding import decode as decode_module
 from echopair.pipeline.decoding import reading as reading_module
-from echopair.pipeline.decoding.decode import AUDIO_EXTENSIONS, Clip, Refused, decode
+from echopair.pipeline.decoding.decode import Clip, Refused, decode
 from echopair.pipeline.decoding.loudness import LoudnessMeter
 from tests.pipeline.decoding.bad_recordings import RATE_HZ, REFUSED, SECONDS, cut, tone, write
-from tests.pipeline.decoding.odd_recordings import TAKEN
+from tests.pipeline.decoding.odd_recordings import ACCEPTED
 
 NOBODY = 65534
 
@@ -42,7 +43,7 @@ def decoded(path: Path, sample_rate_hz: int = RATE_HZ) -> tuple[Clip, NDArray[np
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_bad_recording_is_refused_with_its_reason_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+def test_a_bad_recording_is_refused_with_its_reason_and_appends_nothing(tmp_path: Path, name: str) -> None:
     writer, reason = REFUSED[name]
     sink = io.BytesIO(b"before")
     with pytest.raises(Refused, match=reason):
@@ -50,9 +51,9 @@ def test_bad_recording_is_refused_with_its_reason_and_leaves_nothing(tmp_path: P
     assert sink.getvalue() == b"before"
 
 
-@pytest.mark.parametrize("name", TAKEN)
-def test_odd_recording_is_taken_whole(tmp_path: Path, name: str) -> None:
-    clip, waveform = decoded(TAKEN[name](tmp_path))
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_an_unusual_recording_is_accepted_whole(tmp_path: Path, name: str) -> None:
+    clip, waveform = decoded(ACCEPTED[name](tmp_path))
     assert clip.samples == len(waveform)
     # ADPCM fills its last block, and only an MP3's header tells its sound from its padding.
     padding_seconds = 0.1 if name in ("adpcm", "mp3 of constant rate without a length") else 0.0
@@ -145,7 +146,7 @@ def test_clips_are_appended_one_after_another(tmp_path: Path) -> None:
     assert np.array_equal(second, decoded(paths[1])[1])
 
 
-def test_a_full_disk_is_no_refusal_and_is_taken_back(tmp_path: Path) -> None:
+def test_a_full_disk_is_no_refusal_and_the_sink_is_restored(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav")
     with (tmp_path / "shard").open("w+b") as sink:
         sink.write(b"before")
@@ -162,7 +163,7 @@ def test_a_full_disk_is_no_refusal_and_is_taken_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("written", [0, None])
-def test_a_sink_that_fails_or_writes_short_is_taken_back(tmp_path: Path, written: int | None) -> None:
+def test_a_sink_that_fails_or_writes_too_little_is_restored(tmp_path: Path, written: int | None) -> None:
     class FullSink(io.BytesIO):
         def write(self, data: Any) -> int:
             super().write(bytes(data)[:1000])
@@ -223,7 +224,7 @@ def test_loudness_of_a_clip_is_measured_at_its_own_level(tmp_path: Path) -> None
     assert loud - quiet == pytest.approx(20, abs=0.01)
 
 
-def test_min_seconds_is_the_shortest_that_is_taken(tmp_path: Path) -> None:
+def test_min_seconds_is_the_shortest_accepted_duration(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav")
     assert decode(path, RATE_HZ, io.BytesIO(), min_seconds=SECONDS).seconds == SECONDS
     with pytest.raises(Refused, match=r"too short: 1\.5 s"):
@@ -288,7 +289,5 @@ def test_extensions_are_lower_case_and_dotted() -> None:
 
 
 def test_workers_need_no_torch() -> None:
-    check = (
-        "import sys, pipeline.decoding.decode; sys.exit('torch' in sys.modules or 'librosa' in sys.modules)"
-    )
+    check = "import sys, echopair.pipeline.decoding.decode; sys.exit(bool({'torch', 'librosa'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

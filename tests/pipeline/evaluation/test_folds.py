@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation.folds import Fold, held_out_part, make_folds, source_parts
+from echopair.pipeline.evaluation.folds import Fold, find_test_split, folds_by_source, make_folds
 
 CLIPS = 60
 LABELS = [("a", "b", "c")[n % 3 : n % 3 + 1] for n in range(CLIPS)]
@@ -15,11 +15,11 @@ def folds_of(
     groups: list[str | None] = NONE,
     test_folds: tuple[str, ...] = (),
     labels: list[tuple[str, ...]] = LABELS,
-    held_out: bool = False,
+    test_split: bool = False,
     seed: int = 0,
 ) -> tuple[str, list[Fold]]:
     return make_folds(
-        "c", labels, folds, splits, groups, test_folds=test_folds, held_out=held_out, number=5, seed=seed
+        "c", labels, folds, splits, groups, test_folds=test_folds, test_split=test_split, number=5, seed=seed
     )
 
 
@@ -105,7 +105,7 @@ SOURCES = [f"source {n // 6}" for n in range(CLIPS)]
 def test_held_out_folds_are_those_given_or_the_last(
     corpus: dict[str, object], protocol: str, tested: set[str]
 ) -> None:
-    said, folds = folds_of(**corpus, held_out=True)  # type: ignore[arg-type]
+    said, folds = folds_of(**corpus, test_split=True)  # type: ignore[arg-type]
     check(folds)
     assert said == protocol
     assert [{TEN_FOLDS[clip] for clip in fold.test} for fold in folds] == [tested]
@@ -116,15 +116,15 @@ def test_held_out_folds_are_those_given_or_the_last(
 def test_a_held_out_split_comes_before_official_folds() -> None:
     """Folds of the clips to learn from alone, as some corpora have them, are no hindrance then."""
     folds = [fold if split != "test" else None for fold, split in zip(TEN_FOLDS, SPLITS, strict=True)]
-    protocol, (fold,) = folds_of(folds=folds, splits=SPLITS, held_out=True)
+    protocol, (fold,) = folds_of(folds=folds, splits=SPLITS, test_split=True)
     check([fold])
     assert protocol == "the given split"
     assert fold.test.tolist() == list(range(50, 60))
     assert [choose.tolist() for _, choose in fold.validation] == [list(range(40, 50))]
 
 
-def test_a_held_out_part_of_our_own_is_of_whole_sources_and_all_classes() -> None:
-    protocol, (fold,) = folds_of(groups=SOURCES, held_out=True)
+def test_a_find_test_split_of_our_own_is_of_whole_sources_and_all_classes() -> None:
+    protocol, (fold,) = folds_of(groups=SOURCES, test_split=True)
     check([fold])
     assert protocol == "test on 1 of 5 folds by class and source"
     assert len(fold.test) == CLIPS / 5
@@ -132,25 +132,25 @@ def test_a_held_out_part_of_our_own_is_of_whole_sources_and_all_classes() -> Non
     assert {LABELS[n] for n in fold.test} == set(LABELS)
 
 
-def test_a_held_out_part_is_the_same_for_every_seed() -> None:
-    _, (one,) = folds_of(groups=SOURCES, held_out=True, seed=0)
-    _, (other,) = folds_of(groups=SOURCES, held_out=True, seed=1)
+def test_a_find_test_split_is_the_same_for_every_seed() -> None:
+    _, (one,) = folds_of(groups=SOURCES, test_split=True, seed=0)
+    _, (other,) = folds_of(groups=SOURCES, test_split=True, seed=1)
     np.testing.assert_array_equal(one.test, other.test)
-    part = held_out_part("c", LABELS, NONE, NONE, SOURCES, test_folds=(), number=5)
+    part = find_test_split("c", LABELS, NONE, NONE, SOURCES, test_folds=(), number=5)
     np.testing.assert_array_equal(part.test, one.test)
 
 
 def test_parts_are_of_whole_sources_and_cover_all_clips() -> None:
-    parts = source_parts(LABELS, SOURCES, 5, seed=0)
+    parts = folds_by_source(LABELS, SOURCES, 5, seed=0)
     assert sorted(np.concatenate(parts).tolist()) == list(range(CLIPS))
     of_part = [{SOURCES[clip] for clip in part} for part in parts]
     assert sum(map(len, of_part)) == len(set.union(*of_part)) == 10
-    assert source_parts(LABELS, [label for (label,) in LABELS], 5, seed=0) == []
+    assert folds_by_source(LABELS, [label for (label,) in LABELS], 5, seed=0) == []
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_class_of_fewer_clips_than_parts_is_no_warning() -> None:
-    assert len(source_parts([("a",), ("b",)] * 10 + [("rare",)], [None] * 21, 5, seed=0)) == 5
+    assert len(folds_by_source([("a",), ("b",)] * 10 + [("rare",)], [None] * 21, 5, seed=0)) == 5
 
 
 @pytest.mark.parametrize(
@@ -162,11 +162,11 @@ def test_a_class_of_fewer_clips_than_parts_is_no_warning() -> None:
         ({"folds": ["1", None] * 30}, "clip 1 has no fold"),
         ({"splits": ["test"] * CLIPS}, "none is left to learn from"),
         ({"groups": [label for (label,) in LABELS]}, "of one source.*corpora.c.group"),
-        ({"held_out": True, "test_folds": ("11",), "folds": ["1", "2"] * 30}, "has no fold '11'"),
-        ({"held_out": True, "folds": ["1"] * CLIPS}, "only fold '1'"),
-        ({"held_out": True, "folds": ["1", None] * 30}, "clip 1 has no fold"),
-        ({"held_out": True, "splits": ["test"] * CLIPS}, "none is left to learn from"),
-        ({"held_out": True, "groups": [label for (label,) in LABELS]}, "of one source.*probe.test_folds"),
+        ({"test_split": True, "test_folds": ("11",), "folds": ["1", "2"] * 30}, "has no fold '11'"),
+        ({"test_split": True, "folds": ["1"] * CLIPS}, "only fold '1'"),
+        ({"test_split": True, "folds": ["1", None] * 30}, "clip 1 has no fold"),
+        ({"test_split": True, "splits": ["test"] * CLIPS}, "none is left to learn from"),
+        ({"test_split": True, "groups": [label for (label,) in LABELS]}, "of one source.*probe.test_folds"),
     ],
 )
 def test_folds_that_no_probe_can_use_are_refused(arguments: dict[str, object], message: str) -> None:

@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from echopair.pipeline.evaluation.linear_classifier import LinearClassifier, choose_strength
+from echopair.pipeline.evaluation.linear_classifier import LinearClassifier, choose_c
 
 
 def blobs(clips: int, features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -26,14 +26,14 @@ def test_is_plain_logistic_regression(clips: int, features: int) -> None:
     plain = LogisticRegression(C=0.01, max_iter=5000, tol=1e-8).fit(
         scaler.transform(values[train]).astype(np.float64), targets[train].argmax(1)
     )
-    ours = LinearClassifier(values[train], targets[train], several=False).fit(0.01).scores(values[test])
+    ours = LinearClassifier(values[train], targets[train], multilabel=False).fit(0.01).scores(values[test])
     np.testing.assert_allclose(ours, plain.predict_proba(scaler.transform(values[test])), atol=2e-3)
 
 
 def test_a_class_that_was_not_learnt_is_never_predicted() -> None:
     values, targets = blobs(30, 5)
     learnt = np.flatnonzero(targets[:, 1] == 0)
-    scores = LinearClassifier(values[learnt], targets[learnt], several=False).fit(1.0).scores(values)
+    scores = LinearClassifier(values[learnt], targets[learnt], multilabel=False).fit(1.0).scores(values)
     assert scores.shape == (30, 3)
     assert (scores[:, 1] == 0).all()
 
@@ -42,7 +42,7 @@ def test_several_labels_are_told_independently() -> None:
     generator = np.random.default_rng(0)
     values = generator.normal(size=(200, 4)).astype(np.float32)
     targets = (values[:, :2] > 0).astype(np.int8)
-    scores = LinearClassifier(values, targets, several=True).fit(1.0).scores(values)
+    scores = LinearClassifier(values, targets, multilabel=True).fit(1.0).scores(values)
     assert ((scores > 0.5) == targets).mean() > 0.95
 
 
@@ -50,10 +50,10 @@ def test_strength_is_chosen_on_validation_clips_alone() -> None:
     values, targets = blobs(120, 100)
     order = np.random.default_rng(0).permutation(120)
     validation = [(order[:60], order[60:90])]
-    chosen = choose_strength(values, targets, validation, (1e-4, 1e-2, 1.0, 100.0), several=False)
+    chosen = choose_c(values, targets, validation, (1e-4, 1e-2, 1.0, 100.0), multilabel=False)
     corrupted = values.copy()
     corrupted[order[90:]] = np.nan  # were a test clip read, the fit would fail
-    assert choose_strength(corrupted, targets, validation, (1e-4, 1e-2, 1.0, 100.0), several=False) == chosen
+    assert choose_c(corrupted, targets, validation, (1e-4, 1e-2, 1.0, 100.0), multilabel=False) == chosen
 
 
 def test_equal_scores_choose_the_stronger_regularisation() -> None:
@@ -61,4 +61,4 @@ def test_equal_scores_choose_the_stronger_regularisation() -> None:
     targets = np.repeat(np.eye(2, dtype=np.int8), 20, axis=0)
     everything = np.arange(40)
     validation = [(everything[::2], everything[1::2])]
-    assert choose_strength(values, targets, validation, (1.0, 0.1, 10.0), several=False) == 0.1
+    assert choose_c(values, targets, validation, (1.0, 0.1, 10.0), multilabel=False) == 0.1

@@ -34,7 +34,7 @@ def slow_score(
     embeddings: NDArray[np.float32],
     targets: NDArray[np.int8],
     parts: list[NDArray[np.int64]],
-    several: bool,
+    multilabel: bool,
     neighbours: int,
     temperature: float,
 ) -> float:
@@ -45,7 +45,7 @@ def slow_score(
         votes = [
             slow_votes(embeddings[clip], embeddings[memory], labels, neighbours, temperature) for clip in part
         ]
-        if several:
+        if multilabel:
             of_class = [
                 average_precision_score(targets[part, label], [vote[label] for vote in votes])
                 for label in range(targets.shape[1])
@@ -61,22 +61,22 @@ def slow_score(
     return float(np.mean(scores))
 
 
-def blobs(clips: int, classes: int, several: bool) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+def blobs(clips: int, classes: int, multilabel: bool) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
     generator = np.random.default_rng(0)
     targets = np.eye(classes, dtype=np.int8)[generator.integers(0, classes, clips)]
-    if several:
+    if multilabel:
         targets |= (generator.random(targets.shape) < 0.2).astype(np.int8)
     embeddings = targets @ generator.normal(size=(classes, 12)) + 1.5 * generator.normal(size=(clips, 12))
     return embeddings.astype(np.float32), targets
 
 
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("multilabel", [False, True])
 @pytest.mark.parametrize(("neighbours", "temperature"), [(1, 0.07), (10, 0.07), (10, 1.0), (500, 0.3)])
-def test_is_the_probe_of_the_paper(several: bool, neighbours: int, temperature: float) -> None:
-    embeddings, targets = blobs(90, 4, several)
+def test_is_the_probe_of_the_paper(multilabel: bool, neighbours: int, temperature: float) -> None:
+    embeddings, targets = blobs(90, 4, multilabel)
     parts = np.array_split(np.random.default_rng(1).permutation(90), 4)
-    score = nearest_neighbour_score(embeddings, targets, parts, several, neighbours, temperature)
-    assert score == pytest.approx(slow_score(embeddings, targets, parts, several, neighbours, temperature))
+    score = nearest_neighbour_score(embeddings, targets, parts, multilabel, neighbours, temperature)
+    assert score == pytest.approx(slow_score(embeddings, targets, parts, multilabel, neighbours, temperature))
     assert 0.3 < score < 0.95  # neither chance nor certainty, so that a mistake shows
 
 
@@ -86,13 +86,13 @@ def test_the_nearest_clip_alone_names_a_clip() -> None:
     targets = np.eye(2, dtype=np.int8)[[0, 0, 1, 0]]
     parts = [np.array([n]) for n in range(4)]
     # 0 and 1 name each other rightly; 2 and 3 are nearest to each other and of two classes.
-    assert nearest_neighbour_score(embeddings, targets, parts, several=False, neighbours=1) == 0.5
+    assert nearest_neighbour_score(embeddings, targets, parts, multilabel=False, neighbours=1) == 0.5
 
 
 def test_identical_points_take_the_commonest_label() -> None:
     targets = np.eye(3, dtype=np.int8)[[0] * 6 + [1] * 3 + [2]]
     parts = [np.array([0, 6, 9])]
-    score = nearest_neighbour_score(np.ones((10, 5), np.float32), targets, parts, several=False)
+    score = nearest_neighbour_score(np.ones((10, 5), np.float32), targets, parts, multilabel=False)
     assert score == pytest.approx(1 / 3)
 
 
@@ -113,25 +113,25 @@ def test_clips_of_one_part_never_vote_for_each_other() -> None:
     embeddings = (place + 0.01 * generator.normal(size=place.shape)).astype(np.float32)
     targets = np.eye(2, dtype=np.int8)[label]
     apart = [np.flatnonzero(part_of == part) for part in range(4)]
-    assert nearest_neighbour_score(embeddings, targets, apart, several=False) == 0
+    assert nearest_neighbour_score(embeddings, targets, apart, multilabel=False) == 0
     mixed = np.array_split(generator.permutation(80), 4)
-    assert nearest_neighbour_score(embeddings, targets, mixed, several=False) > 0.3
+    assert nearest_neighbour_score(embeddings, targets, mixed, multilabel=False) > 0.3
 
 
 def test_the_length_of_an_embedding_says_nothing() -> None:
-    embeddings, targets = blobs(60, 3, several=False)
+    embeddings, targets = blobs(60, 3, multilabel=False)
     parts = np.array_split(np.arange(60), 3)
     longer = embeddings * np.random.default_rng(0).uniform(0.1, 100, size=(60, 1)).astype(np.float32)
-    score = nearest_neighbour_score(embeddings, targets, parts, several=False)
-    assert nearest_neighbour_score(longer, targets, parts, several=False) == pytest.approx(score)
+    score = nearest_neighbour_score(embeddings, targets, parts, multilabel=False)
+    assert nearest_neighbour_score(longer, targets, parts, multilabel=False) == pytest.approx(score)
     longer[0] = 0
-    assert 0 <= nearest_neighbour_score(longer, targets, parts, several=False) <= 1
+    assert 0 <= nearest_neighbour_score(longer, targets, parts, multilabel=False) <= 1
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_blocks_change_nothing(several: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    embeddings, targets = blobs(100, 3, several)
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_blocks_change_nothing(multilabel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    embeddings, targets = blobs(100, 3, multilabel)
     parts = [np.arange(40), np.arange(40, 100)]
-    score = nearest_neighbour_score(embeddings, targets, parts, several)
-    monkeypatch.setattr(nearest_neighbours, "SIMILARITIES_A_BLOCK", 7 * 40)
-    assert nearest_neighbour_score(embeddings, targets, parts, several) == pytest.approx(score)
+    score = nearest_neighbour_score(embeddings, targets, parts, multilabel)
+    monkeypatch.setattr(nearest_neighbours, "SIMILARITIES_PER_BLOCK", 7 * 40)
+    assert nearest_neighbour_score(embeddings, targets, parts, multilabel) == pytest.approx(score)

@@ -6,7 +6,8 @@ import pytest
 
 from echopair.pipeline.embed import Embeddings
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation.probe import ProbeConfig, check_labels, label_targets, probe
+from echopair.pipeline.evaluation.labels import check_labels, label_targets
+from echopair.pipeline.evaluation.probe import ProbeConfig, probe
 from echopair.pipeline.store import ClipStore
 
 
@@ -88,13 +89,13 @@ def test_real_clips_in_official_folds(store: ClipStore, tmp_path: Path) -> None:
 
 def test_a_held_out_fold_is_tested_alone(store: ClipStore, tmp_path: Path) -> None:
     compared = {"f": features(store.labels(), 0.1)}
-    summary = probe("tones", store, compared, ProbeConfig(held_out=True), 0, tmp_path)
+    summary = probe("tones", store, compared, ProbeConfig(test_split=True), 0, tmp_path)
     assert summary["protocol"] == "test on fold 3"
     assert summary["clips_tested"] == 8
     assert len(summary["features"]["f"]["per_fold"]) == 1
 
 
-def test_a_held_out_part_never_teaches(tmp_path: Path) -> None:
+def test_a_find_test_split_never_teaches(tmp_path: Path) -> None:
     """A probe of one source's clips is right only where it learned from that source."""
     labels = [("abcd"[source % 4],) for source in range(40) for _ in range(5)]
     groups = [f"source {source}" for source in range(40) for _ in range(5)]
@@ -103,7 +104,7 @@ def test_a_held_out_part_never_teaches(tmp_path: Path) -> None:
         "c",
         LabelledStore(labels, group=groups),  # type: ignore[arg-type]
         {"f": told_by_source},
-        ProbeConfig(held_out=True),
+        ProbeConfig(test_split=True),
         0,
         tmp_path,
     )

@@ -11,24 +11,21 @@ from echopair import AudioEncoder
 from echopair.augment.policy import AugmentConfig
 from echopair.models.audio_encoder import AudioEncoderConfig
 from echopair.models.encoders import ResNetConfig
-from echopair.models.log_mel import LogMelConfig
-from echopair.models.objectives.nt_xent import NTXentConfig, nt_xent
+from echopair.models.log_mel_config import LogMelConfig
+from echopair.models.methods import Batch, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.embed import EmbedConfig, embed_clips
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation import validation
-from echopair.pipeline.evaluation.folds import make_folds, source_parts
-from echopair.pipeline.evaluation.nearest_neighbours import nearest_neighbour_score
-from echopair.pipeline.evaluation.probe import ProbeConfig, label_targets
-from echopair.pipeline.evaluation.validation import (
-    NeighbourProbe,
-    validation_clips,
-    validation_score,
-    validation_sets,
-)
+from echopair.pipeline.evaluation import nearest_neighbours, validation
+from echopair.pipeline.evaluation.folds import folds_by_source, make_folds
+from echopair.pipeline.evaluation.labels import label_targets
+from echopair.pipeline.evaluation.nearest_neighbours import NeighbourProbe, nearest_neighbour_score
+from echopair.pipeline.evaluation.probe import ProbeConfig
+from echopair.pipeline.evaluation.validation import validation_score
+from echopair.pipeline.evaluation.validation_clips import validation_clips, validation_sets
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.crops import CropsConfig
-from echopair.pipeline.training.learner import LearningConfig, PretrainConfig, build_learner
+from echopair.pipeline.training.learner import Learner, LearningConfig, PretrainConfig
 from echopair.pipeline.training.pretrain import Diverged
 from tests.pipeline.evaluation.test_probe import LabelledStore, features
 
@@ -80,7 +77,7 @@ def test_validation_clips_are_all_that_the_probe_does_not_test_on(kind: str) -> 
         store.column("split"),
         store.column("group"),
         test_folds=config.test_folds,
-        held_out=True,
+        test_split=True,
         number=config.folds,
         seed=7,
     )
@@ -130,7 +127,7 @@ def test_where_no_source_is_named_official_folds_stay_whole() -> None:
     told_by_fold = features([(fold, label) for fold, (label,) in zip(folds, LABELS, strict=True)], 0.1)
     score = validation_score("c", labelled(fold=folds), told_by_fold.values, np.arange(90), ProbeConfig())
     assert score.protocol == "3 official folds"
-    assert len(score.per_part) == 3
+    assert len(score.per_fold) == 3
 
 
 def test_a_given_validation_split_alone_is_scored() -> None:
@@ -140,7 +137,7 @@ def test_a_given_validation_split_alone_is_scored() -> None:
         labels[clip] = ("abc"[(clip + 1) % 3],)  # the scored clips contradict those that are learned from
     store = labelled(labels, split=KINDS["split with validation"][0]["split"])
     score = validation_score("c", store, embeddings, np.arange(90), ProbeConfig())
-    assert list(score.per_part) == [0]
+    assert list(score.per_fold) == [0]
     assert score.protocol == "the given split"
     assert score.clips == 90
 
@@ -151,17 +148,17 @@ def test_good_embeddings_score_one_and_noise_scores_chance(labels: Labels, metri
     good = validation_score("c", store, features(labels, 0.05).values, every, ProbeConfig())
     assert good.score == 1
     assert good.metric == metric
-    assert len(good.per_part) == 5
+    assert len(good.per_fold) == 5
     chance = label_targets(labels)[1].mean()
     noise = validation_score("c", store, features(labels, 1000).values, every, ProbeConfig())
-    assert noise.score == pytest.approx(np.mean(noise.per_part))
+    assert noise.score == pytest.approx(np.mean(noise.per_fold))
     assert noise.score == pytest.approx(chance, abs=0.15)
     assert noise.summary() == {
         "corpus": "c",
         "metric": metric,
         "protocol": "5 folds by class and source",
         "score": noise.score,
-        "per_part": list(noise.per_part),
+        "per_fold": list(noise.per_fold),
         "clips": CLIPS,
     }
 
@@ -195,10 +192,10 @@ def test_clips_that_give_no_score_are_refused(labels: Labels, groups: list[str] 
 def test_a_part_that_leaves_one_class_to_learn_from_is_not_scored() -> None:
     labels: Labels = [("a" if n < 4 else "b",) for n in range(24)]
     groups = ["the one of a"] * 4 + [f"source {n // 4}" for n in range(20)]
-    assert len(source_parts(labels, groups, 5, validation.PARTS_SEED)) == 3
+    assert len(folds_by_source(labels, groups, 5, validation.FOLDS_SEED)) == 3
     embeddings = features(labels, 0.1).values
     score = validation_score("c", labelled(labels, group=groups), embeddings, np.arange(24), ProbeConfig())
-    assert list(score.per_part) == [1, 1]
+    assert list(score.per_fold) == [1, 1]
 
 
 def test_embeddings_that_are_not_finite_are_a_training_that_diverged() -> None:
@@ -239,34 +236,36 @@ def audio_encoder(encoder: torch.nn.Module | None = None) -> AudioEncoder:
 def test_a_reading_is_the_nearest_neighbour_score_of_embedded_clips(store: ClipStore) -> None:
     clips = validation_clips("tones", store, ProbeConfig(), tested=True)
     encoder = audio_encoder()
-    reading = NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).read(encoder)
+    reading = NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).score(encoder)
 
     labels = [store.labels()[clip] for clip in clips]
     groups = [store.column("group")[clip] for clip in clips]
     embeddings = embed_clips(store, clips, encoder, EMBED.batch_crops)
-    parts = source_parts(labels, groups, ProbeConfig().folds, validation.PARTS_SEED)
-    assert reading == nearest_neighbour_score(embeddings, label_targets(labels)[1], parts, several=False)
+    parts = folds_by_source(labels, groups, ProbeConfig().folds, validation.FOLDS_SEED)
+    assert reading == nearest_neighbour_score(embeddings, label_targets(labels)[1], parts, multilabel=False)
     assert reading > 0.6  # tones high and low are told apart without training
 
 
 def test_a_reading_is_the_mean_over_corpora(store: ClipStore) -> None:
     every = np.arange(len(store))
     sets = {"one": (store, every), "other": (store, every[8:])}
-    both = NeighbourProbe(sets, ProbeConfig(), EMBED).read(audio_encoder())
-    each = [NeighbourProbe({name: sets[name]}, ProbeConfig(), EMBED).read(audio_encoder()) for name in sets]
+    both = NeighbourProbe(sets, ProbeConfig(), EMBED).score(audio_encoder())
+    each = [NeighbourProbe({name: sets[name]}, ProbeConfig(), EMBED).score(audio_encoder()) for name in sets]
     assert both == pytest.approx(np.mean(each))
 
 
-def test_labels_of_other_clips_change_no_reading(store: ClipStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_of_other_clips_change_no_intermediate_score(
+    store: ClipStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clips = validation_clips("tones", store, ProbeConfig(), tested=True)
-    reading = NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).read(audio_encoder())
+    reading = NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).score(audio_encoder())
     rubbish = [labels if n in clips else ("rubbish", "more") for n, labels in enumerate(store.labels())]
     monkeypatch.setattr(store, "labels", lambda: rubbish)
-    assert NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).read(audio_encoder()) == reading
+    assert NeighbourProbe({"tones": (store, clips)}, ProbeConfig(), EMBED).score(audio_encoder()) == reading
 
 
-def test_a_reading_takes_no_more_clips_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "READING_CLIPS", 24)
+def test_an_intermediate_score_takes_no_more_clips_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest_neighbours, "INTERMEDIATE_CLIPS", 24)
     labels: Labels = [("common",) if n % 4 else ("rare",) for n in range(CLIPS)]
     every = np.arange(CLIPS)
 
@@ -282,7 +281,7 @@ def test_a_reading_takes_no_more_clips_than_it_may(monkeypatch: pytest.MonkeyPat
     by_split = chosen(split=splits)
     assert sum(splits[clip] == "validation" for clip in by_split) == 12
     assert len(by_split) == 24
-    monkeypatch.setattr(validation, "READING_CLIPS", 200)
+    monkeypatch.setattr(nearest_neighbours, "INTERMEDIATE_CLIPS", 200)
     assert chosen(split=splits) == every.tolist()
 
 
@@ -295,14 +294,14 @@ def train(store: ClipStore, steps: int, reading_every: int) -> tuple[dict[str, t
         augment=AugmentConfig(),
         encoder=ENCODER,
         projection=ProjectionConfig(projection_dim=16),
-        objective=NTXentConfig(),
+        objective=SimCLRConfig(),
         pretrain=PretrainConfig(steps=steps, device="cpu", precision="float32"),
     )
-    learner = build_learner(config, torch.device("cpu"))
-    learner.encoder.train()
-    learner.projection.train()
+    learner = Learner(config, torch.device("cpu"))
+    method = learner.method
+    method.modules.train()
     probe = NeighbourProbe({"tones": (store, np.arange(len(store)))}, ProbeConfig(), EMBED)
-    encoder = audio_encoder(learner.encoder)  # puts the live encoder into eval mode
+    encoder = audio_encoder(method.encoder)  # puts the live encoder into eval mode
     encoder.train()
     torch.manual_seed(1)
     np.random.seed(1)  # noqa: NPY002
@@ -310,16 +309,17 @@ def train(store: ClipStore, steps: int, reading_every: int) -> tuple[dict[str, t
     readings = []
     for step in range(steps):
         shift = random.random() + np.random.random()  # noqa: NPY002
-        _, projections = learner.forward(torch.randn(2, 8, 1, 64, 32) + shift)
+        views = torch.randn(2, 8, 1, 64, 32) + shift
+        output = method.training_step(Batch(list(views), torch.arange(8), None))
         learner.optimiser.zero_grad(set_to_none=True)
-        nt_xent(projections, 0.2).backward()  # type: ignore[no-untyped-call]
+        output.loss.backward()  # type: ignore[no-untyped-call]
         if reading_every and step % reading_every == 0:
-            readings += [probe.read(encoder), probe.read(encoder)]
-            assert all(module.training for module in learner.encoder.modules())
-            assert all(parameter.grad is not None for parameter in learner.encoder.parameters())
+            readings += [probe.score(encoder), probe.score(encoder)]
+            assert all(module.training for module in method.encoder.modules())
+            assert all(parameter.grad is not None for parameter in method.encoder.parameters())
         learner.optimiser.step()
     next_draws = torch.tensor([torch.rand(()).item(), random.random(), np.random.random()])  # noqa: NPY002
-    state = {**learner.encoder.state_dict(), "next draws": next_draws}
+    state = {**method.encoder.state_dict(), "next draws": next_draws}
     return state, readings
 
 
@@ -342,4 +342,15 @@ def test_a_diverged_encoder_is_said_to_be_one(store: ClipStore) -> None:
         next(encoder.encoder.parameters()).fill_(torch.nan)
     probe = NeighbourProbe({"tones": (store, np.arange(len(store)))}, ProbeConfig(), EMBED)
     with pytest.raises(Diverged, match="corpus 'tones'"):
-        probe.read(encoder)
+        probe.score(encoder)
+
+
+def test_a_validation_score_is_shown_with_what_it_is_of() -> None:
+    one = {"metric": "accuracy", "clips": 320, "protocol": "4 official folds", "score": 0.8640625}
+    other = {"metric": "mean_average_precision", "clips": 90, "protocol": "split valid", "score": 0.5}
+    first = "accuracy of a linear probe on 320 validation clips of a, 4 official folds"
+    [table] = validation.Validation().tables({"a": one})
+    assert table.title == f"validation score 86.4%: {first}"
+    second = "mean average precision of a linear probe on 90 validation clips of b, split valid"
+    [table] = validation.Validation().tables({"a": one, "b": other})
+    assert table.title.endswith(f": mean of {first}; {second}")

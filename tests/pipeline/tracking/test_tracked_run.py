@@ -23,7 +23,7 @@ import torch
 from echopair import AudioEncoder
 from echopair.models.audio_encoder import AudioEncoderConfig
 from echopair.models.encoders import VggLikeConfig
-from echopair.models.log_mel import LogMelConfig
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.tracking import (
     TrackedRun,
     TrackingConfig,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from echopair.pipeline.pictures import accuracy_bars_picture
+from echopair.pipeline.figures import accuracy_bars_figure
 from echopair.pipeline.tracking import TrackedRun, TrackingConfig
 from echopair.pipeline.tracking.server import start_server, stop_server, wait_until_ready
 from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
@@ -29,7 +29,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[TrackedRu
         tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)
         soundfile.write(folder / "pair-1-a.wav", tone, 16000, subtype="PCM_16")
         run.log_artifacts(folder / "pair-1-a.wav", "positive_pairs")
-        accuracy_bars_picture(
+        accuracy_bars_figure(
             ["chance", "pretrained"], [0.1, accuracy], [None, (0.6, 0.8)], folder / "accuracy.png"
         )
         run.log_artifacts(folder / "accuracy.png", "probe/birds")

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from echopair.augment.policy import AugmentConfig, Policy, build_policy
-from echopair.models.log_mel import LogMel, LogMelConfig, LogMelStatistics
+from echopair.models.log_mel import LogMel, LogMelStatistics
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.crops import CropBatch, CropsConfig, PairCrops
 from echopair.pipeline.training.pairs import make_views, measure_statistics
@@ -22,7 +23,7 @@ def batch(store: ClipStore) -> CropBatch:
 
 
 def views(batch: CropBatch, strength: float = 1.0, seed: int = 1) -> torch.Tensor:
-    return make_views(batch, LOG_MEL, policy(strength), STATISTICS, seed)
+    return torch.stack(make_views(batch, LOG_MEL, policy(strength), STATISTICS, seed))
 
 
 def test_views_are_a_function_of_seed_and_step(batch: CropBatch) -> None:
@@ -43,7 +44,7 @@ def test_the_same_crop_gives_two_different_views(batch: CropBatch) -> None:
     assert (same[0] - same[1]).abs().mean() > 0.05
 
 
-def test_strength_nought_is_the_normalised_log_mel(batch: CropBatch) -> None:
+def test_strength_zero_is_the_normalised_log_mel(batch: CropBatch) -> None:
     assert torch.equal(views(batch, 0)[1, 3, 0], ((LOG_MEL(batch.waveforms[1]) + 9) / 3)[3])
 
 

@@ -65,7 +65,7 @@ def placed(
     seed: int,
     labels: list[list[tuple[str, ...]]] | None = None,
 ) -> Places:
-    draws = np.random.default_rng(seed).random((views, len(numbers), config.DRAWS_A_VIEW))
+    draws = np.random.default_rng(seed).random((views, len(numbers), config.DRAWS_PER_VIEW))
     index = LabelIndex(table, labels) if labels is not None else None
     return place_crops(config, table, numbers, draws, CROP, RATE, index)
 
@@ -142,11 +142,11 @@ def test_equal_draws_give_equal_places_and_stay_as_they_are() -> None:
     table = segments([[[500], [300, 300], [700]]])
     index = LabelIndex(table, [[("a",), ("a",), ("a",)]])
     for config in CONFIGS:
-        draws = np.random.default_rng(0).random((3, 4, config.DRAWS_A_VIEW))
+        draws = np.random.default_rng(0).random((3, 4, config.DRAWS_PER_VIEW))
         first, second = (place_crops(config, table, np.arange(4), draws, CROP, RATE, index) for _ in range(2))
         for one, other in zip(first, second, strict=True):
             assert (one == other).all()
-        assert (draws == np.random.default_rng(0).random((3, 4, config.DRAWS_A_VIEW))).all()
+        assert (draws == np.random.default_rng(0).random((3, 4, config.DRAWS_PER_VIEW))).all()
 
 
 def test_same_crop_is_one_place() -> None:

@@ -6,8 +6,8 @@ from pydantic import ValidationError
 
 from echopair.augment.policy import AugmentConfig
 from echopair.models.encoders import ResNetConfig
-from echopair.models.log_mel import LogMelConfig
-from echopair.models.objectives import NTXentConfig
+from echopair.models.log_mel_config import LogMelConfig
+from echopair.models.methods import SimCLRConfig
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.config import compose
 from echopair.pipeline.training.crops import CropsConfig
@@ -23,7 +23,7 @@ def learning(*changes: tuple[int, dict[str, Any]], policy: str = "all") -> Learn
         augment=AugmentConfig.model_validate({"policy": {"name": policy}}),
         encoder=ResNetConfig(),
         projection=ProjectionConfig(),
-        objective=NTXentConfig(),
+        objective=SimCLRConfig(),
         pretrain=PretrainConfig.model_validate(
             {"steps": 100, "schedule": [{"step": step, "values": values} for step, values in changes]}
         ),

@@ -1,0 +1,10 @@
+"""Methods: what learns from views, chosen by `objective.name`; each is a file with its config and its code."""
+
+from echopair.models.methods.method import Batch, Method, MethodConfig, StepOutput, encode
+from echopair.models.methods.simclr import SimCLRConfig
+
+__all__ = ["Batch", "Method", "MethodConfig", "ObjectiveConfig", "SimCLRConfig", "StepOutput", "encode"]
+
+# One alternative so far. A second one makes this
+# Annotated[SimCLRConfig | OtherConfig, Field(discriminator="name")], and nothing else needs to know of it.
+ObjectiveConfig = SimCLRConfig

@@ -1,0 +1,127 @@
+"""Method: what learns from views, as one object; the contract between it and the training loop."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from pydantic import BaseModel
+
+from echopair.lazy import torch
+
+if TYPE_CHECKING:
+    from echopair.models.encoders.base import Encoder
+    from echopair.models.projection import ProjectionConfig
+
+
+CHANCE_LEVEL = "_chance_level"  # ends the names of figures that others are compared with
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a method learns from in one step.
+
+    Args:
+        views: V tensors (N, 1, F, T_v); row n of each is a view of source n, and lengths T_v may differ.
+        clips: (N,) int64, the clip that each source is part of; a clip has the same number in every step.
+        labels: (N, C) bool, which of the C labels each clip has; None unless the method learns from labels.
+    """
+
+    views: Sequence[torch.Tensor]
+    clips: torch.Tensor
+    labels: torch.Tensor | None
+
+
+class StepOutput(NamedTuple):
+    """What a method makes of a batch.
+
+    Args:
+        loss: scalar, to be minimised.
+        figures: computes what is worth logging; called for the steps that are logged alone. A figure `x` that has
+            a chance level, which an encoder that has learned nothing would give, has it as `x_chance_level`; that
+            of the loss is `loss_chance_level`.
+    """
+
+    loss: torch.Tensor
+    figures: Callable[[], dict[str, float]]
+
+
+class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
+    """Config of a method, the slice `objective`; a subclass adds `name` and its keys."""
+
+    CHANGEABLE: ClassVar[tuple[str, ...]] = ()
+    """Keys that `pretrain.schedule` may change while the encoder learns."""
+    LEARNS_LABELS: ClassVar[bool] = False
+    """Whether batches have labels."""
+    MAX_VIEWS: ClassVar[int | None] = None
+    """Most views of a clip that the method takes, of any number if None."""
+    DIVERGED_ADVICE: ClassVar[str] = "lower pretrain.learning_rate or set pretrain.precision=float32"
+    """What to try when the loss is not finite any more."""
+    COLLAPSED_ADVICE: ClassVar[str] = "lower pretrain.learning_rate or weaken augment.strength"
+    """What to try when the representation has collapsed."""
+
+    @abstractmethod
+    def build(self, encoder: Encoder, projection: ProjectionConfig) -> Method:
+        """The method before any training.
+
+        Args:
+            encoder: the encoder to train, with its initial weights.
+            projection: shape of the projection head, for methods that have one.
+
+        Returns:
+            The method; its other weights are drawn from torch's global generator and nothing else.
+        """
+
+
+class Method(ABC):
+    """An encoder and all that trains it: heads, momentum copies, queues.
+
+    The training loop gives the parameters of `modules` that require a gradient to the optimiser and saves the state
+    dict of `modules` with each checkpoint. So whatever a step leaves for the next one is a parameter or a buffer of
+    them, and no step draws random numbers: a training that was killed then continues bit for bit.
+
+    Args:
+        config: of the method; where a schedule changes it, the loop sets it anew before the step.
+        modules: by name; `encoder` is the one that the training is for.
+    """
+
+    def __init__(self, config: MethodConfig, **modules: torch.nn.Module) -> None:
+        self.config = config
+        self.modules = torch.nn.ModuleDict(modules)
+
+    @property
+    def encoder(self) -> torch.nn.Module:
+        """The encoder that is evaluated and saved."""
+        return self.modules["encoder"]
+
+    @abstractmethod
+    def training_step(self, batch: Batch) -> StepOutput:
+        """Loss and figures of a batch, in train mode and under the run's autocast."""
+
+    def after_step(self, step: int, steps: int) -> None:  # noqa: B027  (not every method has something to do)
+        """Update what the optimiser does not, such as a momentum encoder; called after each step of the optimiser.
+
+        Args:
+            step: from 0 to steps - 1.
+            steps: of the whole training.
+        """
+
+    @abstractmethod
+    def collapse(self, figures: dict[str, float]) -> str | None:
+        """Figures that show a collapsed representation, in words; None if they show none.
+
+        Args:
+            figures: as logged, see `StepOutput`.
+        """
+
+
+def encode(encoder: torch.nn.Module, views: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Embeddings (V, N, D) of V views (N, 1, F, T_v); neighbours of equal length in one forward pass."""
+    embeddings = []
+    for _, group in groupby(views, key=lambda view: view.shape[-1]):
+        flat = torch.cat(list(group)).contiguous(memory_format=torch.channels_last)  # (views N, 1, F, T)
+        embeddings.append(encoder(flat))  # (views N, D)
+    return torch.cat(embeddings).reshape(len(views), len(views[0]), -1)

@@ -1,0 +1,5 @@
+"""What `prepare` says of a corpus: `report.json` and `report.html`."""
+
+from echopair.pipeline.corpus_report.write import Refusal, write_report
+
+__all__ = ["Refusal", "write_report"]

@@ -1,0 +1,192 @@
+"""What a person should know of a corpus before training on it: leakage, doubtful labels, doubtful sound."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echopair.pipeline.corpus_report.statistics import Codes, Json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHORT_SECONDS = 1.0
+QUIET_LUFS = -50.0
+SILENT_LUFS = -70.0  # the absolute gate of ITU-R BS.1770-4: nothing below it is measured
+IMBALANCE_RATIO = 10.0
+EXAMPLES = 5
+CLIPS_AN_EXAMPLE = 3
+CLIPS_LOOKED_AT = 200
+
+
+def duplicate_warnings(manifest: "pa.Table", sounds: Codes, spreads: dict[str, Codes]) -> list[Json]:
+    """Clips with the very same samples, worst first: across folds or splits, then under different labels.
+
+    Args:
+        manifest: one row a clip.
+        sounds: code of each clip's samples.
+        spreads: codes of the sounds that stand in several "folds", several "splits", under several "labels".
+    """
+    copies = np.bincount(sounds, minlength=1)
+    repeated = np.flatnonzero(copies > 1)
+    if not len(repeated):
+        return []
+    warnings = []
+    leaking = np.union1d(spreads["folds"], spreads["splits"])
+    if len(leaking):
+        warnings.append(
+            _warning(
+                "duplicates_leak",
+                len(leaking),
+                f"{counted(len(leaking), 'sound stands', 'sounds stand')} in more than one fold or split",
+                "Identical samples on both sides of a split: a probe is asked what it was told. "
+                "Keep one copy, or all copies on one side.",
+                _examples(manifest, sounds, leaking, " = ", "fold", "split"),
+                serious=True,
+            )
+        )
+    if len(contradicted := spreads["labels"]):
+        warnings.append(
+            _warning(
+                "duplicates_disagree",
+                len(contradicted),
+                f"{counted(len(contradicted), 'sound bears', 'sounds bear')} different labels",
+                "Identical samples under different labels: at most one of them is the whole truth.",
+                _examples(manifest, sounds, contradicted, " = ", "labels"),
+                serious=True,
+            )
+        )
+    surplus = int(copies[repeated].sum()) - len(repeated)
+    harmless = np.setdiff1d(repeated, np.union1d(leaking, contradicted))
+    warnings.append(
+        _warning(
+            "duplicates",
+            surplus,
+            f"{counted(surplus, 'clip repeats', 'clips repeat')} the samples of another",
+            f"{counted(len(repeated), 'sound occurs', 'sounds occur')} more than once, sample for sample. "
+            "In contrastive training copies are told apart as if they differed.",
+            _examples(manifest, sounds, harmless, " = "),
+        )
+    )
+    return warnings
+
+
+def group_warnings(manifest: "pa.Table", groups: Codes, spreads: dict[str, Codes]) -> list[Json]:
+    """Source recordings whose clips stand in several folds or splits. Args as in `duplicate_warnings`."""
+    leaking = np.union1d(spreads["folds"], spreads["splits"])
+    if not len(leaking):
+        return []
+    return [
+        _warning(
+            "groups_leak",
+            len(leaking),
+            f"{counted(len(leaking), 'source recording stands', 'source recordings stand')} "
+            "in more than one fold or split",
+            "Clips cut from one recording share its place, microphone and noise: scores will look better "
+            "than they are. Keep each source on one side.",
+            _examples(manifest, groups, leaking, ", ", "fold", "split"),
+            serious=True,
+        )
+    ]
+
+
+def sound_warnings(
+    manifest: "pa.Table",
+    seconds: NDArray[np.float64],
+    loudness_lufs: NDArray[np.float64],
+    sample_rate_hz: int,
+) -> list[Json]:
+    """Clips that are very short, very quiet or were recorded at a lower rate than the store's."""
+    rates_hz = np.asarray(manifest["original_rate_hz"])
+    silent = int((loudness_lufs <= SILENT_LUFS).sum())
+    lowest = f" The lowest rate is {int(rates_hz.min()):,} Hz." if len(rates_hz) else ""
+    checks = [
+        (
+            "low_original_rate",
+            rates_hz < sample_rate_hz,
+            f"from originals below {sample_rate_hz:,} Hz",
+            f"They were upsampled, so their highest bands are empty and give their origin away.{lowest}",
+        ),
+        (
+            "very_quiet",
+            loudness_lufs < QUIET_LUFS,
+            f"below {QUIET_LUFS:g} LUFS",
+            f"{f'{silent:,} of them as good as silent. ' if silent else ''}"
+            "Crops of silence make pairs that teach nothing.",
+        ),
+        (
+            "shorter_than_1_s",
+            seconds < SHORT_SECONDS,
+            f"shorter than {SHORT_SECONDS:g} s",
+            "Two crops of such a clip overlap almost entirely, or are filled up where the clip ends.",
+        ),
+    ]
+    warnings = []
+    for code, concerned, title_end, detail in checks:
+        if len(clips := np.flatnonzero(concerned)):
+            paths = manifest["path"].take(clips[:EXAMPLES]).to_pylist()
+            title = f"{counted(len(clips), 'clip')} {title_end}"
+            warnings.append(_warning(code, len(clips), title, detail, paths))
+    return warnings
+
+
+def class_warnings(classes: Sequence[Json]) -> list[Json]:
+    """Classes far smaller than the largest; `classes` as in the report, the largest first."""
+    if not classes:
+        return []
+    largest, smallest = classes[0]["clips"], classes[-1]["clips"]
+    if largest < IMBALANCE_RATIO * smallest:
+        return []
+    rare = [row for row in classes if row["clips"] * IMBALANCE_RATIO <= largest]
+    return [
+        _warning(
+            "class_imbalance",
+            len(rare),
+            f"The largest class has {largest / smallest:,.0f} times the clips of the smallest",
+            f"{counted(len(rare), 'class has', 'classes have')} at most a tenth of the largest one's "
+            f"{counted(largest, 'clip')}. Read the accuracy class by class, not only as a whole.",
+            [f"{row['label']}: {counted(row['clips'], 'clip')}" for row in rare[: -EXAMPLES - 1 : -1]],
+        )
+    ]
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: "1 clip", "2,000 clips"."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def _warning(
+    code: str, count: int, title: str, detail: str, examples: list[str], *, serious: bool = False
+) -> Json:
+    return {
+        "code": code,
+        "severity": "serious" if serious else "notice",
+        "count": count,
+        "title": title,
+        "detail": detail,
+        "examples": examples,
+    }
+
+
+def _examples(manifest: "pa.Table", keys: Codes, chosen: Codes, between: str, *notes: str) -> list[str]:
+    """Some clips of the first chosen keys, a line a key: "a.wav (fold 1) = b.wav (fold 2)"."""
+    columns = manifest.select(["path", *notes])
+    lines = []
+    for key in chosen[:EXAMPLES]:
+        clips = np.flatnonzero(keys == key)
+        rows = columns.take(clips[:CLIPS_LOOKED_AT]).to_pylist()
+        noted = [(row["path"], ", ".join(filter(None, (_note(row, name) for name in notes)))) for row in rows]
+        # A clip of each kind before a second of any: the line must show what it is an example of.
+        first_of_kind = {note: n for n, (_, note) in reversed(list(enumerate(noted)))}.values()
+        others = (n for n in range(len(noted)) if n not in first_of_kind)
+        shown = [*sorted(first_of_kind), *others][:CLIPS_AN_EXAMPLE]
+        texts = [f"{path} ({note})" if note else path for path, note in (noted[n] for n in sorted(shown))]
+        more = f" and {len(clips) - len(shown):,} more" if len(clips) > len(shown) else ""
+        lines.append(between.join(texts) + more)
+    return lines
+
+
+def _note(row: dict[str, Any], name: str) -> str:
+    value = row[name]
+    return "+".join(value) if isinstance(value, list) else f"{name} {value}" if value else ""

@@ -1,0 +1,83 @@
+"""Which clips may choose settings: those of the validation corpora that are not tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from echopair.lazy import np
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.evaluation.folds import find_test_split
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from echopair.pipeline.evaluation.probe import ProbeConfig
+    from echopair.pipeline.store import ClipStore
+
+
+def validation_sets(
+    stores: Mapping[str, ClipStore], config: ProbeConfig, probed: Sequence[str]
+) -> dict[str, tuple[ClipStore, NDArray[np.int64]]]:
+    """The clips of each validation corpus whose labels may choose settings.
+
+    A clip whose very samples are tested on, in this corpus or under another name, is left out as well.
+
+    Args:
+        stores: of all corpora that are probed or validate.
+        config: which corpora validate, and what is tested on.
+        probed: names of the corpora that are probed with `test_split`.
+
+    Raises:
+        UserError: no test split can be set apart, or nothing is left to choose on.
+    """
+    tested: set[str | None] = set()
+    for corpus in probed:
+        sounds = np.array(stores[corpus].column("samples_sha256"), dtype=object)
+        tested |= set(sounds[_tested_clips(corpus, stores[corpus], config)])
+    sets = {}
+    for corpus in config.validation_corpora or tuple(probed):
+        store = stores[corpus]
+        sounds = np.array(store.column("samples_sha256"), dtype=object)
+        clips = validation_clips(corpus, store, config, tested=corpus in probed)
+        clips = clips[[sound not in tested for sound in sounds[clips]]]
+        if not len(clips):
+            raise UserError(
+                f"corpus {corpus!r}: every clip is tested on, and none is left to choose settings on; name "
+                "another corpus in probe.validation_corpora"
+            )
+        sets[corpus] = (store, clips)
+    return sets
+
+
+def validation_clips(
+    corpus: str, store: ClipStore, config: ProbeConfig, *, tested: bool
+) -> NDArray[np.int64]:
+    """The clips of one corpus whose labels may choose settings.
+
+    Args:
+        corpus: its name.
+        store: its annotations.
+        config: what is tested on.
+        tested: whether the corpus is probed: all clips then but the test split; otherwise all
+            but those of the split `test`.
+
+    Raises:
+        UserError: no test split can be set apart.
+    """
+    everything = np.arange(len(store.labels()))
+    if tested:
+        return np.setdiff1d(everything, _tested_clips(corpus, store, config))
+    return everything[[split != "test" for split in store.column("split")]]
+
+
+def _tested_clips(corpus: str, store: ClipStore, config: ProbeConfig) -> NDArray[np.int64]:
+    return find_test_split(
+        corpus,
+        store.labels(),
+        store.column("fold"),
+        store.column("split"),
+        store.column("group"),
+        test_folds=config.test_folds,
+        number=config.folds,
+    ).test

@@ -1,5 +1,0 @@
-"""What `prepare` says of a corpus: `report.json` and `report.html`."""
-
-from echopair.pipeline.report.write import Refusal, write_report
-
-__all__ = ["Refusal", "write_report"]

@@ -1,0 +1,122 @@
+"""The record of a run: `run.yaml` and `run.json` in a folder of its own, and the run in MLflow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import yaml
+
+from echopair.pipeline.config import RunConfig, flatten
+from echopair.pipeline.progress import console
+from echopair.pipeline.stages import Done, fingerprint, locked, write_atomically
+from echopair.pipeline.tracking import TrackedRun, tracking_uri
+from echopair.pipeline.tracking.outputs import log_outputs, log_training
+from echopair.pipeline.training.callback import TrainingCallback
+from echopair.pipeline.training.identity import sounds
+
+if TYPE_CHECKING:
+    from echopair.pipeline.run import RunResult
+
+RECORD_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Where a run is recorded.
+
+    Args:
+        config: of the run.
+        folder: below `runs/` of the work folder.
+        tracked: the run in MLflow.
+    """
+
+    config: RunConfig
+    folder: Path
+    tracked: TrackedRun
+
+    @classmethod
+    def open(cls, config: RunConfig, clips: Mapping[str, Done]) -> Self:
+        """Write `run.yaml`, and find the run in MLflow or create it.
+
+        Args:
+            config: of the run.
+            clips: prepared clips by corpus.
+        """
+        digests = {name: [done.digest, done.marker["annotations_digest"]] for name, done in clips.items()}
+        identity = fingerprint("run", config.run_name, _results_config(config), sounds(config), digests)
+        folder = named_folder(config, "runs", identity)
+        folder.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        with locked(folder):  # the same run may be started twice at once
+            write_atomically(folder / "run.yaml", text)
+        work = config.work_folder.absolute()
+        return cls(config, folder, TrackedRun.open(config.tracking, work, identity, config.run_name))
+
+    def callback(self) -> TrainingCallback:
+        """Logs the training to MLflow as it goes."""
+        return _TrackingCallback(self.config, self.tracked)
+
+    def write(self, stage: str, result: RunResult) -> None:
+        """Write `run.json` and bring the run's outputs to MLflow, unless they are all there.
+
+        Args:
+            stage: the last one that was done.
+            result: of the run.
+        """
+        record = {
+            "run_id": self.tracked.run_id,
+            "tracking_uri": tracking_uri(self.config.tracking, self.config.work_folder.absolute()),
+            "stage": stage,
+            "encoder": str(result.encoder),
+            "evaluations": [summary["folder"] for summary in result.evaluations.values()],
+        }
+        file = self.folder / RECORD_FILE
+        if (
+            not result.did
+            and self.tracked.finished
+            and file.is_file()
+            and json.loads(file.read_text()) == record
+        ):
+            return
+        with console.status("recording the run in MLflow"):
+            log_outputs(self.tracked, self.config, result)
+        with locked(self.folder):
+            write_atomically(file, json.dumps(record, indent=2) + "\n")
+
+
+class _TrackingCallback(TrainingCallback):
+    """Logs a training to the run in MLflow."""
+
+    def __init__(self, config: RunConfig, tracked: TrackedRun) -> None:
+        self._config = config
+        self._tracked = tracked
+
+    def on_begin(self) -> None:
+        self._tracked.log_parameters(dict(flatten(self._config.model_dump(mode="json"))))
+
+    def on_metrics(self, rows: list[dict[str, float]]) -> None:
+        log_training(self._tracked, rows)
+
+
+def named_folder(config: RunConfig, kind: str, identity: str) -> Path:
+    """The folder of a run or preview below the work folder, named after the run.
+
+    Args:
+        config: of the run.
+        kind: as `runs`.
+        identity: fingerprint of all that decides what is in it.
+    """
+    return config.work_folder.absolute() / kind / f"{config.run_name.replace('/', '-')}-{identity[:8]}"
+
+
+def _results_config(config: RunConfig) -> dict[str, Any]:
+    """The config without what changes no result and without where the recordings are."""
+    values = config.model_dump(
+        mode="json", exclude={"work_folder", "tracking", "run_name", "threads", "prepare", "corpora"}
+    )
+    values |= {"pretrain": config.learning.identity()["pretrain"]}
+    return values | {"learns_from": config.pretrain_corpora, "probes": config.probe_corpora}
