@@ -34,6 +34,7 @@ class SweepResult:
         keys: dotted, that are swept.
         trials: all of them, by number.
         best: the finished trial with the highest score; None if none finished.
+        clips: validation clips that a score comes from; None if that is not known.
         probes: what the best trial got on the test folds, by corpus, as probe.json holds it.
         best_file: the best trial as a run.
         encoder: folder of the best trial's encoder.
@@ -46,6 +47,7 @@ class SweepResult:
     keys: list[str]
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
+    clips: int | None = None
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
     best_file: Path | None = None
     encoder: Path | None = None
@@ -75,7 +77,7 @@ def conclude(
         result: gets what is found.
         began: when the sweep did, by the monotonic clock; None if an earlier driver has begun it.
     """
-    from echopair.tuning.report.parameters import parameter_of
+    from echopair.tuning.report.outcomes import Outcomes
     from echopair.tuning.report.write import write_report
 
     result.trials, result.best = ledger.trials, ledger.best
@@ -90,12 +92,11 @@ def conclude(
         with cpu_threads(config.threads):
             learn(config, Stage.EVALUATE, run)
         result.probes, result.encoder = run.summaries("probe"), run.encoder
-    space = ledger.settings.sweep.space
+    if run is not None and ledger.settings.sweep.score == "linear_probe":
+        result.clips = sum(validation["clips"] for validation in run.summaries("validation").values())
     with console.status("writing the report"):
         result.report = write_report(
-            # In a population they are those that a trial ended with.
-            [trial.model_copy(update={"values": trial.current}) for trial in result.trials],
-            [parameter_of(key, domain) for key, domain in space.items()],
+            Outcomes(result.trials, ledger.settings.sweep.space, result.clips, _chance(run)),
             ledger.folder,
             ledger.settings.sweep.sweep_name,
             about="" if run is None else _about(ledger.settings, run),
@@ -107,6 +108,15 @@ def conclude(
             _log(ledger, parent, result, run)
     except TrackingError as error:
         result.untracked = str(error)
+
+
+def _chance(run: RunResult | None) -> float | None:
+    """The score of guessing, where trials are scored on the one corpus that is probed."""
+    probes = {} if run is None else run.summaries("probe")
+    if run is None or len(probes) != 1 or probes.keys() != run.summaries("validation").keys():
+        return None
+    (probe,) = probes.values()
+    return float(probe["features"]["chance"]["score"])
 
 
 def _about(settings: SweepSettings, run: RunResult) -> str:

@@ -21,10 +21,10 @@ from echopair.pipeline.config import (
 from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.pipeline.stages import fingerprint
 from echopair.tuning.cluster import RayConfig
-from echopair.tuning.domains import Domain
+from echopair.tuning.distributions import Distribution
 from echopair.tuning.resources import ResourcesConfig
+from echopair.tuning.sampler import RandomSearchConfig, SearchConfig
 from echopair.tuning.schedulers import FifoConfig, SchedulerConfig
-from echopair.tuning.search import RandomSearchConfig, SearchConfig
 from echopair.tuning.space import lay_over, nested, space_of
 from echopair.tuning.space_check import check_space
 
@@ -41,7 +41,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
         "sweep", min_length=1, max_length=200, description="what tables and the MLflow UI call the sweep"
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="of the proposals; equal seeds propose equal trials")
-    space: dict[str, Domain] = Field(description="swept dotted keys of the run and their domains")
+    space: dict[str, Distribution] = Field(description="swept dotted keys of the run and their domains")
     search: SearchConfig = RandomSearchConfig()
     scheduler: SchedulerConfig = FifoConfig()
     score: Literal["linear_probe", "nearest_neighbours"] = Field(
@@ -169,7 +169,7 @@ def _hint(key: str) -> str:
     parent, _, last = key.rpartition(".")
     models = [*_models(SWEEP_KEY, SweepConfig), *_models(RAY_KEY, RayConfig)]
     if in_space := parent.startswith(f"{SWEEP_KEY}.{SPACE}."):
-        models = [(parent, domain) for domain in get_args(get_args(Domain)[0])]
+        models = [(parent, domain) for domain in get_args(get_args(Distribution)[0])]
     others = [model for below, model in models if below == parent and last in model.model_fields]
     if others:
         names = " or ".join(model.model_fields["name"].default for model in others)

@@ -9,7 +9,7 @@ import numpy as np
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from echopair.tuning.domains import Choices, Domain, Grid, Integers, LogUniform, Uniform
+from echopair.tuning.distributions import Choices, Distribution, Grid, Integers, LogUniform, Uniform
 from echopair.tuning.schedulers import GO_ON, MILESTONE, READING, STEP, PbtConfig, comparable
 from echopair.tuning.trials import Trial
 
@@ -73,7 +73,7 @@ class Population:
     def __init__(
         self,
         config: PbtConfig,
-        space: Mapping[str, Domain],
+        space: Mapping[str, Distribution],
         readings: int,
         trials: int,
         seed: int,
@@ -168,7 +168,7 @@ class Population:
         member.lineage = [*copied.lineage, *([{STEP: step, "values": changed}] if changed else [])]
         return member.exploit
 
-    def _explore(self, domain: Domain, value: Any, generator: np.random.Generator) -> Any:
+    def _explore(self, domain: Distribution, value: Any, generator: np.random.Generator) -> Any:
         chance, share = generator.random(2).tolist()
         near = [perturbed(domain, value, factor) for factor in self._config.perturbation_factors]
         other = [new for new in near if new != value]  # none where the value is 0, or alone
@@ -177,7 +177,7 @@ class Population:
         return other[int(share * len(other))]
 
 
-def perturbed(domain: Domain, value: Any, factor: float) -> Any:
+def perturbed(domain: Distribution, value: Any, factor: float) -> Any:
     """A value near another one, within its domain.
 
     Args:

@@ -16,10 +16,10 @@ from echopair.pipeline.tracking import check_tracking
 from echopair.pipeline.training.identity import sounds
 from echopair.tuning.config import SweepSettings
 from echopair.tuning.course import neighbour_probe
-from echopair.tuning.domains import Choices, Grid
+from echopair.tuning.distributions import Choices, Grid
 from echopair.tuning.ledger import Ledger
+from echopair.tuning.sampler import Sampler, build_sampler
 from echopair.tuning.schedulers import check_scheduler
-from echopair.tuning.search import Proposals, build_proposals
 
 SAMPLE_RATE = "log_mel.sample_rate_hz"
 # What a machine may be unable to do, and of how many trials that is found out beforehand.
@@ -31,7 +31,7 @@ POSITIVES_KEYS = ("crops.positives", "crops.positives.name", "crops")
 RECORDINGS_PLAN = "recordings"
 
 
-def check_sweep(settings: SweepSettings) -> Proposals:
+def check_sweep(settings: SweepSettings) -> Sampler:
     """Find what would fail before anything is started.
 
     Returns:
@@ -41,14 +41,14 @@ def check_sweep(settings: SweepSettings) -> Proposals:
         UserError: names the key to change.
     """
     check_tracking(settings.run.tracking, settings.run.work_folder.absolute())
-    proposals = build_proposals(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
+    proposals = build_sampler(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
     check_scheduler(settings.sweep.scheduler, settings.sweep.readings, proposals.total, settings.sweep.space)
     _swept_rates(settings)
     _check_alternatives(settings, proposals)
     return proposals
 
 
-def _check_alternatives(settings: SweepSettings, proposals: Proposals) -> None:
+def _check_alternatives(settings: SweepSettings, proposals: Sampler) -> None:
     """Try the listed augmentations and encoders, in the combinations of the first trials.
 
     Raises:
@@ -68,7 +68,7 @@ def _check_alternatives(settings: SweepSettings, proposals: Proposals) -> None:
             tried.add(combination)
 
 
-def prepare_sweep(settings: SweepSettings, proposals: Proposals) -> dict[int, RunResult]:
+def prepare_sweep(settings: SweepSettings, proposals: Sampler) -> dict[int, RunResult]:
     """Stage 1, once for all trials, of every corpus and for each sample rate that they may have.
 
     Args:
@@ -100,7 +100,7 @@ def prepare_sweep(settings: SweepSettings, proposals: Proposals) -> dict[int, Ru
     return prepared
 
 
-def _listening_otherwise(settings: SweepSettings, proposals: Proposals) -> Iterator[RunConfig]:
+def _listening_otherwise(settings: SweepSettings, proposals: Sampler) -> Iterator[RunConfig]:
     """Runs that have, between them, every combination of listed corpora, positives and sample rates that is valid.
 
     Where one is not with the values of the run, it may be with those of a trial.

@@ -24,8 +24,8 @@ from echopair.tuning.courier import Courier
 from echopair.tuning.ledger import Ledger
 from echopair.tuning.memory_limit import limit_memory
 from echopair.tuning.resources import Resources
+from echopair.tuning.sampler import Sampler
 from echopair.tuning.schedulers import GO_ON, MILESTONE, STEP
-from echopair.tuning.search import Proposals
 from echopair.tuning.task import Report, TrialTask
 from echopair.tuning.trial import Inherited, run_trial
 from echopair.tuning.trial_folder import crash_reason, kept_files, refusal, refuse, set_error_aside
@@ -107,7 +107,7 @@ class LedgerSearch(_OfThisProcess, SearchAlgorithm):
         at_once: trials that may run at once.
     """
 
-    def __init__(self, ledger: Ledger, proposals: Proposals, at_once: int) -> None:
+    def __init__(self, ledger: Ledger, proposals: Sampler, at_once: int) -> None:
         self._ledger = ledger
         self._at_once = at_once
         self._made: list[RayTrial] = []

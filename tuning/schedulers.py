@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.training.schedule import check_schedulable
-from echopair.tuning.domains import Domain
+from echopair.tuning.distributions import Distribution
 from echopair.tuning.trials import Trial
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ class PbtConfig(BaseModel, frozen=True, extra="forbid"):
 SchedulerConfig = Annotated[FifoConfig | AshaConfig | PbtConfig, Field(discriminator="name")]
 
 
-def check_scheduler(config: SchedulerConfig, readings: int, trials: int, space: Mapping[str, Domain]) -> None:
+def check_scheduler(
+    config: SchedulerConfig, readings: int, trials: int, space: Mapping[str, Distribution]
+) -> None:
     """Refuse a scheduler that could never decide anything, or a space that it cannot work with.
 
     Args:
@@ -128,7 +130,7 @@ def decides_at(config: SchedulerConfig, milestone: int, readings: int) -> bool:
 
 def build_scheduler(
     config: SchedulerConfig,
-    space: Mapping[str, Domain],
+    space: Mapping[str, Distribution],
     readings: int,
     trials: int,
     seed: int,
@@ -173,7 +175,7 @@ def _check_readings(key: str, first: int, readings: int) -> None:
         )
 
 
-def _check_changeable(key: str, domain: Domain) -> None:
+def _check_changeable(key: str, domain: Distribution) -> None:
     try:
         check_schedulable(key)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The space of a sweep as people write it, and a trial's values as they are laid over a run."""
+"""The space of a sweep as people write it, and a run with a trial's values."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
@@ -7,15 +7,15 @@ from pydantic import BaseModel
 
 from echopair.pipeline.config import flatten, merge, nearest_key, run_keys
 from echopair.pipeline.errors import UserError, did_you_mean
-from echopair.tuning.domains import Domain, in_words
+from echopair.tuning.distributions import Distribution, in_words
 
 SPACE_KEY = "sweep.space"
 
 
-_DOMAINS: dict[str, type[BaseModel]] = {
-    domain.model_fields["name"].default: domain for domain in get_args(get_args(Domain)[0])
+_DISTRIBUTIONS: dict[str, type[BaseModel]] = {
+    one.model_fields["name"].default: one for one in get_args(get_args(Distribution)[0])
 }
-_SETTINGS = {setting for domain in _DOMAINS.values() for setting in domain.model_fields}
+_SETTINGS = {setting for one in _DISTRIBUTIONS.values() for setting in one.model_fields}
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,20 +31,20 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
         for depth, parent in enumerate(parents, start=1):
             below = below.setdefault(parent, {})
             if not isinstance(below, dict):
-                raise UserError(f"{key} lies within {'.'.join(parents[:depth])}; give one of them, not both")
+                raise UserError(f"{key} is within {'.'.join(parents[:depth])}; give one of them, not both")
         if isinstance(value, Mapping):  # an empty one, the others are flattened
             below.setdefault(last, {})
         elif last not in below or below[last] == {}:
             below[last] = value
         elif isinstance(below[last], dict):
-            raise UserError(f"{key}.{next(iter(below[last]))} lies within {key}; give one of them, not both")
+            raise UserError(f"{key}.{next(iter(below[last]))} is within {key}; give one of them, not both")
         else:
             raise UserError(f"{key} is given twice; leave one out")
     return tree
 
 
 def lay_over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A trial's values laid over those of the run, all at once: a name and its settings come in any order.
+    """The run's values overridden by a trial's, all at once: a name and its settings come in any order.
 
     Args:
         base: the run's values, as `RunConfig.model_dump(mode="json")`.
@@ -54,19 +54,19 @@ def lay_over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
 
 
 def space_of(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The domains of a space as they are written in YAML, by dotted key and not yet validated.
+    """The distributions of a space as they are written in YAML, by dotted key and not yet validated.
 
     Args:
-        raw: dotted keys, or mappings within mappings, or both. A list stands for choices, a mapping whose `name` is
-            a word is a domain, and null takes a key out of the space.
+        raw: dotted keys, or mappings within mappings, or both. A list means choices, a mapping whose `name` is
+            a word is a distribution, and null takes a key out of the space.
 
     Raises:
-        UserError: something that is no domain, or a key twice.
+        UserError: something that is no distribution, or a key twice.
     """
-    return dict(_domains_in(nested(raw), ""))
+    return dict(_distributions_in(nested(raw), ""))
 
 
-def _domains_in(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _distributions_in(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for part, value in tree.items():
         key = f"{prefix}{part}"
         match value:
@@ -77,17 +77,18 @@ def _domains_in(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any
             case list() | tuple():
                 yield key, {"name": "choices", "values": list(value)}
             case Mapping() if isinstance(value.get("name"), str):
-                if value["name"] not in _DOMAINS:
-                    raise UserError(_no_domain(key, value["name"]))
+                if value["name"] not in _DISTRIBUTIONS:
+                    raise UserError(_unknown_distribution(key, value["name"]))
                 yield key, dict(value)
             case Mapping() if value and "name" not in value and set(value) <= _SETTINGS:
                 known = run_keys(key)
                 raise UserError(
-                    f"{SPACE_KEY}.{key}={in_words(dict(value))} has no name; add name: and one of {', '.join(_DOMAINS)}"
+                    f"{SPACE_KEY}.{key}={in_words(dict(value))} has no name; "
+                    f"add name: and one of {', '.join(_DISTRIBUTIONS)}"
                     + ("" if key in known else nearest_key(key, known))
                 )
             case Mapping():
-                yield from _domains_in(value, f"{key}.")
+                yield from _distributions_in(value, f"{key}.")
             case _:
                 raise UserError(
                     f"{SPACE_KEY}.{key}={in_words(value)} is one value; write a list of values, or a range as "
@@ -96,9 +97,9 @@ def _domains_in(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any
                 )
 
 
-def _no_domain(key: str, name: str) -> str:
-    hint = did_you_mean(name, _DOMAINS) or (
+def _unknown_distribution(key: str, name: str) -> str:
+    hint = did_you_mean(name, _DISTRIBUTIONS) or (
         f"; what is not varied is a key of the run: {key}.name={name}; "
         f"to vary it, write {SPACE_KEY}.{key}.name=[{name}, ...]"
     )
-    return f"{SPACE_KEY}.{key}: there is no domain {name!r}{hint}; domains are {', '.join(_DOMAINS)}"
+    return f"{SPACE_KEY}.{key}: there is no distribution {name!r}{hint}; distributions are {', '.join(_DISTRIBUTIONS)}"

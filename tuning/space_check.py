@@ -1,4 +1,4 @@
-"""A space tried on the run that it varies, before anything is begun."""
+"""Checks of a space against the run that it varies, before a sweep begins."""
 
 import itertools
 import math
@@ -8,11 +8,11 @@ from typing import Any
 
 from echopair.pipeline.config import RunConfig, flatten
 from echopair.pipeline.errors import UserError
-from echopair.tuning.domains import Domain, Integers, LogUniform, Uniform, in_words
+from echopair.tuning.distributions import Choices, Distribution, Grid, in_words
 from echopair.tuning.space import SPACE_KEY, lay_over, nested
 
-CORNERS_TRIED = 1000
-CORNERS_BESIDE_AN_EXAMPLE = 4
+CORNERS_CHECKED = 1000
+CORNERS_PER_EXAMPLE = 4
 
 _ELSEWHERE = "it changes where things are and not what is learned"
 _MEANING = "it changes what the score means, and trials could no longer be compared"
@@ -34,33 +34,31 @@ NOT_SWEPT: dict[str, str] = {
     "pretrain.schedule": "population-based training writes it (sweep.scheduler.name=pbt)",
 }
 
-
 Refusal = Callable[[Mapping[str, Any]], str | None]  # what is wrong with a trial's values; None if nothing is
 
 
 def check_space(
-    space: Mapping[str, Domain], base: Mapping[str, Any], make: Callable[[dict[str, Any]], RunConfig]
+    space: Mapping[str, Distribution], base: Mapping[str, Any], make: Callable[[dict[str, Any]], RunConfig]
 ) -> None:
-    """Try a space on the run that it varies, before anything is begun.
+    """Check a space on the run that it varies, before a sweep begins.
 
-    What is tried are whole trials: the corners of the space, and each key's values between at some corners of the
-    other keys.
+    Whole trials are checked: the corners of the space, and each key's values between at some corners of the others.
 
     Args:
-        space: domains by dotted key.
+        space: distributions by dotted key.
         base: the run's values, as `RunConfig.model_dump(mode="json")`.
         make: the config of nested values, as `pipeline.config.validated`.
 
     Raises:
-        UserError: an empty space, a key that is unknown or is not to be swept, values that the run refuses.
+        UserError: an empty space, a key that is unknown or cannot be swept, values that the run refuses.
     """
     if not space:
         raise UserError(
             f"{SPACE_KEY} is empty; give at least one key, as {SPACE_KEY}.objective.temperature=[0.1, 0.2]"
         )
-    nested(dict.fromkeys(space))  # refuses a key that lies within another
-    for key, domain in space.items():
-        _refuse_what_is_not_swept(key, domain)
+    nested(dict.fromkeys(space))  # refuses a key within another
+    for key, distribution in space.items():
+        _refuse_what_is_not_swept(key, distribution)
 
     def refusal(values: Mapping[str, Any]) -> str | None:
         try:
@@ -69,43 +67,36 @@ def check_space(
             return str(error)
         return None
 
-    for values in itertools.chain(_corners(space), _between_corners(space)):
+    for values in _trials_to_check(space):
         if refusal(values) is not None:
-            raise UserError(
-                f"{SPACE_KEY}: {_explain(space, base, _fewest_refused(values, refusal), refusal)}"
-            )
+            few = _fewest_refused(values, refusal)
+            raise UserError(f"{SPACE_KEY}: {_explain(space, base, few, refusal)}")
 
 
-def _refuse_what_is_not_swept(key: str, domain: Domain) -> None:
-    parts = {
-        f"{key}.{part}" for value in domain.ends() if isinstance(value, Mapping) for part, _ in flatten(value)
-    }
+def _refuse_what_is_not_swept(key: str, distribution: Distribution) -> None:
+    mappings = (value for value in distribution.ends() if isinstance(value, Mapping))
+    parts = {f"{key}.{part}" for value in mappings for part, _ in flatten(value)}
     for touched in [key, *sorted(parts)]:
         for kept, reason in NOT_SWEPT.items():
             if f"{touched}.".startswith(f"{kept}."):
                 raise UserError(f"{SPACE_KEY}.{key}: {touched} cannot be swept: {reason}")
 
 
-def _corners(space: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
-    """Trials of the lowest, highest and listed values alone: all of them, or many if there are very many."""
-    ends = {key: domain.ends() for key, domain in space.items()}
-    if math.prod(len(values) for values in ends.values()) <= CORNERS_TRIED:
-        for values in itertools.product(*ends.values()):
-            yield dict(zip(ends, values, strict=True))
-    else:
-        draw = random.Random(0)
-        for _ in range(CORNERS_TRIED):
-            yield {key: draw.choice(values) for key, values in ends.items()}
-
-
-def _between_corners(space: Mapping[str, Domain]) -> Iterator[dict[str, Any]]:
-    """Trials of each key's other values, and of listed ones that no corner may have had."""
+def _trials_to_check(space: Mapping[str, Distribution]) -> Iterator[dict[str, Any]]:
+    """The corners of the space, or many if there are very many, then each key's examples at some corners."""
     draw = random.Random(0)
-    ends = {key: domain.ends() for key, domain in space.items()}
-    for key, domain in space.items():
-        for value in domain.examples():
-            for _ in range(CORNERS_BESIDE_AN_EXAMPLE):
-                yield {other: draw.choice(values) for other, values in ends.items()} | {key: value}
+    ends = {key: distribution.ends() for key, distribution in space.items()}
+
+    def corner() -> dict[str, Any]:
+        return {key: draw.choice(values) for key, values in ends.items()}
+
+    if math.prod(len(values) for values in ends.values()) <= CORNERS_CHECKED:
+        yield from (dict(zip(ends, values, strict=True)) for values in itertools.product(*ends.values()))
+    else:
+        yield from (corner() for _ in range(CORNERS_CHECKED))
+    for key, distribution in space.items():
+        for value in distribution.examples():
+            yield from (corner() | {key: value} for _ in range(CORNERS_PER_EXAMPLE))
 
 
 def _fewest_refused(values: Mapping[str, Any], refusal: Refusal) -> dict[str, Any]:
@@ -120,16 +111,16 @@ def _fewest_refused(values: Mapping[str, Any], refusal: Refusal) -> dict[str, An
 
 
 def _explain(
-    space: Mapping[str, Domain], base: Mapping[str, Any], values: Mapping[str, Any], refusal: Refusal
+    space: Mapping[str, Distribution], base: Mapping[str, Any], values: Mapping[str, Any], refusal: Refusal
 ) -> str:
     """Which of a trial's values are refused, why, and what to write instead."""
-    said = refusal(values) or ""
+    reason = refusal(values) or ""
     # The alternatives around other keys: encoder.name beside encoder.width.
     beside = {name: value for name, value in values.items() if any(_is_named_by(key, name) for key in values)}
     refused = [key for key in values if key not in beside]
     if len(refused) != 1:
         return (
-            f"{_assignments(values)} do not go together: {said}\n"
+            f"{_assignments(values)} do not go together: {reason}\n"
             "narrow their values, or list what goes together as choices of the mapping that holds them"
         )
     key = refused[0]
@@ -138,29 +129,29 @@ def _explain(
     names = [name for name in space if _is_named_by(key, name)]
     if whole := [parent for parent in parents if surroundings.get(parent) not in (None, {})]:
         return f"unknown key {key!r}: {whole[0]} has no keys below it; sweep it as a whole"
-    if names and said.startswith("unknown key"):
+    if names and reason.startswith("unknown key"):
         parent = names[-1].removesuffix(".name")
         setting = f"{key.removeprefix(f'{parent}.')}: {in_words(values[key])}"
         return (
             f"{key} is no setting of {names[-1]}={surroundings[names[-1]]}; write the alternatives out, each with "
             f"its settings, as {SPACE_KEY}.{parent}=[{{name: ...}}, {{name: ..., {setting}}}]"
         )
-    told = said if key in said else f"{key}={in_words(values[key])}: {said}"
+    message = reason if key in reason else f"{key}={in_words(values[key])}: {reason}"
     where = f" (with {_assignments(beside)})" if beside else ""
-    return f"{told}{where}{_remedy(space[key], key, values, refusal)}"
+    return f"{message}{where}{_remedy(space[key], key, values, refusal)}"
 
 
-def _remedy(domain: Domain, key: str, values: Mapping[str, Any], refusal: Refusal) -> str:
+def _remedy(distribution: Distribution, key: str, values: Mapping[str, Any], refusal: Refusal) -> str:
     """What to write in place of a range of which some values are refused."""
-    if not isinstance(domain, Uniform | LogUniform | Integers):
+    if isinstance(distribution, Choices | Grid):
         return ""
     value = values[key]
     if value != math.ceil(value) and refusal({**values, key: math.ceil(value)}) is None:
-        low, high = math.ceil(domain.low), math.floor(domain.high)
-        log = ", log: true" if domain.is_log else ""
+        low, high = math.ceil(distribution.low), math.floor(distribution.high)
+        log = ", log: true" if distribution.is_log else ""
         return f"; it takes whole numbers: {{name: integers, low: {low}, high: {high}{log}}}"
-    if all(refusal({**values, key: end}) is None for end in domain.ends()):
-        listed = in_words([int(end) if end == int(end) else end for end in domain.ends()])
+    if all(refusal({**values, key: end}) is None for end in distribution.ends()):
+        listed = in_words([int(end) if end == int(end) else end for end in distribution.ends()])
         return f"; list the values that are possible, as {SPACE_KEY}.{key}={listed}"
     return ""
 

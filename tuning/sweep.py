@@ -30,10 +30,10 @@ from echopair.tuning.preparation import check_sweep, prepare_sweep, settle_recor
 from echopair.tuning.progress import SweepProgress
 from echopair.tuning.recorder import Recorder, open_parent
 from echopair.tuning.resources import Available, Resources, memory_share, resolve_resources
-from echopair.tuning.results import duration_text
+from echopair.tuning.sampler import Sampler
 from echopair.tuning.schedulers import build_scheduler
-from echopair.tuning.search import Proposals
 from echopair.tuning.task import TrialTask, config_of, training_of
+from echopair.tuning.texts import duration_text
 from echopair.tuning.trial_folder import (
     MILESTONE_PREFIX,
     allow_again,
@@ -89,7 +89,7 @@ def resume(folder: Path, *, retry_failed: bool = False) -> SweepResult:
     return _go_on(ledger, check_sweep(ledger.settings), retry_failed=retry_failed)
 
 
-def _go_on(ledger: Ledger, proposals: Proposals, *, retry_failed: bool) -> SweepResult:
+def _go_on(ledger: Ledger, proposals: Sampler, *, retry_failed: bool) -> SweepResult:
     result = SweepResult(ledger.folder, list(ledger.settings.sweep.space))
     began = time.monotonic()
     with ledger.held():
@@ -145,7 +145,7 @@ def _allow_failed_again(ledger: Ledger) -> None:
 
 
 def _try(
-    ledger: Ledger, proposals: Proposals, prepared: Mapping[int, RunResult], parent: TrackedRun
+    ledger: Ledger, proposals: Sampler, prepared: Mapping[int, RunResult], parent: TrackedRun
 ) -> list[int]:
     """Run the trials that have not ended; returns those that the tracking store would not take."""
     from echopair.tuning.courier import courier_for
@@ -240,7 +240,7 @@ def _recorded(ledger: Ledger, parent: TrackedRun, task: TrialTask) -> Iterator[l
 
 def _fit(
     ledger: Ledger,
-    proposals: Proposals,
+    proposals: Sampler,
     task: TrialTask,
     resources: Resources,
     memory: int,

@@ -14,6 +14,7 @@ from echopair.tuning.config import (
     sweep_presets,
     validated_settings,
 )
+from echopair.tuning.distributions import in_words
 
 SPACE = {"encoder.width": [16, 32]}
 
@@ -24,7 +25,10 @@ def write(file: Path, **values: Any) -> str:
 
 
 def swept(settings: SweepSettings) -> dict[str, str]:
-    return {key: domain.describe() for key, domain in settings.sweep.space.items()}
+    return {
+        key: ", ".join(in_words(value) for value in distribution.ends())
+        for key, distribution in settings.sweep.space.items()
+    }
 
 
 def test_presets_files_and_overrides_lie_over_each_other(tmp_path: Path) -> None:
@@ -69,7 +73,7 @@ def test_a_sweep_of_which_nothing_is_said_is_the_built_in_one() -> None:
 def test_without_a_space_the_default_one_lies_below_all_that_is_given(tmp_path: Path) -> None:
     file = write(tmp_path / "my.yaml", preset="synthetic", sweep={"sweep_name": "mine", "readings": 3})
     settings = compose_sweep([file])
-    assert swept(settings) == {"objective.temperature": "0.05 to 1, log", "augment.strength": "0 to 1.5"}
+    assert swept(settings) == {"objective.temperature": "0.05, 1.0", "augment.strength": "0.0, 1.5"}
     assert settings.sweep.scheduler.name == "asha"
     assert (settings.sweep.sweep_name, settings.sweep.readings) == ("mine", 3)
     random = compose_sweep([file, "sweep.search={name: random, trials: 4}", "sweep.scheduler.name=fifo"])
@@ -78,7 +82,7 @@ def test_without_a_space_the_default_one_lies_below_all_that_is_given(tmp_path: 
 
 def test_overrides_change_parts_of_a_space_and_take_keys_out() -> None:
     changed = compose_sweep(["synthetic", "sweep.space.objective.temperature.low=0.1"])
-    assert swept(changed)["objective.temperature"] == "0.1 to 1, log"
+    assert swept(changed)["objective.temperature"] == "0.1, 1.0"
     assert changed.sweep.space["objective.temperature"].points == 4  # type: ignore[union-attr]
     without = compose_sweep(["synthetic", "sweep.space.augment.strength=null"])
     assert list(without.sweep.space) == ["objective.temperature"]
@@ -113,7 +117,7 @@ def test_a_file_adds_to_the_space_of_a_preset_however_it_is_spelt(
     )
     sources = ["synthetic", file] if key else ["synthetic", "temperature-strength", file]
     settings = compose_sweep(sources)
-    assert swept(settings) == {"objective.temperature": "0.2 to 1, log", "encoder.width": "16, 32"}
+    assert swept(settings) == {"objective.temperature": "0.2, 1.0", "encoder.width": "16, 32"}
 
 
 def test_a_swept_name_leaves_the_settings_beside_it_in_the_space() -> None:

@@ -16,7 +16,7 @@ import yaml
 from echopair.pipeline.errors import UserError
 from echopair.tuning.config import SweepSettings
 from echopair.tuning.ledger import Ledger
-from echopair.tuning.search import build_proposals
+from echopair.tuning.sampler import build_sampler
 from echopair.tuning.trials import Reading, Status, Trial
 from tests.tuning.ledgers import made_up, make_ledger, small_settings
 
@@ -223,7 +223,7 @@ def test_missing_trials_are_asked_for(folder: Path) -> None:
 def test_a_trial_whose_file_was_deleted_is_proposed_again(folder: Path, settings: SweepSettings) -> None:
     from echopair.tuning.ray_trials import LedgerSearch
 
-    proposals = build_proposals(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
+    proposals = build_sampler(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
     assert LedgerSearch(Ledger.open(folder), proposals, at_once=1).total_samples == proposals.total - 1
     (folder / "trials" / "00000.json").unlink()
     ledger = Ledger.open(folder)

@@ -76,20 +76,14 @@ def test_the_table_fits_a_terminal(width: int, count: int, running: int, shown: 
     lines = drawn(trials, width)
     assert max(map(cell_len, lines)) <= width
     assert len(lines) <= MOST_LINES
-    assert not any(re.search(r"\d…", line) for line in lines[1:])
+    assert not any(re.search(r"\d…", line) for line in lines[2:])
     rows = [line for line in lines if re.search(r"\d/9 ", line)]
     assert len([line for line in rows if "4/9" in line]) == shown
     assert any(line == f"... and {running - shown} more running" for line in lines) == (shown < running)
     for number, line in ((int(line.split()[0]), line) for line in rows):
-        assert f"{trials[number].latest:.1%}".replace("%", " %") in line
+        assert f"{trials[number].latest or 0:.1%}".replace("%", " %") in line
         assert " 1:00 h" in line or " 59:59 min" in line
         assert f" {16 * (1 + number % 8)} " in line
-
-
-def test_bars_make_room_before_headings_are_cut() -> None:
-    lines = drawn(sweep(16, 2), 80)
-    assert not any("━" in line for line in lines[1:])
-    assert all(heading in " ".join(lines[3:5]) for heading in ("learning", "strength", "width", "reading"))
 
 
 @pytest.mark.parametrize("height", [6, 10, 14])
@@ -99,23 +93,22 @@ def test_the_table_leaves_a_low_terminal_its_last_line(height: int) -> None:
 
 def test_the_head_counts_and_names_the_best() -> None:
     first, second, *_ = drawn(sweep(16, 2), 120)
-    assert re.match(r"birds of the north  ━*─*  8 of 400 ended, \d s, about \d+:\d\d h left$", first)
-    assert second == "2 running, 4 stopped early, 1 diverged, 1 failed, best 50.5 %"
+    assert re.match(r"birds of the north  [━╸]* +8 of 400 ended, \d s, about \d+:\d\d h left$", first)
+    assert second == "2 finished, 4 stopped early, 1 diverged, 1 failed, 2 running, best score 50.5 %"
 
 
-def test_running_trials_stand_above_the_best_that_finished() -> None:
+def test_running_trials_come_before_the_best_that_finished() -> None:
     lines = drawn(sweep(16, 2), 80, KEYS[:2])
-    assert [line.split()[0] for line in lines[4:]] == ["8", "9", "best", "5", "0"]
-    assert "━━━━────── 4/9" in lines[4]
-    assert lines[6].split() == ["best", "finished", "score"]
-    assert lines[6].index("score") + len("score") == lines[7].index(" %") + len(" %")
+    assert [line.split()[0] for line in lines[4:]] == ["8", "9", "5", "0"]
+    assert lines[3].split() == ["trial", "temperature", "learning", "rate", "done", "k-NN", "score", "time"]
+    assert "4/9" in lines[4]
+    assert "9/9 30.5 % 50.5 %" in lines[6]
 
 
-def test_before_a_trial_finishes_the_best_are_readings_and_called_so() -> None:
+def test_before_a_trial_finishes_the_best_are_intermediate_scores_and_called_so() -> None:
     lines = drawn([trial(0, Status.STOPPED, 2), trial(1, Status.STOPPED, 3), trial(2, Status.RUNNING)], 80)
-    assert lines[1].endswith("best reading 30.1 %")
-    assert lines[-3].split() == ["best", "stopped", "early", "reading"]
-    assert lines[-2].split()[0] == "1"
+    assert lines[1].endswith("best k-NN score so far 30.1 %")
+    assert [line.split()[0] for line in lines[5:]] == ["2", "1", "0"]
 
 
 def view(trials: Sequence[Trial], total: int) -> SweepView:
@@ -137,15 +130,15 @@ def test_the_estimate_shares_what_is_left_among_the_slots() -> None:
     assert view(ended, 2).left_seconds() == 0
 
 
-def test_seconds_of_a_running_trial_go_on_until_they_are_told_again() -> None:
+def test_seconds_of_a_running_trial_go_on_until_they_change() -> None:
     first = view([trial(0, Status.RUNNING, seconds=5)], 2)
-    told = first.told_at[0]
-    assert first.updated([trial(0, Status.RUNNING, seconds=5)]).told_at[0] == told
-    assert first.updated([trial(0, Status.RUNNING, seconds=6)]).told_at[0] > told
-    assert first.updated([trial(0, Status.FINISHED, seconds=6)]).told_at == {}
+    known = first.known_at[0]
+    assert first.updated([trial(0, Status.RUNNING, seconds=5)]).known_at[0] == known
+    assert first.updated([trial(0, Status.RUNNING, seconds=6)]).known_at[0] > known
+    assert first.updated([trial(0, Status.FINISHED, seconds=6)]).known_at == {}
 
 
-def said(capsys: pytest.CaptureFixture[str], *shown: Sequence[Trial]) -> list[str]:
+def printed(capsys: pytest.CaptureFixture[str], *shown: Sequence[Trial]) -> list[str]:
     with SweepProgress("birds", 16, KEYS[:2], MILESTONES) as progress:
         for trials in shown:
             progress.show(trials)
@@ -160,7 +153,7 @@ def test_a_log_has_one_line_for_each_end(capsys: pytest.CaptureFixture[str]) -> 
         trial(2, Status.DIVERGED, 1, error="the loss was not finite at step 40"),
         trial(3, Status.FAILED, 0, error='Traceback:\n  File "trial.py"\nOSError: [Errno 28] disk is full'),
     ]
-    assert said(capsys, running, [ended[0], *running[1:]], ended, ended) == [
+    assert printed(capsys, running, [ended[0], *running[1:]], ended, ended) == [
         "trial 0 finished: 50.0 %, temperature 0.00123, learning rate 1.23e-5, 1:12 min (1 of 16 ended)",
         "trial 1 stopped early at 2/9: 30.1 %, temperature 0.00223, learning rate 2.47e-5, 1:00 min (2 of 16 ended)",
         "trial 2 diverged: the loss was not finite at step 40; "
@@ -172,7 +165,7 @@ def test_a_log_has_one_line_for_each_end(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_log_of_a_resumed_sweep_sums_what_ended_before(capsys: pytest.CaptureFixture[str]) -> None:
     before = [trial(number, Status.FINISHED, 9) for number in range(5)]
-    lines = said(capsys, [*before, trial(5, Status.RUNNING)], [*before, trial(5, Status.STOPPED, 1)])
+    lines = printed(capsys, [*before, trial(5, Status.RUNNING)], [*before, trial(5, Status.STOPPED, 1)])
     assert lines[0] == "goes on: 5 of 16 trials ended before"
     assert [line.split(":")[0] for line in lines[1:]] == ["trial 5 stopped early at 1/9"]
     assert "(6 of 16 ended)" in lines[1]
@@ -181,10 +174,10 @@ def test_a_log_of_a_resumed_sweep_sums_what_ended_before(capsys: pytest.CaptureF
 def test_a_log_tells_of_another_attempt_once(capsys: pytest.CaptureFixture[str]) -> None:
     first = trial(0, Status.RUNNING)
     second = first.model_copy(update={"attempts": 2})
-    assert said(capsys, [first], [second], [second]) == ["trial 0 begins again, attempt 2"]
+    assert printed(capsys, [first], [second], [second]) == ["trial 0 begins again, attempt 2"]
     crashed = second.model_copy(update={"error": "OSError: no space left"})
-    assert said(capsys, [first], [crashed]) == ["trial 0 begins again, attempt 2: OSError: no space left"]
-    assert said(capsys, [second], [second]) == []
+    assert printed(capsys, [first], [crashed]) == ["trial 0 begins again, attempt 2: OSError: no space left"]
+    assert printed(capsys, [second], [second]) == []
 
 
 SCREEN_ROWS, SCREEN_COLUMNS = 24, 80
@@ -289,17 +282,17 @@ def test_a_terminal_gets_one_table_in_place_that_is_gone_in_the_end(end: str) ->
     assert screen.text[:3] == ["before", "a line that is said", "a line that is printed"]
     assert screen.text[3] == "trial 8 failed: disk [full]; temperature 0.00923, learning rate 1.11e-4,"
     table = "\n".join(screen.text)
-    assert table.count("birds  ━") == table.count("best finished") == 1
+    assert table.count("birds  ━") == table.count("k-NN") == 1
     assert "9 of 16 ended" in table
     assert during.rfind(HIDE_CURSOR) > during.rfind(SHOW_CURSOR)
     # Three hundred changes are not three hundred drawings.
-    assert during.count("best finished") < 12
+    assert during.count("k-NN") < 12
 
     screen.write(after)
     assert after.rfind(SHOW_CURSOR) > after.rfind(HIDE_CURSOR)
     assert screen.text[0] == "before"
     assert screen.text[-1] == "after"
-    assert not any("best" in line or "━" in line for line in screen.text)
+    assert not any("k-NN" in line or "━" in line for line in screen.text)
 
 
 def test_a_pipe_gets_lines_even_where_colours_are_forced() -> None:

@@ -5,15 +5,14 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from echopair.tuning.results import (
+from echopair.tuning.results import exit_note, ranked, results_table, summary_line
+from echopair.tuning.texts import (
     duration_text,
     error_line,
-    exit_note,
+    half_interval,
     percent_text,
-    ranked,
-    results_table,
+    score_text,
     short_keys,
-    summary_line,
     value_text,
 )
 from echopair.tuning.trials import Reading, Status, Trial
@@ -89,7 +88,7 @@ def test_a_table_fits_the_terminal_with_every_value_whole(
     for trial in ranked(trials)[:20]:
         (line,) = (line for line in lines if re.match(rf" *{trial.number} ", line))
         assert all(value_text(trial.values[key]) in line for key in keys[:4])
-        assert percent_text(trial.score) in line
+        assert (percent_text(trial.score) in line) == (trial.status is not Status.DIVERGED)
         assert "59:59 min" in line
     assert (lines[-1].strip() == "... and 380 more in trials.csv") == (count == 400)
 
@@ -107,13 +106,13 @@ def test_the_best_stands_first_and_bold() -> None:
     console = Console(width=80, file=file, force_terminal=True, highlight=False)
     trials = sweep(16, KEYS[:2])
     console.print(results_table(trials, KEYS[:2]))
-    first, second = file.getvalue().split("\n")[2:4]
+    first, second = file.getvalue().split("\n")[1:3]
     assert "51.2 %" in first
     assert "\x1b[1m" in first
     assert "\x1b[1m" not in second
 
 
-def test_ranked_trials_go_from_scores_to_readings_to_failures() -> None:
+def test_ranked_trials_go_from_scores_to_intermediate_scores_to_failures() -> None:
     order = [trial.status for trial in ranked(sweep(6))]
     assert order == [
         *[Status.FINISHED] * 2,
@@ -135,7 +134,7 @@ def test_decimal_points_stand_below_each_other() -> None:
     values = (0.5, 12.25, 3, 1e-5)
     trials = [Trial(number=n, values={"a.b": value}) for n, value in enumerate(values)]
     lines = drawn(results_table(trials, ["a.b"]), 80)[1:]
-    assert [line[13:23].rstrip() for line in lines] == ["  0.5", " 12.2", "  3", "  1e-5"]
+    assert [line[12:17].rstrip() for line in lines] == [" 0.5", "12.2", " 3", " 1e-5"]
 
 
 def test_a_population_shows_the_last_values_and_says_so() -> None:
@@ -152,6 +151,17 @@ def test_a_sweep_without_trials_is_a_table_without_rows() -> None:
     assert len(drawn(results_table([], KEYS[:1]), 80)) == 1
     assert summary_line([]) == "no trial was begun"
     assert exit_note([]) == ""
+
+
+def test_a_score_has_the_interval_of_its_clips() -> None:
+    # Agresti and Coull: 96 clips at a half are 10 points to either side; 0 of 10 are not certainly 0.
+    assert half_interval(0.5, 96) == pytest.approx(0.098, abs=0.001)
+    assert half_interval(0.0, 10) == pytest.approx(0.18, abs=0.01)
+    assert score_text(0.641, 96) == "64.1 ± 9.4 %"
+    assert score_text(0.641) == "64.1 %"
+    assert score_text(None, 96) == ""
+    lines = drawn(results_table(sweep(4), KEYS[:1], clips=96), 80)
+    assert sum("±" in line for line in lines) == 1  # the one that finished; a diverged trial's 0 is no score
 
 
 def test_brackets_in_values_are_no_markup() -> None:
@@ -206,7 +216,7 @@ def test_keys_are_as_short_as_tells_them_apart(keys: list[str], expected: list[s
         ("a" * 30, "a" * 23 + "…"),
     ],
 )
-def test_values_are_said_in_few_characters(value: object, expected: str) -> None:
+def test_values_are_written_in_few_characters(value: object, expected: str) -> None:
     assert value_text(value) == expected
 
 

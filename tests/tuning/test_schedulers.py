@@ -25,7 +25,7 @@ from echopair.pipeline.cores import available_cores
 from echopair.pipeline.errors import UserError
 from echopair.tuning.asha import Asha
 from echopair.tuning.cluster import RayConfig, ray_session
-from echopair.tuning.domains import Choices, Domain, Integers, LogUniform, Uniform
+from echopair.tuning.distributions import Choices, Distribution, Integers, LogUniform, Uniform
 from echopair.tuning.population import Exploit, Population, perturbed
 from echopair.tuning.schedulers import (
     GO_ON,
@@ -39,7 +39,7 @@ from echopair.tuning.schedulers import (
 from echopair.tuning.trials import Reading, Status, Trial
 
 RATE = "pretrain.learning_rate"
-SPACE: dict[str, Domain] = {
+SPACE: dict[str, Distribution] = {
     RATE: LogUniform(low=0.01, high=0.3),
     "augment.strength": Uniform(low=0.0, high=1.5),
     "augment.operations": Integers(low=1, high=6),
@@ -107,7 +107,7 @@ def test_settings_that_mean_nothing_are_refused(settings: Mapping[str, Any]) -> 
     ],
 )
 def test_a_scheduler_that_could_not_work_is_refused_with_the_key_to_change(
-    config: SchedulerConfig, readings: int, trials: int, space: Mapping[str, Domain], message: str
+    config: SchedulerConfig, readings: int, trials: int, space: Mapping[str, Distribution], message: str
 ) -> None:
     with pytest.raises(UserError) as refusal:
         check_scheduler(config, readings, trials, space)
@@ -522,13 +522,16 @@ def test_lineages_tell_whom_a_member_learned_from(undisturbed: dict[int, Any]) -
     ],
 )
 def test_a_perturbed_value_is_near_the_old_one_and_in_its_domain(
-    domain: Domain, value: Any, factor: float, expected: Any
+    domain: Distribution, value: Any, factor: float, expected: Any
 ) -> None:
     assert perturbed(domain, value, factor) == expected
 
 
 def test_values_move_away_from_the_ends_of_their_domains() -> None:
-    space: dict[str, Domain] = {"objective.a": Choices(values=(1, 2)), "objective.b": Uniform(low=0, high=1)}
+    space: dict[str, Distribution] = {
+        "objective.a": Choices(values=(1, 2)),
+        "objective.b": Uniform(low=0, high=1),
+    }
     population = Population(PbtConfig(resample_probability=0), space, READINGS, 4, seed=0)
     for number in range(4):
         population.begin(number, {"objective.a": 2, "objective.b": 0.0})
@@ -565,7 +568,7 @@ def trainable(config: dict[str, Any], folder: Path) -> None:
         tune.report(result)
 
 
-class Proposals(SearchAlgorithm):
+class Sampler(SearchAlgorithm):
     """Hands Ray the trials that have not ended."""
 
     def __init__(self, trials: Sequence[Trial], retries: int) -> None:
@@ -633,7 +636,7 @@ def fit(
     tune.Tuner(
         tune.with_resources(partial(trainable, folder=folder), {"cpu": max(1, available_cores() // SLOTS)}),
         tune_config=tune.TuneConfig(
-            scheduler=scheduler, search_alg=Proposals(trials, retries), reuse_actors=True, time_budget_s=240
+            scheduler=scheduler, search_alg=Sampler(trials, retries), reuse_actors=True, time_budget_s=240
         ),
         run_config=tune.RunConfig(
             storage_path=str(folder / "ray"),

@@ -4,7 +4,7 @@ import pytest
 
 from echopair.pipeline.config import compose, validated
 from echopair.pipeline.errors import UserError
-from echopair.tuning.domains import Choices, Grid, LogUniform
+from echopair.tuning.distributions import Choices, Grid, LogUniform
 from echopair.tuning.space import lay_over, nested, space_of
 from tests.tuning.spaces import TEMPERATURES, read
 
@@ -27,11 +27,11 @@ def test_keys_may_be_nested_or_dotted_or_both() -> None:
         "crops.positives.name": Grid(values=("two_offsets", "neighbours")),
     }
     assert read(nested(raw)) == read(space) == space
-    stored = {key: domain.model_dump(mode="json") for key, domain in space.items()}
+    stored = {key: one.model_dump(mode="json") for key, one in space.items()}
     assert read(stored) == space
 
 
-def test_a_name_as_a_key_of_a_run_is_told_from_the_name_of_a_domain() -> None:
+def test_a_name_as_a_key_of_a_run_is_told_from_the_name_of_a_distribution() -> None:
     assert space_of({"augment": {"policy": {"name": ["all", "random"]}}}) == {
         "augment.policy.name": {"name": "choices", "values": ["all", "random"]}
     }
@@ -47,8 +47,8 @@ def test_nesting_changes_nothing_that_it_is_given() -> None:
     ("raw", "message"),
     [
         ({"a.b": 1, "a": {"b": 2}}, r"a\.b is given twice"),
-        ({"a": [1], "a.b": [2]}, r"a\.b lies within a; give one of them"),
-        ({"a.b": [2], "a": [1]}, r"a\.b lies within a; give one of them"),
+        ({"a": [1], "a.b": [2]}, r"a\.b is within a; give one of them"),
+        ({"a.b": [2], "a": [1]}, r"a\.b is within a; give one of them"),
         (
             {"objective.temperature": 0.1},
             r"sweep\.space\.objective\.temperature=0\.1 is one value; write a list",
@@ -60,7 +60,7 @@ def test_nesting_changes_nothing_that_it_is_given() -> None:
         ),
         (
             {"seed": {"name": "integer", "low": 1}},
-            r"no domain 'integer'; did you mean 'integers'\?; domains are",
+            r"no distribution 'integer'; did you mean 'integers'\?; distributions are",
         ),
         (
             {"augment": {"policy": {"name": "random"}}},

@@ -5,7 +5,7 @@ import pytest
 
 from echopair.pipeline.config import RunConfig, compose, validated
 from echopair.pipeline.errors import UserError
-from echopair.tuning.domains import Choices
+from echopair.tuning.distributions import Choices
 from echopair.tuning.space_check import check_space
 from tests.tuning.spaces import TEMPERATURES, read
 

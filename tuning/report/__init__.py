@@ -1,1 +1,1 @@
-"""What a sweep showed: a page with findings in words, pictures and a table of its trials."""
+"""The report of a sweep: a page, a table, figures."""

@@ -1,66 +1,70 @@
-"""What trials came to: which have a score, which is best, how much of the training was done."""
+"""What a report is about: the trials of a sweep, what was swept, and what its scores come from."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
+from echopair.tuning.distributions import Distribution
+from echopair.tuning.results import ranked
+from echopair.tuning.sampler import has_values, study_of
+from echopair.tuning.texts import final_score
+from echopair.tuning.trials import Trial
 
-from echopair.tuning.report.parameters import Parameter
-from echopair.tuning.trials import Status, Trial
+FEWEST_FOR_IMPORTANCE = 8
 
 
-def finished(trials: Iterable[Trial]) -> list[Trial]:
-    """Trials that finished with a score, in the order of their numbers.
+@dataclass(frozen=True)
+class Outcomes:
+    """The trials of a sweep.
 
-    The score of a diverged trial stands for "worse than any" and its last reading belongs to another
-    moment of the training: neither is compared with these.
+    Args:
+        trials: all of them, in any state.
+        space: distributions by dotted key.
+        clips: validation clips that a score comes from; None if that is not known.
+        chance: score of guessing, 0 to 1; None if that is not known.
     """
-    found = (t for t in trials if t.status is Status.FINISHED and math.isfinite(score_of(t)))
-    return sorted(found, key=lambda trial: trial.number)
+
+    trials: Sequence[Trial]
+    space: Mapping[str, Distribution]
+    clips: int | None = None
+    chance: float | None = None
+
+    @cached_property
+    def finished(self) -> list[tuple[Trial, float]]:
+        """Trials that finished and their scores, the best first."""
+        scores = ((trial, final_score(trial)) for trial in ranked(self.trials))
+        return [(trial, score) for trial, score in scores if score is not None]
+
+    @cached_property
+    def repeated(self) -> list[list[float]]:
+        """Scores of trials that differ in the seed alone, at least two each."""
+        groups: dict[str, list[float]] = defaultdict(list)
+        for trial, score in self.finished:
+            setting = {key: value for key, value in trial.current.items() if not is_seed(key)}
+            groups[repr(sorted(setting.items()))].append(score)
+        return [scores for scores in groups.values() if len(scores) > 1]
+
+    @cached_property
+    def importance(self) -> dict[str, float]:
+        """Share of the scores' variance that each key explains, the most important first; empty with too few trials.
+
+        Source: Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter Importance (fANOVA),
+            ICML 2014, by optuna.
+        """
+        known = [(trial, score) for trial, score in self.finished if has_values(trial, self.space)]
+        if (
+            len(self.space) < 2
+            or len(known) < FEWEST_FOR_IMPORTANCE
+            or len({score for _, score in known}) < 2
+        ):
+            return {}
+        from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+        study = study_of([trial for trial, _ in known], self.space)
+        return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
 
 
-def with_status(trials: Iterable[Trial], *statuses: Status) -> list[Trial]:
-    """Trials that came to any of these."""
-    return [trial for trial in trials if trial.status in statuses]
-
-
-def with_values(trials: Iterable[Trial], parameters: Iterable[Parameter]) -> list[Trial]:
-    """Trials that have a value of each of these parameters."""
-    keys = {parameter.key for parameter in parameters}
-    return [trial for trial in trials if keys <= trial.values.keys()]
-
-
-def score_of(trial: Trial) -> float:
-    """The score, 0 to 1; NaN without one."""
-    return math.nan if trial.score is None else trial.score
-
-
-def scores_of(trials: Iterable[Trial]) -> NDArray[np.float64]:
-    """(N,) scores of trials, 0 to 1."""
-    return np.array([score_of(trial) for trial in trials], dtype=np.float64)
-
-
-def best_first(trials: Iterable[Trial]) -> list[Trial]:
-    """Finished trials from the highest score to the lowest; of equal ones the first proposed comes first."""
-    return sorted(finished(trials), key=lambda trial: (-score_of(trial), trial.number))
-
-
-def steps_done(trial: Trial) -> int:
-    """Optimiser steps done: all of them, or those up to the last reading. A repetition after a crash is not counted."""
-    if trial.status is Status.FINISHED:
-        return trial.steps
-    return trial.step
-
-
-def training_done(trial: Trial) -> float:
-    """Share of its full training that a trial did, 0 to 1."""
-    if trial.status is Status.FINISHED:
-        return 1.0
-    return min(1.0, steps_done(trial) / trial.steps) if trial.steps else 0.0
-
-
-def training_spent(trials: Sequence[Trial]) -> float | None:
-    """Share of the full training of all trials that ended, 0 to 1; None if none ended."""
-    shares = [training_done(trial) for trial in trials if trial.status.ended]
-    return sum(shares) / len(shares) if shares else None
+def is_seed(key: str) -> bool:
+    """Whether a key's values differ by chance alone."""
+    return key.rpartition(".")[2] == "seed"

@@ -1,57 +1,39 @@
-"""The report of a sweep: a page for people, a table for machines, and the pictures as files."""
+"""The report of a sweep: a page for people, a table for machines, and the figures as files."""
 
-import base64
 import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from echopair.pipeline.evaluation.probe import probe_table
 from echopair.pipeline.figure_style import DOTS_PER_INCH
+from echopair.pipeline.pages import embedded_png, render_page
 from echopair.pipeline.stages import write_atomically
-from echopair.tuning.report.findings import findings
-from echopair.tuning.report.outcomes import best_first, steps_done, training_done, training_spent
-from echopair.tuning.report.parameters import Parameter, as_tried, labels
-from echopair.tuning.report.pictures import PICTURES, Picture
-from echopair.tuning.report.words import whole_percent
-from echopair.tuning.results import (
-    TRIALS_FILE,
+from echopair.tuning.report.figures import FIGURES, DrawnFigure, draw_figures
+from echopair.tuning.report.outcomes import Outcomes
+from echopair.tuning.report.summary import summary
+from echopair.tuning.results import TRIALS_FILE, ranked
+from echopair.tuning.texts import (
+    done_share,
     duration_text,
     error_line,
+    final_score,
+    last_intermediate,
     percent_text,
-    ranked,
+    score_text,
+    short_keys,
     status_words,
-    summary_line,
     value_text,
 )
 from echopair.tuning.trials import Status, Trial
 
 REPORT_HTML = "report.html"
-CSS_DOTS_PER_INCH = 96
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    picture: Picture
-    png: bytes
-
-    @property
-    def data_url(self) -> str:
-        return "data:image/png;base64," + base64.b64encode(self.png).decode()
-
-    @property
-    def width(self) -> int:
-        """Width on the page, in CSS pixels: letters are as large as those around the picture."""
-        return round(int.from_bytes(self.png[16:20], "big") * CSS_DOTS_PER_INCH / DOTS_PER_INCH)
 
 
 def write_report(
-    trials: Sequence[Trial],
-    parameters: Sequence[Parameter],
+    outcomes: Outcomes,
     folder: Path,
     title: str,
     *,
@@ -59,65 +41,51 @@ def write_report(
     tests: Sequence[Mapping[str, Any]] = (),
     seconds_of_wall_time: float | None = None,
 ) -> list[Path]:
-    """Write `report.html`, `trials.csv` and the pictures, each in one step; those of an earlier report are replaced.
+    """Write `report.html`, `trials.csv` and the figures, each in one step; those of an earlier report are replaced.
 
     Args:
-        trials: all of them, in any state, with the values that they are to be judged by.
-        parameters: those swept, in the order of the columns.
+        outcomes: the trials.
         folder: existing one to write to.
         title: of the page, such as the name of the sweep.
-        about: what scores and readings are of.
+        about: what scores and intermediate scores are of.
         tests: what the best trial got on the test clips of each corpus, as probe.json holds it.
         seconds_of_wall_time: from the beginning of the sweep to its end, if known.
 
     Returns:
-        The files: page, table, pictures. A picture that the trials have nothing to show in is not written.
+        The files: page, table, figures. A figure that the trials have nothing to show in is not written.
     """
-    parameters = [as_tried(parameter, trials) for parameter in parameters]
-    drawn = _draw(trials, parameters)
+    figures = draw_figures(outcomes)
     content = {
-        REPORT_HTML: _page(trials, parameters, title, about, tests, seconds_of_wall_time, drawn),
-        TRIALS_FILE: _table(trials, parameters),
-        **{f"{one.picture.name}.png": one.png for one in drawn},
+        REPORT_HTML: _page(outcomes, title, about, tests, seconds_of_wall_time, figures),
+        TRIALS_FILE: _table(outcomes),
+        **{f"{figure.name}.png": figure.png for figure in figures},
     }
-    for picture in PICTURES:
-        if f"{picture.name}.png" not in content:
-            (folder / f"{picture.name}.png").unlink(missing_ok=True)
+    for name in FIGURES:
+        if f"{name}.png" not in content:
+            (folder / f"{name}.png").unlink(missing_ok=True)
     for name, data in content.items():
         write_atomically(folder / name, data)
     return [folder / name for name in content]
 
 
-def _draw(trials: Sequence[Trial], parameters: Sequence[Parameter]) -> list[_Drawn]:
-    drawn = []
-    with TemporaryDirectory() as scratch:
-        for picture in PICTURES:
-            path = Path(scratch) / f"{picture.name}.png"
-            if picture.draw(trials, parameters, path):
-                drawn.append(_Drawn(picture, path.read_bytes()))
-    return drawn
-
-
-def _table(trials: Sequence[Trial], parameters: Sequence[Parameter]) -> bytes:
+def _table(outcomes: Outcomes) -> bytes:
     """One row a trial, in the order of proposal; values as JSON would write them, words without quotes."""
-    keys = [parameter.key for parameter in parameters]
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(
-        ["trial", "status", "score", *keys, "last_reading", "last_reading_step", "steps_done", "steps", "seconds",
-         "attempts", "error", "lineage"]
+        ["trial", "status", "score", *outcomes.space, "last_reading", "last_reading_step", "steps_done", "steps",
+         "seconds", "attempts", "error", "lineage"]
     )  # fmt: skip
-    for trial in sorted(trials, key=lambda trial: trial.number):
-        reading = trial.readings[-1] if trial.readings else None
+    for trial in sorted(outcomes.trials, key=lambda trial: trial.number):
         rows.writerow(
             [
                 trial.number,
                 trial.status.value,
                 trial.score,
-                *(_plain(trial.values[key]) if key in trial.values else "" for key in keys),
-                reading.score if reading else None,
-                reading.step if reading else None,
-                steps_done(trial),
+                *(_plain(trial.current[key]) if key in trial.current else "" for key in outcomes.space),
+                last_intermediate(trial),
+                trial.step if trial.readings else None,
+                trial.steps if trial.status is Status.FINISHED else trial.step,
                 trial.steps,
                 round(trial.seconds, 3),
                 trial.attempts,
@@ -133,54 +101,39 @@ def _plain(value: Any) -> str:
 
 
 def _page(
-    trials: Sequence[Trial],
-    parameters: Sequence[Parameter],
+    outcomes: Outcomes,
     title: str,
     about: str,
     tests: Sequence[Mapping[str, Any]],
     seconds_of_wall_time: float | None,
-    drawn: Sequence[_Drawn],
+    figures: Sequence[DrawnFigure],
 ) -> bytes:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    keys = list(outcomes.space)
+    page = render_page(
+        Path(__file__).with_name("page.html.jinja"),
+        title=title,
+        took=None if seconds_of_wall_time is None else duration_text(seconds_of_wall_time),
+        about=about,
+        tests=[probe_table(one) for one in tests],
+        summary=summary(outcomes),
+        figures=[(embedded_png(figure.png, DOTS_PER_INCH), figure.title) for figure in figures],
+        headings=dict(zip(keys, short_keys(keys), strict=True)),
+        rows=[_row(trial, outcomes) for trial in ranked(outcomes.trials)],
+        changed=any(len(trial.lineage) > 1 for trial in outcomes.trials),
+        table_file=TRIALS_FILE,
     )
-    best = next(iter(best_first(trials)), None)
-    spent = training_spent(trials)
-    return _bytes(
-        environment.get_template("report.html.jinja").render(
-            title=title,
-            summary=summary_line(trials),
-            best=best,
-            best_score=percent_text(best.score) if best else "",
-            spent=None if spent is None else whole_percent(spent),
-            worked=duration_text(sum(trial.seconds for trial in trials)),
-            took=None if seconds_of_wall_time is None else duration_text(seconds_of_wall_time),
-            about=about,
-            tests=[tuple(probe_table(summary)) for summary in tests],
-            findings=findings(trials, parameters),
-            pictures=drawn,
-            headings=labels(parameters),
-            rows=[_row(trial, parameters) for trial in ranked(trials)],
-            table_file=TRIALS_FILE,
-        )
-    )
+    return _bytes(page)
 
 
-def _row(trial: Trial, parameters: Sequence[Parameter]) -> dict[str, Any]:
+def _row(trial: Trial, outcomes: Outcomes) -> dict[str, Any]:
     """A trial as the page shows it, in texts."""
-    values = [trial.values.get(parameter.key, "") for parameter in parameters]
+    values = [trial.current.get(key, "") for key in outcomes.space]
     return {
         "number": trial.number,
-        "score": percent_text(trial.score) if trial.status is Status.FINISHED else "",
+        "score": score_text(final_score(trial), outcomes.clips),
         "values": [{"text": value_text(value), "whole": _plain(value)} for value in values],
-        "reading": percent_text(trial.readings[-1].score) if trial.readings else "",
-        "done": whole_percent(training_done(trial)),
+        "intermediate": percent_text(last_intermediate(trial)),
+        "done": percent_text(done_share(trial), digits=0),
         "time": duration_text(trial.seconds),
         "attempts": trial.attempts,
         "status": trial.status.value,
@@ -190,5 +143,5 @@ def _row(trial: Trial, parameters: Sequence[Parameter]) -> dict[str, Any]:
 
 
 def _bytes(text: str) -> bytes:
-    """Text as UTF-8; names of files that are no UTF-8 hold characters that it cannot, and those are spelled out."""
+    """Text as UTF-8; surrogates, as in file names that are not UTF-8, are written as escapes."""
     return text.encode("utf-8", "backslashreplace")

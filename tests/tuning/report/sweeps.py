@@ -1,17 +1,20 @@
 """Made-up sweeps, whose findings are known."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from echopair.tuning.report.parameters import Parameter
+from echopair.tuning.distributions import Choices, Distribution, Grid, LogUniform, Uniform
 from echopair.tuning.trials import Reading, Status, Trial
 
-TEMPERATURE = Parameter("objective.temperature", log=True, low=0.02, high=1.0)
-STRENGTH = Parameter("augment.strength", low=0.0, high=3.0)
-ENCODER = Parameter("encoder.name", values=("resnet", "vgg_like", "crnn"))
-SEED = Parameter("seed", values=(0, 1, 2))
+SPACE: dict[str, Distribution] = {
+    "objective.temperature": LogUniform(low=0.02, high=1.0),
+    "augment.strength": Uniform(low=0.0, high=3.0),
+    "encoder.name": Choices(values=("resnet", "vgg_like", "crnn")),
+    "seed": Grid(values=(0, 1, 2)),
+}
+STRENGTH: dict[str, Distribution] = {"augment.strength": SPACE["augment.strength"]}
 STEPS = 800
 
 
@@ -26,60 +29,58 @@ def trial(
 ) -> Trial:
     """A trial with readings at eighths of its training, up to the first `readings` of them."""
     top = 0.5 if score is None else score
-    read = [
+    intermediate = [
         Reading(milestone=n, step=n * STEPS // 8, score=top * n / 8, seconds=10.0 * n)
         for n in range(1, readings + 1)
     ]
     kwargs = {"steps": STEPS, "seconds": 10.0 * readings, "attempts": 1} | kwargs
     return Trial(
-        number=number, values=dict(values), status=Status(status), score=score, readings=tuple(read), **kwargs
+        number=number,
+        values=dict(values),
+        status=Status(status),
+        score=score,
+        readings=tuple(intermediate),
+        **kwargs,
     )
 
 
-def along(parameter: Parameter, places: Sequence[Any], scores: Sequence[float]) -> list[Trial]:
-    """Finished trials of one parameter."""
-    return [
-        trial(number, {parameter.key: place}, score)
-        for number, (place, score) in enumerate(zip(places, scores, strict=True))
-    ]
-
-
 def random_sweep(
-    parameters: Sequence[Parameter],
+    space: Mapping[str, Distribution],
     trials: int,
     score: Callable[..., float],
     noise: float = 0.004,
-    seed: int = 0,
 ) -> list[Trial]:
     """Finished trials at random values.
 
     Args:
-        parameters: ranges or finite values.
+        space: distributions by dotted key.
         trials: how many.
         score: of values, given by the last part of their keys.
         noise: standard deviation of what chance adds to it.
-        seed: of values and chance.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     found = []
     for number in range(trials):
-        values = {parameter.key: _draw(parameter, generator) for parameter in parameters}
-        told = {key.removesuffix(".name").split(".")[-1]: value for key, value in values.items()}
-        found.append(trial(number, values, score(**told) + noise * float(generator.normal())))
+        values = {key: distribution.at(generator.random()) for key, distribution in space.items()}
+        named = {key.removesuffix(".name").split(".")[-1]: value for key, value in values.items()}
+        found.append(trial(number, values, score(**named) + noise * float(generator.normal())))
+    return found
+
+
+def grid_sweep() -> list[Trial]:
+    """Three temperatures by four strengths: the best finished, the others stopped early, one diverged."""
+    found = []
+    for number, (t, s) in enumerate((t, s) for t in (0.05, 0.22, 1.0) for s in (0.0, 0.5, 1.0, 1.5)):
+        score = 0.5 + 0.1 * (t == 0.22) + 0.05 * s - 0.03 * (s == 1.5)
+        values = {"objective.temperature": t, "augment.strength": s}
+        status = Status.DIVERGED if number == 0 else Status.FINISHED if score > 0.53 else Status.STOPPED
+        readings = {Status.FINISHED: 8, Status.STOPPED: 3, Status.DIVERGED: 1}[status]
+        found.append(
+            trial(number, values, score if status is Status.FINISHED else None, status, readings=readings)
+        )
     return found
 
 
 def hill(temperature: float, strength: float, **_others: Any) -> float:
     """Highest, 0.7, at temperature 0.1 and strength 1.2; temperature matters most."""
     return 0.7 - 0.05 * float(np.log(temperature / 0.1)) ** 2 - 0.01 * (strength - 1.2) ** 2
-
-
-def _draw(parameter: Parameter, generator: np.random.Generator) -> Any:
-    if parameter.values is not None:
-        return parameter.values[generator.integers(len(parameter.values))]
-    assert parameter.low is not None
-    assert parameter.high is not None
-    share = generator.random()
-    if parameter.log:
-        return float(parameter.low * (parameter.high / parameter.low) ** share)
-    return float(parameter.low + (parameter.high - parameter.low) * share)

@@ -7,33 +7,33 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from echopair.pipeline.errors import UserError
-from echopair.tuning.domains import Choices, Integers, LogUniform, Uniform
-from tests.tuning.spaces import TEMPERATURES, read
+from echopair.tuning.distributions import Choices, Integers, LogUniform, Uniform
+from tests.tuning.spaces import read
 
-SHARES = st.floats(0, 1, exclude_max=True)
+QUANTILES = st.floats(0, 1, exclude_max=True)
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), SHARES)
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), QUANTILES)
 def test_a_proposal_of_a_range_lies_within_it_and_is_as_short_as_it_is_stored(
-    low: float, width: float, share: float
+    low: float, width: float, quantile: float
 ) -> None:
     assume(width > 1e-8 * (abs(low) + width))
-    domain = Uniform(low=low, high=low + width)
-    value = domain.at(share)
-    assert domain.contains(value)
-    assert abs(value - (low + share * width)) <= 1e-5 * max(abs(low), abs(low + width)) + 1e-12
-    assert domain.rounded(value) == value
+    distribution = Uniform(low=low, high=low + width)
+    value = distribution.at(quantile)
+    assert distribution.contains(value)
+    assert abs(value - (low + quantile * width)) <= 1e-5 * max(abs(low), abs(low + width)) + 1e-12
+    assert distribution.rounded(value) == value
     assert float(repr(value)) == value
 
 
-@given(st.floats(1e-6, 1e3), st.floats(1.01, 1e6), SHARES)
-def test_a_share_of_a_logarithmic_range_is_a_share_of_its_factor(
-    low: float, factor: float, share: float
+@given(st.floats(1e-6, 1e3), st.floats(1.01, 1e6), QUANTILES)
+def test_a_quantile_of_a_logarithmic_range_is_a_quantile_of_its_factor(
+    low: float, factor: float, quantile: float
 ) -> None:
-    domain = LogUniform(low=low, high=low * factor)
-    value = domain.at(share)
-    assert domain.contains(value)
-    assert math.log(value / low) == pytest.approx(share * math.log(factor), abs=1e-4)
+    distribution = LogUniform(low=low, high=low * factor)
+    value = distribution.at(quantile)
+    assert distribution.contains(value)
+    assert math.log(value / low) == pytest.approx(quantile * math.log(factor), abs=1e-4)
 
 
 def test_a_value_has_six_digits_and_more_only_in_a_narrow_range() -> None:
@@ -43,18 +43,20 @@ def test_a_value_has_six_digits_and_more_only_in_a_narrow_range() -> None:
     assert len({narrow.at(number / 10_000) for number in range(10_000)}) == 10_000
 
 
-@given(st.integers(1, 500), st.integers(1, 500), st.booleans(), SHARES)
-def test_integers_lie_within_their_range(low: int, width: int, log: bool, share: float) -> None:
-    domain = Integers(low=low, high=low + width, log=log)
-    assert domain.contains(domain.at(share))
-    assert (domain.at(0), domain.at(math.nextafter(1, 0))) == (low, low + width)
+@given(st.integers(1, 500), st.integers(1, 500), st.booleans(), QUANTILES)
+def test_integers_lie_within_their_range(low: int, width: int, log: bool, quantile: float) -> None:
+    distribution = Integers(low=low, high=low + width, log=log)
+    assert distribution.contains(distribution.at(quantile))
+    assert (distribution.at(0), distribution.at(math.nextafter(1, 0))) == (low, low + width)
 
 
 def test_integers_and_choices_are_equally_likely_and_logarithmic_ones_by_factors() -> None:
-    shares = [number / 1200 for number in range(1200)]
-    for domain in (Integers(low=-1, high=2), Choices(values=("a", "b", "c", "d"))):
-        drawn = [domain.at(share) for share in shares]
-        assert {value: drawn.count(value) for value in drawn} == dict.fromkeys(domain.every_value(), 300)
+    quantiles = [number / 1200 for number in range(1200)]
+    for distribution in (Integers(low=-1, high=2), Choices(values=("a", "b", "c", "d"))):
+        drawn = [distribution.at(quantile) for quantile in quantiles]
+        assert {value: drawn.count(value) for value in drawn} == dict.fromkeys(
+            distribution.every_value(), 300
+        )
     assert Integers(low=1, high=128, log=True).at(0.5) == 8  # the root of half to 128 and a half
 
 
@@ -69,37 +71,18 @@ def test_a_grid_has_both_ends_and_even_steps() -> None:
         Uniform(low=0.1, high=1).grid_values()
 
 
-def test_a_domain_knows_its_values_and_no_others() -> None:
+def test_a_distribution_knows_its_values_and_no_others() -> None:
     listed = Choices(values=(1, {"name": "all"}, [2, 3], None))
     assert all(
-        listed.contains(value) and listed.values[listed.place(value)] == value for value in listed.values
+        listed.contains(value) and listed.value(listed.parameter(value)) == value for value in listed.values
     )
     assert not any(listed.contains(value) for value in (True, 2, "all", {"name": "random"}))
     assert not any(Integers(low=0, high=5).contains(value) for value in (2.5, 2.0, True, "2", 6))
     assert not any(Uniform(low=0, high=5).contains(value) for value in (True, "2", None, 5.1))
 
 
-def test_a_domain_in_words() -> None:
-    domains = read(
-        {
-            "a": TEMPERATURES,
-            "b": {"name": "uniform", "low": 0, "high": 1.5},
-            "c": {"name": "integers", "low": 1, "high": 8, "log": True},
-            "d": [{"name": "random", "operations": 3}, "x", None],
-            "e": {"name": "grid", "values": [0, 1]},
-        }
-    )
-    assert [domain.describe() for domain in domains.values()] == [
-        "0.05 to 1, log",
-        "0 to 1.5",
-        "1 to 8, whole, log",
-        "{name: random, operations: 3}, x, null",
-        "each of 0, 1",
-    ]
-
-
 @pytest.mark.parametrize(
-    ("domain", "message"),
+    ("distribution", "message"),
     [
         ({"name": "uniform", "low": 1, "high": 1}, r"low=1 must be below high=1"),
         ({"name": "uniform", "low": 1, "high": 1 + 1e-12}, r"low=1 must be below high=1"),
@@ -116,6 +99,6 @@ def test_a_domain_in_words() -> None:
         ({"name": "choices", "values": [1], "log": True}, r"log\n.*not permitted"),
     ],
 )
-def test_what_is_no_domain_is_refused(domain: Any, message: str) -> None:
+def test_what_is_no_distribution_is_refused(distribution: Any, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        read({"objective.temperature": domain})
+        read({"objective.temperature": distribution})

@@ -1,0 +1,287 @@
+"""The figures of a sweep: score by parameter, over two parameters, of all trials; importance, learning curves, time."""
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echopair.pipeline.figure_style import ACCENT, DOTS_PER_INCH, INK, LINE, SOFT, STYLE, new_figure
+from echopair.tuning.report.axes import (
+    VALUE_CHARACTERS,
+    ParameterAxis,
+    draw_chance,
+    draw_legend,
+    score_colours,
+)
+from echopair.tuning.report.outcomes import Outcomes, is_seed
+from echopair.tuning.texts import cut, duration_text, half_interval, status_words, value_text
+from echopair.tuning.trials import Status
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STATUS_COLOURS = {
+    Status.FINISHED: ACCENT,
+    Status.STOPPED: "#b9c0c4",
+    Status.DIVERGED: "#b3352b",
+    Status.FAILED: "#d99a3d",
+    Status.RUNNING: "#7fa8c9",
+    Status.WAITING: LINE,
+}
+FEWEST_FOR_AN_INTERVAL = 3  # trials
+TIME_UNITS = ((7200, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))
+
+
+class DrawnFigure(NamedTuple):
+    """A figure.
+
+    Args:
+        name: of its file, without `.png`.
+        title: what it shows, for those who do not see it.
+        png: the file.
+    """
+
+    name: str
+    title: str
+    png: bytes
+
+
+def draw_figures(outcomes: Outcomes) -> list[DrawnFigure]:
+    """Draw what the trials have something to show in."""
+    import matplotlib
+
+    drawn = []
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type] # the stub lists every key as a literal
+        for name, (title, draw) in FIGURES.items():
+            if figure := draw(outcomes):
+                file = io.BytesIO()
+                figure.savefig(file, dpi=DOTS_PER_INCH, format="png", bbox_inches="tight", pad_inches=0.12)
+                drawn.append(DrawnFigure(name, title, file.getvalue()))
+    return drawn
+
+
+def _score_by_parameter(outcomes: Outcomes) -> "Figure | None":
+    """A panel a parameter: finished trials, the mean at a value with its 95 % interval, the best trial with its own."""
+    if not outcomes.finished or not outcomes.space:
+        return None
+    columns = 2 if len(outcomes.space) == 4 else min(3, len(outcomes.space))
+    rows = -(-len(outcomes.space) // columns)
+    figure = new_figure(max(3.2 * columns, 4.2), 2.8 * rows + 0.5)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes, key in zip(grid.flat, outcomes.space, strict=False):
+        axis = ParameterAxis(outcomes, key)
+        shown = [(trial, score) for trial, score in outcomes.finished if key in trial.current]
+        x = axis.places([trial for trial, _ in shown])
+        scores = 100 * np.array([score for _, score in shown])
+        if axis.values:
+            _draw_means(axes, x, scores)
+            x = x + [0.3 * (0.618 * trial.number % 1 - 0.5) for trial, _ in shown]
+        axes.scatter(x, scores, s=22, c=ACCENT, alpha=0.7, linewidths=0, label="finished trial", zorder=3)
+        if shown:
+            width = 100 * half_interval(shown[0][1], outcomes.clips) if outcomes.clips else 0
+            label = f"best, 95 % interval from {outcomes.clips} clips" if outcomes.clips else "best"
+            axes.errorbar(x[:1], scores[:1], yerr=width or None, fmt="o", mfc="none", mec=INK, ms=8,
+                          ecolor=SOFT, elinewidth=1, capsize=3, label=label, zorder=4)  # fmt: skip
+        axis.set_up(axes, "x")
+        axes.grid(axis="y", color=LINE, linewidth=0.5)
+    for axes in list(grid.flat)[len(outcomes.space) :]:
+        axes.remove()
+    draw_chance(list(grid.flat)[: len(outcomes.space)], outcomes)
+    for line in grid:
+        line[0].set_ylabel("score (%)")
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.2 / figure.get_figheight()))
+    draw_legend(figure)
+    return figure
+
+
+def _draw_means(axes: "Axes", x: NDArray[np.float64], scores: NDArray[np.float64]) -> None:
+    """The mean at each value that several trials have, with the 95 % interval of that mean."""
+    from scipy.stats import t
+
+    groups = [(place, scores[x == place]) for place in np.unique(x)]
+    groups = [(place, group) for place, group in groups if len(group) >= FEWEST_FOR_AN_INTERVAL]
+    if groups:
+        means = [group.mean() for _, group in groups]
+        widths = [t.ppf(0.975, len(g) - 1) * g.std(ddof=1) / len(g) ** 0.5 for _, g in groups]
+        axes.errorbar([place + 0.28 for place, _ in groups], means, yerr=widths, fmt="_", color=INK, ms=9,
+                      capsize=2, elinewidth=1, label="mean of the trials, 95 % interval")  # fmt: skip
+
+
+def _heat_map(outcomes: Outcomes) -> "Figure | None":
+    """Scores over the two most important parameters, or the first two: cells of a grid, else a mark a trial."""
+    by_importance = [*outcomes.importance, *outcomes.space]
+    keys = [key for key in dict.fromkeys(by_importance) if not is_seed(key)][:2]
+    finished = [(trial, score) for trial, score in outcomes.finished if set(keys) <= set(trial.current)]
+    if len(keys) < 2 or len(finished) < 2:
+        return None
+    horizontal, vertical = (ParameterAxis(outcomes, key) for key in keys)
+    scores = 100 * np.array([score for _, score in finished])
+    x, y = (axis.places([trial for trial, _ in finished]) for axis in (horizontal, vertical))
+    figure = new_figure(5.6, 4.0)
+    axes = figure.subplots()
+    for axis, which in ((horizontal, "x"), (vertical, "y")):
+        axis.set_up(axes, which)
+    if horizontal.values and vertical.values:
+        sums, counts = np.zeros((2, len(vertical.values), len(horizontal.values)))
+        np.add.at(sums, (y.astype(int), x.astype(int)), scores)
+        np.add.at(counts, (y.astype(int), x.astype(int)), 1)
+        means = np.ma.masked_invalid(
+            np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+        )
+        image: Any = axes.imshow(means, cmap=score_colours(), origin="lower", aspect="auto")
+        _write_cells(axes, means, outcomes, (horizontal, vertical))
+        note = "mean score of the finished trials" if counts.max() > 1 else "score"
+    else:
+        image = axes.scatter(x, y, c=scores, cmap=score_colours(), s=45, edgecolors=INK, linewidths=0.4)
+        stopped = [t for t in outcomes.trials if t.status is Status.STOPPED and set(keys) <= set(t.current)]
+        axes.scatter(horizontal.places(stopped), vertical.places(stopped), s=14, c=STATUS_COLOURS[Status.STOPPED],
+                     marker="x", linewidths=1, zorder=0)  # fmt: skip
+        note = "score of each trial" + ("; crosses were stopped early" if stopped else "")
+    if outcomes.clips:
+        width = 100 * half_interval(finished[0][1], outcomes.clips)
+        note += f", ± {width:.0f} points (95 %, {outcomes.clips} clips)"
+    axes.set_title(note, fontweight="normal", fontsize=9, color=SOFT)
+    bar = figure.colorbar(image, ax=axes, label="score (%)")
+    bar.outline.set_visible(False)  # type: ignore[operator] # matplotlib's stub takes it for a tuple
+    return figure
+
+
+def _write_cells(
+    axes: "Axes", means: Any, outcomes: Outcomes, both: tuple[ParameterAxis, ParameterAxis]
+) -> None:
+    """Write each cell's score into it, or how its trials ended."""
+    keys = {axis.key for axis in both}
+    low, high = means.min(), means.max()
+    for row, column in np.ndindex(means.shape):
+        if not means.mask[row, column] if np.ma.is_masked(means) else True:
+            dark = means[row, column] > (low + high) / 2
+            axes.text(column, row, f"{means[row, column]:.1f}", ha="center", va="center", fontsize=8,
+                      color="white" if dark else INK)  # fmt: skip
+    for trial in outcomes.trials:
+        if keys <= set(trial.current) and trial.status.ended and trial.status is not Status.FINISHED:
+            column, row = (int(axis.places([trial])[0]) for axis in both)
+            if means.mask[row, column]:
+                axes.text(column, row, status_words(trial.status).replace(" ", "\n"), ha="center", va="center",
+                          fontsize=7, color=SOFT)  # fmt: skip
+
+
+def _parallel_coordinates(outcomes: Outcomes) -> "Figure | None":
+    """A line a finished trial over all parameters, its colour the score; only of three parameters or more."""
+    keys = list(outcomes.space)
+    finished = [(t, score) for t, score in outcomes.finished if set(keys) <= set(t.current)]
+    if len(keys) < 3 or len(finished) < 2:
+        return None
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.patheffects import withStroke
+
+    figure = new_figure(max(6.0, 1.5 * len(keys)), 3.8)
+    axes = figure.subplots()
+    columns = []
+    for column, key in enumerate(keys):
+        axis = ParameterAxis(outcomes, key)
+        ends = [0, len(axis.values) - 1] if axis.values else outcomes.space[key].ends()
+        ticks = range(len(axis.values)) if axis.values else ends
+        texts = [value_text(axis.values[int(tick)] if axis.values else tick) for tick in ticks]
+        scale = np.log if axis.is_log else np.asarray
+        low, high = scale(np.array(ends, np.float64))
+        places = (scale(axis.places([trial for trial, _ in finished])) - low) / ((high - low) or 1)
+        columns.append(places)
+        for tick, text in zip(ticks, texts, strict=True):
+            height = (scale(np.float64(tick)) - low) / ((high - low) or 1)
+            axes.text(column - 0.03, height, cut(text, VALUE_CHARACTERS), ha="right", va="center", fontsize=7.5,
+                      color=INK, zorder=5, path_effects=[withStroke(linewidth=3, foreground="white")])  # fmt: skip
+        axes.axvline(column, color=LINE, linewidth=1)
+    scores = 100 * np.array([score for _, score in finished])
+    colours = score_colours()((scores - scores.min()) / (np.ptp(scores) or 1))
+    lines = np.array(columns).T
+    for place in reversed(range(len(finished))):  # the best on top
+        axes.plot(lines[place], color=colours[place], linewidth=2.5 if place == 0 else 1, alpha=0.9)
+    axes.set_xticks(
+        range(len(keys)), [ParameterAxis(outcomes, key).label.replace(" ", "\n", 1) for key in keys]
+    )
+    axes.tick_params(length=0)
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    axes.set_xlim(-0.5, len(keys) - 0.9)
+    mappable = ScalarMappable(Normalize(scores.min(), scores.max()), score_colours())
+    figure.colorbar(mappable, ax=axes, label="score (%)").outline.set_visible(False)  # type: ignore[operator]
+    return figure
+
+
+def _importance(outcomes: Outcomes) -> "Figure | None":
+    """A bar a parameter: the share of the scores' variance that it explains."""
+    shares = outcomes.importance
+    if not shares:
+        return None
+    figure = new_figure(5.6, 0.9 + 0.32 * len(shares))
+    axes = figure.subplots()
+    labels = [ParameterAxis(outcomes, key).label for key in shares]
+    bars = axes.barh(labels[::-1], [100 * share for share in shares.values()][::-1], color=ACCENT, height=0.6)
+    axes.bar_label(bars, fmt="%.0f %%", padding=3, fontsize=8)
+    axes.set_xlim(0, 100)
+    axes.set_xlabel(f"share of the scores' variance explained (%), fANOVA of {len(outcomes.finished)} trials")
+    return figure
+
+
+def _learning_curves(outcomes: Outcomes) -> "Figure | None":
+    """The intermediate scores of each trial over the share of its training."""
+    shown = [trial for trial in outcomes.trials if trial.readings and trial.steps]
+    if not shown:
+        return None
+    figure = new_figure(5.6, 3.8)
+    axes = figure.subplots()
+    best = outcomes.finished[0][0] if outcomes.finished else None
+    labelled = set()
+    for trial in sorted(shown, key=lambda trial: (trial is best, trial.status is Status.FINISHED)):
+        label = "best" if trial is best else status_words(trial.status)
+        axes.plot([100 * one.step / trial.steps for one in trial.readings],
+                  [100 * one.score for one in trial.readings], marker="." if len(trial.readings) < 12 else "",
+                  color=INK if trial is best else STATUS_COLOURS[trial.status],
+                  linewidth=2 if trial is best else 1, alpha=1 if trial is best or len(shown) < 40 else 0.5,
+                  label=None if label in labelled else label)  # fmt: skip
+        labelled.add(label)
+    draw_chance([axes], outcomes)
+    axes.set_xlabel("share of the training (%)")
+    axes.set_ylabel("k-NN score of validation clips (%)")
+    axes.grid(axis="y", color=LINE, linewidth=0.5)
+    figure.tight_layout(rect=(0, 0, 1, 0.96))
+    draw_legend(figure)
+    return figure
+
+
+def _time_spent(outcomes: Outcomes) -> "Figure | None":
+    """The wall time of each trial, by how it ended."""
+    worked = [trial for trial in outcomes.trials if trial.seconds > 0]
+    if not worked:
+        return None
+    from matplotlib.ticker import MaxNLocator
+
+    longest = max(trial.seconds for trial in worked)
+    unit_seconds, unit = next((size, name) for least, size, name in TIME_UNITS if longest >= least)
+    figure = new_figure(5.6, 3.2)
+    axes = figure.subplots()
+    for status, colour in STATUS_COLOURS.items():
+        if chosen := [trial for trial in worked if trial.status is status]:
+            took = duration_text(sum(trial.seconds for trial in chosen))
+            axes.bar([trial.number for trial in chosen], [trial.seconds / unit_seconds for trial in chosen],
+                     color=colour, label=f"{len(chosen)} {status_words(status)}, {took}")  # fmt: skip
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
+    axes.set_xlabel("trial")
+    axes.set_ylabel(f"wall time ({unit})")
+    figure.tight_layout(rect=(0, 0, 1, 0.95))
+    draw_legend(figure)
+    return figure
+
+
+FIGURES: dict[str, tuple[str, Callable[[Outcomes], "Figure | None"]]] = {
+    "score_by_parameter": ("Score over the values of each parameter", _score_by_parameter),
+    "heat_map": ("Score over two parameters", _heat_map),
+    "parallel_coordinates": ("Values of all finished trials and their scores", _parallel_coordinates),
+    "importance": ("Importance of the parameters", _importance),
+    "learning_curves": ("Intermediate scores in the course of the training", _learning_curves),
+    "time_spent": ("Wall time of each trial", _time_spent),
+}
