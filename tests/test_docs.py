@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,9 +18,12 @@ import torch
 from echopair.augment.spectrogram import SpectrogramChoice
 from echopair.augment.waveform import WaveformChoice
 from echopair.models.audio_encoder import AudioEncoder, AudioEncoderConfig
-from echopair.models.encoders import ResNetConfig
-from echopair.models.log_mel import LogMelConfig
+from echopair.models.encoders import ResNetConfig, build_encoder
+from echopair.models.log_mel_config import LogMelConfig
+from echopair.models.methods import Batch
+from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.config import compose, flatten, presets
+from echopair.pipeline.embed import PRETRAINED, Embeddings
 from echopair.tuning.cli import app
 from echopair.tuning.config import SweepConfig, compose_sweep, sweep_presets
 
@@ -187,26 +191,57 @@ def python_block(containing: str) -> str:
 
 
 @pytest.fixture
-def hum(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the example of an augmentation and its test define."""
-    module = types.ModuleType("hum")
-    monkeypatch.setitem(sys.modules, "hum", module)  # where dataclasses and pydantic look names up
-    exec(python_block("class HumConfig"), module.__dict__)
-    names: dict[str, Any] = {**module.__dict__, "math": math}
+def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Any]]:
+    """Runs the example of contributing.md that defines a class, as a module; returns what it defines."""
+
+    def run(defined: str) -> dict[str, Any]:
+        module = types.ModuleType(f"example_{defined}")
+        monkeypatch.setitem(
+            sys.modules, module.__name__, module
+        )  # where dataclasses and pydantic look names up
+        exec(python_block(f"class {defined}("), module.__dict__)
+        return module.__dict__
+
+    return run
+
+
+def test_the_example_of_an_augmentation(example: Callable[[str], dict[str, Any]]) -> None:
+    names = {**example("HumConfig"), "math": math}
     test = python_block("def test_a_hum")
     exec(test[test.index("def test_a_hum") :], names)
-    return names
-
-
-def test_the_example_of_an_augmentation(hum: dict[str, Any]) -> None:
     log_mel = torch.randn(4, 64, 96, generator=torch.Generator().manual_seed(0))
-    hum["test_a_hum_of_10_db_is_10_db_in_the_lowest_band"](log_mel)
-    distortions = [
-        (hum["HumConfig"]().build(strength)(log_mel, torch.Generator().manual_seed(1))[0] - log_mel)
-        .abs()
-        .mean()
-        .item()
-        for strength in (0.0, 0.5, 1.0, 2.0)
-    ]
+    names["test_a_hum_of_10_db_is_10_db_in_the_lowest_band"](log_mel)
+    distortions = []
+    for strength in (0.0, 0.5, 1.0, 2.0):
+        view, _ = names["HumConfig"]().build(strength)(log_mel, torch.Generator().manual_seed(1))
+        distortions.append((view - log_mel).abs().mean().item())
     assert distortions[0] == 0
     assert distortions == sorted(set(distortions))
+
+
+def test_the_example_of_a_method_learns(example: Callable[[str], dict[str, Any]]) -> None:
+    torch.manual_seed(0)
+    encoder = build_encoder(ResNetConfig(width=8, blocks=(1,)))
+    method = example("AlignUniformConfig")["AlignUniformConfig"]().build(encoder, ProjectionConfig())
+    clips = torch.randn(16, 1, 16, 24)
+    batch = Batch([clips + 0.1 * torch.randn_like(clips) for _ in range(2)], torch.arange(16), None)
+    optimiser = torch.optim.SGD(method.modules.parameters(), lr=0.1)
+    losses = []
+    for _ in range(10):
+        loss, figures = method.training_step(batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.1
+    assert method.collapse(figures()) is None
+
+
+def test_the_example_of_an_evaluation(example: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
+    retrieval = example("Retrieval")["Retrieval"]()
+    embeddings = Embeddings(np.float32([[1, 0], [1, 0.1], [0, 1], [-1, 0.1]]), np.arange(4))
+    store = types.SimpleNamespace(labels=lambda: [("dog",), ("dog",), ("rain",), ("rain",)])
+    summary = retrieval.evaluate(None, {"a": store}, "a", {PRETRAINED: embeddings}, tmp_path)
+    assert summary == {"precision_at_1": 0.75}
+    assert list(retrieval.metrics("a", summary).values()) == [0.75]
+    assert "75.0%" in retrieval.tables({"a": summary})[0].title
