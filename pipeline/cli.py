@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 import threading
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,9 +134,15 @@ def ui(
             config.tracking,
             config.work_folder.absolute(),
             port,
-            on_ready=lambda url: output.print(f"MLflow UI: {url}   (Ctrl-C ends it)"),
+            on_ready=_show_address,
         )
     )
+
+
+def _show_address(url: str) -> None:
+    output.print(f"MLflow UI: {url}   (Ctrl-C ends it)", soft_wrap=True, highlight=False, markup=False)
+    if output.is_terminal:
+        webbrowser.open(url)
 
 
 @app.command()
@@ -252,7 +259,8 @@ def _print_result(result: "RunResult", stage: str) -> None:
         rows |= {"encoder": result.encoder}
     if result.folder is not None:
         rows |= {
-            "run": f"{result.folder / 'run.yaml'}",
+            "run": result.folder / "run.yaml",
+            "report of the run": result.folder / "report.html",
             "compare runs": f"echopair compare{place}, or in a browser: echopair ui{place}",
         }
     width = max(len(name) for name in rows)

@@ -17,6 +17,7 @@ from echopair.pipeline.embed import EmbedConfig
 from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.pipeline.evaluation.probe import ProbeConfig
 from echopair.pipeline.layers import PRESETS, TO_BE_SET, flatten, load, merge, parse_override, presets
+from echopair.pipeline.pages import printable
 from echopair.pipeline.prepare import PrepareConfig
 from echopair.pipeline.tracking import TrackingConfig
 from echopair.pipeline.training.crops import CropsConfig
@@ -43,13 +44,19 @@ __all__ = [
 DEFAULT_PRESET = "synthetic"
 SWEEP_KEY, RAY_KEY = "sweep", "ray"  # sections of a file that `echopair sweep` alone reads
 ERRORS_SHOWN = 5
+RUN_NAME_CHARACTERS = 200
+# Of settings that change no result.
+UNNAMED_KEYS = ("work_folder=", "threads=", "tracking.", "pretrain.device=", "embed.device=")
 
 
 class RunConfig(BaseModel, frozen=True, extra="forbid"):
     """One run of the pipeline."""
 
     run_name: str = Field(
-        "run", min_length=1, max_length=200, description="what tables and the MLflow UI call the run"
+        "run",
+        min_length=1,
+        max_length=RUN_NAME_CHARACTERS,
+        description="what tables and the MLflow UI call the run",
     )
     seed: int = Field(
         0, ge=0, le=2**32 - 1, description="of everything random; equal seeds give equal runs on one CPU"
@@ -141,7 +148,22 @@ def compose(sources: str | Sequence[str] | None = None, overrides: Sequence[str]
     Raises:
         UserError: an unknown preset, key or corpus, an unreadable file, a wrong type or a value out of range.
     """
-    return validated(lay(sources, overrides))
+    values = lay(sources, overrides)
+    return validated(values | {"run_name": named_after(str(values["run_name"]), overrides)})
+
+
+def named_after(name: str, overrides: Sequence[str]) -> str:
+    """The name of a run whose settings were overridden, as "synthetic objective.temperature=0.1".
+
+    Args:
+        name: of the presets and files; returned as it is if the overrides give one.
+        overrides: `dotted.key=value`; those that change no result are left out, and of a path the last part is kept.
+    """
+    if any(override.startswith("run_name=") for override in overrides):
+        return name
+    settings = [override.partition("=") for override in overrides if not override.startswith(UNNAMED_KEYS)]
+    texts = [name, *(f"{key}={value.rstrip('/').rpartition('/')[2]}" for key, _, value in settings)]
+    return printable(" ".join(texts), RUN_NAME_CHARACTERS - 3)
 
 
 def lay(
@@ -167,7 +189,7 @@ def lay(
     named = [sources] if isinstance(sources, str) else list(sources or [])
     if all(source in known and "corpora" not in load(source, packages) for source in named):
         named.insert(0, DEFAULT_PRESET)
-    values = _defaults() | dict(more_defaults or {})
+    values = default_values() | dict(more_defaults or {})
     for source in named:
         layer = load(source, packages, on_layer)
         if source != named[0] and "run_name" not in layer:
@@ -199,7 +221,8 @@ def validated(values: Mapping[str, Any], hint: Callable[[str], str] | None = Non
         raise UserError(explain(error, values, hint or run_key_hint)) from error
 
 
-def _defaults() -> dict[str, Any]:
+def default_values() -> dict[str, Any]:
+    """The values of a run where nothing is set, nested, as in YAML."""
     fields = RunConfig.model_fields.items()
     defaults = {name: field.get_default() for name, field in fields if not field.is_required()}
     return {
@@ -264,7 +287,7 @@ def run_key_hint(key: str) -> str:
 
 def run_keys(key: str) -> set[str]:
     """The keys of a run that an unknown one may have been meant to be, those of its corpus's kinds among them."""
-    known = {name for name, _ in flatten(_defaults())} | set(RunConfig.model_fields)
+    known = {name for name, _ in flatten(default_values())} | set(RunConfig.model_fields)
     for corpus in re.findall(r"^corpora\.([^.]+)", key):
         for alternative in CorpusConfig.__origin__.__args__:  # type: ignore[attr-defined]
             known |= {f"corpora.{corpus}.{name}" for name in alternative.model_fields}

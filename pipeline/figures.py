@@ -1,4 +1,4 @@
-"""Pictures of a run, as PNG files: the pairs, the training, the probe."""
+"""Figures of a run, as PNG files: the pairs, the training, the probe."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,17 +25,18 @@ if TYPE_CHECKING:
 # A matrix of more classes has cells too small for numbers; its largest confusions are listed beside it.
 CLASSES_WITH_NUMBERS = 20
 CONFUSIONS_LISTED = 15
-PAIRS_A_PICTURE = 12
+PAIRS_PER_FIGURE = 12
 TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
-# Of a row of metrics: title, unit, key, and the key of a dashed line to compare with.
+CHANCE_LEVEL = "_chance_level"  # ends the key of what a curve is compared with
+# Of a row of metrics: title, unit and key.
 CURVES = (
-    ("Contrastive loss", "nats", "loss", "loss_chance_level"),
-    ("Positive is the nearest neighbour", "% of views", "retrieval_top1", None),
-    ("Effective rank of embeddings", "dimensions", "effective_rank", None),
-    ("Alignment of positives", "squared distance (0: equal)", "alignment", None),
-    ("Uniformity of projections", "log potential (0: collapsed)", "uniformity", None),
-    ("Spread of embeddings", "0: collapsed, 1: full sphere", "embedding_spread", None),
+    ("Contrastive loss", "nats", "loss"),
+    ("Positive is the nearest neighbour", "% of views", "retrieval_top1"),
+    ("Effective rank of embeddings", "dimensions", "effective_rank"),
+    ("Alignment of positives", "squared distance (0: equal)", "alignment"),
+    ("Uniformity of projections", "log potential (0: collapsed)", "uniformity"),
+    ("Spread of embeddings", "0: collapsed, 1: full sphere", "embedding_spread"),
 )
 
 
@@ -118,7 +119,7 @@ def positive_pairs_figure(
     """Draw positive pairs, one a row, their views side by side on the same colours.
 
     Args:
-        views: (P, V, F, T) log-mels, standardised; of more than 12 pairs the first are drawn.
+        views: (P, V, F, T) log-mels in dB; of more than 12 pairs the first are drawn.
         names: P recordings that the pairs come from.
         path: PNG file to write.
         hop_seconds: time between frames.
@@ -127,7 +128,7 @@ def positive_pairs_figure(
     import librosa.display
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-    shown = np.asarray(views)[:PAIRS_A_PICTURE]
+    shown = np.asarray(views)[:PAIRS_PER_FIGURE]
     pairs, sides, bands, frames = shown.shape
     lowest, highest = np.percentile(shown, [1, 99.8])
     ticks_hz = [hz for hz in TICKS_HZ if band_centres_hz[0] <= hz <= band_centres_hz[-1]]
@@ -149,7 +150,7 @@ def positive_pairs_figure(
                 ax=axes,
                 cmap="magma",
                 vmin=lowest,
-                vmax=max(highest, lowest + 1),  # silence is one colour, not amplified noise
+                vmax=max(highest, lowest + 10),  # silence is one colour, not amplified noise
             )
             axes.set_yticks(ticks[roomy], [_hertz(ticks_hz[n]) for n in roomy])
             axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -167,7 +168,7 @@ def positive_pairs_figure(
     )  # fmt: skip
     bottom, top = grid[-1][0].get_position().y0, grid[0][0].get_position().y1
     bar = figure.colorbar(image, cax=figure.add_axes((0.915, bottom, 0.014, top - bottom)))
-    bar.set_label("standardised log-mel")
+    bar.set_label("level (dB)")
     bar.outline.set_visible(False)
     save(figure, path)
 
@@ -189,7 +190,7 @@ def training_curves_figure(rows: Sequence[Mapping[str, float]], path: Path) -> N
     lines = -(-len(found) // columns)
     figure = new_figure(3.4 * columns, 2.3 * lines + 0.2)
     grid = figure.subplots(lines, columns, squeeze=False)
-    for axes, (title, unit, key, reference) in zip(grid.flat, found, strict=False):
+    for axes, (title, unit, key) in zip(grid.flat, found, strict=False):
         scale = 100.0 if unit.startswith("%") else 1.0
         steps, values = _column(rows, key)
         _curve(axes, steps, scale * values)
@@ -199,8 +200,9 @@ def training_curves_figure(rows: Sequence[Mapping[str, float]], path: Path) -> N
         axes.grid(axis="y", color=LINE, linewidth=0.5)
         axes.margins(x=0.02, y=0.1)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        if reference is not None and any(reference in row for row in rows):
-            level_steps, level = _column(rows, reference)
+        if any(key + CHANCE_LEVEL in row for row in rows):
+            level_steps, level = _column(rows, key + CHANCE_LEVEL)
+            level *= scale
             axes.plot(level_steps, level, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
             axes.annotate(
                 "chance", (level_steps[-1], level[-1]), (0, -3), textcoords="offset points",
@@ -264,6 +266,9 @@ def accuracy_bars_figure(
                 color=INK, capsize=3, linewidth=1.1,
             )  # fmt: skip
         axes.text(end + 1.5, place, text, va="center", fontsize=8)
+    if "chance" in names:
+        chance = 100 * accuracies[list(names).index("chance")]
+        axes.axvline(chance, color=SOFT, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     axes.set_yticks(range(len(names)), [shortened(name.replace("_", " "), 28) for name in names], color=INK)
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()

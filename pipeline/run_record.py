@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 
 from echopair.pipeline.config import RunConfig, flatten
 from echopair.pipeline.progress import console
+from echopair.pipeline.run_page import PAGE_FILE, write_run_page
 from echopair.pipeline.stages import Done, fingerprint, locked, write_atomically
 from echopair.pipeline.tracking import TrackedRun, tracking_uri
 from echopair.pipeline.tracking.outputs import log_outputs, log_training
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from echopair.pipeline.run import RunResult
 
 RECORD_FILE = "run.json"
+NOTE_TAG = "mlflow.note.content"  # MLflow shows it as the description of the run
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,17 @@ class RunRecord:
             not result.did
             and self.tracked.finished
             and file.is_file()
+            and (self.folder / PAGE_FILE).is_file()
             and json.loads(file.read_text()) == record
         ):
             return
+        assert result.encoder is not None
+        clips = {corpus: done.folder for corpus, done in result.clips.items()}
         with console.status("recording the run in MLflow"):
+            note = write_run_page(self.folder, self.config, clips, result.encoder.parent, result.evaluations)
             log_outputs(self.tracked, self.config, result)
+            self.tracked.log_artifacts(self.folder / PAGE_FILE)
+            self.tracked.log_tags({NOTE_TAG: note})
         with locked(self.folder):
             write_atomically(file, json.dumps(record, indent=2) + "\n")
 
@@ -110,7 +119,8 @@ def named_folder(config: RunConfig, kind: str, identity: str) -> Path:
         kind: as `runs`.
         identity: fingerprint of all that decides what is in it.
     """
-    return config.work_folder.absolute() / kind / f"{config.run_name.replace('/', '-')}-{identity[:8]}"
+    name = re.sub(r"[/\s]+", "-", config.run_name)
+    return config.work_folder.absolute() / kind / f"{name}-{identity[:8]}"
 
 
 def _results_config(config: RunConfig) -> dict[str, Any]:

@@ -8,12 +8,15 @@ import torch
 
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.models.log_mel import LogMel
-from echopair.pipeline.augmentation_page.figures import DECIBELS, colour_scale, log_mel_png
-from echopair.pipeline.augmentation_page.sound import flac, playing_gain, samples_played, turned_down_db
+from echopair.pipeline.augmentation_page.figures import DECIBELS, colour_scale, difference_png, log_mel_png
 from echopair.pipeline.augmentation_page.views import PreviewClip, View
 from echopair.pipeline.augmentation_page.wording import applied_in_words, quantity, spoken
 from echopair.pipeline.figure_style import shortened
 from echopair.pipeline.pages import embedded, printable
+from echopair.pipeline.pages.sound import flac, playing_gain, samples_played, turned_down_db
+
+# A mean change below this is hardly seen in the colours of a log-mel.
+VISIBLE_DB = 1.5
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,14 @@ class Sound:
 
 @dataclass(frozen=True)
 class Cell:
-    """A view: its picture, its sound if its waveform was changed, and what was applied: titles and numbers."""
+    """A view: its picture, its sound if its waveform was changed, and what was applied: titles and numbers.
+
+    Where it differs from its crop too little to be seen, it has a picture of the difference, and the mean of that.
+    """
 
     picture: str
+    difference: str
+    change_db: str
     sound: Sound | None
     applied: list[tuple[str, str]]
 
@@ -77,8 +85,14 @@ class Cells:
 
     def cell(self, view: View, clip: int) -> Cell:
         """A view of a clip."""
+        difference_db = DECIBELS * (view.log_mel - self._log_mels[clip])
+        change_db = float(np.abs(difference_db).mean())
         return Cell(
             picture=embedded("image/png", log_mel_png(view.log_mel, self._scales[clip])),
+            difference=(
+                embedded("image/png", difference_png(difference_db)) if 0 < change_db < VISIBLE_DB else ""
+            ),
+            change_db=quantity(change_db, "dB"),
             sound=None if view.waveform is None else self._sound(view.waveform, clip),
             applied=[(spoken(name), applied_in_words(name, numbers)) for name, numbers in view.applied],
         )

@@ -25,6 +25,7 @@ DEEPEST_DB = 72.0
 HEADROOM_DB = 3.0
 # A steady noise spans little: colours over no more than that would make every ripple a contrast.
 LEAST_RANGE_DB = 42.0
+DIFFERENCE_DB = 6.0
 
 SPECTRUM_WINDOW = 2048
 BANDS_AN_OCTAVE = 6
@@ -56,6 +57,19 @@ def log_mel_png(log_mel: NDArray[np.floating], scale: ColourScale) -> bytes:
         log_mel: (F, T).
         scale: values beyond it get the last colour.
     """
+    return _png(log_mel, scale, "magma")
+
+
+def difference_png(difference_db: NDArray[np.floating]) -> bytes:
+    """What an augmentation changed as PNG: blue where it is softer, red where louder, by up to `DIFFERENCE_DB`.
+
+    Args:
+        difference_db: (F, T).
+    """
+    return _png(difference_db, ColourScale(-DIFFERENCE_DB, DIFFERENCE_DB), "RdBu_r")
+
+
+def _png(log_mel: NDArray[np.floating], scale: ColourScale, colours: str) -> bytes:
     from matplotlib import colormaps
     from PIL import Image
 
@@ -63,7 +77,7 @@ def log_mel_png(log_mel: NDArray[np.floating], scale: ColourScale) -> bytes:
     shares = (values - scale.lowest) / (scale.highest - scale.lowest)
     pixels = np.clip(np.rint(255 * shares), 0, 255).astype(np.uint8)[::-1]
     image = Image.fromarray(np.ascontiguousarray(pixels), mode="L")
-    image.putpalette(colormaps["magma"](np.arange(256), bytes=True)[:, :3].tobytes())
+    image.putpalette(colormaps[colours](np.arange(256), bytes=True)[:, :3].tobytes())
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return file.getvalue()

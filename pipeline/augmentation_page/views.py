@@ -1,5 +1,7 @@
 """What the page shows: views of a few clips by the policy, and by each augmentation alone."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +52,7 @@ class View:
     waveform: Waveform | None = None
     applied: tuple[tuple[str, dict[str, Any]], ...] = ()
 
-    def looks_and_sounds_as(self, other: "View") -> bool:
+    def looks_and_sounds_as(self, other: View) -> bool:
         """Whether two views are equal, bit for bit."""
         if (self.waveform is None) != (other.waveform is None):
             return False

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from echopair.pipeline.tracking.client import check_tracking
+from echopair.pipeline.tracking.runs_view import runs_view_path
 from echopair.pipeline.tracking.store import (
     TrackingConfig,
     TrackingError,
@@ -37,7 +38,7 @@ def serve_ui(
         config: the store to show; a database, since a server shows itself.
         work_folder: folder of the pipeline's outputs.
         port: on 127.0.0.1.
-        on_ready: called with the address once it answers.
+        on_ready: called with the address of the runs once the server answers.
 
     Returns:
         Exit status: 0 after SIGINT or SIGTERM, otherwise the server's own. No process is left behind.
@@ -54,7 +55,7 @@ def serve_ui(
         try:
             url = wait_until_ready(server, work_folder, port, interrupted=interrupted)
             if on_ready is not None and not interrupted.is_set():
-                on_ready(url)
+                on_ready(url + runs_view_path(config, work_folder))
             while server.poll() is None and not interrupted.is_set():
                 time.sleep(0.1)
         finally:

@@ -1,4 +1,4 @@
-"""Pictures and sound of a few positive pairs, and the curves of the training."""
+"""Figures and sound of a few positive pairs, and the curves of the training."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -22,9 +22,9 @@ from echopair.models.log_mel import LogMel
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.augmentation_page import PreviewClip, write_augmentation_page
 from echopair.pipeline.augmentation_page.cells import Cells
-from echopair.pipeline.augmentation_page.sound import playing_gain
 from echopair.pipeline.augmentation_page.views import View
 from echopair.pipeline.augmentation_page.write import SCRIPT
+from echopair.pipeline.pages.sound import playing_gain
 from echopair.pipeline.training.seeding import Stream, numpy_generator, torch_generator
 from tests.pipeline.augmentation_page.clips import HOSTILE, RATE, synthetic_clips
 

@@ -11,6 +11,7 @@ import soundfile
 
 from echopair.pipeline.figures import accuracy_bars_figure
 from echopair.pipeline.tracking import TrackedRun, TrackingConfig
+from echopair.pipeline.tracking.runs_view import runs_view_path
 from echopair.pipeline.tracking.server import start_server, stop_server, wait_until_ready
 from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
 
@@ -67,6 +68,14 @@ def test_runs_are_listed_with_their_scores(page, runs) -> None:  # type: ignore[
     page.goto(f"/#/experiments/{experiment(runs)}/runs")
     page.get_by_text("temperature 0.1").first.wait_for()
     page.get_by_text("temperature 0.2").first.wait_for()
+
+
+def test_the_view_of_the_runs_has_scores_and_settings_as_columns(page, runs) -> None:  # type: ignore[no-untyped-def]
+    page.goto(runs_view_path(TrackingConfig(), runs[0]))
+    page.get_by_text("temperature 0.1").first.wait_for()
+    page.screenshot(path="/tmp/page/ui.png")
+    for name in ("birds/accuracy", "objective.temperature"):
+        page.get_by_role("columnheader").get_by_text(name).first.wait_for()
 
 
 def test_runs_are_compared(page, runs) -> None:  # type: ignore[no-untyped-def]

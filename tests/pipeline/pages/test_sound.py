@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from echopair.pipeline.augmentation_page.sound import (
+from echopair.pipeline.pages.sound import (
     BYTES_A_SAMPLE,
     SOUND_BYTES,
     flac,
