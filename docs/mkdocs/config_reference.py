@@ -77,7 +77,8 @@ def _section(key: str, schema: Schema, prefix: str, level: int, root: Schema) ->
     else:
         described = inner
     yield from (f"{'#' * level} `{prefix}{key}`", "")
-    yield from (described.get("description", ""), "")
+    description = described.get("description", "")
+    yield from (description[:1].upper() + description[1:], "")
     alternatives = _alternatives(inner, root)
     if not alternatives:
         yield from _model(inner, f"{prefix}{key}.", level + 1, root)
