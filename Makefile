@@ -19,7 +19,7 @@ test: $(READY)  ## the tests; they wait for other processes much of the time, so
 test-gpu: $(READY)  ## the tests that need a CUDA GPU
 	$(BIN)/python -m pytest -m cuda
 
-test-nodes: $(READY)  ## sweeps on nodes of Ray that do not share a disk; on a quiet machine
+test-nodes: $(READY)  ## sweeps on several nodes of Ray; on a quiet machine
 	$(BIN)/python -m pytest -m nodes
 
 bench: $(READY)  ## what is measured rather than asserted

@@ -10,7 +10,7 @@ from rich.table import Table
 from echopair.pipeline.cli import PIPE_COLUMNS, SWEEP_PRESETS, app, main, output, short_path
 
 if TYPE_CHECKING:
-    from echopair.tuning.conclusion import SweepResult
+    from echopair.tuning.finalise import SweepResult
 
 __all__ = ["main"]
 

@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,15 +11,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
 from echopair.pipeline.cores import available_cores
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.tracking.interruption import interruption_later
+from echopair.tuning import guardian
 from echopair.tuning.resources import Available, Node
 
 ADDRESS_FORM = "auto, or host:port as `ray start --head` prints it, such as 10.0.0.5:6379"
@@ -39,7 +39,7 @@ TUNE_ENVIRONMENT = {
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
 }
 # Ray's ports run whatever they are sent: they are open to this machine alone, and to those who know a token. Ray reads
-# the token once a process, so it is drawn once; with one in the environment it writes none below the home folder.
+# the token once per process, so it is drawn once; with one in the environment it writes none below the home folder.
 LOCAL_ENVIRONMENT = {
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on any system: listen on the loopback interface
@@ -50,33 +50,10 @@ LOCAL_ENVIRONMENT = {
     "RAY_worker_niceness": "0",  # trials are what the sweep is for, and no work on the side
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
 }
-SESSION_VARIABLE = "ECHOPAIR_RAY_SESSION"
-
-# Waits until its standard input is closed, by us or by our death, and ends what Ray leaves behind: after SIGKILL its
-# two agents live on for a minute. All processes of a session have its folder in their environment, unless they wrote
-# their title over that part of it, or files of it open. One that is about to be killed may start another: the sweeper
-# looks again until it finds none.
-SWEEPER = """
-read -r _
-rounds=100
-while
-    found=$(grep -lsaF -- "$1" /proc/[0-9]*/environ; find /proc/[0-9]*/fd -lname "$1/*")
-    [ -n "$found" ] && [ "$rounds" -gt 0 ]
-do
-    for file in $found; do
-        process=${file#/proc/}
-        process=${process%%/*}
-        [ "$process" = "$PPID" ] || kill -KILL "$process"
-    done
-    rounds=$((rounds - 1))
-    sleep 0.1
-done
-if [ -d "$1/session_latest/logs" ]; then
-    rm -rf -- "$2"
-    mv -- "$1/session_latest/logs" "$2"
-fi
-rm -rf -- "$1"
-"""
+# Ray replaces 127.0.0.1 by an address that other machines reach, unless it was imported in `LOCAL_ENVIRONMENT`.
+LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
+STARTED = "Ray runtime started"  # what `ray start` says
+START_SECONDS = 120.0  # on a machine that is busy
 
 # In a process of its own: where it cannot join, Ray tries for minutes or aborts.
 JOIN = """
@@ -100,16 +77,6 @@ class RayConfig(BaseModel, frozen=True, extra="forbid"):
         "default Ray is started on this machine for the sweep and ended with it",
     )
     connect_seconds: float = Field(30, gt=0, le=3600, description="how long to try to join `address`")
-    storage: Literal["auto", "shared", "copied"] = Field(
-        "auto",
-        description="shared: every node sees work_folder; copied: clips are copied to each node, and what trials write "
-        "comes back; auto: asks the nodes that are there when the sweep begins",
-    )
-    node_folder: Path | None = Field(
-        None,
-        description="absolute, on nodes that clips are copied to: where a sweep has its folder while it runs; by "
-        "default the node's folder for temporary files",
-    )
 
     @field_validator("address")
     @classmethod
@@ -120,20 +87,13 @@ class RayConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"give {ADDRESS_FORM}")
         return address
 
-    @field_validator("node_folder")
-    @classmethod
-    def _node_folder_is_absolute(cls, folder: Path | None) -> Path | None:
-        if folder is not None and not folder.is_absolute():
-            raise ValueError("give an absolute path: a process on another node has another current folder")
-        return folder
-
 
 @contextmanager
 def ray_session(config: RayConfig, folder: Path) -> Iterator[Available]:
     """Ray, for as long as the body runs; started by us it is ended whatever happens, SIGKILL of this process included.
 
-    SIGINT and SIGTERM do in the body what they did before: Ray's handlers are taken off. Main thread only. What the
-    body starts as processes ends with a session that was started here.
+    SIGINT and SIGTERM do in the body what they did before: Ray's handlers are taken off. Main thread only. What Ray
+    started ends with a session that was started here, and nothing else does.
 
     Args:
         config: where Ray runs.
@@ -147,55 +107,77 @@ def ray_session(config: RayConfig, folder: Path) -> Iterator[Available]:
     """
     with ExitStack() as stack:
         if config.address is None:
-            session = stack.enter_context(_swept_up(folder / LOGS_FOLDER))
-            # Without a mode Ray takes the token, also in a process which joined a cluster that has none.
-            settings = {**LOCAL_ENVIRONMENT, SESSION_VARIABLE: str(session), "RAY_AUTH_MODE": None}
-            arguments: dict[str, Any] = {
-                "address": "local",
-                "num_cpus": available_cores(),
-                "object_store_memory": OBJECT_STORE_BYTES,
-                "include_dashboard": False,
-                "_temp_dir": str(session),
-            }
+            settings: dict[str, str | None] = {**LOCAL_ENVIRONMENT, "RAY_AUTH_MODE": _own_mode()}
         else:
-            # `ray start` uses a token where it finds one, `ray.init` does not; a cluster without one does not mind it.
+            # `ray start` uses a token where it finds one, `ray.init` does not; a cluster without one ignores it.
             default = "token" if _has_token() else None
             settings = {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE") or default}
-            arguments = {"address": config.address}
         stack.enter_context(environment({**TUNE_ENVIRONMENT, **settings}))
-        if config.address is not None:
-            _check_joinable(config.address, config.connect_seconds)
+        if config.address is None:
+            address = stack.enter_context(_own_ray(folder / LOGS_FOLDER))
+        else:
+            address = config.address
+            _check_joinable(address, config.connect_seconds)
         # What a signal handler raises may get lost in Ray's start. Afterwards the handlers are as before, not Ray's.
         with interruption_later():
             import ray  # it reads the environment when it is imported
 
             stack.callback(ray.shutdown)
             try:
-                ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except SystemExit:  # Ray's answer to SIGTERM
                 raise KeyboardInterrupt from None
         yield _available()
 
 
+@cache
+def _own_mode() -> str:
+    """Whether a Ray of our own asks for the token: a driver that imported Ray before cannot take a token any more."""
+    return "disabled" if "ray" in sys.modules else "token"
+
+
 @contextmanager
-def _swept_up(logs: Path) -> Iterator[Path]:
-    """A folder for a session of Ray, which has few letters since sockets lie in it; it and the session are ended."""
+def _own_ray(logs: Path) -> Iterator[str]:
+    """The address of a Ray that is started here, and ended with all its processes by a guardian."""
+    # A short path, since sockets lie in it.
     longest = 107 - len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
     session = Path(tempfile.mkdtemp(prefix="ray-"))
     if len(os.fsencode(session)) > longest:
-        shutil.rmtree(session)
+        session.rmdir()
         session = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    sweeper = subprocess.Popen(
-        ["/bin/sh", "-c", SWEEPER, "ray-sweeper", str(session), str(logs)],
+    with socket.socket() as free:
+        free.bind((LOOPBACK, 0))
+        port = free.getsockname()[1]
+    start = [
+        *(sys.executable, "-P", "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+        *(f"--node-ip-address={LOOPBACK}", f"--port={port}", "--dashboard-agent-listen-port=0"),
+        *("--include-dashboard=false", "--include-log-monitor=false", f"--temp-dir={session}"),
+        *(f"--num-cpus={available_cores()}", f"--object-store-memory={OBJECT_STORE_BYTES}"),
+    ]
+    guarding = subprocess.Popen(
+        [sys.executable, "-I", guardian.__file__, str(session), str(logs), *start],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is not for it
     )
     try:
-        yield session
+        _wait_for_start(guarding, session / guardian.START_LOG)
+        yield f"{LOOPBACK}:{port}"
     finally:
-        sweeper.communicate()
+        guarding.communicate()
+
+
+def _wait_for_start(guarding: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    said = ""
+    while STARTED not in said:
+        if guarding.poll() is not None or time.monotonic() > deadline:
+            reason = " ".join(said.split()) or "it said nothing"
+            raise UserError(f"Ray does not start on this machine: {reason}")
+        time.sleep(0.05)
+        with suppress(FileNotFoundError):  # not yet, or no longer
+            said = log.read_text(encoding="utf-8", errors="replace")
 
 
 def _check_joinable(address: str, seconds: float) -> None:
@@ -291,8 +273,24 @@ def _available() -> Available:
     )
 
 
-def nodes_share(folder: Path) -> bool:
-    """Whether all nodes of the cluster see the same folder, by a file that each is asked to read."""
+def check_nodes(config: RayConfig, folder: Path) -> None:
+    """Check that each node of a cluster sees a folder below the work folder, by a file that each is asked to read.
+
+    Raises:
+        UserError: one does not; or see `ray_session`.
+    """
+    if config.address is None:
+        return
+    with ray_session(config, folder) as available:
+        if not _nodes_share(folder):
+            raise UserError(
+                f"work_folder: not all {len(available.nodes)} nodes of the cluster see {folder}; set work_folder to a "
+                "folder on storage that is mounted at the same path on every node, such as NFS, or leave out "
+                "ray.address to run on this machine alone"
+            )
+
+
+def _nodes_share(folder: Path) -> bool:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

@@ -32,6 +32,11 @@ SWEEP_PRESETS = "echopair.tuning.presets"
 DEFAULT_SWEEP = "temperature-strength"
 BUILT_IN = "quick"  # of a sweep of which nothing is said
 SPACE = "space"
+# Keys of earlier versions.
+RENAMED = {
+    "sweep.readings": "sweep.evaluations",
+    "sweep.scheduler.first_milestone": "sweep.scheduler.first_evaluation",
+}
 
 
 class SweepConfig(BaseModel, frozen=True, extra="forbid"):
@@ -47,7 +52,7 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     score: Literal["linear_probe", "nearest_neighbours"] = Field(
         "linear_probe", description="what trials are compared by when they are through, on validation clips"
     )
-    readings: int = Field(
+    evaluations: int = Field(
         9, ge=1, le=1000, description="how often in a training the nearest-neighbour probe is read"
     )
     retries: int = Field(2, ge=0, le=100, description="how often a trial that crashed is begun again")
@@ -135,7 +140,7 @@ def _sections(layer: dict[str, Any]) -> dict[str, Any]:
     """A layer whose sections are mappings, and the space a tree, so that later layers can set parts of a domain."""
     sections = {
         key: _mapping(key, layer[key], example)
-        for key, example in ((SWEEP_KEY, "sweep.readings=9"), (RAY_KEY, "ray.address=auto"))
+        for key, example in ((SWEEP_KEY, "sweep.evaluations=9"), (RAY_KEY, "ray.address=auto"))
         if key in layer
     }
     sweep = sections.get(SWEEP_KEY, {})
@@ -166,6 +171,10 @@ def _has_domain(space: Any) -> bool:
 
 def _hint(key: str) -> str:
     """What an unknown key of a sweep's file was probably meant to be."""
+    if key in RENAMED:
+        return f"; it is {RENAMED[key]} now"
+    if key in (f"{RAY_KEY}.storage", f"{RAY_KEY}.node_folder"):
+        return "; clips are no longer copied to other nodes: work_folder has to be on storage that all nodes see"
     parent, _, last = key.rpartition(".")
     models = [*_models(SWEEP_KEY, SweepConfig), *_models(RAY_KEY, RayConfig)]
     if in_space := parent.startswith(f"{SWEEP_KEY}.{SPACE}."):

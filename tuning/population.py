@@ -1,8 +1,8 @@
-"""Population-based training on Ray Tune: deterministic, and the same when the sweep is killed and goes on."""
+"""Population-based training on Ray Tune: deterministic, and the same when the sweep is killed and continues."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,17 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from echopair.tuning.distributions import Choices, Distribution, Grid, Integers, LogUniform, Uniform
-from echopair.tuning.schedulers import GO_ON, MILESTONE, READING, STEP, PbtConfig, comparable
+from echopair.tuning.schedulers import (
+    EVALUATION,
+    INTERMEDIATE_SCORE,
+    NUMBER,
+    ORIGIN,
+    STEP,
+    VALUES,
+    PbtConfig,
+    comparable,
+)
+from echopair.tuning.trial import Origin
 from echopair.tuning.trials import Trial
 
 if TYPE_CHECKING:
@@ -21,50 +31,39 @@ EXPLOIT_STREAM = 10  # beside those of `pipeline.training.seeding`
 
 @dataclass(frozen=True)
 class Exploit:
-    """A member leaves its training for a copy of another member's, and goes on with other values.
+    """A member replaces its training by a copy of another member's, and continues with other values.
 
     Args:
         number: of the member.
-        donor: number of the one it copies.
-        milestone: at which the copy was made.
-        step: steps that the donor had done by then.
-        lineage: values that the donor was trained with, and from which step on: [{"step": 0, "values": {...}}, ...].
-        values: of all keys of the space, from here on.
+        origin: the training that it copies.
+        values: of all keys of the space, from there on.
     """
 
     number: int
-    donor: int
-    milestone: int
-    step: int
-    lineage: list[dict[str, Any]]
+    origin: Origin
     values: dict[str, Any]
-
-    @property
-    def go_on(self) -> dict[str, Any]:
-        """Where the member goes on from, as its config holds it."""
-        return {"donor": self.donor, MILESTONE: self.milestone, STEP: self.step, "lineage": self.lineage}
 
 
 @dataclass
 class _Member:
     values: dict[str, Any]
     lineage: list[dict[str, Any]]
-    readings: dict[int, tuple[float, int]] = field(default_factory=dict)  # by milestone: reading, step
+    scores: dict[int, tuple[float, int]] = field(default_factory=dict)  # by evaluation: score, step
     exploit: Exploit | None = None  # the last one
 
 
 class Population:
-    """Who copies whom, and with which values: a pure function of the readings, whatever their order in time.
+    """Which member copies which, and with which values: a pure function of the scores, whatever their order in time.
 
-    Every `interval` milestones, but not at the last, the members wait for each other. Then each of the worst
-    `quantile_fraction` copies one of as many best, and each of its values is either drawn anew from its domain or
-    changed a little (Jaderberg et al. 2017: truncation selection, perturbation). What is drawn depends on the sweep's
-    seed, the member's number and the milestone alone.
+    Every `interval` evaluations, but not at the last, the members wait for each other. Then each of the worst
+    `quantile_fraction` copies one of as many best, and each of its values is either drawn anew or changed a little
+    (Jaderberg et al. 2017: truncation selection, perturbation). What is drawn depends on the sweep's seed, the member's
+    number and the evaluation alone.
 
     Args:
         config: interval, shares, probabilities.
         space: domains by dotted key.
-        readings: the last milestone, at which nobody copies any more.
+        evaluations: number of the last evaluation, at which no member copies another.
         trials: size of the population.
         seed: of the sweep.
         history: trials of earlier processes; what they decided is decided again.
@@ -74,83 +73,74 @@ class Population:
         self,
         config: PbtConfig,
         space: Mapping[str, Distribution],
-        readings: int,
+        evaluations: int,
         trials: int,
         seed: int,
         history: Sequence[Trial] = (),
     ) -> None:
         self._config = config
         self._space = space
-        self.readings = readings
+        self.evaluations = evaluations
         self._trials = trials
         self._seed = seed
-        self._meeting = config.interval  # milestone at which the members wait for each other
+        self._next = config.interval  # evaluation at which the members wait for each other
         self._members: dict[int, _Member] = {}
         self._ended: set[int] = set()
         for trial in history:
             self.begin(trial.number, trial.values)
-            for reading in trial.readings:
-                self.read(trial.number, reading.milestone, reading.score, reading.step)
+            for one in trial.intermediate_scores:
+                self.add_score(trial.number, one.evaluation, one.score, one.step)
             if trial.status.ended:
                 self.end(trial.number)
         self.advance()
 
     def begin(self, number: int, values: Mapping[str, Any]) -> None:
-        """Let a member in; of one that was there before, nothing changes.
-
-        Args:
-            number: of the member.
-            values: that it begins with.
-        """
+        """Add a member with its first values, unless it is there."""
         if number not in self._members:
             own = {key: values[key] for key in self._space}
             self._members[number] = _Member(own, [{STEP: 0, "values": own}])
 
-    def read(self, number: int, milestone: int, reading: float, step: int) -> None:
-        """Hear a reading; the first one of a milestone counts."""
-        if milestone < self.readings:
-            self._members[number].readings.setdefault(milestone, (comparable(reading), step))
+    def add_score(self, number: int, evaluation: int, score: float, step: int) -> None:
+        """Add a member's score; the first one of an evaluation counts."""
+        if evaluation < self.evaluations:
+            self._members[number].scores.setdefault(evaluation, (comparable(score), step))
 
     def end(self, number: int) -> None:
         """Wait for a member no longer."""
         self._ended.add(number)
 
     def waits(self, number: int) -> bool:
-        """Whether a member must not train on before the others have come as far."""
-        return number in self._members and self._meeting in self._members[number].readings
+        """Whether a member must not train before the others have come as far."""
+        return number in self._members and self._next in self._members[number].scores
 
     def exploit_of(self, number: int) -> Exploit | None:
         """The last exploit of a member; None before the first one."""
         return self._members[number].exploit
 
     def advance(self) -> list[Exploit]:
-        """Let the members copy each other if all that are left have met.
-
-        Returns:
-            What changed.
-        """
+        """Let the members copy each other if all that are left wait; returns what changed."""
         exploits = []
-        while self._meeting < self.readings and all(
+        while self._next < self.evaluations and all(
             number in self._ended or self.waits(number) for number in range(self._trials)
         ):
-            exploits += self._meet()
-            self._meeting += self._config.interval
+            exploits += self._exploits()
+            self._next += self._config.interval
         return exploits
 
-    def _meet(self) -> list[Exploit]:
-        met = {
-            number: self._members[number].readings[self._meeting]
+    def _exploits(self) -> list[Exploit]:
+        found = {
+            number: self._members[number].scores[self._next]
             for number in range(self._trials)
             if self.waits(number)
         }
-        ranked = sorted(met, key=lambda number: met[number][0])
+        ranked = sorted(found, key=lambda number: found[number][0])
         count = min(math.ceil(len(ranked) * self._config.quantile_fraction), len(ranked) // 2)
         best = ranked[len(ranked) - count :]
         exploits = []
         for number in ranked[:count]:
-            generator = np.random.default_rng([self._seed, number, self._meeting, EXPLOIT_STREAM])
+            generator = np.random.default_rng([self._seed, number, self._next, EXPLOIT_STREAM])
             donor = best[generator.integers(count)]
-            (score, step), own_score = met[donor], met[number][0]
+            (score, step), own_score = found[donor], found[number][0]
             if score > own_score:
                 exploits.append(self._exploit(number, donor, step, generator))
         return exploits
@@ -163,7 +153,7 @@ class Population:
         }
         changed = {key: value for key, value in values.items() if value != copied.values[key]}
         member = self._members[number]
-        member.exploit = Exploit(number, donor, self._meeting, step, copied.lineage, values)
+        member.exploit = Exploit(number, Origin(donor, self._next, step, copied.lineage), values)
         member.values = values
         member.lineage = [*copied.lineage, *([{STEP: step, "values": changed}] if changed else [])]
         return member.exploit
@@ -200,18 +190,13 @@ def perturbed(domain: Distribution, value: Any, factor: float) -> Any:
 class PopulationScheduler(FIFOScheduler):
     """Brings a population's decisions to Ray Tune, whatever the number of trials that run at once.
 
-    A trial that has to wait is paused, which ends its function. Later the function is called again, to go on from the
-    trial's own files or, once it has left them for another's, as its config says:
-
-        {..., "go_on": {"donor": number, "milestone": m, "step": s, "lineage": [{"step": 0, "values": {...}}, ...]}}
-
-    with the donor's files of that milestone, and from that step on the values of the config. So a member keeps what it
-    had at the last two milestones at which members meet. Before it trains on, it reports again what it reported before:
-    what comes of it may be that it has to wait.
+    A trial that has to wait is paused, which ends its process. Later its function is called again, and continues from
+    the trial's own files or, after an exploit, from the donor's (see `tuning.trial.Origin`). Before it trains on, it
+    reports again what it reported before, after which it may have to wait.
 
     Ray's PopulationBasedTraining is not used: it draws from the global generators, waits for ever for a member that
-    failed, lets members copy each other when they are through with their training, forgets what it knew of a trial
-    that crashed, and cannot be told of an earlier process.
+    failed, lets members copy each other when their training is finished, forgets what it knew of a trial that crashed,
+    and cannot take over the scores of an earlier process.
 
     Args:
         population: that decides.
@@ -222,37 +207,39 @@ class PopulationScheduler(FIFOScheduler):
         self._population = population
 
     def on_trial_add(self, tune_controller: "TuneController", trial: RayTrial) -> None:
-        """Let a trial in, as its last exploit left it."""
-        number = int(trial.trial_id)
-        self._population.begin(number, trial.config)
+        """Add a trial, as its last exploit left it."""
+        number = trial.config[NUMBER]
+        self._population.begin(number, trial.config[VALUES])
         _apply(self._population.exploit_of(number), trial)
 
     def on_trial_result(
         self, tune_controller: "TuneController", trial: RayTrial, result: Mapping[str, Any]
     ) -> str:
-        """Pause a trial that has to wait or to begin again; the last one that the others waited for need not."""
-        number = int(trial.trial_id)
-        if result[MILESTONE] >= self._population.readings:
+        """Pause a trial that has to wait or to copy another; the last one that the others waited for need not wait."""
+        number = trial.config[NUMBER]
+        if result[EVALUATION] >= self._population.evaluations:
             return TrialScheduler.CONTINUE
-        self._population.read(number, result[MILESTONE], result[READING], result[STEP])
+        self._population.add_score(number, result[EVALUATION], result[INTERMEDIATE_SCORE], result[STEP])
         self._advance(tune_controller)
-        if self._population.waits(number) or self._is_outdated(number, result):
+        exploit = self._population.exploit_of(number)
+        is_outdated = exploit is not None and result[ORIGIN] != exploit.origin.evaluation
+        if self._population.waits(number) or is_outdated:
             return TrialScheduler.PAUSE
         return TrialScheduler.CONTINUE
 
     def choose_trial_to_run(self, tune_controller: "TuneController") -> RayTrial | None:
         """A trial that was paused and waits no longer, else a new one.
 
-        Ray asks at every step, so this is also where the population hears of trials that ended, in whichever way: Ray
-        does not tell its schedulers of all of them.
+        Ray asks at every step, so this is also where the population learns of trials that ended, in whichever way: Ray
+        does not notify its schedulers of all of them.
         """
         trials = tune_controller.get_trials()
         for trial in trials:
             if trial.is_finished():
-                self._population.end(int(trial.trial_id))
+                self._population.end(trial.config[NUMBER])
         self._advance(tune_controller)
         paused = [trial for trial in trials if trial.status == RayTrial.PAUSED]
-        ready = [trial for trial in paused if not self._population.waits(int(trial.trial_id))]
+        ready = [trial for trial in paused if not self._population.waits(trial.config[NUMBER])]
         pending = [trial for trial in trials if trial.status == RayTrial.PENDING]
         return next(iter(ready + pending), None)
 
@@ -264,15 +251,10 @@ class PopulationScheduler(FIFOScheduler):
         exploits = {exploit.number: exploit for exploit in self._population.advance()}
         if exploits:
             for trial in tune_controller.get_trials():
-                _apply(exploits.get(int(trial.trial_id)), trial)
-
-    def _is_outdated(self, number: int, result: Mapping[str, Any]) -> bool:
-        """Whether a trial's function was called before its last exploit; Ray adds its config to each result."""
-        exploit = self._population.exploit_of(number)
-        return exploit is not None and result.get(f"config/{GO_ON}/{MILESTONE}") != exploit.milestone
+                _apply(exploits.get(trial.config[NUMBER]), trial)
 
 
 def _apply(exploit: Exploit | None, trial: RayTrial) -> None:
-    """Change what a trial's function is called with next."""
+    """Change the config that a trial's function is called with next."""
     if exploit is not None:
-        trial.set_config({**trial.config, **exploit.values, GO_ON: exploit.go_on})
+        trial.set_config({**trial.config, VALUES: exploit.values, ORIGIN: asdict(exploit.origin)})

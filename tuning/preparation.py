@@ -15,11 +15,11 @@ from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import check_tracking
 from echopair.pipeline.training.identity import sounds
 from echopair.tuning.config import SweepSettings
-from echopair.tuning.course import neighbour_probe
+from echopair.tuning.context import neighbour_probe
 from echopair.tuning.distributions import Choices, Grid
-from echopair.tuning.ledger import Ledger
 from echopair.tuning.sampler import Sampler, build_sampler
 from echopair.tuning.schedulers import check_scheduler
+from echopair.tuning.state import SweepState
 
 SAMPLE_RATE = "log_mel.sample_rate_hz"
 # What a machine may be unable to do, and of how many trials that is found out beforehand.
@@ -42,7 +42,9 @@ def check_sweep(settings: SweepSettings) -> Sampler:
     """
     check_tracking(settings.run.tracking, settings.run.work_folder.absolute())
     proposals = build_sampler(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
-    check_scheduler(settings.sweep.scheduler, settings.sweep.readings, proposals.total, settings.sweep.space)
+    check_scheduler(
+        settings.sweep.scheduler, settings.sweep.evaluations, proposals.total, settings.sweep.space
+    )
     _swept_rates(settings)
     _check_alternatives(settings, proposals)
     return proposals
@@ -124,7 +126,7 @@ def _listed(settings: SweepSettings, keys: Sequence[str]) -> list[dict[str, Any]
     return [{}]
 
 
-def settle_recordings(ledger: Ledger, prepared: Mapping[int, RunResult]) -> None:
+def settle_recordings(state: SweepState, prepared: Mapping[int, RunResult]) -> None:
     """Note what the trials hear and are scored by.
 
     Raises:
@@ -135,17 +137,17 @@ def settle_recordings(ledger: Ledger, prepared: Mapping[int, RunResult]) -> None
         for rate, result in prepared.items()
         for corpus, done in result.clips.items()
     }
-    if own := sounds(ledger.settings.run):
+    if own := sounds(state.settings.run):
         found["the sounds that augmentations mix in"] = fingerprint(own)
-    settled = ledger.plan.get(RECORDINGS_PLAN, found)
+    settled = state.plan.get(RECORDINGS_PLAN, found)
     changed = sorted(name for name in found.keys() | settled.keys() if found.get(name) != settled.get(name))
     if changed:
         raise UserError(
-            f"{', '.join(changed)}: recordings or labels have changed since the sweep in {ledger.folder} began, and "
+            f"{', '.join(changed)}: recordings or labels have changed since the sweep in {state.folder} began, and "
             "scores could not be compared; bring the old ones back, or begin another sweep with sweep.sweep_name=NAME"
         )
-    if RECORDINGS_PLAN not in ledger.plan:
-        ledger.settle(**{RECORDINGS_PLAN: found})
+    if RECORDINGS_PLAN not in state.plan:
+        state.settle(**{RECORDINGS_PLAN: found})
 
 
 def _swept_rates(settings: SweepSettings) -> list[dict[str, Any]]:

@@ -46,11 +46,11 @@ class SweepProgress:
         name: of the sweep.
         total: trials that the sweep will have.
         keys: dotted, that are swept.
-        milestones: intermediate scores in the course of a whole training.
+        evaluations: intermediate scores in the course of a whole training.
     """
 
-    def __init__(self, name: str, total: int, keys: Sequence[str], milestones: int) -> None:
-        self._view = SweepView(name, total, keys, milestones, began=time.monotonic())
+    def __init__(self, name: str, total: int, keys: Sequence[str], evaluations: int) -> None:
+        self._view = SweepView(name, total, keys, evaluations, began=time.monotonic())
         self._known: Mapping[int, Trial] | None = None
         self._live: Live | None = None
 
@@ -116,7 +116,7 @@ class SweepProgress:
     def _end_of(self, trial: Trial) -> str:
         match trial.status:
             case Status.STOPPED:
-                done = f"{_reached(trial)}/{self._view.milestones}"
+                done = f"{_reached(trial)}/{self._view.evaluations}"
                 outcome = f"stopped early at {done}: {percent_text(trial.latest)}, "
             case Status.FINISHED:
                 outcome = f"finished: {percent_text(trial.latest)}, "
@@ -140,7 +140,7 @@ class SweepView:
         name: of the sweep.
         total: trials that the sweep will have.
         keys: dotted, that are swept.
-        milestones: intermediate scores in the course of a whole training.
+        evaluations: intermediate scores in the course of a whole training.
         began: when the sweep did, in seconds of the monotonic clock, as `known_at`.
         trials: as they stand.
         known_at: by number, when a running trial's seconds last changed; they go on from there.
@@ -150,7 +150,7 @@ class SweepView:
     name: str
     total: int
     keys: Sequence[str]
-    milestones: int
+    evaluations: int
     began: float
     trials: Sequence[Trial] = ()
     known_at: Mapping[int, float] = field(default_factory=dict)
@@ -188,9 +188,9 @@ class SweepView:
 
     def _left_of(self, trial: Trial, average: float) -> float:
         spent = self._seconds(trial)
-        if spent < average or not trial.readings:
+        if spent < average or not trial.intermediate_scores:
             return max(average - spent, 0.0)
-        return max(trial.readings[-1].seconds * self.milestones / _reached(trial) - spent, 0.0)
+        return max(trial.intermediate_scores[-1].seconds * self.evaluations / _reached(trial) - spent, 0.0)
 
     def _seconds(self, trial: Trial) -> float:
         """Seconds of a trial; a running one's go on by themselves."""
@@ -256,12 +256,12 @@ class SweepView:
         ]
 
     def _done(self, trial: Trial) -> str:
-        reached = self.milestones if trial.status is Status.FINISHED else _reached(trial)
-        return f"{reached}/{self.milestones}"
+        reached = self.evaluations if trial.status is Status.FINISHED else _reached(trial)
+        return f"{reached}/{self.evaluations}"
 
 
 def _reached(trial: Trial) -> int:
-    return trial.readings[-1].milestone if trial.readings else 0
+    return trial.intermediate_scores[-1].evaluation if trial.intermediate_scores else 0
 
 
 def _rounded(seconds: float) -> str:

@@ -1,6 +1,5 @@
-"""Trials on Ray Tune: what a worker runs, and how the ledger proposes trials and hears of them."""
+"""Trials on Ray Tune: what a worker runs, and how the state proposes trials and is kept up to date."""
 
-import copy
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -12,174 +11,104 @@ from ray import tune
 from ray.exceptions import RayTaskError
 from ray.tune import Callback
 from ray.tune.experiment import Trial as RayTrial
-from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
-from ray.tune.search.search_algorithm import SearchAlgorithm
+from ray.tune.search import Searcher
 
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.pretrain import plan_training
-from echopair.tuning.courier import Courier
-from echopair.tuning.ledger import Ledger
+from echopair.tuning.context import TrialContext
 from echopair.tuning.memory_limit import limit_memory
 from echopair.tuning.resources import Resources
 from echopair.tuning.sampler import Sampler
-from echopair.tuning.schedulers import GO_ON, MILESTONE, STEP
-from echopair.tuning.task import Report, TrialTask
-from echopair.tuning.trial import Inherited, run_trial
-from echopair.tuning.trial_folder import crash_reason, kept_files, refusal, refuse, set_error_aside
-from echopair.tuning.trials import Reading, Status, Trial
-
-NUMBER = "trial"
+from echopair.tuning.schedulers import EVALUATION, INTERMEDIATE_SCORE, NUMBER, ORIGIN, VALUES
+from echopair.tuning.state import SweepState
+from echopair.tuning.trial import Origin, run_trial
+from echopair.tuning.trial_folder import TrialFolder
+from echopair.tuning.trials import IntermediateScore, Status, Trial
 
 
-def trainable(
-    config: dict[str, Any], task: TrialTask, memory_bytes: int, courier: Courier | None = None
-) -> None:
-    """A Ray Tune function: runs the trial whose number and values are in `config`.
+def trainable(config: dict[str, Any], context: TrialContext, memory_bytes: int) -> None:
+    """A Ray Tune function: runs a trial.
 
     Args:
-        config: of Ray's trial.
-        task: the sweep's.
+        config: of Ray's trial: the number and the values of ours, and where it continues from in a population.
+        context: what all trials of the sweep are given.
         memory_bytes: what the trial may take.
-        courier: brings files where a node does not see the work folder; None if all see it.
     """
-    if courier is None or courier.at_home:
-        _run(config, task, memory_bytes, tune.report)
-        return
-    number, values = _number_and_values(config)
-    with courier.away(task, number) as away:
-        away.fetch(values, _inherited(away.task, config))
-        _run(config, away.task, memory_bytes, away.reporting(tune.report), after_refusal=away.push)
+    number = config[NUMBER]
 
-
-def _run(
-    config: dict[str, Any],
-    task: TrialTask,
-    memory_bytes: int,
-    report: Report,
-    after_refusal: Callable[[], None] = lambda: None,
-) -> None:
-    number, values = _number_and_values(config)
-
-    def outgrown(used_bytes: int) -> None:
-        refuse(
-            task.folder,
-            number,
+    def refuse(used_bytes: int) -> None:
+        TrialFolder(context.folder, number).refuse(
             f"the trial took {used_bytes / 1e9:.1f} GB of memory, more than the {memory_bytes / 1e9:.1f} GB it may; "
             "lower pretrain.batch_pairs or sweep.resources.trials_at_once, or raise "
-            "sweep.resources.memory_gb_per_trial; `--retry-failed` tries it again",
+            "sweep.resources.memory_gb_per_trial; `--retry-failed` tries it again"
         )
-        after_refusal()
 
-    with limit_memory(memory_bytes, outgrown):
-        run_trial(task, number, values, report, _inherited(task, config))
-
-
-def _number_and_values(config: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    values = {key: value for key, value in config.items() if key not in (NUMBER, GO_ON)}
-    return int(config[NUMBER]), values
-
-
-def _inherited(task: TrialTask, config: dict[str, Any]) -> Inherited | None:
-    """Where a population's scheduler sends the trial on from."""
-    go_on = config.get(GO_ON)
-    if go_on is None:
-        return None
-    files = kept_files(task.folder, go_on["donor"], go_on[MILESTONE])
-    return Inherited(go_on["lineage"], go_on[STEP], files)
+    origin = Origin(**config[ORIGIN]) if ORIGIN in config else None
+    with limit_memory(memory_bytes, refuse):
+        run_trial(context, number, config[VALUES], tune.report, origin)
 
 
 class _OfThisProcess:
-    """Ray pickles all it is given, to restore a sweep by; ours goes on from the ledger, and this is no part of it."""
+    """Ray pickles all it is given, to restore a sweep by; ours goes on from the state, and this is no part of it."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class LedgerSearch(_OfThisProcess, SearchAlgorithm):
-    """Hands Ray the trials that are to be gone on with, then new ones; each is in the ledger before Ray knows it.
+class StateSearcher(_OfThisProcess, Searcher):
+    """Hands Ray the trials to continue, then new ones; each is in the state before Ray knows it.
 
     Args:
-        ledger: of the sweep.
+        state: of the sweep.
         proposals: values of new trials.
-        at_once: trials that may run at once.
     """
 
-    def __init__(self, ledger: Ledger, proposals: Sampler, at_once: int) -> None:
-        self._ledger = ledger
-        self._at_once = at_once
-        self._made: list[RayTrial] = []
+    def __init__(self, state: SweepState, proposals: Sampler) -> None:
+        super().__init__()
+        self._state = state
         self._proposals = proposals
-        begun = {trial.number for trial in ledger.trials}
-        self._again = [trial for trial in ledger.trials if not trial.status.ended]
+        begun = {trial.number for trial in state.trials}
+        self._again = [trial for trial in state.trials if not trial.status.ended]
         self._new = [number for number in range(proposals.total) if number not in begun]
-        self._spec: dict[str, Any] = {}
 
-    @property
-    def total_samples(self) -> int:
-        return len(self._again) + len(self._new)
-
-    def add_configurations(self, experiments: Any) -> None:
-        (experiment,) = experiments if isinstance(experiments, list) else [experiments]
-        self._spec = experiment.spec
-
-    def next_trial(self) -> RayTrial | None:
-        if sum(not made.is_finished() for made in self._made) >= self._at_once:
-            return None
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        """Number and values of the next trial."""
         if self._again:
-            return self._ray_trial(self._again.pop(0))
-        if not self._new:
-            return None
-        number = self._new.pop(0)
-        trial = Trial(number=number, values=self._proposals.propose(number, self._ledger.trials))
-        self._ledger.propose(trial)
-        return self._ray_trial(trial)
+            trial = self._again.pop(0)
+        else:
+            number = self._new.pop(0)
+            trial = Trial(number=number, values=self._proposals.propose(number, self._state.trials))
+            self._state.propose(trial)
+        return {NUMBER: trial.number, VALUES: trial.values}
 
-    def is_finished(self) -> bool:
-        # While there may be trials to come, Ray keeps the processes of those that are paused for the next ones.
-        return not self._again and not self._new and all(made.is_finished() for made in self._made)
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: `StateCallback` writes down how trials end."""
 
-    def _ray_trial(self, trial: Trial) -> RayTrial:
-        spec = copy.deepcopy(self._spec)
-        spec["config"] = {**spec["config"], NUMBER: trial.number, **trial.values}
-        made: RayTrial = _create_trial_from_spec(
-            spec,
-            _make_parser(),
-            evaluated_params={},
-            experiment_tag=f"{trial.number:05d}",
-            trial_id=ray_id(trial.number),
-        )
-        self._made.append(made)
-        return made
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: a sweep is resumed from the state."""
 
 
-def ray_id(number: int) -> str:
-    """What Ray calls a trial: the same after every resume."""
-    return f"{number:05d}"
-
-
-class LedgerCallback(_OfThisProcess, Callback):
-    """Writes what Ray tells of trials into the ledger.
+class StateCallback(_OfThisProcess, Callback):
+    """Writes the progress of trials into the state.
 
     Args:
-        ledger: of the sweep.
+        state: of the sweep.
         on_change: called after each change.
-        on_end: called with each trial that ended.
     """
 
-    def __init__(
-        self, ledger: Ledger, on_change: Callable[[], None], on_end: Callable[[Trial], None]
-    ) -> None:
-        self._ledger = ledger
+    def __init__(self, state: SweepState, on_change: Callable[[], None]) -> None:
+        self._state = state
         self._on_change = on_change
-        self._on_end = on_end
         self._since: dict[int, float] = {}
 
     def on_trial_start(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        number = int(trial.trial_id)
-        known = self._ledger[number]
+        number = trial.config[NUMBER]
+        known = self._state[number]
         self._since[number] = time.monotonic()
         again = known.status != Status.RUNNING  # else it was paused
         self._change(number, status=Status.RUNNING, attempts=known.attempts + int(again))
@@ -187,71 +116,73 @@ class LedgerCallback(_OfThisProcess, Callback):
     def on_trial_result(
         self, iteration: int, trials: list[RayTrial], trial: RayTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        number = int(trial.trial_id)
-        known = self._ledger[number]
+        number = trial.config[NUMBER]
+        known = self._state[number]
         changes: dict[str, Any] = {"seconds": self._seconds(number), "error": ""}
         if "status" in result:
             changes |= {name: result[name] for name in ("score", "error")}
             changes["status"] = Status(result["status"])
         elif result.get("done"):  # the scheduler has decided before
             changes["status"] = Status.STOPPED
-        last = known.readings[-1].milestone if known.readings else 0
-        if result["milestone"] > last and "step" in result:
-            reading = Reading(
-                milestone=result["milestone"],
+        last = known.intermediate_scores[-1].evaluation if known.intermediate_scores else 0
+        if result[EVALUATION] > last and "step" in result:
+            new = IntermediateScore(
+                evaluation=result[EVALUATION],
                 step=result["step"],
-                score=result["reading"],
+                score=result[INTERMEDIATE_SCORE],
                 seconds=changes["seconds"],
             )
-            changes |= {"readings": (*known.readings, reading), "steps": result["steps"]}
+            changes |= {
+                "intermediate_scores": (*known.intermediate_scores, new),
+                "steps": result["steps"],
+            }
         lineage = tuple(result["lineage"])
         if len(lineage) > 1 or lineage[0]["values"] != known.values:
             changes["lineage"] = lineage
         self._change(number, **changes)
 
     def on_trial_complete(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        number = int(trial.trial_id)
-        if not self._ledger[number].status.ended:  # it did not say itself how it ended
+        number = trial.config[NUMBER]
+        if not self._state[number].status.ended:  # it did not say itself how it ended
             self._change(number, status=Status.STOPPED, seconds=self._seconds(number), error="")
-        self._on_end(self._ledger[number])
+        if self._state[number].status != Status.FAILED:  # it may be tried again
+            TrialFolder(self._state.folder, number).remove_checkpoints()
 
     def on_trial_recover(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        number = int(trial.trial_id)
-        crash = set_error_aside(self._ledger.folder, number, self._ledger[number].attempts)
-        error = refusal(self._ledger.folder, number) or crash
+        number = trial.config[NUMBER]
+        folder = TrialFolder(self._state.folder, number)
+        crash = folder.set_error_aside(self._state[number].attempts)
+        error = folder.refusal or crash
         self._change(number, status=Status.WAITING, seconds=self._seconds(number), error=error)
 
     def on_trial_error(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
-        number = int(trial.trial_id)
-        if not self._ledger[number].status.ended:
+        number = trial.config[NUMBER]
+        if not self._state[number].status.ended:
             often = "once" if trial.num_failures == 1 else f"{trial.num_failures} times, at last"
-            error = refusal(self._ledger.folder, number)  # of the last attempt; nobody is left to report it
-            error = error or f"it crashed {often}: {crash_reason(self._ledger.folder, number)}"
+            folder = TrialFolder(self._state.folder, number)
+            # A refusal is of the last attempt, and no further one will report it.
+            error = folder.refusal or f"it crashed {often}: {folder.crash_reason}"
             self._change(number, status=Status.FAILED, seconds=self._seconds(number), error=error)
-        self._on_end(self._ledger[number])
 
     def _seconds(self, number: int) -> float:
         """Wall time spent on a trial until now; the clock starts again from here."""
         now = time.monotonic()
         since = self._since.get(number, now)
         self._since[number] = now
-        return self._ledger[number].seconds + now - since
+        return self._state[number].seconds + now - since
 
     def _change(self, number: int, **changes: Any) -> None:
-        self._ledger.change(number, **changes)
+        self._state.change(number, **changes)
         self._on_change()
 
 
-def measure_steps(
-    config: RunConfig, clips: Sequence[Path], resources: Resources, courier: Courier | None
-) -> int:
+def measure_steps(config: RunConfig, clips: Sequence[Path], resources: Resources) -> int:
     """How many steps a budget in minutes is while as many trials run as will; the fewest of them.
 
     Args:
         config: with the budget.
         clips: folders of the clips to learn from.
         resources: of a trial, and how many run at once.
-        courier: see `trainable`.
 
     Raises:
         UserError: a training that cannot begin.
@@ -259,7 +190,7 @@ def measure_steps(
     measure = ray.remote(
         num_cpus=resources.cpus, num_gpus=resources.gpus, memory=resources.memory_bytes, max_retries=1
     )(_measure_steps)
-    measured = [measure.remote(config, clips, resources.cpus, courier) for _ in range(resources.at_once)]
+    measured = [measure.remote(config, clips, resources.cpus) for _ in range(resources.at_once)]
     try:
         return int(min(ray.get(measured)))
     except RayTaskError as error:  # its text is the whole of the other process's traceback
@@ -268,8 +199,7 @@ def measure_steps(
         raise
 
 
-def _measure_steps(config: RunConfig, clips: Sequence[Path], threads: int, courier: Courier | None) -> int:
-    folders = [courier.clips(folder) if courier is not None else folder for folder in clips]
-    stores = [ClipStore(folder, config.log_mel.sample_rate_hz) for folder in folders]
+def _measure_steps(config: RunConfig, clips: Sequence[Path], threads: int) -> int:
+    stores = [ClipStore(folder, config.log_mel.sample_rate_hz) for folder in clips]
     with cpu_threads(threads), tempfile.TemporaryDirectory() as folder:
         return plan_training(stores, config.learning, Path(folder)).steps

@@ -279,8 +279,8 @@ def _outcome(trial: Trial) -> dict[str, Any] | None:
     match trial:
         case Trial(status=Status.FINISHED, score=float(score)):
             return {"state": TrialState.COMPLETE, "value": score}
-        case Trial(status=Status.STOPPED, readings=readings) if readings:
-            scores = {reading.milestone: reading.score for reading in readings}
+        case Trial(status=Status.STOPPED, intermediate_scores=known) if known:
+            scores = {one.evaluation: one.score for one in known}
             return {"state": TrialState.PRUNED, "intermediate_values": scores}
         case Trial(status=Status.DIVERGED):
             return {"state": TrialState.PRUNED}  # without an intermediate score, and so the last of all

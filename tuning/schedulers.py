@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import count, takewhile
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
@@ -16,11 +15,12 @@ if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
 
 SMALLEST_POPULATION = 4  # with fewer, a quarter is not one member beside another one to learn from
-WORST_READING = 0.0
+WORST_SCORE = 0.0
 
-# What a trial reports: the reading of a milestone, so many steps into its training.
-MILESTONE, READING, STEP = "milestone", "reading", "step"
-GO_ON = "go_on"  # key of a trial's config: where it goes on from, see `tuning.population.PopulationScheduler`
+# Keys of what a trial reports: the score of an evaluation, so many steps into its training.
+EVALUATION, INTERMEDIATE_SCORE, STEP = "evaluation", "intermediate_score", "step"
+# Keys of the config of Ray's trial. In what a trial reports, ORIGIN is the evaluation that it continues from, or 0.
+NUMBER, VALUES, ORIGIN = "trial", "values", "origin"
 
 
 class FifoConfig(BaseModel, frozen=True, extra="forbid"):
@@ -33,7 +33,7 @@ class AshaConfig(BaseModel, frozen=True, extra="forbid"):
     """Trials that read worse than most are stopped early: asynchronous successive halving (Li et al. 2020).
 
     Of the reduction factors that its forerunner Hyperband advises (Li et al. 2018), 3 and 4, the smaller one: trainings
-    have few milestones.
+    have few evaluations.
     """
 
     name: Literal["asha"] = "asha"
@@ -43,8 +43,8 @@ class AshaConfig(BaseModel, frozen=True, extra="forbid"):
         le=1000,
         description="at each rung one trial in so many goes on; rungs lie so many times further",
     )
-    first_milestone: int = Field(
-        1, ge=1, le=1000, description="the first rung: no trial is stopped before this reading"
+    first_evaluation: int = Field(
+        1, ge=1, le=1000, description="the first rung: no trial is stopped before this evaluation"
     )
 
 
@@ -53,7 +53,7 @@ class PbtConfig(BaseModel, frozen=True, extra="forbid"):
     training (Jaderberg et al. 2017), with the paper's factors and the shares of Ray Tune."""
 
     name: Literal["pbt"] = "pbt"
-    interval: int = Field(2, ge=1, le=1000, description="milestones from one exploitation to the next")
+    interval: int = Field(2, ge=1, le=1000, description="evaluations from one exploitation to the next")
     quantile_fraction: float = Field(
         0.25,
         gt=0,
@@ -77,13 +77,13 @@ SchedulerConfig = Annotated[FifoConfig | AshaConfig | PbtConfig, Field(discrimin
 
 
 def check_scheduler(
-    config: SchedulerConfig, readings: int, trials: int, space: Mapping[str, Distribution]
+    config: SchedulerConfig, evaluations: int, trials: int, space: Mapping[str, Distribution]
 ) -> None:
     """Refuse a scheduler that could never decide anything, or a space that it cannot work with.
 
     Args:
         config: of the scheduler.
-        readings: how often a trial is read in the course of its training, the last one at its end.
+        evaluations: how often a trial is read in the course of its training, the last one at its end.
         trials: of the sweep.
         space: domains by dotted key.
 
@@ -94,9 +94,9 @@ def check_scheduler(
         case FifoConfig():
             return
         case AshaConfig():
-            _check_readings("first_milestone", config.first_milestone, readings)
+            _check_evaluations("first_evaluation", config.first_evaluation, evaluations)
         case PbtConfig():
-            _check_readings("interval", config.interval, readings)
+            _check_evaluations("interval", config.interval, evaluations)
             if trials < SMALLEST_POPULATION:
                 raise UserError(
                     f"sweep.scheduler.name=pbt needs a population of at least {SMALLEST_POPULATION}, and the sweep has "
@@ -106,32 +106,10 @@ def check_scheduler(
                 _check_changeable(key, domain)
 
 
-def decides_at(config: SchedulerConfig, milestone: int, readings: int) -> bool:
-    """Whether a trial may have to stop or to wait once it has reported a milestone.
-
-    Args:
-        config: of the scheduler.
-        milestone: 1 or more, of a trial that has reported all before it, each for the first time.
-        readings: the last milestone, after which nothing is left to decide.
-    """
-    if milestone >= readings:
-        return False
-    match config:
-        case FifoConfig():
-            return False
-        case AshaConfig():
-            rungs = (config.first_milestone * config.reduction_factor**power for power in count())
-            reached = takewhile(lambda rung: rung <= milestone, rungs)
-            # A rung is judged at the first milestone that reaches it.
-            return max(reached, default=0) > milestone - 1
-        case PbtConfig():
-            return milestone % config.interval == 0
-
-
 def build_scheduler(
     config: SchedulerConfig,
     space: Mapping[str, Distribution],
-    readings: int,
+    evaluations: int,
     trials: int,
     seed: int,
     history: Sequence[Trial] = (),
@@ -141,7 +119,7 @@ def build_scheduler(
     Args:
         config: of the scheduler; passed by `check_scheduler`.
         space: domains by dotted key.
-        readings: how often a trial is read in the course of its training, the last one at its end.
+        evaluations: how often a trial is read in the course of its training, the last one at its end.
         trials: of the whole sweep, those of the history included.
         seed: of the sweep; decides what a population draws.
         history: trials that earlier processes proposed.
@@ -154,23 +132,23 @@ def build_scheduler(
         case AshaConfig():
             from echopair.tuning.asha import Asha
 
-            return Asha(config, readings, history)
+            return Asha(config, evaluations, history)
         case PbtConfig():
             from echopair.tuning.population import Population, PopulationScheduler
 
-            return PopulationScheduler(Population(config, space, readings, trials, seed, history))
+            return PopulationScheduler(Population(config, space, evaluations, trials, seed, history))
 
 
-def comparable(reading: float) -> float:
-    """A reading that has a rank: what is no number is the worst."""
-    return WORST_READING if math.isnan(reading) else reading
+def comparable(score: float) -> float:
+    """A score that has a rank: NaN is the worst."""
+    return WORST_SCORE if math.isnan(score) else score
 
 
-def _check_readings(key: str, first: int, readings: int) -> None:
-    if first >= readings:
+def _check_evaluations(key: str, first: int, evaluations: int) -> None:
+    if first >= evaluations:
         raise UserError(
-            f"sweep.scheduler.{key}={first}: the scheduler first decides at reading {first}, and with "
-            f"sweep.readings={readings} a trial is through by then; set sweep.readings={first + 1} or more"
+            f"sweep.scheduler.{key}={first}: the scheduler first decides at evaluation {first}, and with "
+            f"sweep.evaluations={evaluations} a trial is through by then; set sweep.evaluations={first + 1} or more"
             + (f", or lower sweep.scheduler.{key}" if first > 1 else "")
         )
 

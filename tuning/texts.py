@@ -108,7 +108,7 @@ def final_score(trial: Trial) -> float | None:
 
 def last_intermediate(trial: Trial) -> float | None:
     """The last intermediate score; None before the first."""
-    return trial.readings[-1].score if trial.readings else None
+    return trial.intermediate_scores[-1].score if trial.intermediate_scores else None
 
 
 def done_share(trial: Trial) -> float:

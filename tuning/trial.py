@@ -1,135 +1,230 @@
-"""One trial: swept values -> RunConfig -> stages up to `validate` -> score. Knows no Ray: it reports to a callable.
+"""One trial: swept values -> RunConfig -> stages up to `validate` -> score. It knows no Ray: it reports to a function.
 
-It reads no label of a test clip: `probe.test_split` sets them apart, and the best trial alone is tested, by `conclude`.
+It reads no label of a test clip: `probe.test_split` sets them apart, and the best trial alone is tested, at the end.
 """
 
+import json
+import math
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from echopair.models.audio_encoder import AudioEncoder
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.run import RunResult, learn, training_folder
 from echopair.pipeline.stages import write_atomically
+from echopair.pipeline.training.callback import TrainingCallback
+from echopair.pipeline.training.checkpoints import steps_done
 from echopair.pipeline.training.pretrain import Diverged
-from echopair.tuning.course import Course, Meeting
-from echopair.tuning.task import Report, TrialTask, clips_of, trial_config
-from echopair.tuning.trial_folder import (
-    CONFIG_FILE,
-    ERROR_FILE,
-    go_on_from,
-    note_training,
-    refusal,
-    trial_folder,
+from echopair.tuning.context import TrialContext, clips_of, neighbour_probe, trial_config
+from echopair.tuning.schedulers import (
+    EVALUATION,
+    INTERMEDIATE_SCORE,
+    ORIGIN,
+    STEP,
+    PbtConfig,
 )
+from echopair.tuning.trial_folder import CONFIG_FILE, ERROR_FILE, SCORES_FILE, TrialFolder, under_way
 from echopair.tuning.trials import Status
 
 WORST_SCORE = 0.0
 
+Report = Callable[[dict[str, Any]], None]
+
 
 @dataclass(frozen=True)
-class Inherited:
-    """Where a trial of a population goes on: another trial's training, or its own, as it was at a milestone.
+class Origin:
+    """Where a trial of a population continues: another trial's training, or its own, as it was at an evaluation.
 
     Args:
-        lineage: values from which step on, the first from step 0: [{"step": 0, "values": {...}}, ...].
-        step: steps done.
-        files: folder with the training's files as they were then.
+        donor: number of the trial that trained up to there.
+        evaluation: at which its training was copied.
+        step: steps done by then.
+        lineage: values and from which step on they held: [{"step": 0, "values": {...}}, ...].
     """
 
-    lineage: list[dict[str, Any]]
+    donor: int
+    evaluation: int
     step: int
-    files: Path
+    lineage: list[dict[str, Any]]
 
 
 def run_trial(
-    task: TrialTask,
+    context: TrialContext,
     number: int,
     values: Mapping[str, Any],
     report: Report,
-    inherited: Inherited | None = None,
+    origin: Origin | None = None,
 ) -> None:
-    """Run a trial to its end, or go on with it.
+    """Run a trial to its end, or continue it.
 
     Args:
-        task: the sweep's.
+        context: what all trials of the sweep are given.
         number: of the trial.
         values: of the swept keys.
-        report: is handed each reading, {"milestone", "reading", "step", "steps", "lineage"}, those of earlier
-            attempts first, and at the end {"status", "score", "error"} as well. It may end the trial by raising.
-        inherited: the training to go on with, for populations.
+        report: gets each intermediate score, {"evaluation", "intermediate_score", "step", "steps", "lineage",
+            "origin"}, those of earlier attempts first, and at the end {"status", "score", "error"} as well. It may end
+            the trial by raising.
+        origin: of a population, where the trial continues.
 
     Raises:
         Exception: what crashed it, after it is written to the trial's `error.txt`.
     """
-    folder = trial_folder(task.folder, number)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / ERROR_FILE).unlink(missing_ok=True)  # of an earlier attempt
-    lineage = lineage_of(values, inherited)
+    folder = TrialFolder(context.folder, number)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    (folder.path / ERROR_FILE).unlink(missing_ok=True)  # of an earlier attempt
+    lineage = lineage_of(values, origin)
+    common = {"lineage": lineage, ORIGIN: origin.evaluation if origin else 0}
 
-    def end(status: Status, score: float | None, error: str) -> None:
-        ended = {"status": status.value, "score": score, "error": error, "lineage": lineage}
-        report({"milestone": task.settings.sweep.readings, "reading": WORST_SCORE, **ended})
+    def end(status: Status, score: float | None, error: str = "", **last: Any) -> None:
+        row = {
+            EVALUATION: context.settings.sweep.evaluations,
+            INTERMEDIATE_SCORE: WORST_SCORE,
+            **last,
+            **common,
+        }
+        report({**row, "status": status.value, "score": score, "error": error})
 
-    if refused := refusal(task.folder, number):  # it had to end its own process, see `refuse`
-        end(Status.FAILED, None, refused)
+    if folder.refusal:  # it had to end its own process, see `TrialFolder.refuse`
+        end(Status.FAILED, None, folder.refusal)
         return
     try:
-        _train_and_score(task, number, lineage, report, inherited)
+        score, last = _train_and_score(
+            context, folder, lineage, origin, lambda row: report({**row, **common})
+        )
+        end(Status.FINISHED, score, **last)
     except Diverged as error:
         end(Status.DIVERGED, WORST_SCORE, str(error))
     except UserError as error:
-        # The same values would fail again, until a person mends what made them fail.
+        # The same values would fail again, until a person fixes the cause.
         end(Status.FAILED, None, str(error))
     except Exception:
         with suppress(OSError):  # a full disk hides no error
-            (folder / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
+            (folder.path / ERROR_FILE).write_text(traceback.format_exc(), encoding="utf-8")
         raise
 
 
 def _train_and_score(
-    task: TrialTask,
-    number: int,
+    context: TrialContext,
+    folder: TrialFolder,
     lineage: list[dict[str, Any]],
+    origin: Origin | None,
     report: Report,
-    inherited: Inherited | None,
-) -> None:
-    config = trial_config(task, number, lineage[0]["values"], lineage[1:])
+) -> tuple[float, dict[str, Any]]:
+    """The score and the row of the last evaluation."""
+    config = trial_config(context, folder.number, lineage[0]["values"], lineage[1:])
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    write_atomically(trial_folder(task.folder, number) / CONFIG_FILE, text)
-    result = RunResult(config)
-    result.clips = clips_of(task, config)
-    training = training_folder(config, result.clips)
-    note_training(task.folder, number, training.relative_to(config.work_folder.absolute()).as_posix())
-    if inherited is not None:
-        go_on_from(inherited.files, training)
-    after = 0 if inherited is None else inherited.step
-    course = Course(task, number, config, result.clips, training, lineage, after, report)
+    write_atomically(folder.path / CONFIG_FILE, text)
+    own = config.model_copy(update={"work_folder": folder.path})
+    result = RunResult(own)
+    result.clips = clips_of(context, own)
+    training = training_folder(own, result.clips)
+    donor = TrialFolder(context.folder, origin.donor).copy_at(origin.evaluation) if origin else None
+    folder.begin_training(training, donor)
+    sweep = context.settings.sweep
+
+    def may_be_copied(evaluation: int) -> bool:
+        """Whether others may continue from the training as it is now, and this trial may be paused."""
+        scheduler = sweep.scheduler
+        is_last = evaluation >= sweep.evaluations
+        return isinstance(scheduler, PbtConfig) and not is_last and evaluation % scheduler.interval == 0
+
+    def keep_and_report(row: dict[str, Any], is_current: bool = True) -> None:
+        if is_current and may_be_copied(row[EVALUATION]):
+            folder.keep_training(training, row[EVALUATION])
+        report(row)
+
+    after = origin.step if origin else 0
+    probe = neighbour_probe(own, result.clips)
+    scores = _IntermediateScores(folder, sweep.evaluations, after, probe.read, report, may_be_copied)
+    done = math.inf if training.exists() else steps_done(under_way(training))
     with cpu_threads(config.threads):
+        for row in scores.rows:
+            if after < row[STEP] <= done:  # of a later one the checkpoint is missing, and it comes again
+                keep_and_report(row, is_current=row[STEP] == done)
         while True:
             try:
-                learn(config, Stage.VALIDATE, result, course)
+                learn(own, Stage.VALIDATE, result, scores)
                 break
-            except Meeting as meeting:
-                row = meeting.row
-            course.report(row)  # out here nothing is left of the training, such as memory of a GPU
-        last = course.finish()
-    score = result.score if task.settings.sweep.score == "linear_probe" else last["reading"]
-    report({**last, "lineage": lineage, "status": Status.FINISHED.value, "score": score, "error": ""})
+            except _DecisionPending as pending:
+                row = pending.row
+            keep_and_report(row)  # out here nothing is left of the training, such as memory of a GPU
+    last = scores.rows[-1]
+    return result.score if sweep.score == "linear_probe" else last[INTERMEDIATE_SCORE], last
 
 
-def lineage_of(values: Mapping[str, Any], inherited: Inherited | None) -> list[dict[str, Any]]:
-    """Values from which step on: those inherited, then the trial's own where they differ."""
-    if inherited is None:
+class _DecisionPending(Exception):  # noqa: N818  (what happened)
+    """The trial may be paused now. It leaves the training, to release its lock.
+
+    Ray keeps a paused function where it reports, for as long as no other trial needs its process, and may call the
+    trial's function again in another process.
+    """
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        super().__init__(row)
+        self.row = row
+
+
+class _IntermediateScores(TrainingCallback):
+    """Scores the encoder in the course of a training, and reports each score once its checkpoint is on disk.
+
+    Args:
+        folder: of the trial; keeps the scores for later attempts.
+        evaluations: of the training.
+        after: steps; scores up to there are another trial's, and not reported.
+        score: scores an encoder.
+        report: gets each score.
+        may_be_copied: whether the training is left at an evaluation instead, see `_DecisionPending`.
+    """
+
+    def __init__(
+        self,
+        folder: TrialFolder,
+        evaluations: int,
+        after: int,
+        score: Callable[[AudioEncoder], float],
+        report: Report,
+        may_be_copied: Callable[[int], bool],
+    ) -> None:
+        self.evaluations = evaluations
+        self._after = after
+        self._file = folder.path / SCORES_FILE
+        self.rows = json.loads(self._file.read_text(encoding="utf-8")) if self._file.is_file() else []
+        self._score = score
+        self._report = report
+        self._may_be_copied = may_be_copied
+
+    def on_evaluation(self, evaluation: int, step: int, steps: int, encoder: AudioEncoder) -> None:
+        """Score the encoder, unless an attempt did whose checkpoint is missing."""
+        if all(row[STEP] != step for row in self.rows):
+            if step == steps:  # a training of few steps has fewer evaluations
+                evaluation = self.evaluations
+            score = self._score(encoder)
+            self.rows.append({EVALUATION: evaluation, INTERMEDIATE_SCORE: score, STEP: step, "steps": steps})
+            write_atomically(self._file, json.dumps(self.rows) + "\n")
+        self._current = next(row for row in self.rows if row[STEP] == step)
+
+    def on_checkpoint(self, _evaluation: int) -> None:
+        """Report the score."""
+        if self._current[STEP] <= self._after:
+            return
+        if self._may_be_copied(self._current[EVALUATION]):
+            raise _DecisionPending(self._current)
+        self._report(self._current)
+
+
+def lineage_of(values: Mapping[str, Any], origin: Origin | None) -> list[dict[str, Any]]:
+    """Values and from which step on they hold: those of the origin, then the trial's own where they differ."""
+    if origin is None:
         return [{"step": 0, "values": dict(values)}]
     current: dict[str, Any] = {}
-    for change in inherited.lineage:
+    for change in origin.lineage:
         current |= change["values"]
     changed = {key: value for key, value in values.items() if current.get(key) != value}
-    return inherited.lineage + ([{"step": inherited.step, "values": changed}] if changed else [])
+    return origin.lineage + ([{"step": origin.step, "values": changed}] if changed else [])

@@ -1,108 +1,143 @@
-"""What lies in the folder of a trial, below that of its sweep.
-
-<sweep folder>/trials/NUMBER/
-    run.yaml          the run that it is
-    trainings.txt     folders below the work folder in which it has trained, the one it trains in now last
-    error.txt         what crashed it, until it begins again; error-of-attempt-N.txt what crashed an attempt before
-    refused.txt       why it must not be tried again
-    milestone-NNNN/   of a population: its training as it was then, for whoever goes on from there
-"""
+"""The private folder of a trial: the work folder of its run, and notes for the driver and for later attempts."""
 
 import shutil
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from echopair.pipeline.stages import locked, write_atomically
+from echopair.pipeline.stages import MARKER_FILE, locked, read_done, write_atomically
+from echopair.pipeline.training.checkpoints import CHECKPOINTS_FOLDER, read_metrics
 
 TRIALS_FOLDER = "trials"
 CONFIG_FILE = "run.yaml"
+SCORES_FILE = "scores.json"
 ERROR_FILE = "error.txt"
 REFUSED_FILE = "refused.txt"
-TRAININGS_FILE = "trainings.txt"
-MILESTONE_PREFIX = "milestone-"
-KEPT_MILESTONES = 2
+COPY_PREFIX = "evaluation-"
+COPIES = 2  # a member may be one exploitation behind the members that copy it
 
 
-def trial_folder(sweep_folder: Path, number: int) -> Path:
-    """Where a trial writes what is its own."""
-    return sweep_folder / TRIALS_FOLDER / f"{number:05d}"
+@dataclass(frozen=True)
+class TrialFolder:
+    """`<sweep folder>/trials/NNNNN/`, which no other trial writes to.
 
+        run.yaml           the run that the trial is
+        encoders/, ...     stage outputs, as in a work folder
+        scores.json        intermediate scores of the training
+        error.txt          traceback of the current attempt's crash; error-of-attempt-N.txt of an earlier one
+        refused.txt        why the trial must not be tried again
+        evaluation-NNNN/   of a population: the training as it was then, for members that copy it
 
-def trainings_of(sweep_folder: Path, number: int) -> list[str]:
-    """Folders below the work folder in which a trial has trained, the one it trains in now last."""
-    file = trial_folder(sweep_folder, number) / TRAININGS_FILE
-    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-
-
-def note_training(sweep_folder: Path, number: int, training: str) -> None:
-    """Note that a trial trains in a folder, which is named below the work folder."""
-    noted = [one for one in trainings_of(sweep_folder, number) if one != training]
-    text = "".join(f"{one}\n" for one in [*noted, training])
-    write_atomically(trial_folder(sweep_folder, number) / TRAININGS_FILE, text)
-
-
-def refuse(sweep_folder: Path, number: int, reason: str) -> None:
-    """Note, before a trial's process ends, that the trial must not be tried again."""
-    write_atomically(trial_folder(sweep_folder, number) / REFUSED_FILE, reason)
-
-
-def refusal(sweep_folder: Path, number: int) -> str:
-    """Why a trial must not be tried again; empty if it may be."""
-    file = trial_folder(sweep_folder, number) / REFUSED_FILE
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
-
-
-def allow_again(sweep_folder: Path, number: int) -> None:
-    """Let a trial that was refused be tried again."""
-    (trial_folder(sweep_folder, number) / REFUSED_FILE).unlink(missing_ok=True)
-
-
-def crash_reason(sweep_folder: Path, number: int) -> str:
-    """Why the last attempt of a trial crashed, in a line."""
-    return _reason_in(trial_folder(sweep_folder, number) / ERROR_FILE)
-
-
-def set_error_aside(sweep_folder: Path, number: int, attempt: int) -> str:
-    """Keep what an attempt of a trial crashed with, for the next one begins without; returns `crash_reason`."""
-    folder = trial_folder(sweep_folder, number)
-    aside = folder / f"error-of-attempt-{attempt}.txt"
-    with suppress(FileNotFoundError):
-        (folder / ERROR_FILE).replace(aside)
-    return _reason_in(aside)
-
-
-def _reason_in(file: Path) -> str:
-    lines = file.read_text(encoding="utf-8").strip().splitlines() if file.is_file() else []
-    return f"{lines[-1]} ({file} has the rest)" if lines else "its process was killed"
-
-
-def kept_files(sweep_folder: Path, number: int, milestone: int) -> Path:
-    """Where a population's trial keeps its training as it was at a milestone."""
-    return trial_folder(sweep_folder, number) / f"{MILESTONE_PREFIX}{milestone:04d}"
-
-
-def keep(partial: Path, kept: Path) -> None:
-    """Copy a training's files as they are now, for whoever goes on from there; the last two copies are kept."""
-    if not kept.is_dir():
-        _copy(partial, kept)
-    for older in sorted(kept.parent.glob(f"{MILESTONE_PREFIX}*"))[:-KEPT_MILESTONES]:
-        shutil.rmtree(older)
-
-
-def go_on_from(files: Path, training: Path) -> None:
-    """Lay another training's files where this one begins, unless it is already on its way.
-
-    Where they are gone it begins at step 0, and comes to the same: its config says which values hold when.
+    Args:
+        sweep_folder: of the sweep.
+        number: of the trial.
     """
-    partial = training.with_name(training.name + ".partial")
-    with locked(training):
-        if files.is_dir() and not training.exists() and not partial.exists():
-            _copy(files, partial)
+
+    sweep_folder: Path
+    number: int
+
+    @property
+    def path(self) -> Path:
+        """The folder itself."""
+        return self.sweep_folder / TRIALS_FOLDER / f"{self.number:05d}"
+
+    @property
+    def trainings(self) -> list[Path]:
+        """Folders of encoders, those under way included: one, but for the moment in which a member copies another."""
+        return [one for one in self.path.glob("encoders/*") if one.is_dir()]
+
+    def metrics(self) -> list[dict[str, float]]:
+        """Rows of figures of the training."""
+        return next((rows for one in self.trainings if (rows := read_metrics(one))), [])
+
+    def refuse(self, reason: str) -> None:
+        """Note, before the trial's process ends, that the trial must not be tried again."""
+        write_atomically(self.path / REFUSED_FILE, reason)
+
+    @property
+    def refusal(self) -> str:
+        """Why the trial must not be tried again; empty if it may be."""
+        file = self.path / REFUSED_FILE
+        return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+    def allow_again(self) -> None:
+        """Let a refused trial be tried again."""
+        (self.path / REFUSED_FILE).unlink(missing_ok=True)
+
+    @property
+    def crash_reason(self) -> str:
+        """Why the last attempt crashed, in a line."""
+        return _reason_in(self.path / ERROR_FILE)
+
+    def set_error_aside(self, attempt: int) -> str:
+        """Keep the traceback of an attempt under another name, since the next one removes it; returns the reason."""
+        aside = self.path / f"error-of-attempt-{attempt}.txt"
+        with suppress(FileNotFoundError):
+            (self.path / ERROR_FILE).replace(aside)
+        return _reason_in(aside)
+
+    def begin_training(self, training: Path, donor: Path | None) -> None:
+        """Remove the files of other trainings, and start a new one from the donor's.
+
+        Without the donor's files the training starts at step 0 and gives the same result: its config says from which
+        step on which values hold.
+
+        Args:
+            training: folder of the encoder to train.
+            donor: copy of another trial's training.
+        """
+        partial = under_way(training)
+        for other in self.trainings:
+            if other not in (training, partial):
+                shutil.rmtree(other)
+        if not training.exists() and not partial.exists():
+            (self.path / SCORES_FILE).unlink(missing_ok=True)
+            if donor is not None and donor.is_dir():
+                copy_folder(donor, partial)
+
+    def copy_at(self, evaluation: int) -> Path:
+        """Where a population's trial keeps its training as it was at an evaluation."""
+        return self.path / f"{COPY_PREFIX}{evaluation:04d}"
+
+    def keep_training(self, training: Path, evaluation: int) -> None:
+        """Copy the training under way for members that continue from it; the last copies are kept."""
+        if not self.copy_at(evaluation).is_dir():
+            copy_folder(under_way(training), self.copy_at(evaluation))
+        for older in sorted(self.path.glob(f"{COPY_PREFIX}*"))[:-COPIES]:
+            shutil.rmtree(older)
+
+    def remove_checkpoints(self) -> None:
+        """Remove what only a training under way needs: checkpoints of hundreds of trials fill a disk."""
+        for folder in self.path.glob(f"encoders/*/{CHECKPOINTS_FOLDER}"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def remove_copies(self) -> None:
+        """Remove what other members of a population might continue from."""
+        for folder in self.path.glob(f"{COPY_PREFIX}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def publish(self, work_folder: Path) -> None:
+        """Copy finished stage outputs to another work folder, where a run of the same config finds them."""
+        for marker in self.path.glob(f"*/*/{MARKER_FILE}"):
+            target = work_folder / marker.parent.relative_to(self.path)
+            with locked(target):
+                if read_done(target) is None:
+                    copy_folder(marker.parent, target)
 
 
-def _copy(folder: Path, to: Path) -> None:
+def under_way(training: Path) -> Path:
+    """The folder of an encoder until its training is finished."""
+    return training.with_name(training.name + ".partial")
+
+
+def copy_folder(folder: Path, to: Path) -> None:
     """Copy a folder so that it appears whole or not at all."""
     aside = to.with_name(f".{to.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
     shutil.copytree(folder, aside)
     aside.rename(to)
+
+
+def _reason_in(file: Path) -> str:
+    lines = file.read_text(encoding="utf-8").strip().splitlines() if file.is_file() else []
+    return f"{lines[-1]} ({file} has the rest)" if lines else "its process was killed"

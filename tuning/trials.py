@@ -23,17 +23,17 @@ class Status(StrEnum):
         return self not in (Status.WAITING, Status.RUNNING)
 
 
-class Reading(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"):
+class IntermediateScore(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"):
     """The nearest-neighbour probe, read in the course of a training.
 
     Args:
-        milestone: 1, 2, ... up to `sweep.readings`.
+        evaluation: 1, 2, ... up to `sweep.evaluations`.
         step: optimiser steps done.
         score: 0 to 1, of validation clips.
         seconds: wall time that the trial had worked by then, earlier attempts included.
     """
 
-    milestone: int = Field(ge=1)
+    evaluation: int = Field(ge=1)
     step: int = Field(ge=0)
     score: float
     seconds: float = Field(ge=0)
@@ -48,7 +48,7 @@ class Trial(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"
         status: what became of it.
         score: validation score from 0 to 1 of a trial that finished; 0 of a diverged one; None before.
         steps: optimiser steps of the whole training; 0 before they are known.
-        readings: of the nearest-neighbour probe, by rising milestone.
+        intermediate_scores: of the nearest-neighbour probe, by rising evaluation.
         seconds: wall time spent on it, all attempts together.
         attempts: how often it was begun.
         error: why it failed, diverged or was just begun again; empty otherwise.
@@ -61,7 +61,7 @@ class Trial(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"
     status: Status = Status.WAITING
     score: float | None = None
     steps: int = 0
-    readings: tuple[Reading, ...] = ()
+    intermediate_scores: tuple[IntermediateScore, ...] = ()
     seconds: float = 0.0
     attempts: int = 0
     error: str = ""
@@ -69,8 +69,8 @@ class Trial(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"
 
     @property
     def step(self) -> int:
-        """Optimiser steps done at its last reading; 0 before the first."""
-        return self.readings[-1].step if self.readings else 0
+        """Optimiser steps done at its last evaluation; 0 before the first."""
+        return self.intermediate_scores[-1].step if self.intermediate_scores else 0
 
     @property
     def current(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Trial(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"
 
     @property
     def latest(self) -> float | None:
-        """The score if there is one, else the last reading; what a table shows."""
+        """The score if there is one, else the last intermediate one; what a table shows."""
         if self.score is not None:
             return self.score
-        return self.readings[-1].score if self.readings else None
+        return self.intermediate_scores[-1].score if self.intermediate_scores else None

@@ -17,8 +17,8 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 
 from echopair.tuning.asha import Asha
-from echopair.tuning.ledger import Ledger
-from echopair.tuning.schedulers import MILESTONE, READING, AshaConfig
+from echopair.tuning.schedulers import EVALUATION, READING, AshaConfig
+from echopair.tuning.state import SweepState
 from echopair.tuning.trials import Status, Trial
 
 
@@ -31,10 +31,10 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=1000)
     parser.add_argument("--at-once", type=int, default=2)
     arguments = parser.parse_args()
-    trials = Ledger.open(arguments.sweep_folder.absolute()).trials
+    trials = SweepState.open(arguments.sweep_folder.absolute()).trials
     if any(trial.status != Status.FINISHED for trial in trials):
         parser.error(f"{arguments.sweep_folder} has trials that did not finish")
-    readings = max(reading.milestone for trial in trials for reading in trial.readings)
+    readings = max(reading.evaluation for trial in trials for reading in trial.intermediate_scores)
     best = max(trial.score or 0.0 for trial in trials)
     for factor in (2.0, 3.0, 4.0):
         outcomes = [
@@ -61,7 +61,7 @@ def replay(config: AshaConfig, readings: int, trials: list[Trial], at_once: int)
     waiting = list(enumerate(trials))
     running: list[
         tuple[int, int, int, Trial, RayTrial]
-    ] = []  # time, order, milestone, trial, as Ray knows it
+    ] = []  # time, order, evaluation, trial, as Ray knows it
     spent, best, now = 0, 0.0, 0
     while waiting or running:
         while waiting and len(running) < at_once:
@@ -69,13 +69,13 @@ def replay(config: AshaConfig, readings: int, trials: list[Trial], at_once: int)
             known = RayTrial("", trial_id=f"{trial.number:05d}", stub=True)
             asha.on_trial_add(None, known)  # type: ignore[arg-type]
             heapq.heappush(running, (now + 1, order, 1, trial, known))
-        now, order, milestone, trial, known = heapq.heappop(running)
+        now, order, evaluation, trial, known = heapq.heappop(running)
         spent += 1
-        reading = {MILESTONE: milestone, READING: trial.readings[milestone - 1].score}
-        if milestone == readings:
+        reading = {EVALUATION: evaluation, READING: trial.intermediate_scores[evaluation - 1].score}
+        if evaluation == readings:
             best = max(best, trial.score or 0.0)
         elif asha.on_trial_result(None, known, reading) == TrialScheduler.CONTINUE:  # type: ignore[arg-type]
-            heapq.heappush(running, (now + 1, order, milestone + 1, trial, known))
+            heapq.heappush(running, (now + 1, order, evaluation + 1, trial, known))
     return spent / (readings * len(trials)), best
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from tests.pipeline.test_run import write_config
 from tests.tuning.conftest import RayCluster
 from tests.tuning.sweep_process import (
-    READINGS,
+    EVALUATIONS,
     SWEEP_SECONDS,
     TRIALS,
     Oracle,
@@ -85,9 +85,14 @@ class Round:
         phase = possible[(self.seed + len(self.notes)) % len(possible)]
         reading, span = 0, begun
         if phase == "trying":
-            reading, span = self.random.randrange(TRIALS * READINGS), (tried - begun) / (TRIALS * READINGS)
+            reading, span = (
+                self.random.randrange(TRIALS * EVALUATIONS),
+                (tried - begun) / (TRIALS * EVALUATIONS),
+            )
             wait_for("the first trial", lambda: bool(sweep.trials) or process.ended, SWEEP_SECONDS)
-            wait_for(f"{reading} readings", lambda: sweep.readings >= reading or process.ended, SWEEP_SECONDS)
+            wait_for(
+                f"{reading} readings", lambda: sweep.evaluations >= reading or process.ended, SWEEP_SECONDS
+            )
         elif phase == "concluding":
             span = ended - tried
             wait_for("the end of all trials", lambda: sweep.all_ended or process.ended, SWEEP_SECONDS)
@@ -95,7 +100,9 @@ class Round:
         with suppress(subprocess.TimeoutExpired):
             process.process.wait(after)
         ended_trials = sum(trial.status.ended for trial in sweep.trials.values())
-        state = "was through" if process.ended else f"{sweep.readings} readings, {ended_trials} trials ended"
+        state = (
+            "was through" if process.ended else f"{sweep.evaluations} readings, {ended_trials} trials ended"
+        )
         self.notes.append(f"{phase} +{after:.1f} s, {state}")
 
 
@@ -123,7 +130,7 @@ def trial_killed(one: Round) -> None:
     """A trial's process is killed, and the trial goes on from its checkpoint."""
     with one.sweep() as sweep:
         process = sweep.begin()
-        number, reading = one.random.randrange(TRIALS), one.random.randrange(READINGS)
+        number, reading = one.random.randrange(TRIALS), one.random.randrange(EVALUATIONS)
         kill_trial(sweep, number, reading)
         one.notes.append(f"trial {number} after {reading} readings")
         must(process.wait() == 0, f"the sweep failed: {process.last_words}")
@@ -138,7 +145,7 @@ def trial_killed_too_often(one: Round) -> None:
         process = sweep.begin("sweep.retries=1")
         number = one.random.randrange(TRIALS)
         for _ in range(2):
-            kill_trial(sweep, number, one.random.randrange(READINGS))
+            kill_trial(sweep, number, one.random.randrange(EVALUATIONS))
         one.notes.append(f"trial {number}")
         status = process.wait()
         must(status == 101, f"exit status {status}: {process.last_words}")

@@ -26,21 +26,21 @@ from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
 from echopair.pipeline.tracking.server import start_server, stop_server, wait_until_ready
 from echopair.pipeline.tracking.store import KIND_TAG
 from echopair.pipeline.training.pretrain import ENCODER_FOLDER
-from echopair.tuning.conclusion import BEST_FILE
-from echopair.tuning.ledger import SETTINGS_FILE, SWEEPS_FOLDER
-from echopair.tuning.recorder import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_KIND, SWEEP_TAG, TRIAL_TAG
+from echopair.tuning.finalise import BEST_FILE
+from echopair.tuning.state import SETTINGS_FILE, SWEEPS_FOLDER
 from echopair.tuning.sweep import RAY_FOLDER
-from echopair.tuning.trial_folder import trainings_of
+from echopair.tuning.tracking import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_KIND, SWEEP_TAG, TRIAL_TAG
+from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
 from tests.pipeline.tracking.test_tracked_run import free_port
-from tests.tuning.conftest import RayCluster, RayNode, descendants
+from tests.tuning.conftest import RayCluster, RayNode, descendants, processes_with
 
 ECHOPAIR = Path(sys.executable).with_name("echopair")
-TRIALS, READINGS, AT_ONCE = 6, 3, 2
+TRIALS, EVALUATIONS, AT_ONCE = 6, 3, 2
 SETTINGS = (
     f"sweep.search={{name: random, trials: {TRIALS}}}",
     "sweep.scheduler.name=fifo",
-    f"sweep.readings={READINGS}",
+    f"sweep.evaluations={EVALUATIONS}",
     f"sweep.resources.trials_at_once={AT_ONCE}",
     "pretrain.steps=60",
 )
@@ -75,16 +75,6 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
     while not condition():
         must(time.monotonic() < deadline, f"waited {seconds:g} s for {what}")
         time.sleep(LOOK_AGAIN_SECONDS)
-
-
-def processes_with(mark: str) -> list[int]:
-    """Processes in whose environment a text stands."""
-    found = []
-    for file in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # it ended, or is another user's
-            if mark.encode() in file.read_bytes():
-                found.append(int(file.parent.name))
-    return found
 
 
 @dataclass
@@ -210,19 +200,19 @@ class SmallSweep:
         self.processes.append(SweepProcess(process, said, complained))
         return self.processes[-1]
 
-    # What its ledger tells
+    # What its state tells
 
     @property
     def trials(self) -> dict[int, Trial]:
-        """Trials by number, as the ledger has them now."""
+        """Trials by number, as the state has them now."""
         folder = self.lies_in
         files = sorted(folder.glob("trials/*.json")) if folder is not None else []
         return {int(file.stem): Trial.model_validate_json(file.read_text()) for file in files}
 
     @property
     def readings(self) -> int:
-        """How many readings the ledger has, of all trials together."""
-        return sum(len(trial.readings) for trial in self.trials.values())
+        """How many readings the state has, of all trials together."""
+        return sum(len(trial.intermediate_scores) for trial in self.trials.values())
 
     @property
     def all_ended(self) -> bool:
@@ -238,23 +228,20 @@ class SmallSweep:
     def process_of(self, number: int) -> int | None:
         """The process that trains a trial's encoder, known by the training that it holds."""
         folder = self.lies_in
-        trainings = trainings_of(folder, number) if folder is not None else []
-        if not trainings:
-            return None
-        training = self.work / trainings[-1]
-        lock = str(training.with_name(f".{training.name}.lock"))
+        locks = TrialFolder(folder, number).path / "encoders" if folder is not None else self.folder
         for process in self.alive:
             with suppress(OSError):  # it ended
                 title = Path(f"/proc/{process}/cmdline").read_bytes()
                 links = Path(f"/proc/{process}/fd").iterdir()
-                if title.startswith(b"ray::") and any(_leads_to(link, lock) for link in links):
+                if title.startswith(b"ray::") and any(_leads_below(link, locks) for link in links):
                     return process
         return None
 
     def encoder(self, number: int) -> Path:
         """The weights that a trial ended with."""
         assert self.lies_in is not None
-        return self.work / trainings_of(self.lies_in, number)[-1] / ENCODER_FOLDER / "encoder.safetensors"
+        (training,) = TrialFolder(self.lies_in, number).trainings
+        return training / ENCODER_FOLDER / "encoder.safetensors"
 
     # What MLflow has
 
@@ -283,9 +270,9 @@ class SmallSweep:
         return sorted((point.step, point.value) for point in client.get_metric_history(run.run_id, key))
 
 
-def _leads_to(link: Path, file: str) -> bool:
+def _leads_below(link: Path, folder: Path) -> bool:
     with suppress(OSError):
-        return str(link.readlink()) == file
+        return link.readlink().parent == folder
     return False
 
 
@@ -303,7 +290,7 @@ class Oracle:
 
     @cached_property
     def trials(self) -> dict[int, Trial]:
-        """Of the ledger."""
+        """Of the state."""
         return self.sweep.trials
 
     @cached_property
@@ -340,7 +327,7 @@ def kill_trial(sweep: SmallSweep, number: int, after_readings: int) -> None:
         must(trial is None or not trial.status.ended, f"trial {number} ended before it could be killed")
         return (
             trial is not None
-            and len(trial.readings) >= after_readings
+            and len(trial.intermediate_scores) >= after_readings
             and sweep.process_of(number) is not None
         )
 
@@ -401,7 +388,7 @@ def assert_whole(sweep: SmallSweep, oracle: Oracle, failed: Collection[int] = ()
     _assert_concluded(sweep, oracle, failed)
     assert_nothing_left(sweep)
     work = sweep.work
-    begun = [*work.glob("*/*.partial"), *work.rglob("*.new"), *work.glob("encoders/*/checkpoints")]
+    begun = [*work.rglob("*.partial"), *work.rglob("*.new"), *work.rglob("encoders/*/checkpoints")]
     must(failed or not begun, f"work was begun and not ended, or not cleared away: {begun}")
 
 
@@ -427,7 +414,7 @@ def _title(process: int) -> str:
 
 def _assert_same_trials(sweep: SmallSweep, oracle: Oracle, failed: Collection[int]) -> None:
     trials = sweep.trials
-    must(list(trials) == list(range(TRIALS)), f"the ledger has trials {list(trials)}")
+    must(list(trials) == list(range(TRIALS)), f"the state has trials {list(trials)}")
     for number, trial in trials.items():
         expected = oracle.trials[number]
         must(
@@ -449,7 +436,7 @@ def _assert_same_trials(sweep: SmallSweep, oracle: Oracle, failed: Collection[in
 
 
 def _read(trial: Trial) -> list[tuple[int, int, float]]:
-    return [(reading.milestone, reading.step, reading.score) for reading in trial.readings]
+    return [(reading.evaluation, reading.step, reading.score) for reading in trial.intermediate_scores]
 
 
 def _assert_recorded(sweep: SmallSweep, oracle: Oracle, failed: Collection[int]) -> None:
@@ -466,8 +453,8 @@ def _assert_recorded(sweep: SmallSweep, oracle: Oracle, failed: Collection[int])
         must(run.tags[PARENT_TAG] == own.run_id, f"the run of trial {number} lies below another sweep's")
         must(run.parameters.get("objective.temperature"), f"the run of trial {number} has no parameters")
         must(run.metrics["attempts"] == trial.attempts, f"the run of trial {number} has {run.metrics}")
-        read = [(reading.step, reading.score) for reading in trial.readings]
-        must(sweep.series(run, "reading") == read, f"the run of trial {number} has other readings")
+        read = [(reading.step, reading.score) for reading in trial.intermediate_scores]
+        must(sweep.series(run, "intermediate_score") == read, f"the run of trial {number} has other readings")
         if number in failed:
             continue
         must(run.metrics["score"] == trial.score, f"the run of trial {number} scores {run.metrics['score']}")

@@ -11,7 +11,7 @@ import yaml
 
 from echopair.tuning.cli import main
 from echopair.tuning.config import compose_sweep
-from echopair.tuning.ledger import Ledger
+from echopair.tuning.state import SweepState
 from echopair.tuning.sweep import sweep_folder
 from echopair.tuning.trials import Status, Trial
 from tests.tuning.tones import write_run
@@ -45,13 +45,13 @@ def begun(file: Path, name: str, *statuses: Status) -> Path:
     settings = compose_sweep([str(file), SPACE, trials, f"sweep.sweep_name={name}"])
     folder = sweep_folder(settings)
     folder.mkdir(parents=True)
-    ledger = Ledger.create(folder, settings)
-    ledger.settle(threads=1)
+    state = SweepState.create(folder, settings)
+    state.settle(threads=1)
     for number, status in enumerate(statuses):
         score = 0.0 if status == Status.DIVERGED else None
         values = {TEMPERATURE: 0.1 + number / 100}
         error = f"{status.value} as it was told to"
-        ledger.propose(
+        state.propose(
             Trial(number=number, values=values, status=status, score=score, error=error, attempts=1)
         )
     return folder
@@ -99,12 +99,12 @@ def test_what_is_wrong_is_said_in_a_line_or_two_and_nothing_is_begun(
     ("damage", "message"),
     [
         (lambda text: text[: len(text) // 2], "sweep.yaml cannot be"),
-        (lambda _text: "", "its format is not echopair-sweep/1"),
+        (lambda _text: "", "its format is not echopair-sweep/2"),
         (
             lambda text: text.replace("log_uniform", "uniform"),
             "its settings were changed after the sweep began",
         ),
-        (lambda _text: yaml.safe_dump({"seed": 1}), "its format is not echopair-sweep/1"),
+        (lambda _text: yaml.safe_dump({"seed": 1}), "its format is not echopair-sweep/2"),
     ],
     ids=["cut", "empty", "changed", "foreign"],
 )

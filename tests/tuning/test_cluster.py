@@ -1,13 +1,15 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,11 @@ from echopair.pipeline.errors import UserError
 from echopair.tuning.cluster import (
     LOCAL_ENVIRONMENT,
     LOGS_FOLDER,
-    SESSION_VARIABLE,
     TUNE_ENVIRONMENT,
     RayConfig,
     ray_session,
 )
-from tests.tuning.conftest import RayCluster
+from tests.tuning.conftest import RayCluster, processes_with
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,10 +64,9 @@ for round in range(2):
     try:
         with ray_session(RayConfig(), folder) as available:
             import ray
-            session = os.environ["ECHOPAIR_RAY_SESSION"]
             actors = [ray.remote(num_cpus=0)(work).remote() for _ in range(2)]
             time.sleep(2)
-            say(session=session, nodes=len(available.nodes), cpus=available.cpus)
+            say(nodes=len(available.nodes), cpus=available.cpus)
             ray.get(actors)
     except KeyboardInterrupt:
         say(interrupted=time.time(), changed=sorted(dict(os.environ).items() ^ before.items()))
@@ -80,6 +80,18 @@ class Driver:
     process: "subprocess.Popen[str]"
     folder: Path
     home: Path
+    temporary: Path
+
+    @property
+    def session(self) -> Path:
+        """Ray's folder."""
+        (session,) = self.temporary.glob("ray-*")
+        return session
+
+    @property
+    def family(self) -> set[int]:
+        """The driver and all processes that came of it."""
+        return set(processes_with(f"TMPDIR={self.temporary}"))
 
     def says(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -91,6 +103,9 @@ class Driver:
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     folder, home = tmp_path_factory.mktemp("sweep"), tmp_path_factory.mktemp("home")
+    temporary = Path(
+        tempfile.mkdtemp(prefix="t-", dir="/tmp")
+    )  # not below pytest's folder: sockets lie in it
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     process = subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(folder)],
@@ -98,24 +113,31 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env={**inherited, "HOME": str(home)},
+        env={**inherited, "HOME": str(home), "TMPDIR": str(temporary)},
     )
     try:
-        yield Driver(process, folder, home)
+        yield Driver(process, folder, home, temporary)
     finally:
         process.kill()
         process.wait()
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def of_session(session: str) -> set[int]:
-    """Processes that have the session in their environment."""
-    mark = f"{SESSION_VARIABLE}={session}".encode()
-    found = set()
-    for file in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # it ended
-            if mark in file.read_bytes().split(b"\0"):
-                found.add(int(file.parent.name))
-    return found
+@contextmanager
+def bystanders(session: Path) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Processes that mention a session's folder and are not of it."""
+    log = session / "session_latest" / "logs" / "raylet.out"
+    waiting = [sys.executable, "-c", "import time; time.sleep(600)"]
+    others = [
+        subprocess.Popen(["tail", "-f", str(log)], stdout=subprocess.DEVNULL),
+        subprocess.Popen(waiting, env={**os.environ, "NOTES": str(session), "PWD": str(session)}),
+    ]
+    try:
+        yield others
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:
@@ -145,7 +167,7 @@ def listening_elsewhere(processes: set[int]) -> list[str]:
 
 def test_an_interrupted_session_ends_and_leaves_nothing_but_logs(driver: Driver) -> None:
     ready = driver.says()
-    processes = of_session(ready["session"])
+    processes, session = driver.family, driver.session
     elsewhere = listening_elsewhere(processes)
     asked = time.time()
     driver.process.send_signal(signal.SIGTERM)
@@ -155,25 +177,35 @@ def test_an_interrupted_session_ends_and_leaves_nothing_but_logs(driver: Driver)
     assert len(processes) >= 8
     assert not elsewhere
     assert ended["interrupted"] - asked < 20
-    ours = {*TUNE_ENVIRONMENT, *LOCAL_ENVIRONMENT, SESSION_VARIABLE, "RAY_AUTH_MODE"}
-    assert not ours & {name for name, _ in ended["changed"]}
-    assert not of_session(ready["session"])
-    assert not Path(ready["session"]).exists()
+    assert not {*TUNE_ENVIRONMENT, *LOCAL_ENVIRONMENT} & {name for name, _ in ended["changed"]}
+    assert not processes & driver.family - {driver.process.pid}
+    assert not session.exists()
     assert (driver.folder / LOGS_FOLDER / "raylet.out").is_file()
     assert not list(driver.home.iterdir())
 
 
-def test_a_killed_driver_takes_all_of_its_second_session_along(driver: Driver) -> None:
-    ready = driver.says()
-    assert len(of_session(ready["session"])) >= 8
-    driver.process.kill()
-    _, errors = driver.process.communicate()
-    wait_until(lambda: not of_session(ready["session"]), seconds=10)
-    wait_until(lambda: not Path(ready["session"]).exists(), seconds=10)
+def test_a_killed_driver_takes_all_of_its_second_session_along_and_nothing_else(driver: Driver) -> None:
+    driver.says()
+    assert len(driver.family) >= 8
+    with bystanders(driver.session) as others:
+        driver.process.kill()
+        _, errors = driver.process.communicate()
+        wait_until(lambda: not driver.family, seconds=10)
+        assert not list(driver.temporary.glob("ray-*"))
+        assert [one.poll() for one in others] == [None, None]
     assert (driver.folder / LOGS_FOLDER / "raylet.out").is_file()
     # Ray may log that it could not say how the first session's tasks ended, since that session was ending too.
     ours = [line for line in errors.splitlines() if not re.match(r"\[.* E \d+ \d+\] task_manager\.cc:", line)]
     assert not ours
+
+
+def test_a_ray_that_does_not_start_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("echopair.tuning.cluster.OBJECT_STORE_BYTES", "nothing")
+    with (
+        pytest.raises(UserError, match=r"Ray does not start on this machine: .*object-store-memory"),
+        ray_session(RayConfig(), tmp_path),
+    ):
+        pass
 
 
 # A cluster
@@ -182,13 +214,14 @@ JOINED = """
 import json, os, sys, time
 from pathlib import Path
 from echopair.pipeline.errors import UserError
-from echopair.tuning.cluster import RayConfig, nodes_share, ray_session
+from echopair.tuning.cluster import RayConfig, check_nodes, ray_session
 
 folder = Path(sys.argv[2])
 config = RayConfig(address=sys.argv[1], connect_seconds=100)
 try:
     with ray_session(config, folder) as available:
-        print(json.dumps([available.cpus, len(available.nodes), nodes_share(folder)]))
+        print(json.dumps([available.cpus, len(available.nodes)]))
+    check_nodes(config, folder)
 except UserError as error:
     print(error)
 """
@@ -217,7 +250,7 @@ def joined(cluster: RayCluster, folder: Path, *prefix: str, without: str | None 
 
 def test_a_cluster_is_joined_and_left_running(ray_cluster: RayCluster, tmp_path: Path) -> None:
     # With a token Ray needs no mode.
-    assert json.loads(joined(ray_cluster, tmp_path, without="RAY_AUTH_MODE")) == [2, 2, True]
+    assert json.loads(joined(ray_cluster, tmp_path, without="RAY_AUTH_MODE")) == [2, 2]
     assert not list(tmp_path.iterdir())
     assert all(node.process.poll() is None for node in ray_cluster.nodes)
 
@@ -235,14 +268,18 @@ def test_a_machine_that_is_no_node_is_told_to_become_one(ray_cluster: RayCluster
 
 
 @needs_mounts
-def test_a_node_that_sees_another_disk_is_noticed_until_it_is_lost(
+def test_a_node_that_does_not_see_the_work_folder_is_refused_until_it_is_lost(
     ray_cluster: RayCluster, tmp_path: Path
 ) -> None:
     node = ray_cluster.add_node([*IN_ITS_OWN_MOUNTS, HIDING, str(tmp_path)])
-    assert json.loads(joined(ray_cluster, tmp_path)) == [3, 3, False]
+    found, message = joined(ray_cluster, tmp_path).splitlines()
+    assert json.loads(found) == [3, 3]
+    assert message.startswith(
+        f"work_folder: not all 3 nodes of the cluster see {tmp_path}; set work_folder to"
+    )
     ray_cluster.kill(node)
     time.sleep(1)
-    assert json.loads(joined(ray_cluster, tmp_path)) == [2, 2, True]
+    assert json.loads(joined(ray_cluster, tmp_path)) == [2, 2]
 
 
 def test_an_address_where_nothing_answers_is_refused_at_once(tmp_path: Path) -> None:

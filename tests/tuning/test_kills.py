@@ -33,7 +33,7 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
 
 
 def wait_for_readings(number: int, sweep: SmallSweep, process: SweepProcess) -> None:
-    wait_for(f"reading {number}", lambda: sweep.readings >= number or process.ended, SWEEP_SECONDS)
+    wait_for(f"reading {number}", lambda: sweep.evaluations >= number or process.ended, SWEEP_SECONDS)
     assert not process.ended, process.last_words
 
 
@@ -59,6 +59,7 @@ def test_a_sweep_whose_driver_and_trial_are_killed_comes_to_the_same(oracle: Ora
         assert_whole(sweep, oracle)
 
 
+@pytest.mark.nodes
 def test_a_sweep_ends_on_the_nodes_that_are_left(
     oracle: Oracle, ray_cluster: RayCluster, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from echopair.tuning.progress import MOST_LINES, SweepProgress, SweepView
-from echopair.tuning.trials import Reading, Status, Trial
+from echopair.tuning.trials import IntermediateScore, Status, Trial
 
 ROOT = Path(__file__).parents[2]
 KEYS = (
@@ -24,12 +24,14 @@ KEYS = (
     "crops.positives.name",
     "augment.policy.augmentations",
 )
-MILESTONES = 9
+EVALUATIONS = 9
 
 
 def trial(number: int, status: Status, reached: int = 0, seconds: float = 60.0, error: str = "") -> Trial:
     readings = tuple(
-        Reading(milestone=m, step=100 * m, score=0.3 + number / 1000, seconds=seconds * m / reached)
+        IntermediateScore(
+            evaluation=m, step=100 * m, score=0.3 + number / 1000, seconds=seconds * m / reached
+        )
         for m in range(1, reached + 1)
     )
     return Trial(
@@ -44,7 +46,7 @@ def trial(number: int, status: Status, reached: int = 0, seconds: float = 60.0, 
         },
         status=status,
         score={Status.FINISHED: 0.5 + number / 1000, Status.DIVERGED: 0.0}.get(status),
-        readings=readings,
+        intermediate_scores=readings,
         seconds=seconds,
         attempts=1,
         error=error,
@@ -61,7 +63,7 @@ def sweep(count: int, running: int) -> list[Trial]:
 
 
 def drawn(trials: Sequence[Trial], width: int, keys: Sequence[str] = KEYS, height: int = 50) -> list[str]:
-    view = SweepView("birds of the north", 400, keys, MILESTONES, began=time.monotonic()).updated(trials)
+    view = SweepView("birds of the north", 400, keys, EVALUATIONS, began=time.monotonic()).updated(trials)
     console = Console(width=width, height=height, file=io.StringIO(), record=True, highlight=False)
     console.print(view)
     return console.export_text().rstrip("\n").split("\n")
@@ -112,7 +114,7 @@ def test_before_a_trial_finishes_the_best_are_intermediate_scores_and_called_so(
 
 
 def view(trials: Sequence[Trial], total: int) -> SweepView:
-    return SweepView("birds", total, KEYS, MILESTONES, began=time.monotonic()).updated(trials)
+    return SweepView("birds", total, KEYS, EVALUATIONS, began=time.monotonic()).updated(trials)
 
 
 def test_nothing_is_estimated_before_a_trial_ended() -> None:
@@ -124,7 +126,7 @@ def test_the_estimate_shares_what_is_left_among_the_slots() -> None:
     running = [trial(2, Status.RUNNING, seconds=30), trial(3, Status.RUNNING, seconds=60)]
     # 75 s on average: (45 + 15 + 6 to begin * 75) on two slots.
     assert view([*ended, *running], 10).left_seconds() == pytest.approx(255, abs=1)
-    # One that outlived the average: 3 milestones in 90 s, so 180 s to its last.
+    # One that outlived the average: 3 evaluations in 90 s, so 180 s to its last.
     long_one = trial(2, Status.RUNNING, 3, seconds=90)
     assert view([*ended, long_one], 3).left_seconds() == pytest.approx(180, abs=1)
     assert view(ended, 2).left_seconds() == 0
@@ -139,7 +141,7 @@ def test_seconds_of_a_running_trial_go_on_until_they_change() -> None:
 
 
 def printed(capsys: pytest.CaptureFixture[str], *shown: Sequence[Trial]) -> list[str]:
-    with SweepProgress("birds", 16, KEYS[:2], MILESTONES) as progress:
+    with SweepProgress("birds", 16, KEYS[:2], EVALUATIONS) as progress:
         for trials in shown:
             progress.show(trials)
     return capsys.readouterr().err.splitlines()

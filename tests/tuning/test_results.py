@@ -15,7 +15,7 @@ from echopair.tuning.texts import (
     short_keys,
     value_text,
 )
-from echopair.tuning.trials import Reading, Status, Trial
+from echopair.tuning.trials import IntermediateScore, Status, Trial
 
 KEYS = (
     "objective.temperature",
@@ -52,7 +52,9 @@ def sweep(count: int, keys: tuple[str, ...] = KEYS) -> list[Trial]:
         score = {Status.FINISHED: 0.5 + number / 1000, Status.DIVERGED: 0.0}.get(status)
         reached = 9 if status is Status.FINISHED else 2
         readings = tuple(
-            Reading(milestone=m, step=100 * m, score=0.3 + number / 1000 + m / 100, seconds=60.0 * m)
+            IntermediateScore(
+                evaluation=m, step=100 * m, score=0.3 + number / 1000 + m / 100, seconds=60.0 * m
+            )
             for m in range(1, reached + 1)
         )
         trials.append(
@@ -62,7 +64,7 @@ def sweep(count: int, keys: tuple[str, ...] = KEYS) -> list[Trial]:
                 status=status,
                 score=score,
                 steps=900,
-                readings=readings,
+                intermediate_scores=readings,
                 seconds=3599.0,
                 error="out of memory" if status is Status.FAILED else "",
             )
@@ -125,7 +127,7 @@ def test_ranked_trials_go_from_scores_to_intermediate_scores_to_failures() -> No
         number=9,
         values={},
         status=Status.STOPPED,
-        readings=(Reading(milestone=1, step=1, score=0.99, seconds=1),),
+        intermediate_scores=(IntermediateScore(evaluation=1, step=1, score=0.99, seconds=1),),
     )
     assert [trial.number for trial in ranked([high, *sweep(6)])][:3] == [4, 0, 9]
 

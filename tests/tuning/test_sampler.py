@@ -22,7 +22,7 @@ from echopair.tuning.sampler import (
     SearchConfig,
     build_sampler,
 )
-from echopair.tuning.trials import Reading, Status, Trial
+from echopair.tuning.trials import IntermediateScore, Status, Trial
 
 SPACE: dict[str, Distribution] = {
     "objective.temperature": LogUniform(low=0.05, high=1.0),
@@ -46,10 +46,10 @@ def finished(number: int, values: dict[str, Any], score: float) -> Trial:
 
 def stopped(number: int, values: dict[str, Any], scores: Sequence[float]) -> Trial:
     readings = tuple(
-        Reading(milestone=milestone, step=milestone, score=score, seconds=0)
-        for milestone, score in enumerate(scores, start=1)
+        IntermediateScore(evaluation=evaluation, step=evaluation, score=score, seconds=0)
+        for evaluation, score in enumerate(scores, start=1)
     )
-    return Trial(number=number, values=values, status=Status.STOPPED, readings=readings)
+    return Trial(number=number, values=values, status=Status.STOPPED, intermediate_scores=readings)
 
 
 def run(sampler: Sampler, score: Score = score_of, trials: int | None = None) -> list[Trial]:

@@ -6,6 +6,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +17,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from ray import cloudpickle, tune
 from ray.tune import Callback, Stopper
-from ray.tune.experiment import Experiment
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
-from ray.tune.search import SearchAlgorithm
+from ray.tune.search import Searcher
 
 from echopair.pipeline.cores import available_cores
 from echopair.pipeline.errors import UserError
@@ -28,15 +28,16 @@ from echopair.tuning.cluster import RayConfig, ray_session
 from echopair.tuning.distributions import Choices, Distribution, Integers, LogUniform, Uniform
 from echopair.tuning.population import Exploit, Population, perturbed
 from echopair.tuning.schedulers import (
-    GO_ON,
+    NUMBER,
+    ORIGIN,
+    VALUES,
     AshaConfig,
     PbtConfig,
     SchedulerConfig,
     build_scheduler,
     check_scheduler,
-    decides_at,
 )
-from echopair.tuning.trials import Reading, Status, Trial
+from echopair.tuning.trials import IntermediateScore, Status, Trial
 
 RATE = "pretrain.learning_rate"
 SPACE: dict[str, Distribution] = {
@@ -45,13 +46,14 @@ SPACE: dict[str, Distribution] = {
     "augment.operations": Integers(low=1, high=6),
     "objective.symmetric": Choices(values=("yes", "no", "both")),
 }
-KEYS = tuple(SPACE)
-READINGS = 7
-STEPS_PER_MILESTONE = 10
+EVALUATIONS = 7
+STEPS_PER_EVALUATION = 10
 
 
-def reading(milestone: int, score: float) -> Reading:
-    return Reading(milestone=milestone, step=STEPS_PER_MILESTONE * milestone, score=score, seconds=1)
+def reading(evaluation: int, score: float) -> IntermediateScore:
+    return IntermediateScore(
+        evaluation=evaluation, step=STEPS_PER_EVALUATION * evaluation, score=score, seconds=1
+    )
 
 
 def global_generators() -> tuple[str, Any]:
@@ -66,8 +68,8 @@ def global_generators() -> tuple[str, Any]:
 def test_a_scheduler_is_chosen_by_its_name_alone(name: str) -> None:
     config: SchedulerConfig = TypeAdapter(SchedulerConfig).validate_python({"name": name})
     assert config.name == name
-    check_scheduler(config, READINGS, 4, SPACE)
-    built = build_scheduler(config, SPACE, READINGS, 4, seed=0)
+    check_scheduler(config, EVALUATIONS, 4, SPACE)
+    built = build_scheduler(config, SPACE, EVALUATIONS, 4, seed=0)
     assert isinstance(built, TrialScheduler)
 
 
@@ -88,11 +90,11 @@ def test_settings_that_mean_nothing_are_refused(settings: Mapping[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("config", "readings", "trials", "space", "message"),
+    ("config", "evaluations", "trials", "space", "message"),
     [
-        (AshaConfig(), 1, 9, SPACE, "set sweep.readings=2 or more"),
-        (AshaConfig(first_milestone=5), 5, 9, SPACE, "sweep.scheduler.first_milestone=5"),
-        (PbtConfig(interval=1), 1, 9, SPACE, "set sweep.readings=2 or more"),
+        (AshaConfig(), 1, 9, SPACE, "set sweep.evaluations=2 or more"),
+        (AshaConfig(first_evaluation=5), 5, 9, SPACE, "sweep.scheduler.first_evaluation=5"),
+        (PbtConfig(interval=1), 1, 9, SPACE, "set sweep.evaluations=2 or more"),
         (PbtConfig(interval=3), 3, 9, SPACE, "or lower sweep.scheduler.interval"),
         (PbtConfig(), 9, 3, SPACE, "raise sweep.search.trials"),
         (PbtConfig(), 9, 4, {"encoder.width": Integers(low=1, high=2)}, "encoder.width"),
@@ -107,27 +109,24 @@ def test_settings_that_mean_nothing_are_refused(settings: Mapping[str, Any]) -> 
     ],
 )
 def test_a_scheduler_that_could_not_work_is_refused_with_the_key_to_change(
-    config: SchedulerConfig, readings: int, trials: int, space: Mapping[str, Distribution], message: str
+    config: SchedulerConfig, evaluations: int, trials: int, space: Mapping[str, Distribution], message: str
 ) -> None:
     with pytest.raises(UserError) as refusal:
-        check_scheduler(config, readings, trials, space)
+        check_scheduler(config, evaluations, trials, space)
     assert message in str(refusal.value)
 
 
 # Successive halving
 
 
-def ask(scheduler: TrialScheduler, trial: RayTrial, milestone: int, score: float) -> bool:
+def ask(scheduler: TrialScheduler, trial: RayTrial, evaluation: int, score: float) -> bool:
     """Whether a trial goes on after a reading."""
-    result = {"milestone": milestone, "reading": score, "step": milestone}
+    result = {"evaluation": evaluation, "intermediate_score": score, "step": evaluation}
     return bool(scheduler.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE)
 
 
-def ray_trials(scheduler: TrialScheduler, count: int) -> list[RayTrial]:
-    trials = [RayTrial("", trial_id=f"{number:05d}", stub=True) for number in range(count)]
-    for trial in trials:
-        scheduler.on_trial_add(None, trial)
-    return trials
+def ray_trials(count: int) -> list[RayTrial]:
+    return [RayTrial("", config={NUMBER: number}, stub=True) for number in range(count)]
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -140,8 +139,8 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def arrivals(count: int, generator: random.Random) -> list[tuple[int, int, float]]:
-    """Readings of trials that train at once: (trial, milestone, score), rising milestones for each."""
-    turns = [number for number in range(count) for _ in range(READINGS)]
+    """Readings of trials that train at once: (trial, evaluation, score), rising evaluations for each."""
+    turns = [number for number in range(count) for _ in range(EVALUATIONS)]
     generator.shuffle(turns)
     done = [0] * count
     heard = []
@@ -154,20 +153,19 @@ def arrivals(count: int, generator: random.Random) -> list[tuple[int, int, float
 @pytest.mark.parametrize(("factor", "first"), [(2, 1), (3, 1), (2.5, 1), (1.3, 2), (4, 3)])
 def test_a_trial_goes_on_where_it_reaches_the_quantile_of_those_before_it(factor: float, first: int) -> None:
     for seed in range(20):
-        config = AshaConfig(reduction_factor=factor, first_milestone=first)
-        scheduler = Asha(config, READINGS)
-        trials = ray_trials(scheduler, 12)
-        rungs = {math.ceil(first * factor**power) for power in range(20)} & set(range(READINGS))
-        assert rungs == {one for one in range(1, READINGS + 1) if decides_at(config, one, READINGS)}
+        config = AshaConfig(reduction_factor=factor, first_evaluation=first)
+        scheduler = Asha(config, EVALUATIONS)
+        trials = ray_trials(12)
+        rungs = {math.ceil(first * factor**power) for power in range(20)} & set(range(EVALUATIONS))
         at_rung: dict[int, list[float]] = {rung: [] for rung in rungs}
         stopped = set()
-        for number, milestone, score in arrivals(12, random.Random(seed)):
+        for number, evaluation, score in arrivals(12, random.Random(seed)):
             if number in stopped:
                 continue
-            before = at_rung.get(milestone, [])
+            before = at_rung.get(evaluation, [])
             expected = not before or score >= quantile(before, 1 - 1 / factor)
-            assert ask(scheduler, trials[number], milestone, score) == expected
-            if milestone in rungs:
+            assert ask(scheduler, trials[number], evaluation, score) == expected
+            if evaluation in rungs:
                 before.append(score)
             if not expected:
                 stopped.add(number)
@@ -177,11 +175,11 @@ def test_a_trial_goes_on_where_it_reaches_the_quantile_of_those_before_it(factor
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_whom_the_paper_promotes_on_arrival_goes_on_and_about_one_in_the_factor_does(factor: int) -> None:
     count = 600
-    scheduler = Asha(AshaConfig(reduction_factor=factor), READINGS)
+    scheduler = Asha(AshaConfig(reduction_factor=factor), EVALUATIONS)
     generator = random.Random(factor)
     heard: list[float] = []
     went_on = 0
-    for trial in ray_trials(scheduler, count):
+    for trial in ray_trials(count):
         score = generator.random()
         heard.append(score)
         promotable = sorted(heard, reverse=True)[: len(heard) // factor]  # algorithm 2, line 17
@@ -195,46 +193,48 @@ def test_a_sweep_that_goes_on_decides_as_one_that_was_never_killed() -> None:
     config = AshaConfig(reduction_factor=2)
     for seed in range(20):
         heard = arrivals(10, random.Random(seed))
-        whole = Asha(config, READINGS)
+        whole = Asha(config, EVALUATIONS)
         decisions = []
-        records: dict[int, list[Reading]] = {number: [] for number in range(10)}
+        records: dict[int, list[IntermediateScore]] = {number: [] for number in range(10)}
         stopped = set()
-        trials = ray_trials(whole, 10)
+        trials = ray_trials(10)
         killed_after = random.Random(seed).randrange(len(heard))
-        for event, (number, milestone, score) in enumerate(heard):
+        for event, (number, evaluation, score) in enumerate(heard):
             if number not in stopped:
-                goes_on = ask(whole, trials[number], milestone, score)
+                goes_on = ask(whole, trials[number], evaluation, score)
                 stopped |= set() if goes_on else {number}
                 if event < killed_after:
-                    records[number].append(reading(milestone, score))
+                    records[number].append(reading(evaluation, score))
                 else:
-                    decisions.append((number, milestone, score, goes_on))
-        history = [Trial(number=number, values={}, readings=tuple(records[number])) for number in records]
-        resumed = Asha(config, READINGS, random.Random(seed).sample(history, len(history)))
-        trials = ray_trials(resumed, 10)
-        for number, milestone, score, goes_on in decisions:
+                    decisions.append((number, evaluation, score, goes_on))
+        history = [
+            Trial(number=number, values={}, intermediate_scores=tuple(records[number])) for number in records
+        ]
+        resumed = Asha(config, EVALUATIONS, random.Random(seed).sample(history, len(history)))
+        trials = ray_trials(10)
+        for number, evaluation, score, goes_on in decisions:
             # A trial that is begun again says all it said before, and nothing comes of it.
-            assert all(ask(resumed, trials[number], past.milestone, past.score) for past in records[number])
-            assert ask(resumed, trials[number], milestone, score) == goes_on
+            assert all(ask(resumed, trials[number], past.evaluation, past.score) for past in records[number])
+            assert ask(resumed, trials[number], evaluation, score) == goes_on
 
 
 def test_a_crashed_trial_that_reports_again_is_judged_once() -> None:
-    scheduler = Asha(AshaConfig(reduction_factor=1.2), READINGS)  # several rungs lie between two milestones
-    trials = ray_trials(scheduler, 6)
-    for milestone in (1, 2, 3):
+    scheduler = Asha(
+        AshaConfig(reduction_factor=1.2), EVALUATIONS
+    )  # several rungs lie between two evaluations
+    trials = ray_trials(6)
+    for evaluation in (1, 2, 3):
         assert all(
-            ask(scheduler, trial, milestone, 0.1 * place) for place, trial in enumerate(trials, start=1)
+            ask(scheduler, trial, evaluation, 0.1 * place) for place, trial in enumerate(trials, start=1)
         )
-    quantiles = scheduler.debug_string()
-    scheduler.on_trial_add(None, trials[0])
-    assert all(ask(scheduler, trials[0], milestone, 0.0) for milestone in (1, 2, 1, 2, 3))
-    assert scheduler.debug_string() == quantiles
-    assert not ask(scheduler, ray_trials(scheduler, 7)[-1], 1, 0.0)
+    assert all(ask(scheduler, trials[0], evaluation, 0.0) for evaluation in (1, 2, 1, 2, 3))
+    # 0.183 is asked for; had the second report of 0.0 replaced the first of 0.1, 0.167 were.
+    assert not ask(scheduler, ray_trials(7)[-1], 1, 0.175)
 
 
 def test_what_is_no_number_is_the_worst_reading() -> None:
-    scheduler = Asha(AshaConfig(reduction_factor=2), READINGS)
-    first, second, third, fourth = ray_trials(scheduler, 4)
+    scheduler = Asha(AshaConfig(reduction_factor=2), EVALUATIONS)
+    first, second, third, fourth = ray_trials(4)
     assert ask(scheduler, first, 1, 0.2)
     assert not ask(scheduler, second, 1, math.nan)
     assert ask(scheduler, third, 1, 0.1)  # the median of 0.2 and nothing
@@ -243,18 +243,17 @@ def test_what_is_no_number_is_the_worst_reading() -> None:
 
 def test_nobody_is_stopped_at_the_last_milestone_nor_judged_by_what_is_reported_there() -> None:
     scheduler = Asha(AshaConfig(reduction_factor=2), 4)
-    good, bad, later = ray_trials(scheduler, 3)
-    for milestone in range(1, 5):
-        assert ask(scheduler, good, milestone, 0.9)
+    good, bad, later = ray_trials(3)
+    for evaluation in range(1, 5):
+        assert ask(scheduler, good, evaluation, 0.9)
     assert ask(scheduler, bad, 4, 0.0)  # it diverged
-    scheduler.on_trial_complete(None, bad, {"milestone": 4, "reading": 0.0})
     assert not ask(scheduler, later, 2, 0.8)
 
 
 def test_successive_halving_leaves_the_global_generators_alone() -> None:
     before = global_generators()
-    scheduler = Asha(AshaConfig(), READINGS)
-    ask(scheduler, ray_trials(scheduler, 2)[0], 1, 0.5)
+    scheduler = Asha(AshaConfig(), EVALUATIONS)
+    ask(scheduler, ray_trials(2)[0], 1, 0.5)
     assert global_generators() == before
 
 
@@ -270,35 +269,36 @@ def speed(values: Mapping[str, Any]) -> float:
 
 
 def toy_training(config: Mapping[str, Any], folder: Path) -> Iterator[dict[str, Any]]:
-    """A training that can be gone on with: a number grows towards 1, the faster the better its values.
+    """A training that can be continued: a number grows towards 1, the faster the better its values.
 
     It keeps its state below `folder`, whoever runs it, and reports again what it reported before.
     """
-    own = folder / str(config["trial"])
+    own = folder / str(config[NUMBER])
     own.mkdir(parents=True, exist_ok=True)
-    values = {key: config[key] for key in KEYS}
-    state = {"milestone": 0, "grown": 0.0, "from": 0, "lineage": [{"step": 0, "values": values}], "told": []}
+    values = config[VALUES]
+    state = {"evaluation": 0, "grown": 0.0, "from": 0, "lineage": [{"step": 0, "values": values}], "told": []}
     if (own / "state.json").is_file():
         state = json.loads((own / "state.json").read_text())
-    origin = config.get(GO_ON)
-    if origin and state["from"] < origin["milestone"]:
-        copied = json.loads((folder / str(origin["donor"]) / f"{origin['milestone']}.json").read_text())
+    origin = config.get(ORIGIN)
+    if origin and state["from"] < origin["evaluation"]:
+        copied = json.loads((folder / str(origin["donor"]) / f"{origin['evaluation']}.json").read_text())
         assert copied["lineage"] == origin["lineage"]
-        assert origin["step"] == STEPS_PER_MILESTONE * copied["milestone"]
+        assert origin["step"] == STEPS_PER_EVALUATION * copied["evaluation"]
         before = {key: value for change in copied["lineage"] for key, value in change["values"].items()}
         changed = {key: value for key, value in values.items() if value != before[key]}
         lineage = copied["lineage"] + ([{"step": origin["step"], "values": changed}] if changed else [])
-        state = {**copied, "from": origin["milestone"], "lineage": lineage, "told": state["told"]}
-    yield from state["told"]
-    for milestone in range(state["milestone"] + 1, READINGS + 1):
+        state = {**copied, "from": origin["evaluation"], "lineage": lineage, "told": []}
+    for told in state["told"]:
+        yield {**told, ORIGIN: state["from"]}
+    for evaluation in range(state["evaluation"] + 1, EVALUATIONS + 1):
         state["grown"] += speed(values) * (1 - state["grown"])
-        state["milestone"] = milestone
-        step = STEPS_PER_MILESTONE * milestone
-        state["told"].append({"milestone": milestone, "reading": state["grown"], "step": step})
-        for name in ("state", milestone):
+        state["evaluation"] = evaluation
+        step = STEPS_PER_EVALUATION * evaluation
+        state["told"].append({"evaluation": evaluation, "intermediate_score": state["grown"], "step": step})
+        for name in ("state", evaluation):
             (own / f"{name}.json").write_text(json.dumps(state))
-        yield state["told"][-1]
-    yield {"milestone": READINGS, "reading": state["grown"], "score": state["grown"]}
+        yield {**state["told"][-1], ORIGIN: state["from"]}
+    yield {"evaluation": EVALUATIONS, "intermediate_score": state["grown"], "score": state["grown"]}
 
 
 def outcome(folder: Path) -> dict[int, tuple[float, list[dict[str, Any]]]]:
@@ -319,14 +319,14 @@ class OneProcess:
         folder: of the trainings.
         seed: of the population.
         turns: draws whose turn it is.
-        history: as a sweep's ledger holds it.
+        history: as a sweep's state holds it.
     """
 
     def __init__(self, folder: Path, seed: int, turns: random.Random, history: Sequence[Trial] = ()) -> None:
-        self.ledger = {trial.number: trial for trial in history} or {
+        self.state = {trial.number: trial for trial in history} or {
             number: Trial(number=number, values=values) for number, values in enumerate(first_values())
         }
-        self.population = Population(PBT, SPACE, READINGS, POPULATION, seed, list(self.ledger.values()))
+        self.population = Population(PBT, SPACE, EVALUATIONS, POPULATION, seed, list(self.state.values()))
         self._folder, self._turns = folder, turns
         self._running: dict[int, tuple[Exploit | None, Iterator[dict[str, Any]]]] = {}
 
@@ -335,7 +335,7 @@ class OneProcess:
         for _ in range(reports):
             ready = [
                 number
-                for number, trial in self.ledger.items()
+                for number, trial in self.state.items()
                 if not trial.status.ended and not self.population.waits(number)
             ]
             if not ready:
@@ -345,15 +345,17 @@ class OneProcess:
     def _report(self, number: int) -> None:
         exploit = self.population.exploit_of(number)
         if number not in self._running or self._running[number][0] != exploit:
-            config = {"trial": number, **self.ledger[number].values}
+            config = {NUMBER: number, VALUES: self.state[number].values}
             if exploit is not None:
-                config |= {**exploit.values, GO_ON: exploit.go_on}
+                config |= {VALUES: exploit.values, ORIGIN: asdict(exploit.origin)}
             self._running[number] = exploit, toy_training(config, self._folder)
         result = next(self._running[number][1])
-        self.population.read(number, result["milestone"], result["reading"], result.get("step", 0))
-        self.before_last_report = self.ledger | {}
-        self.ledger[number] = noted(self.ledger[number], result)
-        if self.ledger[number].status.ended:
+        self.population.add_score(
+            number, result["evaluation"], result["intermediate_score"], result.get("step", 0)
+        )
+        self.before_last_report = self.state | {}
+        self.state[number] = noted(self.state[number], result)
+        if self.state[number].status.ended:
             self.population.end(number)
         self.population.advance()
 
@@ -362,11 +364,13 @@ def noted(trial: Trial, result: Mapping[str, Any]) -> Trial:
     """A trial with what it reported."""
     if "score" in result:
         return trial.model_copy(update={"status": Status.FINISHED, "score": result["score"]})
-    last = trial.readings[-1].milestone if trial.readings else 0
-    if result["milestone"] <= last:
+    last = trial.intermediate_scores[-1].evaluation if trial.intermediate_scores else 0
+    if result["evaluation"] <= last:
         return trial
-    new = reading(result["milestone"], result["reading"])
-    return trial.model_copy(update={"status": Status.RUNNING, "readings": (*trial.readings, new)})
+    new = reading(result["evaluation"], result["intermediate_score"])
+    return trial.model_copy(
+        update={"status": Status.RUNNING, "intermediate_scores": (*trial.intermediate_scores, new)}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -377,59 +381,59 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[flo
 
 
 def test_the_worst_go_on_from_the_best_with_values_near_theirs_or_drawn_anew() -> None:
-    population = Population(PBT, SPACE, READINGS, POPULATION, seed=3)
+    population = Population(PBT, SPACE, EVALUATIONS, POPULATION, seed=3)
     for number, values in enumerate(first_values()):
         population.begin(number, values)
     for number in range(POPULATION):
         assert not population.advance()
-        population.read(number, 1, 0.5, 10)
-        population.read(number, 2, [0.5, 0.1, 0.9, 0.2, 0.8][number], 20)
+        population.add_score(number, 1, 0.5, 10)
+        population.add_score(number, 2, [0.5, 0.1, 0.9, 0.2, 0.8][number], 20)
     exploits = population.advance()
     assert [exploit.number for exploit in exploits] == [1, 3]  # a quarter of five, rounded up
     for exploit in exploits:
-        assert exploit.donor in (2, 4)
-        assert (exploit.milestone, exploit.step) == (2, 20)
-        assert exploit.lineage == [{"step": 0, "values": first_values()[exploit.donor]}]
+        assert exploit.origin.donor in (2, 4)
+        assert (exploit.origin.evaluation, exploit.origin.step) == (2, 20)
+        assert exploit.origin.lineage == [{"step": 0, "values": first_values()[exploit.origin.donor]}]
         assert population.exploit_of(exploit.number) == exploit
     assert not any(population.waits(number) for number in range(POPULATION))
 
 
 def test_whoever_reads_no_worse_is_not_replaced() -> None:
-    population = Population(PBT, SPACE, READINGS, 4, seed=0)
+    population = Population(PBT, SPACE, EVALUATIONS, 4, seed=0)
     for number, values in enumerate(first_values(count=4)):
         population.begin(number, values)
-        population.read(number, 2, 0.5, 20)
+        population.add_score(number, 2, 0.5, 20)
     assert population.advance() == []
     assert not population.waits(0)
 
 
 def test_members_that_ended_are_not_waited_for_and_those_to_come_are() -> None:
-    population = Population(PBT, SPACE, READINGS, 4, seed=0)
+    population = Population(PBT, SPACE, EVALUATIONS, 4, seed=0)
     for number, values in enumerate(first_values(count=2)):
         population.begin(number, values)
-        population.read(number, 2, math.nan if number else 0.5, 20)
+        population.add_score(number, 2, math.nan if number else 0.5, 20)
     assert population.advance() == []
     assert population.waits(0)
     population.end(2)
     assert population.advance() == []
     population.end(3)
-    assert [(exploit.number, exploit.donor) for exploit in population.advance()] == [(1, 0)]
+    assert [(exploit.number, exploit.origin.donor) for exploit in population.advance()] == [(1, 0)]
 
 
 def test_the_first_reading_of_a_milestone_counts() -> None:
-    population = Population(PBT, SPACE, READINGS, 4, seed=0)
+    population = Population(PBT, SPACE, EVALUATIONS, 4, seed=0)
     for number, values in enumerate(first_values(count=4)):
         population.begin(number, values)
-        population.read(number, 2, 0.1 * number, 20)
-        population.read(number, 2, 0.9 - 0.1 * number, 20)
-    assert [(exploit.number, exploit.donor) for exploit in population.advance()] == [(0, 3)]
+        population.add_score(number, 2, 0.1 * number, 20)
+        population.add_score(number, 2, 0.9 - 0.1 * number, 20)
+    assert [(exploit.number, exploit.origin.donor) for exploit in population.advance()] == [(0, 3)]
 
 
 def test_whoever_came_to_a_meeting_counts_there_whatever_became_of_it() -> None:
     readings = {
         0: {1: 0.2, 2: 0.2},
         1: {},
-        2: {1: 0.9, READINGS: 0.0},  # it diverged: the last one is its end
+        2: {1: 0.9, EVALUATIONS: 0.0},  # it diverged: the last one is its end
         3: {1: 0.5, 2: 0.9, 3: 0.9},
         4: {1: 0.1, 2: 0.1},
     }
@@ -439,13 +443,15 @@ def test_whoever_came_to_a_meeting_counts_there_whatever_became_of_it() -> None:
             number=number,
             values=values,
             status=status[number],
-            readings=tuple(reading(milestone, score) for milestone, score in readings[number].items()),
+            intermediate_scores=tuple(
+                reading(evaluation, score) for evaluation, score in readings[number].items()
+            ),
         )
         for number, values in enumerate(first_values())
     ]
-    population = Population(PBT, SPACE, READINGS, POPULATION, seed=0, history=history)
+    population = Population(PBT, SPACE, EVALUATIONS, POPULATION, seed=0, history=history)
     exploits = [population.exploit_of(number) for number in range(POPULATION)]
-    assert [exploit and (exploit.donor, exploit.step) for exploit in exploits] == [
+    assert [exploit and (exploit.origin.donor, exploit.origin.step) for exploit in exploits] == [
         None,
         None,
         None,
@@ -459,10 +465,10 @@ def test_nobody_waits_or_copies_at_the_end_of_training() -> None:
     population = Population(PbtConfig(interval=3), SPACE, 6, 4, seed=0)
     for number, values in enumerate(first_values(count=4)):
         population.begin(number, values)
-        for milestone in range(1, 6):
-            population.read(number, milestone, 0.1 * number, 10 * milestone)
-    assert {exploit.milestone for exploit in population.advance()} == {3}
-    population.read(0, 6, 0.0, 60)
+        for evaluation in range(1, 6):
+            population.add_score(number, evaluation, 0.1 * number, 10 * evaluation)
+    assert {exploit.origin.evaluation for exploit in population.advance()} == {3}
+    population.add_score(0, 6, 0.0, 60)
     assert not population.waits(0)
 
 
@@ -485,10 +491,10 @@ def test_an_outcome_is_the_same_wherever_the_sweep_is_killed(
         folder, turns = tmp_path / str(reports), random.Random(reports)
         first = OneProcess(folder, 0, turns)
         first.run(reports)
-        # What a trial did last may be on its disk and not yet in the ledger.
+        # What a trial did last may be on its disk and not yet in the state.
         second = OneProcess(folder, 0, turns, list(first.before_last_report.values()))
         second.run(reports)
-        OneProcess(folder, 0, turns, list(second.ledger.values())).run()
+        OneProcess(folder, 0, turns, list(second.state.values())).run()
         assert outcome(folder) == undisturbed
 
 
@@ -532,10 +538,10 @@ def test_values_move_away_from_the_ends_of_their_domains() -> None:
         "objective.a": Choices(values=(1, 2)),
         "objective.b": Uniform(low=0, high=1),
     }
-    population = Population(PbtConfig(resample_probability=0), space, READINGS, 4, seed=0)
+    population = Population(PbtConfig(resample_probability=0), space, EVALUATIONS, 4, seed=0)
     for number in range(4):
         population.begin(number, {"objective.a": 2, "objective.b": 0.0})
-        population.read(number, 2, 0.1 * number, 20)
+        population.add_score(number, 2, 0.1 * number, 20)
     (exploit,) = population.advance()
     assert exploit.values["objective.a"] == 1
     assert exploit.values["objective.b"] > 0
@@ -559,7 +565,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def trainable(config: dict[str, Any], folder: Path) -> None:
     doomed, crash = folder / DOOMED_FILE, folder / CRASH_FILE
     for result in toy_training(config, folder):
-        if config["trial"] == 1 and result["milestone"] == 3:
+        if config[NUMBER] == 1 and result["evaluation"] == 3:
             if doomed.exists():
                 raise RuntimeError("whatever it is, it comes again")
             if crash.exists():
@@ -568,44 +574,32 @@ def trainable(config: dict[str, Any], folder: Path) -> None:
         tune.report(result)
 
 
-class Sampler(SearchAlgorithm):
+class Proposals(Searcher):
     """Hands Ray the trials that have not ended."""
 
-    def __init__(self, trials: Sequence[Trial], retries: int) -> None:
-        self._retries = retries
-        self._waiting = [trial for trial in trials if not trial.status.ended]
-        self._made: list[RayTrial] = []
+    def __init__(self, trials: Sequence[Trial]) -> None:
+        super().__init__()
+        self.waiting = [trial for trial in trials if not trial.status.ended]
 
-    def add_configurations(self, experiments: list[Experiment]) -> None:
-        (self._experiment,) = experiments
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        trial = self.waiting.pop(0)
+        return {NUMBER: trial.number, VALUES: trial.values}
 
-    def next_trial(self) -> RayTrial | None:
-        if not self._waiting:
-            return None
-        trial = self._waiting.pop(0)
-        made = RayTrial(
-            self._experiment.run_identifier,
-            config={"trial": trial.number, **trial.values},
-            trial_id=f"{trial.number:05d}",
-            storage=self._experiment.storage,
-            max_failures=self._retries,
-        )
-        self._made.append(made)
-        return made
+    def on_trial_complete(self, *_: Any, **__: Any) -> None:
+        pass
 
-    def is_finished(self) -> bool:
-        # As long as it is not, Ray keeps the processes of trials that were paused.
-        return not self._waiting and all(made.is_finished() for made in self._made)
+    def save(self, checkpoint_path: str) -> None:
+        pass
 
 
-class Ledger(Callback):
+class SweepState(Callback):
     """Writes down what Ray says of trials."""
 
     def __init__(self, trials: Sequence[Trial]) -> None:
         self.trials = {trial.number: trial for trial in trials}
 
     def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **_: Any) -> None:
-        number = int(trial.trial_id)
+        number = trial.config[NUMBER]
         self.trials[number] = noted(self.trials[number], result)
         if result["done"]:
             self.trials[number] = self.trials[number].model_copy(update={"status": Status.STOPPED})
@@ -614,14 +608,14 @@ class Ledger(Callback):
 class UntilRead(Stopper):
     """Ends the sweep after so many readings."""
 
-    def __init__(self, ledger: Ledger, readings: float) -> None:
-        self._ledger, self._readings = ledger, readings
+    def __init__(self, state: SweepState, readings: float) -> None:
+        self._state, self._readings = state, readings
 
     def __call__(self, *_: Any) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return sum(len(trial.readings) for trial in self._ledger.trials.values()) >= self._readings
+        return sum(len(trial.intermediate_scores) for trial in self._state.trials.values()) >= self._readings
 
 
 def fit(
@@ -632,25 +626,30 @@ def fit(
     retries: int = 0,
 ) -> list[Trial]:
     """The trials as a sweep on Ray leaves them."""
-    ledger = Ledger(trials)
+    state, proposals = SweepState(trials), Proposals(trials)
     tune.Tuner(
         tune.with_resources(partial(trainable, folder=folder), {"cpu": max(1, available_cores() // SLOTS)}),
         tune_config=tune.TuneConfig(
-            scheduler=scheduler, search_alg=Sampler(trials, retries), reuse_actors=True, time_budget_s=240
+            scheduler=scheduler,
+            search_alg=proposals,
+            num_samples=len(proposals.waiting),
+            reuse_actors=True,
+            time_budget_s=240,
         ),
         run_config=tune.RunConfig(
             storage_path=str(folder / "ray"),
             name="sweep",
-            stop=UntilRead(ledger, until),
-            callbacks=[ledger],
+            stop=UntilRead(state, until),
+            callbacks=[state],
+            failure_config=tune.FailureConfig(max_failures=retries),
             verbose=0,
         ),
     ).fit()
-    return list(ledger.trials.values())
+    return list(state.trials.values())
 
 
 def fit_population(folder: Path, trials: Sequence[Trial], **settings: Any) -> list[Trial]:
-    scheduler = build_scheduler(PBT, SPACE, READINGS, POPULATION, seed=0, history=trials)
+    scheduler = build_scheduler(PBT, SPACE, EVALUATIONS, POPULATION, seed=0, history=trials)
     return fit(scheduler, trials, folder, **settings)
 
 
@@ -684,7 +683,7 @@ def test_a_member_that_fails_for_good_is_not_waited_for(session: None, tmp_path:
     (tmp_path / DOOMED_FILE).touch()
     trials = fit_population(tmp_path, proposed())
     assert [trial.status == Status.FINISHED for trial in trials] == [True, False, True, True, True]
-    assert all(len(trial.readings) == READINGS for trial in trials if trial.number != 1)
+    assert all(len(trial.intermediate_scores) == EVALUATIONS for trial in trials if trial.number != 1)
 
 
 def test_ray_stops_the_trials_that_successive_halving_stops_and_lets_the_others_report_their_score(
@@ -695,22 +694,22 @@ def test_ray_stops_the_trials_that_successive_halving_stops_and_lets_the_others_
     class Listening(Asha):
         def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: Mapping[str, Any]) -> str:
             if "score" not in result:
-                heard.append((int(trial.trial_id), result["milestone"], result["reading"]))
+                heard.append((trial.config[NUMBER], result["evaluation"], result["intermediate_score"]))
             return super().on_trial_result(tune_controller, trial, result)
 
     config = AshaConfig(reduction_factor=2)
     best_first = sorted(first_values(), key=speed, reverse=True)
     trials = [Trial(number=number, values=values) for number, values in enumerate(best_first)]
-    trials = fit(Listening(config, READINGS), trials, tmp_path)
-    reference = Asha(config, READINGS)
-    named = ray_trials(reference, POPULATION)
+    trials = fit(Listening(config, EVALUATIONS), trials, tmp_path)
+    reference = Asha(config, EVALUATIONS)
+    named = ray_trials(POPULATION)
     stopped = {
-        number for number, milestone, score in heard if not ask(reference, named[number], milestone, score)
+        number for number, evaluation, score in heard if not ask(reference, named[number], evaluation, score)
     }
     assert 0 < len(stopped) < POPULATION
     for trial in trials:
         if trial.number in stopped:
             assert (trial.status, trial.score) == (Status.STOPPED, None)
         else:
-            assert (trial.status, trial.score) == (Status.FINISHED, trial.readings[-1].score)
-            assert len(trial.readings) == READINGS
+            assert (trial.status, trial.score) == (Status.FINISHED, trial.intermediate_scores[-1].score)
+            assert len(trial.intermediate_scores) == EVALUATIONS

@@ -8,30 +8,30 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from ray.tune.experiment import Trial as RayTrial
 
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.config import compose
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.run import run
-from echopair.pipeline.stages import locked
 from echopair.pipeline.tracking.client import load_mlflow
 from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
 from echopair.tuning.cli import main
 from echopair.tuning.config import SweepSettings, compose_sweep
-from echopair.tuning.ledger import Ledger
-from echopair.tuning.recorder import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
-from echopair.tuning.schedulers import PbtConfig
-from echopair.tuning.sweep import sweep, sweep_folder, tidy
-from echopair.tuning.task import TrialTask, config_of
-from echopair.tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, refuse, trainings_of, trial_folder
+from echopair.tuning.context import TrialContext, config_of
+from echopair.tuning.ray_trials import StateCallback
+from echopair.tuning.schedulers import NUMBER
+from echopair.tuning.state import SweepState
+from echopair.tuning.sweep import sweep, sweep_folder
+from echopair.tuning.tracking import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
+from echopair.tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, TrialFolder
 from echopair.tuning.trials import Status, Trial
 from tests.tuning.conftest import descendants
 from tests.tuning.tones import write_run
@@ -58,16 +58,16 @@ class Swept:
         return self.settings.run.work_folder
 
     @property
-    def ledger(self) -> Ledger:
-        return Ledger.open(self.folder)
+    def state(self) -> SweepState:
+        return SweepState.open(self.folder)
 
     @property
     def trials(self) -> list[Trial]:
-        return self.ledger.trials
+        return self.state.trials
 
     @property
     def best(self) -> Trial:
-        best = self.ledger.best
+        best = self.state.best
         assert best is not None
         return best
 
@@ -79,7 +79,15 @@ class Swept:
     @property
     def trained(self) -> dict[Path, int]:
         """When each training was done."""
-        return {path: path.stat().st_mtime_ns for path in self.work.glob("encoders/*/done.json")}
+        return {path: path.stat().st_mtime_ns for path in self.work.rglob("encoders/*/done.json")}
+
+    def trial_folder(self, number: int) -> Path:
+        return TrialFolder(self.folder, number).path
+
+    def weights(self, number: int) -> bytes:
+        """Of a trial that finished."""
+        (training,) = TrialFolder(self.folder, number).trainings
+        return (training / "encoder" / "encoder.safetensors").read_bytes()
 
 
 def echopair_sweep(
@@ -121,12 +129,12 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         f"sweep.space.{RATE}=[8000, 16000]",
         f"sweep.space.{TEMPERATURE}=[0.1, 0.5, 1e-39]",
         "sweep.search.name=grid",
-        "sweep.scheduler={name: asha, first_milestone: 1, reduction_factor: 2}",
-        "sweep.readings=3",
+        "sweep.scheduler={name: asha, first_evaluation: 1, reduction_factor: 2}",
+        "sweep.evaluations=3",
         "sweep.retries=0",
         "sweep.resources.trials_at_once=1",  # else it were chance which of two is judged first
     ]
-    in_the_way = trial_folder(sweep_folder(compose_sweep(arguments)), 3) / CONFIG_FILE
+    in_the_way = TrialFolder(sweep_folder(compose_sweep(arguments)), 3).path / CONFIG_FILE
     in_the_way.mkdir(parents=True)
     return arguments
 
@@ -167,23 +175,25 @@ def test_every_combination_is_tried_once_and_ends_as_it_must(swept: Swept) -> No
         "finished",
     ]
     assert all(trial.attempts == 1 and trial.seconds > 0 for trial in swept.trials)
-    assert {trial.steps for trial in swept.trials if trial.readings} == {6}
+    assert {trial.steps for trial in swept.trials if trial.intermediate_scores} == {6}
 
 
 def test_a_trial_that_finished_has_a_score_and_all_readings(swept: Swept) -> None:
     first, second = [trial for trial in swept.trials if trial.status == Status.FINISHED]
     for trial in (first, second):
-        assert [(one.milestone, one.step) for one in trial.readings] == [(1, 2), (2, 4), (3, 6)]
+        assert [(one.evaluation, one.step) for one in trial.intermediate_scores] == [(1, 2), (2, 4), (3, 6)]
         assert 0 < (trial.score or 0) < 1
     assert first.values[RATE] != second.values[RATE]
-    assert [one.score for one in first.readings] != [one.score for one in second.readings]
+    assert [one.score for one in first.intermediate_scores] != [
+        one.score for one in second.intermediate_scores
+    ]
     assert swept.best.score == max(first.score or 0, second.score or 0)
 
 
 def test_asha_stops_a_trial_that_reads_worse_than_the_one_before(swept: Swept) -> None:
     (stopped,) = [trial for trial in swept.trials if trial.status == Status.STOPPED]
-    assert len(stopped.readings) == 1
-    assert stopped.readings[0].score < swept.trials[1].readings[0].score
+    assert len(stopped.intermediate_scores) == 1
+    assert stopped.intermediate_scores[0].score < swept.trials[1].intermediate_scores[0].score
     assert stopped.score is None
 
 
@@ -199,7 +209,7 @@ def test_a_trial_that_crashes_fails_alone_and_is_told_of(swept: Swept) -> None:
     assert failed.error.startswith("it crashed once: IsADirectoryError:")
     assert "1 of 6 trials failed; trial 3: it crashed once: IsADirectoryError" in swept.output
     assert "trial 3 failed: it crashed once: IsADirectoryError" in swept.progress
-    assert "Traceback" in (trial_folder(swept.folder, 3) / "error.txt").read_text()
+    assert "Traceback" in (swept.trial_folder(3) / "error.txt").read_text()
 
 
 def test_what_is_said_is_as_readable_in_a_pipe(swept: Swept) -> None:
@@ -223,7 +233,18 @@ def test_a_sweep_leaves_what_people_read_and_nothing_else(swept: Swept) -> None:
     assert left - pictures == {"best.yaml", "ray_logs", "report.html", "sweep.yaml", "trials", "trials.csv"}
     assert len(pictures) >= 3
     assert len((swept.folder / "trials.csv").read_text().splitlines()) == 1 + 6
-    assert not list(swept.work.glob("encoders/*/checkpoints"))
+    kept = {path.relative_to(swept.folder).parts[1] for path in swept.work.rglob("checkpoints")}
+    assert kept <= {"00003"}  # which may be tried again
+
+
+def test_the_best_trial_s_stages_are_found_by_its_run(swept: Swept) -> None:
+    again = run(compose(str(swept.folder / "best.yaml")))
+    assert again.did == []
+    assert again.score == swept.best.score
+    assert again.encoder is not None
+    assert again.encoder.parent.parent == swept.work / "encoders"
+    assert (again.encoder / "encoder.safetensors").read_bytes() == swept.weights(swept.best.number)
+    assert len([*swept.work.glob("encoders/*/")]) == 1
 
 
 def test_the_best_trial_s_file_is_a_run_that_gives_its_scores_again(
@@ -234,10 +255,8 @@ def test_the_best_trial_s_file_is_a_run_that_gives_its_scores_again(
     again = run(compose(str(file), [*elsewhere(swept, tmp_path), in_store_of(swept)]))
     assert "pretrain" in again.did
     assert again.score == swept.best.score
-    training = trainings_of(swept.folder, swept.best.number)[-1]
-    for name in ("encoder.safetensors", "encoder.json"):
-        assert again.encoder is not None
-        assert (again.encoder / name).read_bytes() == (swept.work / training / "encoder" / name).read_bytes()
+    assert again.encoder is not None
+    assert (again.encoder / "encoder.safetensors").read_bytes() == swept.weights(swept.best.number)
     probes = sweep(compose_sweep(arguments)).probes
     assert again.probes["tones"]["features"] == probes["tones"]["features"]
     assert probes["tones"]["protocol"].startswith("test on")
@@ -270,9 +289,9 @@ def test_mlflow_has_a_run_of_the_sweep_and_one_of_each_trial_below_it(
         assert child.parameters[RATE] == str(trial.values[RATE])
     best = children[swept.best.number]
     assert best.metrics["tones/accuracy"] == accuracy
-    history = client.get_metric_history(best.run_id, "reading")
+    history = client.get_metric_history(best.run_id, "intermediate_score")
     assert [(one.step, one.value) for one in history] == [
-        (one.step, one.score) for one in swept.best.readings
+        (one.step, one.score) for one in swept.best.intermediate_scores
     ]
 
 
@@ -288,8 +307,8 @@ def test_the_same_command_again_does_nothing_new(swept: Swept, arguments: list[s
 
 def test_a_failed_trial_is_tried_again_when_that_is_asked_for(swept: Swept, arguments: list[str]) -> None:
     before = swept.trials
-    (trial_folder(swept.folder, 3) / CONFIG_FILE).rmdir()
-    allow = trial_folder(swept.folder, 3) / REFUSED_FILE
+    (swept.trial_folder(3) / CONFIG_FILE).rmdir()
+    allow = swept.trial_folder(3) / REFUSED_FILE
     allow.write_text("it took too much memory")  # as well; both are mended
     again = echopair_sweep(arguments, options=["--retry-failed"])
     assert again.exit_status == 0, again.progress
@@ -343,7 +362,9 @@ def test_what_would_fail_is_refused_before_anything_is_begun(file: Path, tmp_pat
 
 def readings_in(folder: Path) -> int:
     """How many readings the trials have by now."""
-    return sum(len(json.loads(one.read_text())["readings"]) for one in folder.glob("trials/*.json"))
+    return sum(
+        len(json.loads(one.read_text())["intermediate_scores"]) for one in folder.glob("trials/*.json")
+    )
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -362,15 +383,15 @@ def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(file: Path) -> Non
             "sweep.space.seed={name: integers, low: 0, high: 99}",
             f"sweep.space.{TEMPERATURE}={{name: log_uniform, low: 0.05, high: 1}}",
             "sweep.search={name: optuna, trials: 3, startup_trials: 1}",
-            "sweep.readings=2",
+            "sweep.evaluations=2",
             "sweep.resources.trials_at_once=2",
         ]
     )
     assert swept.exit_status == 0, swept.progress
     assert [trial.status for trial in swept.trials] == [Status.FINISHED] * 3
     assert len({json.dumps(trial.values) for trial in swept.trials}) == 3
-    steps = swept.ledger.plan["steps"]
-    files = [trial_folder(swept.folder, trial.number) / "run.yaml" for trial in swept.trials]
+    steps = swept.state.plan["steps"]
+    files = [swept.trial_folder(trial.number) / "run.yaml" for trial in swept.trials]
     configs = [compose(str(one)) for one in [*files, swept.folder / "best.yaml"]]
     assert {config.pretrain.steps for config in configs} == {steps}
     assert {config.pretrain.minutes for config in configs} == {None}
@@ -409,54 +430,6 @@ def test_a_training_that_cannot_begin_is_told_of_without_a_traceback(file: Path)
         sweep(compose_sweep([str(file), "sweep.sweep_name=impossible", *impossible]))
 
 
-def test_checkpoints_of_a_training_that_another_process_is_at_stay(swept: Swept) -> None:
-    (training,) = trainings_of(swept.folder, 2)  # it was stopped
-    partial = swept.work / f"{training}.partial"
-    checkpoint = partial / "checkpoints" / "1.safetensors"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.touch()
-    task = TrialTask(swept.settings, {}, swept.folder, None, 1)
-    with locked(swept.work / training):
-        tidy(task, swept.trials[2], swept.trials)
-    assert checkpoint.is_file()
-    tidy(task, swept.trials[2], swept.trials)
-    assert not checkpoint.parent.exists()
-
-
-def test_checkpoints_that_somebody_goes_on_from_stay(swept: Swept) -> None:
-    stopped = swept.trials[2]
-    failed = stopped.model_copy(update={"status": Status.FAILED})
-    (training,) = trainings_of(swept.folder, stopped.number)
-    folder = swept.work / f"{training}.partial" / "checkpoints"
-    task = TrialTask(swept.settings, {}, swept.folder, None, 1)
-    member_of = swept.settings.sweep.model_copy(update={"scheduler": PbtConfig()})
-    of_population = replace(task, settings=swept.settings.model_copy(update={"sweep": member_of}))
-    twin = trial_folder(swept.folder, 99)  # a trial of the same values
-    twin.mkdir()
-    (twin / "trainings.txt").write_text(f"{training}\n")
-
-    def stays(task: TrialTask, trial: Trial, steps: int, *others: Trial) -> bool:
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.save({"steps_done": steps}, folder / "latest.pt")
-        tidy(task, trial, [trial, *others])
-        return folder.exists()
-
-    assert stays(task, failed, stopped.step)  # `--retry-failed`
-    assert not stays(of_population, failed, stopped.step)
-    assert stays(task, stopped, stopped.step + 1)  # of an interrupted run
-    for status, counts_on_it in (
-        (Status.RUNNING, True),
-        (Status.WAITING, True),
-        (Status.FAILED, True),
-        (Status.STOPPED, False),
-        (Status.FINISHED, False),
-    ):
-        other = stopped.model_copy(update={"number": 99, "status": status})
-        assert stays(task, stopped, stopped.step, other) is counts_on_it
-    shutil.rmtree(twin)
-    assert not stays(task, stopped, stopped.step)
-
-
 # Populations
 
 
@@ -468,7 +441,7 @@ def population(file: Path) -> list[str]:
         f"sweep.space.{TEMPERATURE}=[0.1, 0.2, 0.4, 0.8]",
         "sweep.search={name: random, trials: 4}",
         "sweep.scheduler={name: pbt, interval: 1, quantile_fraction: 0.5}",
-        "sweep.readings=3",
+        "sweep.evaluations=3",
         "sweep.resources.trials_at_once=2",
     ]
 
@@ -476,7 +449,9 @@ def population(file: Path) -> list[str]:
 def outcome(trials: list[Trial]) -> list[Any]:
     """All that is told of them but for how long it took, and how often they were begun."""
     kept = {"number", "values", "status", "score", "steps", "lineage", "error"}
-    readings = [[(one.milestone, one.step, one.score) for one in trial.readings] for trial in trials]
+    readings = [
+        [(one.evaluation, one.step, one.score) for one in trial.intermediate_scores] for trial in trials
+    ]
     return [[trial.model_dump(include=kept) for trial in trials], readings]
 
 
@@ -495,14 +470,14 @@ def test_a_population_learns_from_its_best(undisturbed: Swept) -> None:
         first, *later = [change["step"] for change in trial.lineage]
         assert first == 0
         assert set(later) <= {2, 4}
-        assert [one.milestone for one in trial.readings] == [1, 2, 3]
-    assert not list(undisturbed.folder.glob("trials/*/*milestone-*"))
-    assert not list(undisturbed.work.glob("encoders/*/checkpoints"))
+        assert [one.evaluation for one in trial.intermediate_scores] == [1, 2, 3]
+    assert not list(undisturbed.folder.glob("trials/*/evaluation-*"))
+    assert not list(undisturbed.work.rglob("checkpoints"))
 
 
 def test_a_member_s_run_gives_its_score_again(undisturbed: Swept, tmp_path: Path) -> None:
     member = next(trial for trial in undisturbed.trials if len(trial.lineage) > 1)
-    config = trial_folder(undisturbed.folder, member.number) / "run.yaml"
+    config = undisturbed.trial_folder(member.number) / "run.yaml"
     overrides = [*elsewhere(undisturbed, tmp_path), in_store_of(undisturbed)]
     again = run(compose(str(config), overrides), Stage.VALIDATE)
     assert len(again.config.pretrain.schedule) == len(member.lineage) - 1
@@ -512,63 +487,61 @@ def test_a_member_s_run_gives_its_score_again(undisturbed: Swept, tmp_path: Path
 def test_a_member_that_copies_another_with_its_values_is_known_by_them(
     undisturbed: Swept, tmp_path: Path
 ) -> None:
-    from ray.tune.experiment import Trial as RayTrial
-
-    from echopair.tuning.ray_trials import LedgerCallback
-
-    ledger = Ledger.create(tmp_path, undisturbed.settings)
-    ledger.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
-    callback = LedgerCallback(ledger, on_change=lambda: None, on_end=lambda _: None)
-    trial = RayTrial("", trial_id="00000", stub=True)
-    for milestone, temperature in ((1, 0.1), (2, 0.8)):
+    state = SweepState.create(tmp_path, undisturbed.settings)
+    state.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
+    callback = StateCallback(state, on_change=lambda: None)
+    trial = RayTrial("", config={NUMBER: 0}, stub=True)
+    for evaluation, temperature in ((1, 0.1), (2, 0.8)):
         lineage = [{"step": 0, "values": {TEMPERATURE: temperature}}]
-        row = {"milestone": milestone, "reading": 0.5, "step": 2 * milestone, "steps": 6, "lineage": lineage}
+        row = {
+            "evaluation": evaluation,
+            "intermediate_score": 0.5,
+            "step": 2 * evaluation,
+            "steps": 6,
+            "lineage": lineage,
+        }
         callback.on_trial_result(0, [trial], trial, row)
-        assert ledger[0].current == {TEMPERATURE: temperature}
+        assert state[0].current == {TEMPERATURE: temperature}
     assert (
-        config_of(TrialTask(ledger.settings, {}, tmp_path, None, 1), ledger[0]).objective.temperature == 0.8
+        config_of(TrialContext(state.settings, {}, tmp_path, None, 1), state[0]).objective.temperature == 0.8
     )
 
 
 def test_why_a_trial_begins_again_is_known_until_it_reads(undisturbed: Swept, tmp_path: Path) -> None:
-    from ray.tune.experiment import Trial as RayTrial
-
-    from echopair.tuning.ray_trials import LedgerCallback
-
-    ledger = Ledger.create(tmp_path, undisturbed.settings)
-    ledger.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
-    callback = LedgerCallback(ledger, on_change=lambda: None, on_end=lambda _: None)
-    trial = RayTrial("", trial_id="00000", stub=True)
-    folder = trial_folder(tmp_path, 0)
-    folder.mkdir(parents=True)
-    row = {"milestone": 1, "reading": 0.5, "step": 2, "steps": 6}
+    state = SweepState.create(tmp_path, undisturbed.settings)
+    state.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
+    callback = StateCallback(state, on_change=lambda: None)
+    trial = RayTrial("", config={NUMBER: 0}, stub=True)
+    folder = TrialFolder(tmp_path, 0)
+    folder.path.mkdir(parents=True)
+    row = {"evaluation": 1, "intermediate_score": 0.5, "step": 2, "steps": 6}
     reading = {**row, "lineage": [{"step": 0, "values": {TEMPERATURE: 0.1}}]}
 
     def begins_after(crash: str) -> None:
         callback.on_trial_start(0, [trial], trial)
         if crash:
-            (folder / "error.txt").write_text(f"Traceback\n{crash}")
+            (folder.path / "error.txt").write_text(f"Traceback\n{crash}")
         callback.on_trial_recover(0, [trial], trial)
-        assert ledger[0].status == Status.WAITING
+        assert state[0].status == Status.WAITING
         callback.on_trial_start(0, [trial], trial)
 
     begins_after("OSError: disk")
-    kept = folder / "error-of-attempt-1.txt"
-    assert (ledger[0].status, ledger[0].attempts) == (Status.RUNNING, 2)
-    assert ledger[0].error == f"OSError: disk ({kept} has the rest)"
+    kept = folder.path / "error-of-attempt-1.txt"
+    assert (state[0].status, state[0].attempts) == (Status.RUNNING, 2)
+    assert state[0].error == f"OSError: disk ({kept} has the rest)"
     assert kept.read_text() == "Traceback\nOSError: disk"
     callback.on_trial_result(0, [trial], trial, reading)
-    assert (ledger[0].status, ledger[0].error) == (Status.RUNNING, "")
+    assert (state[0].status, state[0].error) == (Status.RUNNING, "")
 
     begins_after("")
-    assert ledger[0].error == "its process was killed"
+    assert state[0].error == "its process was killed"
     callback.on_trial_complete(0, [trial], trial)
-    assert (ledger[0].status, ledger[0].error) == (Status.STOPPED, "")
+    assert (state[0].status, state[0].error) == (Status.STOPPED, "")
 
-    ledger.change(0, status=Status.WAITING)
-    refuse(tmp_path, 0, "it took 9.0 GB")
+    state.change(0, status=Status.WAITING)
+    folder.refuse("it took 9.0 GB")
     begins_after("")
-    assert ledger[0].error == "it took 9.0 GB"
+    assert state[0].error == "it took 9.0 GB"
 
 
 def test_a_population_whose_trials_are_killed_comes_to_the_same(

@@ -229,7 +229,7 @@ def _importance(outcomes: Outcomes) -> "Figure | None":
 
 def _learning_curves(outcomes: Outcomes) -> "Figure | None":
     """The intermediate scores of each trial over the share of its training."""
-    shown = [trial for trial in outcomes.trials if trial.readings and trial.steps]
+    shown = [trial for trial in outcomes.trials if trial.intermediate_scores and trial.steps]
     if not shown:
         return None
     figure = new_figure(5.6, 3.8)
@@ -238,8 +238,9 @@ def _learning_curves(outcomes: Outcomes) -> "Figure | None":
     labelled = set()
     for trial in sorted(shown, key=lambda trial: (trial is best, trial.status is Status.FINISHED)):
         label = "best" if trial is best else status_words(trial.status)
-        axes.plot([100 * one.step / trial.steps for one in trial.readings],
-                  [100 * one.score for one in trial.readings], marker="." if len(trial.readings) < 12 else "",
+        scores = trial.intermediate_scores
+        axes.plot([100 * one.step / trial.steps for one in scores],
+                  [100 * one.score for one in scores], marker="." if len(scores) < 12 else "",
                   color=INK if trial is best else STATUS_COLOURS[trial.status],
                   linewidth=2 if trial is best else 1, alpha=1 if trial is best or len(shown) < 40 else 0.5,
                   label=None if label in labelled else label)  # fmt: skip

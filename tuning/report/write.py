@@ -84,7 +84,7 @@ def _table(outcomes: Outcomes) -> bytes:
                 trial.score,
                 *(_plain(trial.current[key]) if key in trial.current else "" for key in outcomes.space),
                 last_intermediate(trial),
-                trial.step if trial.readings else None,
+                trial.step if trial.intermediate_scores else None,
                 trial.steps if trial.status is Status.FINISHED else trial.step,
                 trial.steps,
                 round(trial.seconds, 3),

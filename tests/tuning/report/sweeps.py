@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from echopair.tuning.distributions import Choices, Distribution, Grid, LogUniform, Uniform
-from echopair.tuning.trials import Reading, Status, Trial
+from echopair.tuning.trials import IntermediateScore, Status, Trial
 
 SPACE: dict[str, Distribution] = {
     "objective.temperature": LogUniform(low=0.02, high=1.0),
@@ -30,7 +30,7 @@ def trial(
     """A trial with readings at eighths of its training, up to the first `readings` of them."""
     top = 0.5 if score is None else score
     intermediate = [
-        Reading(milestone=n, step=n * STEPS // 8, score=top * n / 8, seconds=10.0 * n)
+        IntermediateScore(evaluation=n, step=n * STEPS // 8, score=top * n / 8, seconds=10.0 * n)
         for n in range(1, readings + 1)
     ]
     kwargs = {"steps": STEPS, "seconds": 10.0 * readings, "attempts": 1} | kwargs
@@ -39,7 +39,7 @@ def trial(
         values=dict(values),
         status=Status(status),
         score=score,
-        readings=tuple(intermediate),
+        intermediate_scores=tuple(intermediate),
         **kwargs,
     )
 
@@ -76,7 +76,13 @@ def grid_sweep() -> list[Trial]:
         status = Status.DIVERGED if number == 0 else Status.FINISHED if score > 0.53 else Status.STOPPED
         readings = {Status.FINISHED: 8, Status.STOPPED: 3, Status.DIVERGED: 1}[status]
         found.append(
-            trial(number, values, score if status is Status.FINISHED else None, status, readings=readings)
+            trial(
+                number,
+                values,
+                score if status is Status.FINISHED else None,
+                status,
+                intermediate_scores=readings,
+            )
         )
     return found
 

@@ -128,7 +128,7 @@ def test_a_sweep_of_lists_and_mappings_is_drawn(saved: list[Figure]) -> None:
 
 @pytest.mark.parametrize("status", [Status.WAITING, Status.RUNNING, Status.DIVERGED, Status.FAILED])
 def test_nothing_is_drawn_of_trials_that_did_nothing(status: Status) -> None:
-    idle = [trial(0, {"augment.strength": 1.0}, status=status, readings=0, steps=0, seconds=0.0)]
+    idle = [trial(0, {"augment.strength": 1.0}, status=status, intermediate_scores=0, steps=0, seconds=0.0)]
     assert draw_figures(Outcomes(idle, STRENGTH)) == []
     assert draw_figures(Outcomes([], STRENGTH)) == []
 

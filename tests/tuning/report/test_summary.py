@@ -45,14 +45,16 @@ def test_repeated_seeds_show_how_far_scores_differ_by_chance() -> None:
 
 
 def test_failures_are_named_with_their_first_reason() -> None:
-    failed = trial(2, {"augment.strength": 0.5}, status=Status.FAILED, readings=0, error="disk is full")
+    failed = trial(
+        2, {"augment.strength": 0.5}, status=Status.FAILED, intermediate_scores=0, error="disk is full"
+    )
     *_, ends = summary(Outcomes([*strengths([0.6, 0.7]), failed], STRENGTH))
     assert ends.endswith("1 of 3 trials failed; trial 2: disk is full.")
 
 
 def test_what_has_not_happened_is_not_claimed() -> None:
     assert summary(Outcomes([], STRENGTH)) == ["No trial has begun."]
-    running = trial(0, {"augment.strength": 0.5}, status=Status.RUNNING, readings=0, seconds=0.0)
+    running = trial(0, {"augment.strength": 0.5}, status=Status.RUNNING, intermediate_scores=0, seconds=0.0)
     assert summary(Outcomes([running], STRENGTH))[0] == "No trial has finished, so there is no best one."
     assert len(summary(Outcomes(strengths([0.6]), STRENGTH))) == 2
 

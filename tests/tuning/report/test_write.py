@@ -53,8 +53,10 @@ def test_the_table_holds_what_the_trials_hold(tmp_path: Path) -> None:
     }
     sweep = [
         trial(3, values, 0.7125, seconds=12.34567, attempts=2),
-        trial(1, values | {"augment.list": None}, status=Status.STOPPED, readings=2),
-        trial(2, values, status=Status.FAILED, readings=0, steps=0, error="two\nlines, and a comma"),
+        trial(1, values | {"augment.list": None}, status=Status.STOPPED, intermediate_scores=2),
+        trial(
+            2, values, status=Status.FAILED, intermediate_scores=0, steps=0, error="two\nlines, and a comma"
+        ),
     ]
     write_report(Outcomes(sweep, space), tmp_path, "table")
     stopped, failed, finished = rows_of(tmp_path)  # in the order of proposal
@@ -103,7 +105,7 @@ def test_a_picture_of_an_earlier_report_does_not_stay(tmp_path: Path) -> None:
     write_report(Outcomes(sweep, STRENGTH), tmp_path, "the earlier one")
     assert (tmp_path / "learning_curves.png").exists()
     (tmp_path / "mine.png").write_bytes(b"kept")
-    unread = [each.model_copy(update={"readings": ()}) for each in sweep]
+    unread = [each.model_copy(update={"intermediate_scores": ()}) for each in sweep]
     files = write_report(Outcomes(unread, STRENGTH), tmp_path, "the later one")
     assert not (tmp_path / "learning_curves.png").exists()
     assert (tmp_path / "mine.png").exists()
@@ -113,7 +115,7 @@ def test_a_picture_of_an_earlier_report_does_not_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [Status.WAITING, Status.RUNNING, Status.DIVERGED, Status.FAILED])
 def test_a_sweep_without_a_score_has_a_report(tmp_path: Path, status: Status) -> None:
-    sweep = [trial(0, {"augment.strength": 1.0}, status=status, readings=0, steps=0, seconds=0.0)]
+    sweep = [trial(0, {"augment.strength": 1.0}, status=status, intermediate_scores=0, steps=0, seconds=0.0)]
     assert [file.name for file in write_report(Outcomes(sweep, STRENGTH), tmp_path, "none")] == [
         "report.html",
         "trials.csv",

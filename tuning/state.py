@@ -1,4 +1,4 @@
-"""The ledger of a sweep: its settings and its trials as JSON on disk, the truth that everything else follows.
+"""The state of a sweep: its settings and its trials as JSON on disk, the truth that everything else follows.
 
     sweep.yaml            the settings, every default filled in
     trials/00007.json     one file a trial, replaced whole whenever something changes
@@ -28,11 +28,11 @@ SWEEPS_FOLDER = "sweeps"  # in the work folder
 SETTINGS_FILE = "sweep.yaml"
 TRIALS_FOLDER = "trials"
 LOCK_FILE = ".lock"
-FORMAT = "echopair-sweep/1"
+FORMAT = "echopair-sweep/2"
 REASON_CHARACTERS = 300
 
 
-class Ledger:
+class SweepState:
     """Settings and trials of one sweep; safe to be read and written by several threads of its driver.
 
     Args:
@@ -53,7 +53,7 @@ class Ledger:
 
     @classmethod
     def create(cls, folder: Path, settings: SweepSettings) -> Self:
-        """A new sweep's ledger, or that of the same sweep if it was begun before.
+        """A new sweep's state, or that of the same sweep if it was begun before.
 
         Raises:
             UserError: see `open`; or another process begins the same sweep.
@@ -63,15 +63,15 @@ class Ledger:
             # Where it runs may change from one start to the next; what it is may not, and the folder is named by it.
             return cls(folder, _moved(begun.settings, settings), begun._trials, begun.plan)
         (folder / TRIALS_FOLDER).mkdir(parents=True, exist_ok=True)
-        ledger = cls(folder, settings, {}, {})
-        with ledger._locked():
+        state = cls(folder, settings, {}, {})
+        with state._locked():
             if not (folder / SETTINGS_FILE).is_file():  # another process may have been faster
-                ledger._write_settings()
-        return ledger
+                state._write_settings()
+        return state
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """The ledger of a sweep that was begun.
+        """The state of a sweep that was begun.
 
         Raises:
             UserError: no sweep lies there, or a file of it is damaged or was changed.

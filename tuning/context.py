@@ -1,23 +1,21 @@
 """What a trial of a sweep is given, and the run that it is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from echopair.pipeline.config import RunConfig, validated
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.evaluation.validation import NeighbourProbe, validation_sets
 from echopair.pipeline.stages import Done, read_done
+from echopair.pipeline.store import ClipStore
 from echopair.tuning.config import SweepSettings
-from echopair.tuning.trial_folder import trainings_of
 from echopair.tuning.trials import Trial
-
-Report = Callable[[dict[str, Any]], None]
-"""Is handed what a trial has to tell, see `tuning.trial.run_trial`."""
 
 
 @dataclass(frozen=True)
-class TrialTask:
+class TrialContext:
     """What every trial of a sweep is given.
 
     Args:
@@ -36,12 +34,12 @@ class TrialTask:
 
 
 def trial_config(
-    task: TrialTask, number: int, values: Mapping[str, Any], schedule: Sequence[Any] = ()
+    context: TrialContext, number: int, values: Mapping[str, Any], schedule: Sequence[Any] = ()
 ) -> RunConfig:
     """The run that a trial is; `echopair run` of it gives the trial's score again.
 
     Args:
-        task: the sweep's.
+        context: the sweep's.
         number: of the trial.
         values: of the swept keys.
         schedule: values that changed in the course of the training.
@@ -49,26 +47,26 @@ def trial_config(
     Raises:
         UserError: values that do not go together.
     """
-    settings = task.settings
+    settings = context.settings
     laid = settings.values_of(values)
     laid["run_name"] = f"{settings.sweep.sweep_name}-{number}"
-    laid["threads"] = task.threads
+    laid["threads"] = context.threads
     laid["probe"] = {**laid["probe"], "test_split": True}
     if laid["pretrain"]["minutes"] is not None:
-        laid["pretrain"] = {**laid["pretrain"], "minutes": None, "steps": task.steps}
+        laid["pretrain"] = {**laid["pretrain"], "minutes": None, "steps": context.steps}
     if schedule:
         laid["pretrain"] = {**laid["pretrain"], "schedule": list(schedule)}
     return validated(laid)
 
 
-def clips_of(task: TrialTask, config: RunConfig) -> dict[str, Done]:
+def clips_of(context: TrialContext, config: RunConfig) -> dict[str, Done]:
     """The prepared clips that a trial reads.
 
     Raises:
         UserError: they are no longer there.
     """
     clips = {}
-    for corpus, folder in task.clips[config.log_mel.sample_rate_hz].items():
+    for corpus, folder in context.clips[config.log_mel.sample_rate_hz].items():
         done = read_done(folder)
         if done is None:
             raise UserError(f"{folder} no longer holds the clips of corpus {corpus!r}; start the sweep again")
@@ -76,21 +74,23 @@ def clips_of(task: TrialTask, config: RunConfig) -> dict[str, Done]:
     return clips
 
 
-def config_of(task: TrialTask, trial: Trial) -> RunConfig:
+def config_of(context: TrialContext, trial: Trial) -> RunConfig:
     """The run that a trial is, by what is known of it."""
     if not trial.lineage:
-        return trial_config(task, trial.number, trial.values)
+        return trial_config(context, trial.number, trial.values)
     first, *changes = trial.lineage
-    return trial_config(task, trial.number, first["values"], changes)
+    return trial_config(context, trial.number, first["values"], changes)
 
 
-def training_of(task: TrialTask, trial: Trial) -> Path:
-    """Where a trial trains its encoder.
+def neighbour_probe(config: RunConfig, clips: Mapping[str, Done]) -> NeighbourProbe:
+    """The nearest-neighbour probe that gives a trial's intermediate scores.
 
     Raises:
-        UserError: it has not begun to.
+        UserError: too few sources to set a test split apart and to validate on the rest.
     """
-    names = trainings_of(task.folder, trial.number)
-    if not names:
-        raise UserError(f"trial {trial.number} has trained nothing")
-    return task.settings.run.work_folder.absolute() / names[-1]
+    rate = config.log_mel.sample_rate_hz
+    corpora = {*config.probe_corpora, *config.validation_corpora}
+    stores = {corpus: ClipStore(clips[corpus].folder, rate) for corpus in sorted(corpora)}
+    return NeighbourProbe(
+        validation_sets(stores, config.probe, config.probe_corpora), config.probe, config.embed
+    )

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from echopair.tuning.config import SweepSettings, compose_sweep
-from echopair.tuning.ledger import Ledger
-from echopair.tuning.trials import Reading, Status, Trial
+from echopair.tuning.state import SweepState
+from echopair.tuning.trials import IntermediateScore, Status, Trial
 
-READINGS = 3
+EVALUATIONS = 3
 
 
 def small_settings(work_folder: Path, *overrides: str) -> SweepSettings:
@@ -17,7 +17,7 @@ def small_settings(work_folder: Path, *overrides: str) -> SweepSettings:
             "synthetic",
             f"work_folder={work_folder}",
             "sweep.space.objective.temperature={name: log_uniform, low: 0.01, high: 1}",
-            f"sweep.readings={READINGS}",
+            f"sweep.evaluations={EVALUATIONS}",
             *overrides,
         ]
     )
@@ -25,19 +25,27 @@ def small_settings(work_folder: Path, *overrides: str) -> SweepSettings:
 
 def made_up(number: int, status: Status, score: float | None = None, **fields: Any) -> Trial:
     """A trial that was begun once, and got as far as its status says."""
-    done = {Status.WAITING: 0, Status.RUNNING: 1}.get(status, READINGS)
+    done = {Status.WAITING: 0, Status.RUNNING: 1}.get(status, EVALUATIONS)
     readings = tuple(
-        Reading(milestone=milestone, step=10 * milestone, score=milestone / 10, seconds=milestone)
-        for milestone in range(1, done + 1)
+        IntermediateScore(
+            evaluation=evaluation, step=10 * evaluation, score=evaluation / 10, seconds=evaluation
+        )
+        for evaluation in range(1, done + 1)
     )
     values = {"objective.temperature": 0.1 + number / 100}
-    given = {"values": values, "readings": readings, "steps": 10 * READINGS, "attempts": 1, **fields}
+    given = {
+        "values": values,
+        "intermediate_scores": readings,
+        "steps": 10 * EVALUATIONS,
+        "attempts": 1,
+        **fields,
+    }
     return Trial(number=number, status=status, score=score, **given)
 
 
-def make_ledger(folder: Path, settings: SweepSettings, *trials: Trial) -> Ledger:
-    """The ledger of a sweep with some trials."""
-    ledger = Ledger.create(folder, settings)
+def make_state(folder: Path, settings: SweepSettings, *trials: Trial) -> SweepState:
+    """The state of a sweep with some trials."""
+    state = SweepState.create(folder, settings)
     for trial in trials:
-        ledger.propose(trial)
-    return ledger
+        state.propose(trial)
+    return state

@@ -17,9 +17,10 @@ from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.tracking import TrackedRun, TrackingError
 from echopair.pipeline.tracking.outputs import log_outputs
 from echopair.tuning.config import SweepSettings
-from echopair.tuning.ledger import SETTINGS_FILE, Ledger
-from echopair.tuning.recorder import child_of, log_sweep
-from echopair.tuning.task import TrialTask, clips_of, config_of
+from echopair.tuning.context import TrialContext, clips_of, config_of
+from echopair.tuning.state import SETTINGS_FILE, SweepState
+from echopair.tuning.tracking import child_of, log_sweep
+from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
 
 BEST_FILE = "best.yaml"
@@ -61,9 +62,9 @@ class SweepResult:
         return sum(trial.status == Status.FAILED for trial in self.trials)
 
 
-def conclude(
-    ledger: Ledger,
-    task: TrialTask,
+def finalise(
+    state: SweepState,
+    context: TrialContext,
     parent: TrackedRun,
     result: SweepResult,
     began: float | None,
@@ -71,8 +72,8 @@ def conclude(
     """Read the test folds of the best trial, and write what the sweep found.
 
     Args:
-        ledger: of the sweep, whose trials have ended.
-        task: the sweep's.
+        state: of the sweep, whose trials have ended.
+        context: the sweep's.
         parent: the sweep's own run.
         result: gets what is found.
         began: when the sweep did, by the monotonic clock; None if an earlier driver has begun it.
@@ -80,32 +81,33 @@ def conclude(
     from echopair.tuning.report.outcomes import Outcomes
     from echopair.tuning.report.write import write_report
 
-    result.trials, result.best = ledger.trials, ledger.best
+    result.trials, result.best = state.trials, state.best
     run: RunResult | None = None
     if result.best is not None:
-        config = config_of(task, result.best)
-        result.best_file = ledger.folder / BEST_FILE
+        config = config_of(context, result.best)
+        result.best_file = state.folder / BEST_FILE
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-        write_atomically(result.best_file, _best_header(ledger, result.best) + text)
+        write_atomically(result.best_file, _best_header(state, result.best) + text)
         run = RunResult(config)
-        run.clips = clips_of(task, config)
+        run.clips = clips_of(context, config)
+        TrialFolder(state.folder, result.best.number).publish(config.work_folder.absolute())
         with cpu_threads(config.threads):
             learn(config, Stage.EVALUATE, run)
         result.probes, result.encoder = run.summaries("probe"), run.encoder
-    if run is not None and ledger.settings.sweep.score == "linear_probe":
+    if run is not None and state.settings.sweep.score == "linear_probe":
         result.clips = sum(validation["clips"] for validation in run.summaries("validation").values())
     with console.status("writing the report"):
         result.report = write_report(
-            Outcomes(result.trials, ledger.settings.sweep.space, result.clips, _chance(run)),
-            ledger.folder,
-            ledger.settings.sweep.sweep_name,
-            about="" if run is None else _about(ledger.settings, run),
+            Outcomes(result.trials, state.settings.sweep.space, result.clips, _chance(run)),
+            state.folder,
+            state.settings.sweep.sweep_name,
+            about="" if run is None else _about(state.settings, run),
             tests=list(result.probes.values()),
             seconds_of_wall_time=None if began is None else time.monotonic() - began,
         )
     try:
         with console.status("recording the sweep in MLflow"):
-            _log(ledger, parent, result, run)
+            _log(state, parent, result, run)
     except TrackingError as error:
         result.untracked = str(error)
 
@@ -120,38 +122,41 @@ def _chance(run: RunResult | None) -> float | None:
 
 
 def _about(settings: SweepSettings, run: RunResult) -> str:
-    """What scores and readings are of."""
-    reading = "a nearest-neighbour probe on those clips in the course of a training"
+    """Which clips and which probes scores and intermediate scores come from."""
+    neighbours = "a nearest-neighbour probe on those clips in the course of a training"
     if settings.sweep.score != "linear_probe":
-        return f"Score: the last reading of {reading}."
+        return f"Score: the last one of {neighbours}."
     scored = validated_by(run.summaries("validation"))
-    return f"Score: {scored}. Reading: that of {reading}, by which trials are stopped; not to be compared with scores."
+    return (
+        f"Score: {scored}. Intermediate score: that of {neighbours}, by which trials are stopped; not to be compared "
+        "with scores."
+    )
 
 
-def _log(ledger: Ledger, parent: TrackedRun, result: SweepResult, run: RunResult | None) -> None:
+def _log(state: SweepState, parent: TrackedRun, result: SweepResult, run: RunResult | None) -> None:
     metrics: dict[str, float] = {
         f"trials_{status.value}": sum(trial.status == status for trial in result.trials)
         for status in Status
         if status.ended
     }
-    files = [*result.report, ledger.folder / SETTINGS_FILE]
+    files = [*result.report, state.folder / SETTINGS_FILE]
     if result.best is not None and run is not None and result.best_file is not None:
-        log_outputs(child_of(ledger, parent, result.best), run.config, run)
+        log_outputs(child_of(state, parent, result.best), run.config, run)
         files.append(result.best_file)
         metrics["best_score"] = result.best.score or 0.0
         for (name, corpus), summary in run.evaluations.items():
             found = EVALUATIONS[name].metrics(corpus, summary)
             metrics |= {f"test/{metric}": value for metric, value in found.items()}
-    log_sweep(parent, ledger, files, metrics)
+    log_sweep(parent, state, files, metrics)
     if not result.unrecorded:
         parent.end("FINISHED")
 
 
-def _best_header(ledger: Ledger, best: Trial) -> str:
+def _best_header(state: SweepState, best: Trial) -> str:
     score, again = "validation score", "gives that score"
-    if ledger.settings.sweep.score != "linear_probe":
-        score, again = "last reading", "trains that encoder"
+    if state.settings.sweep.score != "linear_probe":
+        score, again = "last intermediate score", "trains that encoder"
     return (
-        f"# Trial {best.number} of the sweep {ledger.settings.sweep.sweep_name}: {score} {best.score:.4f}.\n"
+        f"# Trial {best.number} of the sweep {state.settings.sweep.sweep_name}: {score} {best.score:.4f}.\n"
         f"# `echopair run` of this file {again} again; on a CPU bit for bit, also in another work_folder.\n"
     )

@@ -15,23 +15,23 @@ import yaml
 
 from echopair.pipeline.errors import UserError
 from echopair.tuning.config import SweepSettings
-from echopair.tuning.ledger import Ledger
 from echopair.tuning.sampler import build_sampler
-from echopair.tuning.trials import Reading, Status, Trial
-from tests.tuning.ledgers import made_up, make_ledger, small_settings
+from echopair.tuning.state import SweepState
+from echopair.tuning.trials import IntermediateScore, Status, Trial
+from tests.tuning.states import made_up, make_state, small_settings
 
 # Holds the sweep in a folder and changes its trial 1 until it is killed.
 OTHER_PROCESS = """
 import sys
 from pathlib import Path
-from echopair.tuning.ledger import Ledger
-ledger = Ledger.open(Path(sys.argv[1]))
-with ledger.held():
-    ledger.settle(steps=70)
-    ledger.change(0, attempts=7)
+from echopair.tuning.state import SweepState
+state = SweepState.open(Path(sys.argv[1]))
+with state.held():
+    state.settle(steps=70)
+    state.change(0, attempts=7)
     print("held", flush=True)
     for attempt in range(1000000):
-        ledger.change(1, attempts=attempt, error="x" * 5000)
+        state.change(1, attempts=attempt, error="x" * 5000)
 """
 
 
@@ -44,7 +44,7 @@ def settings(tmp_path: Path) -> SweepSettings:
 def folder(tmp_path: Path, settings: SweepSettings) -> Path:
     """Of a sweep with three trials."""
     folder = tmp_path / "work" / "sweeps" / "some"
-    make_ledger(
+    make_state(
         folder,
         settings,
         made_up(0, Status.FINISHED, 0.5),
@@ -58,38 +58,38 @@ def refusal(folder: Path) -> str:
     """What opening a sweep is refused with, at once."""
     started = time.process_time()
     with pytest.raises(UserError) as error:
-        Ledger.open(folder)
+        SweepState.open(folder)
     assert time.process_time() - started < 1
     assert len(str(error.value).splitlines()) == 1
     return str(error.value)
 
 
 def test_what_was_written_is_read_again(folder: Path, settings: SweepSettings) -> None:
-    ledger = Ledger.open(folder)
-    assert ledger.settings.identity == settings.identity
-    assert ledger.settings.sweep == settings.sweep
-    assert ledger.plan == {"threads": 2}
-    assert [trial.status for trial in ledger.trials] == [Status.FINISHED, Status.RUNNING, Status.WAITING]
-    changed = ledger.change(
+    state = SweepState.open(folder)
+    assert state.settings.identity == settings.identity
+    assert state.settings.sweep == settings.sweep
+    assert state.plan == {"threads": 2}
+    assert [trial.status for trial in state.trials] == [Status.FINISHED, Status.RUNNING, Status.WAITING]
+    changed = state.change(
         1,
         status=Status.DIVERGED,
         score=0.0,
         error="the loss was not finite at step 3",
-        readings=(Reading(milestone=1, step=10, score=float("nan"), seconds=1.5),),
+        intermediate_scores=(IntermediateScore(evaluation=1, step=10, score=float("nan"), seconds=1.5),),
         lineage=({"step": 0, "values": {"augment.policy": {"name": "all"}}},),
     )
-    assert repr(Ledger.open(folder)[1]) == repr(changed)  # equal but for NaN, which equals nothing
+    assert repr(SweepState.open(folder)[1]) == repr(changed)  # equal but for NaN, which equals nothing
     with pytest.raises(ValueError, match="trial 1 was proposed before"):
-        ledger.propose(made_up(1, Status.WAITING))
+        state.propose(made_up(1, Status.WAITING))
 
 
 def test_what_does_not_change_is_not_written(folder: Path) -> None:
-    ledger = Ledger.open(folder)
+    state = SweepState.open(folder)
     file = folder / "trials" / "00001.json"
     before = file.stat().st_ino
-    ledger.change(1, status=Status.RUNNING)
+    state.change(1, status=Status.RUNNING)
     assert file.stat().st_ino == before
-    ledger.change(1, status=Status.WAITING)
+    state.change(1, status=Status.WAITING)
     assert file.stat().st_ino != before
 
 
@@ -97,7 +97,7 @@ def test_half_written_files_of_a_killed_process_are_ignored(folder: Path) -> Non
     (folder / "trials" / "00001.json.new").write_text('{"number": 1, "val')
     (folder / "trials" / "00003.json.new").write_text("")
     (folder / "sweep.yaml.new").write_text("format: echo")
-    assert [trial.number for trial in Ledger.open(folder).trials] == [0, 1, 2]
+    assert [trial.number for trial in SweepState.open(folder).trials] == [0, 1, 2]
 
 
 def test_a_repeated_start_takes_what_changes_where_it_runs_and_keeps_the_rest(
@@ -111,10 +111,10 @@ def test_a_repeated_start_takes_what_changes_where_it_runs_and_keeps_the_rest(
         "ray.address=auto",
         "run_name=other",
     )
-    ledger = Ledger.create(folder, moved)
-    with ledger.held():
+    state = SweepState.create(folder, moved)
+    with state.held():
         pass
-    for known in (ledger, Ledger.open(folder)):  # in memory, and for those who resume it
+    for known in (state, SweepState.open(folder)):  # in memory, and for those who resume it
         assert known.settings.run.tracking.uri == "http://127.0.0.1:5001"
         assert known.settings.sweep.resources.trials_at_once == 1
         assert known.settings.sweep.retries == 0
@@ -128,9 +128,9 @@ def test_a_work_folder_may_be_moved_with_its_sweeps(
 ) -> None:
     (tmp_path / "work").rename(tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path / "elsewhere" / "sweeps")
-    ledger = Ledger.open(Path("some"))
-    assert ledger.settings.run.work_folder == tmp_path / "elsewhere"
-    assert len(ledger.trials) == 3
+    state = SweepState.open(Path("some"))
+    assert state.settings.run.work_folder == tmp_path / "elsewhere"
+    assert len(state.trials) == 3
 
 
 def change_settings(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
@@ -155,8 +155,8 @@ def write_settings(content: bytes) -> Callable[[Path], object]:
         (write_settings(b"\x00\xff\xfe"), "sweep.yaml"),
         (write_settings(b"format: [1"), "expected"),
         (write_settings(b"- 1"), "format"),
-        (write_settings(b"format: echopair-sweep/1"), "'settings' is missing"),
-        (write_settings(b"format: echopair-sweep/1\nsettings: [1]"), "it holds keys and values"),
+        (write_settings(b"format: echopair-sweep/2"), "'settings' is missing"),
+        (write_settings(b"format: echopair-sweep/2\nsettings: [1]"), "it holds keys and values"),
         (change_settings(lambda content: content.update(format="echopair-sweep/9")), "format"),
         (change_settings(lambda content: content.pop("identity")), "'identity' is missing"),
         (change_settings(lambda content: content.update(plan=3)), "sweep.yaml"),
@@ -174,7 +174,7 @@ def test_damaged_or_changed_settings_are_refused_with_the_remedy(
     assert str(folder / "sweep.yaml") in message
     assert f"move {folder} away and start the sweep again" in message
     with pytest.raises(UserError, match="start the sweep again"):
-        Ledger.create(folder, settings)
+        SweepState.create(folder, settings)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_damaged_trial_is_named_with_the_remedy(folder: Path, content: bytes) 
     assert f"{file} is damaged" in message
     assert "delete it" in message
     file.unlink()
-    assert [trial.number for trial in Ledger.open(folder).trials] == [0, 2]
+    assert [trial.number for trial in SweepState.open(folder).trials] == [0, 2]
 
 
 def test_a_trial_that_is_a_folder_is_refused(folder: Path) -> None:
@@ -217,38 +217,38 @@ def test_missing_trials_are_asked_for(folder: Path) -> None:
     (folder / "trials").rename(folder / "aside")
     assert f"{folder / 'trials'} is missing; bring it back" in refusal(folder)
     (folder / "trials").mkdir()
-    assert Ledger.open(folder).trials == []
+    assert SweepState.open(folder).trials == []
 
 
 def test_a_trial_whose_file_was_deleted_is_proposed_again(folder: Path, settings: SweepSettings) -> None:
-    from echopair.tuning.ray_trials import LedgerSearch
+    from echopair.tuning.ray_trials import StateSearcher
 
     proposals = build_sampler(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
-    assert LedgerSearch(Ledger.open(folder), proposals, at_once=1).total_samples == proposals.total - 1
+    assert StateSearcher(SweepState.open(folder), proposals, at_once=1).total_samples == proposals.total - 1
     (folder / "trials" / "00000.json").unlink()
-    ledger = Ledger.open(folder)
-    assert LedgerSearch(ledger, proposals, at_once=1).total_samples == proposals.total
-    ledger.propose(Trial(number=0, values=proposals.propose(0)))
-    assert Ledger.open(folder)[0].status == Status.WAITING
+    state = SweepState.open(folder)
+    assert StateSearcher(state, proposals, at_once=1).total_samples == proposals.total
+    state.propose(Trial(number=0, values=proposals.propose(0)))
+    assert SweepState.open(folder)[0].status == Status.WAITING
 
 
 def test_the_best_trial_is_the_first_of_the_highest_score_that_finished(
     tmp_path: Path, settings: SweepSettings
 ) -> None:
-    ledger = make_ledger(tmp_path, settings, made_up(0, Status.DIVERGED, 0.0), made_up(1, Status.STOPPED))
-    ledger.propose(made_up(2, Status.FAILED))
-    ledger.propose(made_up(3, Status.RUNNING))
-    assert Ledger.open(tmp_path).best is None
-    ledger.propose(made_up(4, Status.FINISHED, float("nan")))
+    state = make_state(tmp_path, settings, made_up(0, Status.DIVERGED, 0.0), made_up(1, Status.STOPPED))
+    state.propose(made_up(2, Status.FAILED))
+    state.propose(made_up(3, Status.RUNNING))
+    assert SweepState.open(tmp_path).best is None
+    state.propose(made_up(4, Status.FINISHED, float("nan")))
     for number, score in ((7, 0.5), (6, 0.5), (5, 0.4)):
-        ledger.propose(made_up(number, Status.FINISHED, score))
-    assert ledger.best == ledger[6]
-    ledger.propose(made_up(8, Status.FINISHED, 0.51))
-    assert ledger.best == ledger[8]
+        state.propose(made_up(number, Status.FINISHED, score))
+    assert state.best == state[6]
+    state.propose(made_up(8, Status.FINISHED, 0.51))
+    assert state.best == state[8]
 
 
 def test_a_second_process_is_refused_and_a_killed_one_leaves_a_sound_sweep(folder: Path) -> None:
-    before = Ledger.open(folder)
+    before = SweepState.open(folder)
     command = [sys.executable, "-c", OTHER_PROCESS, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
@@ -258,37 +258,37 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_a_sound_sweep(folde
             pass
         assert time.process_time() - started < 1
         for _ in range(5):  # it writes all the while
-            assert Ledger.open(folder)[1].attempts >= 0
+            assert SweepState.open(folder)[1].attempts >= 0
         time.sleep(random.Random(0).uniform(0.01, 0.1))
         other.send_signal(signal.SIGKILL)
     with before.held():
         # What it did since the sweep was read here is known, and not undone.
         assert before[0].attempts == 7
         assert before.plan == {"threads": 2, "steps": 70}
-        assert before[1] == Ledger.open(folder)[1]
+        assert before[1] == SweepState.open(folder)[1]
 
 
 def test_of_two_that_begin_the_same_sweep_one_is_refused(tmp_path: Path, settings: SweepSettings) -> None:
-    first = Ledger.create(tmp_path / "sweep", settings)
+    first = SweepState.create(tmp_path / "sweep", settings)
     with first.held():
         (tmp_path / "sweep" / "sweep.yaml").unlink()  # as if the second one had looked before it was written
         with pytest.raises(UserError, match="another process works on the sweep"):
-            Ledger.create(tmp_path / "sweep", settings)
+            SweepState.create(tmp_path / "sweep", settings)
 
 
 def test_threads_do_not_disturb_each_other(tmp_path: Path, settings: SweepSettings) -> None:
-    ledger = make_ledger(tmp_path, settings, made_up(0, Status.RUNNING))
+    state = make_state(tmp_path, settings, made_up(0, Status.RUNNING))
     errors: list[BaseException] = []
 
     def work(thread: int) -> None:
         try:
             for count in range(10):
                 number = 1 + 10 * thread + count
-                ledger.propose(made_up(number, Status.WAITING))
-                ledger.change(number, status=Status.FINISHED, score=number / 100)
-                ledger.change(0, attempts=number)
-                assert ledger.best is not None
-                numbers = [trial.number for trial in ledger.trials]
+                state.propose(made_up(number, Status.WAITING))
+                state.change(number, status=Status.FINISHED, score=number / 100)
+                state.change(0, attempts=number)
+                assert state.best is not None
+                numbers = [trial.number for trial in state.trials]
                 assert numbers == sorted(set(numbers))
         except BaseException as error:
             errors.append(error)
@@ -299,17 +299,17 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path, settings: SweepSettin
     for thread in threads:
         thread.join()
     assert errors == []
-    assert [trial.number for trial in ledger.trials] == list(range(41))
-    assert Ledger.open(tmp_path).trials == ledger.trials
-    assert ledger.best == ledger[40]
+    assert [trial.number for trial in state.trials] == list(range(41))
+    assert SweepState.open(tmp_path).trials == state.trials
+    assert state.best == state[40]
 
 
 def test_hundreds_of_trials_are_read_at_once(tmp_path: Path, settings: SweepSettings) -> None:
-    Ledger.create(tmp_path, settings)
+    SweepState.create(tmp_path, settings)
     for number in range(400):
         trial = made_up(number, Status.FINISHED, number / 400)
         (tmp_path / "trials" / f"{number:05d}.json").write_text(json.dumps(trial.model_dump(mode="json")))
     started = time.process_time()
-    ledger = Ledger.open(tmp_path)
+    state = SweepState.open(tmp_path)
     assert time.process_time() - started < 1
-    assert ledger.best == ledger[399]
+    assert state.best == state[399]

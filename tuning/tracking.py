@@ -1,7 +1,7 @@
-"""Brings the ledger to MLflow: a parent run for the sweep, a child for each trial.
+"""Brings the state to MLflow: a parent run for the sweep, a child for each trial.
 
 The sweep's driver alone talks to MLflow, from one thread that reads what trials have written. So a killed trial,
-node or server costs nothing but time: the ledger is the truth, a run is found again by its tags, and each is ended by
+node or server costs nothing but time: the state is the truth, a run is found again by its tags, and each is ended by
 the one process that knows how its trial ended.
 """
 
@@ -22,8 +22,8 @@ from echopair.pipeline.tracking.interruption import interruption_later
 from echopair.pipeline.tracking.outputs import training_series
 from echopair.pipeline.tracking.runs import tagged_runs
 from echopair.pipeline.tracking.store import KIND_TAG, require_answer
-from echopair.pipeline.training.checkpoints import read_metrics
-from echopair.tuning.ledger import Ledger
+from echopair.tuning.state import SweepState
+from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
 
 SWEEP_KIND, TRIAL_KIND = "sweep", "trial"
@@ -31,7 +31,7 @@ SWEEP_TAG, TRIAL_TAG, STATUS_TAG = "echopair.sweep", "echopair.trial", "echopair
 ERROR_TAG = "echopair.error"
 PARENT_TAG = "mlflow.parentRunId"
 SCORE = "score"
-READING = "reading"
+INTERMEDIATE_SCORE = "intermediate_score"
 PAUSE_SECONDS = 2.0
 PAUSE_AFTER_FAILURE_SECONDS = 10.0
 
@@ -52,35 +52,32 @@ class _Child:
     has_parameters: bool = False
 
 
-class Recorder:
-    """Keeps MLflow up to date with a ledger until it is closed.
+class SweepTracker:
+    """Keeps MLflow up to date with a state until it is closed.
 
     Args:
-        ledger: of the sweep.
-        parent: the sweep's own run, open; used by the recorder alone until it is closed.
-        config_of: the run's config that a trial is.
-        training_of: where a trial trains its encoder, `.partial` while it does.
+        state: of the sweep.
+        parent: the sweep's own run, open; used by the tracker alone until it is closed.
+        config_of: the config of the run that a trial is.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        state: SweepState,
         parent: TrackedRun,
         config_of: Callable[[Trial], RunConfig],
-        training_of: Callable[[Trial], Path],
     ) -> None:
-        self._ledger = ledger
+        self._state = state
         self._parent = parent
         self._config_of = config_of
-        self._training_of = training_of
-        self._tracking = ledger.settings.run.tracking
-        self._work = ledger.settings.run.work_folder.absolute()
+        self._tracking = state.settings.run.tracking
+        self._work = state.settings.run.work_folder.absolute()
         self._children: dict[int, _Child] = {}
         self._recorded: set[int] = set()  # trials whose run is ended as it should be
         self._left_running: set[int] = set()  # trials whose run may be RUNNING though it is not open here
         self._closing = threading.Event()
         self._warned = False
-        self._thread = threading.Thread(target=self._keep_up, name="recorder", daemon=True)
+        self._thread = threading.Thread(target=self._keep_up, name="tracker", daemon=True)
 
     def start(self) -> None:
         """Find the runs of an earlier driver, and begin.
@@ -88,8 +85,8 @@ class Recorder:
         Raises:
             TrackingError: the store is unreachable.
         """
-        identity = self._ledger.settings.identity
-        ended = {trial.number: trial.status for trial in self._ledger.trials if trial.status.ended}
+        identity = self._state.settings.identity
+        ended = {trial.number: trial.status for trial in self._state.trials if trial.status.ended}
         for run in tagged_runs(self._tracking, self._work, SWEEP_TAG, identity):
             if TRIAL_TAG not in run.tags:
                 continue
@@ -128,7 +125,7 @@ class Recorder:
         begun = self._children.keys() | self._left_running
         return [
             trial.number
-            for trial in self._ledger.trials
+            for trial in self._state.trials
             if trial.number not in self._recorded and (trial.status.ended or trial.number in begun)
         ]
 
@@ -153,7 +150,7 @@ class Recorder:
     def _bring(self, *, final: bool) -> None:
         self._require_answer()
         failure: TrackingError | None = None
-        for trial in self._ledger.trials:
+        for trial in self._state.trials:
             if trial.number in self._recorded:
                 continue
             try:
@@ -180,8 +177,9 @@ class Recorder:
         if not child.has_parameters and (trial.status.ended or not self._changes):
             child.run.log_parameters(self._parameters(trial))
             child.has_parameters = True
-        readings = [{READING: one.score, "step": one.step} for one in trial.readings]
-        child.run.send_series([*training_series(self._training_rows(trial)), *readings])
+        scores = [{INTERMEDIATE_SCORE: one.score, "step": one.step} for one in trial.intermediate_scores]
+        rows = TrialFolder(self._state.folder, trial.number).metrics()
+        child.run.send_series([*training_series(rows), *scores])
         if trial.status.ended:
             self._end(child, trial)
 
@@ -194,21 +192,14 @@ class Recorder:
         values = config.model_dump(mode="json", exclude={"run_name"})
         return {**dict(flatten(values)), **trial.current}
 
-    def _training_rows(self, trial: Trial) -> list[dict[str, float]]:
-        try:
-            training = self._training_of(trial)
-        except UserError:
-            return []
-        return read_metrics(training.with_name(training.name + ".partial")) or read_metrics(training)
-
     @property
     def _changes(self) -> bool:
         """Whether values change in the course of a training, and are known at its end alone."""
-        return self._ledger.settings.sweep.scheduler.name == "pbt"
+        return self._state.settings.sweep.scheduler.name == "pbt"
 
     def _child(self, trial: Trial) -> _Child:
         if trial.number not in self._children:
-            self._children[trial.number] = _Child(child_of(self._ledger, self._parent, trial))
+            self._children[trial.number] = _Child(child_of(self._state, self._parent, trial))
         return self._children[trial.number]
 
     def _end(self, child: _Child, trial: Trial) -> None:
@@ -236,19 +227,19 @@ class Recorder:
 
     def _bring_progress(self) -> None:
         """How the sweep goes, over the number of trials that ended."""
-        ended = [trial for trial in self._ledger.trials if trial.status.ended]
-        best = self._ledger.best
+        ended = [trial for trial in self._state.trials if trial.status.ended]
+        best = self._state.best
         if best is not None:
             self._parent.send_series([{"step": len(ended), "best_score": best.score}])
 
 
-def open_parent(ledger: Ledger) -> TrackedRun:
+def open_parent(state: SweepState) -> TrackedRun:
     """The sweep's own run, found again or made.
 
     Raises:
         TrackingError: the store is unreachable.
     """
-    settings = ledger.settings
+    settings = state.settings
     return TrackedRun.open(
         settings.run.tracking,
         settings.run.work_folder.absolute(),
@@ -258,13 +249,13 @@ def open_parent(ledger: Ledger) -> TrackedRun:
     )
 
 
-def child_of(ledger: Ledger, parent: TrackedRun, trial: Trial) -> TrackedRun:
+def child_of(state: SweepState, parent: TrackedRun, trial: Trial) -> TrackedRun:
     """A trial's own run, found again or made.
 
     Raises:
         TrackingError: the store is unreachable.
     """
-    settings = ledger.settings
+    settings = state.settings
     return parent.beside(
         f"{settings.identity}-{trial.number:05d}",
         f"{settings.sweep.sweep_name} {trial.number}",
@@ -278,10 +269,10 @@ def child_of(ledger: Ledger, parent: TrackedRun, trial: Trial) -> TrackedRun:
 
 
 def log_sweep(
-    parent: TrackedRun, ledger: Ledger, files: Sequence[Path], metrics: Mapping[str, float]
+    parent: TrackedRun, state: SweepState, files: Sequence[Path], metrics: Mapping[str, float]
 ) -> None:
     """Log the sweep's settings, its pictures and tables, and its figures to its own run."""
-    parent.log_parameters(dict(flatten(ledger.settings.sweep.model_dump(mode="json"))))
+    parent.log_parameters(dict(flatten(state.settings.sweep.model_dump(mode="json"))))
     for file in files:
         parent.log_artifacts(file)
     parent.log_metrics(metrics)
