@@ -39,7 +39,7 @@ class AudioEncoderConfig(BaseModel, frozen=True, extra="forbid"):
     def _crops_cover_the_clip(self) -> Self:
         if self.crop_hop_seconds > self.crop_seconds:
             raise ValueError(
-                "crop_hop_seconds must not exceed crop_seconds, or parts of a clip are never heard"
+                "crop_hop_seconds must not exceed crop_seconds, or parts of a clip are never embedded"
             )
         return self
 

@@ -63,8 +63,7 @@ def test_augment_and_models_need_torch_torchaudio_and_pydantic_alone() -> None:
 import sys
 for name in {blocked}:
     sys.modules[name] = None  # an import of it fails
-import echopair.augment.policy, echopair.models.audio_encoder, echopair.models.objectives
-import echopair.models.representation_health
+import echopair.augment.policy, echopair.models.audio_encoder, echopair.models.methods
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
@@ -106,6 +105,24 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     known = modules()
     graph = {module: imported_when_loaded(file, known) - {module} for module, file in known.items()}
     assert len(list(TopologicalSorter(graph).static_order())) == len(known)  # raises CycleError
+
+
+def test_config_slices_of_models_and_training_import_no_torch() -> None:
+    slices = [
+        "models.encoders",
+        "models.log_mel_config",
+        "models.projection",
+        "models.methods",
+        "models.precision",
+    ]
+    slices += [f"pipeline.training.{name}" for name in ("learner", "crops", "positives", "schedule")]
+    program = f"""
+import sys
+import {", ".join(f"echopair.{name}" for name in slices)}
+loaded = {{"torch", "numpy", "scipy", "sklearn", "pyarrow", "mlflow", "ray", "optuna"}} & set(sys.modules)
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["sweep", "--help"], ["presets"]])

@@ -10,7 +10,7 @@ class Crnn(Encoder):
     """Three 5x5 convolutions, max pooled to few bands, then a GRU that reads the frames both ways.
 
     The embedding is the product of the two final states. The authors stack the bands left by the pooling
-    (two of their 96); here their mean is read, so that any number of bands fits the same weights: with the
+    (two of their 96); here their mean is used, so that any number of bands fits the same weights: with the
     default 64 exactly one is left.
 
     Args:

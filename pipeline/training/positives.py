@@ -40,7 +40,7 @@ class TwoOffsetsConfig(_Positives):
 
 
 class NeighboursConfig(_Positives):
-    """Places of one segment near each other in time: what is heard changes slowly.
+    """Places of one segment near each other in time: sound changes slowly.
 
     Uniform over all choices of places in the segment of which no two starts are further apart than
     `max_seconds_apart`; in a segment without room for that distance it is `two_offsets`. Temporal proximity as in
@@ -162,7 +162,7 @@ def place_crops(
 ) -> Places:
     """Where the views of each pair lie: a pure function of its arguments, each pair's of its own draws alone.
 
-    A clip shorter than a crop is heard from its beginning.
+    A clip shorter than a crop is used from its beginning.
 
     Args:
         config: which crops are positives.

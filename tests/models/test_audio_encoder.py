@@ -90,7 +90,7 @@ def test_what_is_no_waveform_is_refused(encoder: AudioEncoder, waveform: np.ndar
         encoder.embed(waveform, 16000)
 
 
-def test_a_rate_of_nought_is_refused(encoder: AudioEncoder) -> None:
+def test_a_rate_of_zero_is_refused(encoder: AudioEncoder) -> None:
     with pytest.raises(ValueError, match="sample_rate_hz=0"):
         encoder.embed(noise(1, 16000), 0)
 

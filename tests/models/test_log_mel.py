@@ -44,7 +44,7 @@ def test_is_librosa_s_mel_spectrogram() -> None:
     np.testing.assert_allclose(LogMel(config)(waveform)[0].numpy(), expected, atol=2e-3)
 
 
-def test_a_full_scale_sine_is_near_nought_decibels_and_silence_at_the_floor() -> None:
+def test_a_full_scale_sine_is_near_zero_decibels_and_silence_at_the_floor() -> None:
     log_mel = LogMel(LogMelConfig())
     centre = log_mel.band_centres_hz[40]
     loudest = log_mel(tone(centre))[0, 40, 48].item() * 10 / math.log(10)

@@ -42,8 +42,8 @@ class MoCo(Method):
 
     def __init__(self, config: MoCoConfig, encoder: Encoder, projection: ProjectionConfig) -> None:
         head = projection_head(projection, encoder.embedding_dim)
-        keys = torch.nn.Sequential(deepcopy(encoder), deepcopy(head)).requires_grad_(False)
-        super().__init__(config, encoder=encoder, head=head, keys=keys, queue=torch.nn.Module())
+        key = torch.nn.Sequential(deepcopy(encoder), deepcopy(head)).requires_grad_(False)
+        super().__init__(config, encoder=encoder, head=head, key=key, queue=torch.nn.Module())
         queue = torch.randn(config.queue_keys, projection.projection_dim)  # (K, P)
         self.modules["queue"].register_buffer("keys", torch.nn.functional.normalize(queue))
 
@@ -52,7 +52,7 @@ class MoCo(Method):
         normalize = torch.nn.functional.normalize
         queries = normalize(self.modules["head"](self.encoder(query_view)).float())  # (N, P)
         with torch.no_grad():
-            self._new_keys = normalize(self.modules["keys"](key_view).float())  # (N, P)
+            self._new_keys = normalize(self.modules["key"](key_view).float())  # (N, P)
         positive = (queries * self._new_keys).sum(1, keepdim=True)  # (N, 1)
         similarity = torch.cat(
             [positive, queries @ self.modules["queue"].get_buffer("keys").T], dim=1
@@ -66,7 +66,7 @@ class MoCo(Method):
         share = (1 - self.config.momentum) * 0.5 * (1 + math.cos(math.pi * step / steps))
         trained = [*self.encoder.parameters(), *self.modules["head"].parameters()]
         with torch.no_grad():
-            for key, query in zip(self.modules["keys"].parameters(), trained, strict=True):
+            for key, query in zip(self.modules["key"].parameters(), trained, strict=True):
                 key.lerp_(query, share)
         queue = self.modules["queue"]
         queue.keys = torch.cat([self._new_keys, queue.get_buffer("keys")])[: self.config.queue_keys]

@@ -86,7 +86,7 @@ def take_over(folder: Path, source: Path) -> Path:
 def test_a_training_taken_over_with_other_values_is_the_one_that_changes_to_them(
     scheduled: Path, store: ClipStore, tmp_path: Path
 ) -> None:
-    # As population-based training does: each time from the checkpoint of one that never heard of the change.
+    # As population-based training does: each time from the checkpoint of a training without the change.
     train_until(4, store, learning(workers=0), tmp_path)
     second = take_over(tmp_path / "second", tmp_path)
     train_until(7, store, learning(schedule=CHANGES[:1], workers=0), second)
@@ -96,7 +96,7 @@ def test_a_training_taken_over_with_other_values_is_the_one_that_changes_to_them
     assert rows_but_timings(third) == rows_but_timings(scheduled)
 
 
-def test_a_thread_with_reader_processes_trains_the_same(
+def test_a_thread_with_worker_processes_trains_the_same(
     scheduled: Path, store: ClipStore, tmp_path: Path
 ) -> None:
     config = learning(schedule=CHANGES, workers=1)

@@ -20,10 +20,11 @@ class LearningByEither(LearningConfig, frozen=True):
     objective: ObjectiveConfig | MoCoConfig = Field(discriminator="name")  # type: ignore[assignment]
 
 
-def by_moco(views: int = 2, **settings: object) -> LearningByEither:
+def by_moco(views: int = 2, schedule: object = (), **settings: object) -> LearningByEither:
     values = learning(**settings).model_dump(mode="json")  # type: ignore[arg-type]
     values["objective"] = {"name": "moco", "queue_keys": 20}
     values["crops"]["views"] = views
+    values["pretrain"]["schedule"] = schedule
     return LearningByEither.model_validate(values)
 
 
@@ -63,9 +64,9 @@ def test_momentum_copy_and_queue_are_checkpointed_and_not_given_to_the_optimiser
 ) -> None:
     checkpoint = torch.load(uninterrupted_moco / CHECKPOINT_FILE)
     state = checkpoint["method"]
-    assert not torch.equal(state["keys.0.stem.0.weight"], state["encoder.stem.0.weight"])
+    assert not torch.equal(state["key.0.stem.0.weight"], state["encoder.stem.0.weight"])
     assert state["queue.keys"].shape == (20, 16)
-    trained = [name for name in state if name.endswith(("weight", "bias")) and not name.startswith("keys.")]
+    trained = [name for name in state if name.endswith(("weight", "bias")) and not name.startswith("key.")]
     assert len(checkpoint["optimiser"]["state"]) == len(trained)
 
 
