@@ -206,7 +206,7 @@ def test_as_many_choices_as_views_are_wanted(log_mel: Tensor) -> None:
         policy.augment_log_mels(log_mel, choice(policy, 3), Generator())
 
 
-def test_what_was_applied_to_log_mels_can_be_read_back(log_mel: Tensor) -> None:
+def test_the_augmentations_applied_to_log_mels_are_returned(log_mel: Tensor) -> None:
     policy = build({"name": "random", "operations": 1, "pool": [{"name": "gain"}, {"name": "tilt"}]})
     chosen = choice(policy, len(log_mel))
     changed, applied = policy.augment_log_mels(log_mel, chosen, Generator().manual_seed(3))

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ def test_masked_bins_are_those_of_a_loop() -> None:
             assert masked[example, position].item() is under
 
 
-def test_every_width_and_place_comes_up_and_none_leaves_the_axis() -> None:
+def test_every_width_and_position_occurs_within_the_axis() -> None:
     masks = draw_masks(2, 0.35, torch.zeros(3000, 10, 1), 1, Generator().manual_seed(0))
     assert masks.starts.shape == masks.widths.shape == (3000, 2)
     assert set(masks.widths.flatten().tolist()) == {0, 1, 2, 3}
@@ -38,6 +39,31 @@ def test_the_axis_is_the_one_named() -> None:
     wide = torch.zeros(500, 4, 100)
     assert draw_masks(1, 0.5, wide, 1, Generator().manual_seed(0)).widths.max() == 2
     assert draw_masks(1, 0.5, wide, 2, Generator().manual_seed(0)).widths.max() == 50
+
+
+@both
+def test_masks_are_those_of_a_loop_over_examples(config: MaskChoice, log_mel: Tensor) -> None:
+    mask = config(mask_count=3).build(1.0)
+    parameters = mask.draw(log_mel, Generator().manual_seed(0))
+    expected = log_mel.clone()
+    for example, starts, widths in zip(expected, parameters.starts, parameters.widths, strict=True):
+        mean = example.mean()
+        for start, width in zip(starts.tolist(), widths.tolist(), strict=True):
+            example.narrow(mask.axis - 1, start, width).fill_(mean)
+    assert (expected != log_mel).any()
+    torch.testing.assert_close(mask.apply(log_mel, parameters), expected)
+
+
+@pytest.mark.parametrize(("config", "widest"), [(TimeMaskConfig, 48), (FrequencyMaskConfig, 32)])
+def test_one_mask_hides_up_to_its_share_scaled_by_the_strength(
+    config: MaskChoice, widest: int, make_log_mel: Callable[..., Tensor]
+) -> None:
+    log_mel = make_log_mel(batch=500)
+    mask = config(mask_count=1, max_share=0.25).build(2.0)
+    changed = mask(log_mel, Generator().manual_seed(0))[0] != log_mel
+    hidden = changed.all(dim=3 - mask.axis).sum(dim=1)
+    assert hidden.min() == 0
+    assert hidden.max() == widest
 
 
 @both

@@ -62,7 +62,7 @@ def test_the_whole_view_is_the_identity(log_mel: Tensor) -> None:
     torch.testing.assert_close(whole, log_mel, atol=1e-3, rtol=0)
 
 
-def test_outside_the_view_lies_the_mean(log_mel: Tensor) -> None:
+def test_the_mean_fills_the_outside_of_the_view(log_mel: Tensor) -> None:
     shifted = crop_at(log_mel, first_band=0, bands=64, first_frame=24, frames=96)
     torch.testing.assert_close(shifted[:, :, :72], log_mel[:, :, 24:], atol=1e-3, rtol=0)
     mean = log_mel.mean(dim=(1, 2), keepdim=True).expand(-1, 64, 24)

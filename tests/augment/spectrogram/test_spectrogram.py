@@ -139,7 +139,7 @@ def test_chosen_rows_are_those_of_a_call_with_all_and_the_rest_stays(
 
 
 @every_augmentation
-def test_with_nothing_chosen_the_input_itself_comes_back_and_the_generator_moves_on(
+def test_with_nothing_chosen_the_input_is_returned_and_the_generator_advances(
     config: SpectrogramConfig, log_mel: Tensor
 ) -> None:
     one, other = seeded(), seeded()

@@ -1,4 +1,4 @@
-"""Sines and what became of them, against which the filters are held."""
+"""Measurements of sines before and after an augmentation."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def amplitude(waveform: Waveform, frequency_hz: float, rate_hz: int = RATE) -> f
 
 
 def measured_gain_db(config: WaveformConfig, frequency_hz: float, strength: float = 1.0) -> float:
-    """What an augmentation makes of a sine of a whole number of Hz, at 16 kHz."""
+    """Gain in dB of a sine of a whole number of Hz, at 16 kHz."""
     before = sine(frequency_hz)
     after, _ = config.build(strength, RATE)(before, seed=5)
     return 20 * np.log10(amplitude(after, frequency_hz) / amplitude(before, frequency_hz))

@@ -8,8 +8,8 @@ from echopair.augment.waveform.augmentation import Waveform
 from tests.augment.invalid import assert_invalid
 from tests.augment.waveform.measuring import amplitude, sine
 
-# Nepers lost in a metre of air of 30 to 50 % humidity, from the table of pyroomacoustics: 10 and 20 degrees.
-NEPERS_A_METRE = {1000: (1.1e-3, 1.0e-3), 4000: (9.4e-3, 5.8e-3)}
+# Attenuation in nepers per metre at 30 to 50 % humidity, of the table of pyroomacoustics: 10 and 20 degrees.
+NEPERS_PER_METRE = {1000: (1.1e-3, 1.0e-3), 4000: (9.4e-3, 5.8e-3)}
 
 
 def at(distance_metres: float) -> AirAbsorptionConfig:
@@ -22,14 +22,14 @@ def at(distance_metres: float) -> AirAbsorptionConfig:
 
 
 def test_a_tone_loses_what_the_table_says() -> None:
-    for frequency_hz in NEPERS_A_METRE:
+    for frequency_hz in NEPERS_PER_METRE:
         for strength in [0.5, 1.0, 2.0]:
             tone = sine(frequency_hz)
             temperatures = set()
-            for seed in range(10):
+            for seed in range(4):
                 far, drawn = at(80.0).build(strength, 16000)(tone, seed)
                 temperatures.add(drawn["temperature_celsius"])
-                nepers = 80 * strength * NEPERS_A_METRE[frequency_hz][drawn["temperature_celsius"] == 20]
+                nepers = 80 * strength * NEPERS_PER_METRE[frequency_hz][drawn["temperature_celsius"] == 20]
                 assert amplitude(far, frequency_hz) == pytest.approx(0.5 * math.exp(-nepers), rel=0.01), (
                     frequency_hz,
                     strength,
@@ -37,12 +37,12 @@ def test_a_tone_loses_what_the_table_says() -> None:
             assert temperatures == {10, 20}, (frequency_hz, strength)
 
 
-def test_the_way_ends_at_2500_metres(crop: Waveform) -> None:
+def test_the_distance_ends_at_2500_metres(crop: Waveform) -> None:
     _, drawn = at(1000.0).build(4.0, 16000)(crop, seed=0)
     assert drawn["distance_metres"] == 2500
 
 
-def test_no_way_at_all_leaves_the_crop(crop: Waveform) -> None:
+def test_no_distance_changes_nothing(crop: Waveform) -> None:
     near, _ = AirAbsorptionConfig().build(1e-6, 16000)(crop, seed=0)
     np.testing.assert_allclose(near, crop, atol=1e-6)
 

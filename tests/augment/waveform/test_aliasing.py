@@ -40,7 +40,7 @@ def test_the_rate_ends_at_1000_hz(crop: Waveform) -> None:
     assert drawn["sample_rate_hz"] == pytest.approx(1000)
 
 
-def test_a_tone_above_half_the_rate_comes_back_below() -> None:
+def test_a_tone_above_half_the_rate_is_folded() -> None:
     view, _ = at(8000.0).build(1.0, 16000)(sine(7000.0), seed=0)
     assert np.abs(np.fft.rfft(view)).argmax() / 2 == pytest.approx(1000, abs=1)  # 2 s: bins of half a hertz
 

@@ -37,7 +37,7 @@ def test_the_ratio_ends_at_minus_20_db(tone_folder: Path, crop: Waveform) -> Non
     assert config.build(4.0, 16000)(crop, seed=0)[1]["snr_db"] == -20
 
 
-def test_a_short_sound_is_repeated_without_a_word(tone_folder: Path, make_crop: MakeCrop) -> None:
+def test_a_short_sound_is_repeated_without_a_warning(tone_folder: Path, make_crop: MakeCrop) -> None:
     crop = make_crop(seconds=3.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -48,7 +48,7 @@ def test_a_short_sound_is_repeated_without_a_word(tone_folder: Path, make_crop: 
     assert np.square(tone).sum() > 0
 
 
-def test_the_place_is_drawn_too(tone_folder: Path, make_crop: MakeCrop) -> None:
+def test_the_start_is_drawn(tone_folder: Path, make_crop: MakeCrop) -> None:
     augment = BackgroundNoiseConfig(folder=tone_folder).build(1.0, 16000)
     crop = make_crop(seconds=0.1)
     starts = [augment(crop, seed)[1]["start_seconds"] for seed in range(200)]
@@ -56,7 +56,7 @@ def test_the_place_is_drawn_too(tone_folder: Path, make_crop: MakeCrop) -> None:
     assert 0.88 < max(starts) <= 0.9
 
 
-def test_sounds_of_another_rate_are_resampled_without_a_word(sound_folder: Path, crop: Waveform) -> None:
+def test_sounds_of_another_rate_are_resampled_without_a_warning(sound_folder: Path, crop: Waveform) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         augment = BackgroundNoiseConfig(folder=sound_folder).build(1.0, 16000)
@@ -64,7 +64,7 @@ def test_sounds_of_another_rate_are_resampled_without_a_word(sound_folder: Path,
     assert {one["background"] for one in drawn} == {f"sound-{number}.wav" for number in range(3)}
 
 
-def test_a_silent_background_changes_nothing_without_a_word(tmp_path: Path, crop: Waveform) -> None:
+def test_a_silent_background_changes_nothing_without_a_warning(tmp_path: Path, crop: Waveform) -> None:
     soundfile.write(tmp_path / "silence.wav", np.zeros(16000), 16000)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -31,7 +31,7 @@ def test_the_response_is_butterworths() -> None:
         )
 
 
-def test_the_middle_is_gone_and_both_edges_are_3_db_down() -> None:
+def test_the_centre_is_removed_and_both_edges_are_3_db_down() -> None:
     config = fixed(1000, 0.8)
     assert measured_gain_db(config, 1000) < -28
     assert measured_gain_db(config, 600) == pytest.approx(-3.01, abs=0.02)

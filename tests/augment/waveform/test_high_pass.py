@@ -51,7 +51,7 @@ def test_the_range_ends_at_a_quarter_of_the_sample_rate() -> None:
         assert high_pass.min_cutoff_freq == pytest.approx(20 * 2.5**4), rate_hz
 
 
-def test_a_cutoff_of_20_hz_takes_nothing_away() -> None:
+def test_a_cutoff_of_20_hz_changes_nothing() -> None:
     assert measured_gain_db(fixed(20, 12), 100) == pytest.approx(0, abs=0.01)
 
 

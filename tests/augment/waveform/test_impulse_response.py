@@ -58,7 +58,7 @@ def test_shares_and_responses_are_drawn(sound_folder: Path, crop: Waveform) -> N
     assert {one["impulse_response"] for one in drawn} == {f"sound-{number}.wav" for number in range(3)}
 
 
-def test_responses_of_another_rate_are_resampled_without_a_word(tmp_path: Path, crop: Waveform) -> None:
+def test_responses_of_another_rate_are_resampled_without_a_warning(tmp_path: Path, crop: Waveform) -> None:
     response = np.zeros(4800)
     response[[480, 2880]] = 0.4, 0.2  # at 48 kHz: 160 and 960 at 16 kHz
     soundfile.write(tmp_path / "echo.wav", response, 48000, "FLOAT")
@@ -85,13 +85,13 @@ def test_the_seed_decides_in_any_process(sound_folder: Path, crop: Waveform) -> 
     assert not np.array_equal(augment(crop, 1)[0], augment(crop, 2)[0])
 
 
-def test_a_recording_in_place_of_a_response_is_refused(tmp_path: Path) -> None:
+def test_a_recording_instead_of_a_response_is_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "symphony.wav", np.zeros(31 * 8000), 8000)
     with pytest.raises(ValueError, match=r"folder=.*symphony.wav lasts 31 s, more than 30 s: remove it"):
         ImpulseResponseConfig(folder=tmp_path).check(16000)
 
 
-def test_damage_behind_the_header_is_named_when_it_is_met(tmp_path: Path, crop: Waveform) -> None:
+def test_a_damaged_file_with_a_valid_header_is_named_when_decoded(tmp_path: Path, crop: Waveform) -> None:
     file = tmp_path / "cut.flac"
     soundfile.write(file, np.random.default_rng(0).normal(size=32000) / 10, 16000)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])

@@ -59,7 +59,7 @@ def test_the_nearest_bit_rate_is_that_of_the_smallest_ratio() -> None:
 
 
 @needs_the_package
-def test_the_crop_comes_back_in_its_place() -> None:
+def test_the_crop_is_not_delayed() -> None:
     for rate_hz in sorted(BIT_RATES_KBPS):
         time = np.arange(round(0.5 * rate_hz)) / rate_hz
         tone = (0.5 * np.sin(2 * np.pi * 440 * time) * np.exp(-(((time - 0.25) / 0.05) ** 2))).astype(
@@ -87,7 +87,7 @@ def test_the_sound_lasts_to_the_end_of_the_crop() -> None:
         for seconds in [0.1, 0.96]:
             tone = sine(0.03 * rate_hz, seconds, rate_hz)
             view, _ = Mp3CompressionConfig(min_kbps=64, max_kbps=64).build(1.0, rate_hz)(tone, seed=0)
-            # LAME takes 5 % away from everything.
+            # LAME attenuates everything by 5 %.
             error = view - 0.95 * tone
             assert np.square(error[-400:]).mean() < 0.01 * np.square(tone[-400:]).mean(), (rate_hz, seconds)
 

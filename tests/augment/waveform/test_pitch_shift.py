@@ -21,7 +21,7 @@ def test_a_sine_of_440_hz_moves_by_so_many_semitones() -> None:
             assert spectrum.argmax() == pytest.approx(peak_hz, abs=2), (semitones, peak_hz, rate_hz)
 
 
-def test_the_pace_stays() -> None:
+def test_the_tempo_is_kept() -> None:
     clicks = np.zeros(16000, np.float32)
     clicks[4000::4000] = 0.9
     shifted, _ = fixed(3).build(1.0, 16000)(clicks, seed=0)

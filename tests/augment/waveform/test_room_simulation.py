@@ -29,7 +29,7 @@ def test_the_wet_share_grows_with_the_strength(crop: Waveform) -> None:
 
 
 @needs_the_package
-def test_the_direct_sound_keeps_its_place_and_the_crop_its_power() -> None:
+def test_the_direct_sound_is_not_delayed_and_the_power_is_kept() -> None:
     for rate_hz in [8000, 16000, 48000]:
         click = np.zeros(rate_hz // 2, np.float32)
         click[1000] = 0.5
@@ -80,7 +80,7 @@ def test_invalid_ranges_are_refused_by_name() -> None:
     )
 
 
-def test_what_was_drawn_is_told_in_metres_and_as_it_was_used(crop: Waveform) -> None:
+def test_the_reported_parameters_are_in_metres_and_as_used(crop: Waveform) -> None:
     augment = RoomSimulationConfig(min_size_metres=4.0, max_size_metres=6.0, max_distance_metres=3.0).build(
         1.0, 16000
     )

@@ -60,7 +60,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         check_sounds(tmp_path / "none")
 
 
-def test_a_file_in_place_of_the_folder_is_refused(write: Write) -> None:
+def test_a_file_instead_of_a_folder_is_refused(write: Write) -> None:
     with pytest.raises(ValueError, match=r"^folder=.*/a.wav is a file; name the folder"):
         check_sounds(write("a.wav"))
 
@@ -141,14 +141,14 @@ def test_every_format_is_read_whole(name: str, write: Write) -> None:
     assert np.array_equal(read_sound(file, 16000), samples_of(file))
 
 
-def test_a_section_is_cut_at_its_place_and_mixed_to_mono(write: Write) -> None:
+def test_a_section_starts_at_its_time_and_is_mixed_to_mono(write: Write) -> None:
     file = write("a.wav", channels=2)
     section = read_sound(file, 16000, start_seconds=0.5, samples=1000)
     assert section.dtype == np.float32
     assert np.array_equal(section, samples_of(file)[8000:9000])
 
 
-def test_the_end_is_as_long_as_it_is_and_nothing_lies_behind_it(write: Write) -> None:
+def test_a_section_ends_at_the_end_of_the_sound(write: Write) -> None:
     file = write("a.wav", seconds=1.0)
     assert len(read_sound(file, 16000, start_seconds=0.75, samples=16000)) == 4000
     assert len(read_sound(file, 16000, start_seconds=5.0, samples=16000)) == 0
@@ -166,7 +166,7 @@ def test_another_rate_is_resampled(rate_hz: int, write: Write) -> None:
     np.testing.assert_allclose(section[200:-200], whole[8200:15800], atol=1e-3)
 
 
-@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["sections are read", "sounds are kept"])
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["sections are decoded", "sounds are cached"])
 def test_the_reader_repeats_what_is_too_short(
     cache_bytes: int, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,7 +180,7 @@ def test_the_reader_repeats_what_is_too_short(
     assert np.array_equal(reader.section(file, 3.0, 1000), sound[:1000])
 
 
-def test_a_kept_sound_is_read_once(write: Write) -> None:
+def test_a_cached_sound_is_decoded_once(write: Write) -> None:
     file = write("a.wav")
     reader = SoundReader([file], 16000)
     first = reader.section(file, 0.0, 1000)
@@ -188,7 +188,7 @@ def test_a_kept_sound_is_read_once(write: Write) -> None:
     assert np.array_equal(reader.section(file, 0.0, 1000), first)
 
 
-@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["sections are read", "sounds are kept"])
+@pytest.mark.parametrize("cache_bytes", [0, 1 << 30], ids=["sections are decoded", "sounds are cached"])
 def test_a_cut_mp3_still_fills_every_section(
     cache_bytes: int, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +201,7 @@ def test_a_cut_mp3_still_fills_every_section(
         assert np.square(reader.section(file, start, 16000)).mean() == pytest.approx(0.01, rel=0.2)
 
 
-def test_damage_behind_the_header_is_named_when_it_is_met(write: Write) -> None:
+def test_a_damaged_file_with_a_valid_header_is_named_when_decoded(write: Write) -> None:
     file = write("a.flac", seconds=4.0)
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(ValueError, match=r"a.flac cannot be read: .* Remove it, or convert it to WAV"):

@@ -36,7 +36,7 @@ def test_below_strength_1_it_fades_into_the_crop(crop: Waveform) -> None:
     assert np.abs(barely - crop).max() < 1e-4 * np.abs(crop).max()
 
 
-def test_the_power_stays(crop: Waveform) -> None:
+def test_the_power_is_kept(crop: Waveform) -> None:
     pressed, _ = at(1.0).build(1.0, 16000)(crop, seed=0)
     assert np.square(pressed).mean() == pytest.approx(np.square(crop).mean(), rel=1e-4)
 
