@@ -11,21 +11,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, Field, field_validator
 
-from echopair.pipeline.cores import available_cores
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.tracking.interruption import interruption_later
-from echopair.tuning import guardian
+from echopair.tuning.own_ray import LOCAL_ENVIRONMENT, check_import, own_ray
 from echopair.tuning.resources import Available, Node
 
 ADDRESS_FORM = "auto, or host:port as `ray start --head` prints it, such as 10.0.0.5:6379"
 LOGS_FOLDER = "ray_logs"  # in the sweep's folder: what Ray and the trials' processes wrote
-OBJECT_STORE_BYTES = 200 * 10**6  # trials read their clips from memory maps, and send Ray a few numbers
 NODE_ANSWER_SECONDS = 60.0
 
 TUNE_ENVIRONMENT = {
@@ -38,23 +35,6 @@ TUNE_ENVIRONMENT = {
     # A trial that is stopped ends with the copy that it is at; too short a wait fails the next one.
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
 }
-# Ray's ports run whatever they are sent: they are open to this machine alone, and to those who know a token. Ray reads
-# the token once per process, so it is drawn once; with one in the environment it writes none below the home folder.
-LOCAL_ENVIRONMENT = {
-    "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on any system: listen on the loopback interface
-    # Tune ends the whole sweep where Ray kills a trial for its memory; `limit_memory` ends the one that outgrew it.
-    "RAY_memory_monitor_refresh_ms": "0",
-    # Each trial runs in a thread of its own, and would leave what it freed to an arena of its own.
-    "MALLOC_ARENA_MAX": "2",
-    "RAY_worker_niceness": "0",  # trials are what the sweep is for, and no work on the side
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
-}
-# Ray replaces 127.0.0.1 by an address that other machines reach, unless it was imported in `LOCAL_ENVIRONMENT`.
-LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
-STARTED = "Ray runtime started"  # what `ray start` says
-START_SECONDS = 120.0  # on a machine that is busy
-
 # In a process of its own: where it cannot join, Ray tries for minutes or aborts.
 JOIN = """
 import os, sys, ray
@@ -103,18 +83,19 @@ def ray_session(config: RayConfig, folder: Path) -> Iterator[Available]:
         What Ray has to give.
 
     Raises:
-        UserError: the cluster cannot be joined.
+        UserError: the cluster cannot be joined, or Ray cannot be started here.
     """
     with ExitStack() as stack:
         if config.address is None:
-            settings: dict[str, str | None] = {**LOCAL_ENVIRONMENT, "RAY_AUTH_MODE": _own_mode()}
+            check_import()
+            settings: dict[str, str | None] = {**LOCAL_ENVIRONMENT}
         else:
             # `ray start` uses a token where it finds one, `ray.init` does not; a cluster without one ignores it.
             default = "token" if _has_token() else None
             settings = {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE") or default}
         stack.enter_context(environment({**TUNE_ENVIRONMENT, **settings}))
         if config.address is None:
-            address = stack.enter_context(_own_ray(folder / LOGS_FOLDER))
+            address = stack.enter_context(own_ray(folder / LOGS_FOLDER))
         else:
             address = config.address
             _check_joinable(address, config.connect_seconds)
@@ -128,56 +109,6 @@ def ray_session(config: RayConfig, folder: Path) -> Iterator[Available]:
             except SystemExit:  # Ray's answer to SIGTERM
                 raise KeyboardInterrupt from None
         yield _available()
-
-
-@cache
-def _own_mode() -> str:
-    """Whether a Ray of our own asks for the token: a driver that imported Ray before cannot take a token any more."""
-    return "disabled" if "ray" in sys.modules else "token"
-
-
-@contextmanager
-def _own_ray(logs: Path) -> Iterator[str]:
-    """The address of a Ray that is started here, and ended with all its processes by a guardian."""
-    # A short path, since sockets lie in it.
-    longest = 107 - len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
-    session = Path(tempfile.mkdtemp(prefix="ray-"))
-    if len(os.fsencode(session)) > longest:
-        session.rmdir()
-        session = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    with socket.socket() as free:
-        free.bind((LOOPBACK, 0))
-        port = free.getsockname()[1]
-    start = [
-        *(sys.executable, "-P", "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-        *(f"--node-ip-address={LOOPBACK}", f"--port={port}", "--dashboard-agent-listen-port=0"),
-        *("--include-dashboard=false", "--include-log-monitor=false", f"--temp-dir={session}"),
-        *(f"--num-cpus={available_cores()}", f"--object-store-memory={OBJECT_STORE_BYTES}"),
-    ]
-    guarding = subprocess.Popen(
-        [sys.executable, "-I", guardian.__file__, str(session), str(logs), *start],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is not for it
-    )
-    try:
-        _wait_for_start(guarding, session / guardian.START_LOG)
-        yield f"{LOOPBACK}:{port}"
-    finally:
-        guarding.communicate()
-
-
-def _wait_for_start(guarding: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    said = ""
-    while STARTED not in said:
-        if guarding.poll() is not None or time.monotonic() > deadline:
-            reason = " ".join(said.split()) or "it said nothing"
-            raise UserError(f"Ray does not start on this machine: {reason}")
-        time.sleep(0.05)
-        with suppress(FileNotFoundError):  # not yet, or no longer
-            said = log.read_text(encoding="utf-8", errors="replace")
 
 
 def _check_joinable(address: str, seconds: float) -> None:

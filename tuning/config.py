@@ -174,7 +174,9 @@ def _hint(key: str) -> str:
     if key in RENAMED:
         return f"; it is {RENAMED[key]} now"
     if key in (f"{RAY_KEY}.storage", f"{RAY_KEY}.node_folder"):
-        return "; clips are no longer copied to other nodes: work_folder has to be on storage that all nodes see"
+        return (
+            "; clips are no longer copied to other nodes: work_folder has to be on storage that all nodes see"
+        )
     parent, _, last = key.rpartition(".")
     models = [*_models(SWEEP_KEY, SweepConfig), *_models(RAY_KEY, RayConfig)]
     if in_space := parent.startswith(f"{SWEEP_KEY}.{SPACE}."):

@@ -177,8 +177,17 @@ class _Listed(BaseModel, frozen=True, extra="forbid"):
         """All values."""
         return list(self.values)
 
-    # All of them are in a grid and are checked, and having no order they are all at the ends.
-    grid_values = examples = ends = every_value
+    def grid_values(self) -> list[Any]:
+        """All values."""
+        return list(self.values)
+
+    def examples(self) -> list[Any]:
+        """All values."""
+        return list(self.values)
+
+    def ends(self) -> list[Any]:
+        """All values: they have no order."""
+        return list(self.values)
 
     def at(self, quantile: float) -> Any:
         """The value at a quantile of the list, 0 <= quantile < 1."""

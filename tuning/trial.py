@@ -142,7 +142,7 @@ def _train_and_score(
 
     after = origin.step if origin else 0
     probe = neighbour_probe(own, result.clips)
-    scores = _IntermediateScores(folder, sweep.evaluations, after, probe.read, report, may_be_copied)
+    scores = _IntermediateScores(folder, sweep.evaluations, after, probe.score, report, may_be_copied)
     done = math.inf if training.exists() else steps_done(under_way(training))
     with cpu_threads(config.threads):
         for row in scores.rows:

@@ -16,6 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from echopair.tuning.own_ray import READ_AT_IMPORT
+
+# Tests import Ray's classes before a sweep does.
+os.environ.update(READ_AT_IMPORT)
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
@@ -47,6 +51,7 @@ class RayCluster:
         self.environment = {
             **os.environ,
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",  # nodes have addresses of their own
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
         }

@@ -19,12 +19,12 @@ from pydantic import ValidationError
 
 from echopair.pipeline.errors import UserError
 from echopair.tuning.cluster import (
-    LOCAL_ENVIRONMENT,
     LOGS_FOLDER,
     TUNE_ENVIRONMENT,
     RayConfig,
     ray_session,
 )
+from echopair.tuning.own_ray import LOCAL_ENVIRONMENT
 from tests.tuning.conftest import RayCluster, processes_with
 
 ROOT = Path(__file__).parents[2]
@@ -199,8 +199,24 @@ def test_a_killed_driver_takes_all_of_its_second_session_along_and_nothing_else(
     assert not ours
 
 
+def test_a_ray_that_was_imported_otherwise_is_refused(tmp_path: Path) -> None:
+    program = "import ray, sys; from pathlib import Path\n"
+    program += "from echopair.tuning.cluster import RayConfig, ray_session\n"
+    program += "with ray_session(RayConfig(), Path(sys.argv[1])): pass"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    refused = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "UserError: Ray was imported in this process before the sweep" in refused.stderr
+
+
 def test_a_ray_that_does_not_start_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("echopair.tuning.cluster.OBJECT_STORE_BYTES", "nothing")
+    monkeypatch.setattr("echopair.tuning.own_ray.OBJECT_STORE_BYTES", "nothing")
     with (
         pytest.raises(UserError, match=r"Ray does not start on this machine: .*object-store-memory"),
         ray_session(RayConfig(), tmp_path),

@@ -75,9 +75,7 @@ def test_a_sweep_of_which_nothing_is_said_is_the_built_in_one() -> None:
 
 
 def test_without_a_space_the_default_one_lies_below_all_that_is_given(tmp_path: Path) -> None:
-    file = write(
-        tmp_path / "my.yaml", preset="synthetic", sweep={"sweep_name": "mine", "evaluations": 3}
-    )
+    file = write(tmp_path / "my.yaml", preset="synthetic", sweep={"sweep_name": "mine", "evaluations": 3})
     settings = compose_sweep([file])
     assert swept(settings) == {"objective.temperature": "0.05, 1.0", "augment.strength": "0.0, 1.5"}
     assert settings.sweep.scheduler.name == "asha"
@@ -149,8 +147,10 @@ def test_headings_with_nothing_below_say_nothing(tmp_path: Path) -> None:
     ("overrides", "message"),
     [
         (["sweep.serch.name=grid"], r"unknown key 'sweep\.serch'; did you mean 'sweep\.search'\?"),
-        (["swep.intermediate_scores=3"], r"unknown key 'swep'; did you mean 'sweep'\?"),
-        (["intermediate_scores=3"], r"unknown key 'readings'; did you mean 'sweep\.intermediate_scores'\?"),
+        (["swep.evaluations=3"], r"unknown key 'swep'; did you mean 'sweep'\?"),
+        (["evaluations=3"], r"unknown key 'evaluations'; did you mean 'sweep\.evaluations'\?"),
+        (["sweep.readings=3"], r"sweep\.readings.*; it is sweep\.evaluations now"),
+        (["ray.storage=copied"], r"ray\.storage.*work_folder has to be on storage that all nodes see"),
         (["sweep.trials=3"], r"unknown key 'sweep\.trials'; did you mean 'sweep\.search\.trials'\?"),
         (["sweep.name=x"], r"unknown key 'sweep\.name'; did you mean 'sweep\.sweep_name'\?"),
         (["sweep.objective=x"], r"'sweep\.objective'; did you mean 'sweep\.space\.objective'\?"),
@@ -165,12 +165,12 @@ def test_headings_with_nothing_below_say_nothing(tmp_path: Path) -> None:
             ["sweep.search=grid"],
             r"sweep\.search holds keys and values; did you mean sweep\.search\.name=grid\?",
         ),
-        (["sweep=3"], r"sweep=3: it holds keys and values, as sweep\.intermediate_scores=9"),
+        (["sweep=3"], r"sweep=3: it holds keys and values, as sweep\.evaluations=9"),
         (["ray=3"], r"ray=3: it holds keys and values, as ray\.address=auto"),
         (["ray.adress=auto"], r"unknown key 'ray\.adress'; did you mean 'ray\.address'\?"),
         (
             ["sweep.evaluations=0"],
-            r"sweep\.intermediate_scores=0: input should be greater than or equal to 1",
+            r"sweep\.evaluations=0: input should be greater than or equal to 1",
         ),
         (["sweep.retries=-1"], r"sweep\.retries=-1: input should be greater"),
         (["sweep.seed=x"], r"sweep\.seed='x': input should be a valid integer"),

@@ -258,7 +258,7 @@ def test_the_best_trial_s_file_is_a_run_that_gives_its_scores_again(
     assert again.encoder is not None
     assert (again.encoder / "encoder.safetensors").read_bytes() == swept.weights(swept.best.number)
     probes = sweep(compose_sweep(arguments)).probes
-    assert again.probes["tones"]["features"] == probes["tones"]["features"]
+    assert again.summaries("probe")["tones"]["features"] == probes["tones"]["features"]
     assert probes["tones"]["protocol"].startswith("test on")
 
 

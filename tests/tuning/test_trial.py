@@ -145,7 +145,7 @@ def test_a_trial_is_a_run_that_gives_its_score_again_elsewhere(
     file = folder_of(context) / "run.yaml"
     store = f"tracking.uri=sqlite:///{context.settings.run.work_folder}/mlflow.db"
     result = run(compose(str(file), [f"work_folder={tmp_path}", store]), Stage.VALIDATE)
-    assert result.did == ["pretrain", "embed tones, pretrained", "validate tones"]
+    assert result.did == ["pretrain", "embed tones, pretrained", "validation tones"]
     assert result.score == told[-1]["score"]
     assert result.encoder is not None
     assert (result.encoder / "encoder.safetensors").read_bytes() == weights(context)

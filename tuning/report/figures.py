@@ -145,7 +145,7 @@ def _heat_map(outcomes: Outcomes) -> "Figure | None":
         note += f", ± {width:.0f} points (95 %, {outcomes.clips} clips)"
     axes.set_title(note, fontweight="normal", fontsize=9, color=SOFT)
     bar = figure.colorbar(image, ax=axes, label="score (%)")
-    bar.outline.set_visible(False)  # type: ignore[operator] # matplotlib's stub takes it for a tuple
+    bar.outline.set_visible(False)
     return figure
 
 
@@ -208,7 +208,7 @@ def _parallel_coordinates(outcomes: Outcomes) -> "Figure | None":
     axes.spines[:].set_visible(False)
     axes.set_xlim(-0.5, len(keys) - 0.9)
     mappable = ScalarMappable(Normalize(scores.min(), scores.max()), score_colours())
-    figure.colorbar(mappable, ax=axes, label="score (%)").outline.set_visible(False)  # type: ignore[operator]
+    figure.colorbar(mappable, ax=axes, label="score (%)").outline.set_visible(False)
     return figure
 
 
