@@ -157,13 +157,12 @@ def named_after(name: str, overrides: Sequence[str]) -> str:
 
     Args:
         name: of the presets and files; returned as it is if the overrides give one.
-        overrides: `dotted.key=value`; those that change no result are left out, and of a path the last part is kept.
+        overrides: `dotted.key=value`; those that change no result, or say where recordings are, are left out.
     """
     if any(override.startswith("run_name=") for override in overrides):
         return name
-    settings = [override.partition("=") for override in overrides if not override.startswith(UNNAMED_KEYS)]
-    texts = [name, *(f"{key}={value.rstrip('/').rpartition('/')[2]}" for key, _, value in settings)]
-    return printable(" ".join(texts), RUN_NAME_CHARACTERS - 3)
+    named = [one for one in overrides if not one.startswith(UNNAMED_KEYS) and ".root=" not in one]
+    return printable(" ".join([name, *named]), RUN_NAME_CHARACTERS - 3)
 
 
 def lay(

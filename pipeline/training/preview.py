@@ -1,5 +1,6 @@
 """Figures and sound of a few positive pairs, and the curves of the training."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_lowercase
@@ -19,10 +20,11 @@ from echopair.pipeline.training.positives import Places
 from echopair.pipeline.training.pretrain import PREVIEW_FOLDER
 
 PAIRS_SHOWN = 4
+DECIBELS = 10 / math.log(10)  # of natural-log power
 
 
 def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: Path) -> None:
-    """Write sound and pictures of the first pairs of step 0, and the training curves, to `preview/`.
+    """Write sound and figures of the first pairs of step 0, and the training curves, to `preview/`.
 
     Args:
         stores: clips of the training.
@@ -39,6 +41,7 @@ def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     waveforms = batch.waveforms  # (V, N, L)
     log_mel = LogMel(config.log_mel)
     views = torch.stack(make_views(batch, log_mel, policy, plan.statistics, config.seed))  # (V, N, 1, F, T)
+    decibels = DECIBELS * (views * plan.statistics.standard_deviation + plan.statistics.mean)
     shown = min(PAIRS_SHOWN, waveforms.shape[1])
     places = crops.places_of(0)
     names = []
@@ -49,7 +52,7 @@ def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: P
             file = target / f"pair-{pair + 1}-{letter}.wav"
             soundfile.write(file, audible.numpy(), config.log_mel.sample_rate_hz, subtype="PCM_16")
     positive_pairs_figure(
-        views[:, :shown, 0].transpose(0, 1).numpy(),  # (P, V, F, T)
+        decibels[:, :shown, 0].transpose(0, 1).numpy(),  # (P, V, F, T)
         names,
         target / "pairs.png",
         config.log_mel.hop_seconds,

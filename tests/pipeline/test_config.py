@@ -37,7 +37,7 @@ def test_presets_and_files_are_laid_one_over_the_other(tmp_path: Path) -> None:
     colder = tmp_path / "colder.yaml"
     colder.write_text("objective: {temperature: 0.05}\nseed: 3\n")
     config = compose(["folder", "waveform", str(colder)], ["corpora.recordings.root=/data", "seed=4"])
-    assert config.run_name == "folder+waveform+colder"
+    assert config.run_name == "folder+waveform+colder seed=4"
     assert list(config.corpora) == ["recordings"]
     assert (config.objective.temperature, config.seed) == (0.05, 4)
     assert config.augment == compose("waveform").augment != compose().augment
@@ -167,3 +167,12 @@ def test_every_key_is_described() -> None:
                 assert field.description or hasattr(field.annotation, "__args__"), f"{prefix}{name}"
 
     describe(RunConfig)
+
+
+def test_a_run_is_named_after_its_preset_and_what_was_overridden() -> None:
+    place = ["work_folder=/data/work", "threads=2", "tracking.experiment=birds"]
+    assert compose("synthetic", place).run_name == "synthetic"
+    named = compose("synthetic", ["objective.temperature=0.1", *place]).run_name
+    assert named == "synthetic objective.temperature=0.1"
+    assert compose("synthetic", ["seed=1", "run_name=mine"]).run_name == "mine"
+    assert len(compose("synthetic", ["seed=1000000000"] * 20).run_name) <= 200

@@ -12,6 +12,7 @@ from echopair.pipeline.augmentation_page.figures import (
     ColourScale,
     SpectrumChart,
     colour_scale,
+    difference_png,
     frequency_ticks,
     log_mel_png,
     long_term_spectrum,
@@ -103,3 +104,12 @@ def test_a_gain_moves_the_line_of_a_chart_by_as_many_db() -> None:
     assert moved_db == pytest.approx(6, abs=0.2)
     assert (before[:, 1] > 0).all()
     assert (before[:, 1] < chart.height).all()
+
+
+def test_a_difference_is_white_where_nothing_changed_red_where_louder_and_blue_where_softer() -> None:
+    rows = np.repeat([[-20.0], [0.0], [20.0]], 8, axis=1)
+    with Image.open(io.BytesIO(difference_png(rows))) as image:
+        loud, same, soft = np.asarray(image.convert("RGB"))[:, 0].astype(int)
+    assert loud[0] > 2 * loud[2]
+    assert same.min() > 240
+    assert soft[2] > 2 * soft[0]

@@ -73,7 +73,6 @@ def test_runs_are_listed_with_their_scores(page, runs) -> None:  # type: ignore[
 def test_the_view_of_the_runs_has_scores_and_settings_as_columns(page, runs) -> None:  # type: ignore[no-untyped-def]
     page.goto(runs_view_path(TrackingConfig(), runs[0]))
     page.get_by_text("temperature 0.1").first.wait_for()
-    page.screenshot(path="/tmp/page/ui.png")
     for name in ("birds/accuracy", "objective.temperature"):
         page.get_by_role("columnheader").get_by_text(name).first.wait_for()
 
