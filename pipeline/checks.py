@@ -58,7 +58,7 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
     recordings = {
         name: find_recordings(name, corpus, work) for name, corpus in config.corpora.items() if name in names
     }
-    if config.crops.positives.name == "same_label" and until >= Stage.PRETRAIN:
+    if config.learning.learns_labels and until >= Stage.PRETRAIN:
         _check_labels_to_learn_from(config, until, recordings)
     for evaluation in evaluations_until(until):
         evaluation.check(config, recordings)
@@ -101,14 +101,13 @@ def _check_labels_to_learn_from(
 ) -> None:
     if not any(one.labels for corpus in config.pretrain_corpora for one in recordings[corpus]):
         raise UserError(
-            "crops.positives.name=same_label needs labels, and no recording of "
-            f"{', '.join(config.pretrain_corpora)} has any; name corpora with labels in pretrain.corpora, or set "
-            "crops.positives.name=two_offsets"
+            f"{_label_key(config)} needs labels, and no recording of {', '.join(config.pretrain_corpora)} has any; "
+            "name corpora with labels in pretrain.corpora, or learn without labels"
         )
     both = sorted(set(config.pretrain_corpora) & scored_corpora(config, until))
     if both:
         raise UserError(
-            f"crops.positives.name=same_label learns from the labels of {both[0]!r}, and a probe of the same clips "
+            f"{_label_key(config)} learns from the labels of {both[0]!r}, and a probe of the same clips "
             "would know its test clips; name different corpora in pretrain.corpora and probe.corpora"
         )
 
@@ -119,13 +118,20 @@ def check_disjoint(config: RunConfig, until: Stage, stores: Mapping[str, ClipSto
     Raises:
         UserError: clips are learned from by label and scored too.
     """
-    if config.crops.positives.name != "same_label":
+    if not config.learning.learns_labels:
         return
     learned = {digest for name in config.pretrain_corpora for digest in stores[name].column("samples_sha256")}
     for name in sorted(scored_corpora(config, until)):
         shared = learned.intersection(stores[name].column("samples_sha256"))
         if shared:
             raise UserError(
-                f"crops.positives.name=same_label learns from the labels of {len(shared)} clips that corpus {name!r} "
+                f"{_label_key(config)} learns from the labels of {len(shared)} clips that corpus {name!r} "
                 "holds too, and a probe would know its test clips; probe a corpus that shares none"
             )
+
+
+def _label_key(config: RunConfig) -> str:
+    """The setting by which labels are learned from."""
+    if config.objective.LEARNS_LABELS:
+        return f"objective.name={config.objective.name}"
+    return f"crops.positives.name={config.crops.positives.name}"

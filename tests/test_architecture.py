@@ -107,24 +107,6 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert len(list(TopologicalSorter(graph).static_order())) == len(known)  # raises CycleError
 
 
-def test_config_slices_of_models_and_training_import_no_torch() -> None:
-    slices = [
-        "models.encoders",
-        "models.log_mel_config",
-        "models.projection",
-        "models.methods",
-        "models.precision",
-    ]
-    slices += [f"pipeline.training.{name}" for name in ("learner", "crops", "positives", "schedule")]
-    program = f"""
-import sys
-import {", ".join(f"echopair.{name}" for name in slices)}
-loaded = {{"torch", "numpy", "scipy", "sklearn", "pyarrow", "mlflow", "ray", "optuna"}} & set(sys.modules)
-assert not loaded, loaded
-"""
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
-
-
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["sweep", "--help"], ["presets"]])
 def test_the_command_line_answers_without_what_takes_seconds_to_import(arguments: list[str]) -> None:
     heavy = {"torch", "mlflow", "ray", "optuna", "numpy", "matplotlib", "sklearn", "pyarrow"}
@@ -143,7 +125,7 @@ finally:
 
 def test_a_config_is_shown_without_what_takes_seconds_to_import() -> None:
     program = """
-import resource, sys
+import sys
 from echopair.tuning.cli import main
 sys.argv = ["echopair", "config", "seed=3"]
 try:
@@ -151,6 +133,8 @@ try:
 finally:
     heavy = {"torch", "torchaudio", "mlflow", "ray", "optuna", "sklearn", "pyarrow", "matplotlib", "scipy"}
     assert not heavy & set(sys.modules), heavy & set(sys.modules)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 150 * 1024
+    # Of this program alone: ru_maxrss would count the process that started it.
+    peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    assert int(peak.split()[1]) < 150 * 1024, peak
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

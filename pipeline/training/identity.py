@@ -20,9 +20,7 @@ def encoder_output(config: RunConfig, clips: Mapping[str, Done]) -> StageOutput:
     """
     learned_from = [clips[corpus] for corpus in config.pretrain_corpora]
     annotations = [
-        done.marker["annotations_digest"]
-        for done in learned_from
-        if config.crops.positives.name == "same_label"
+        done.marker["annotations_digest"] for done in learned_from if config.learning.learns_labels
     ]
     return StageOutput(
         "pretrain",
