@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install run test test-gpu test-nodes bench ui lint format clean
+DOCS_READY := $(VENV)/.docs-ready
+
+.PHONY: install run test test-gpu test-nodes bench ui docs lint format clean
 
 install: $(READY)  ## .venv alone
 
@@ -27,6 +29,10 @@ bench: $(READY)  ## what is measured rather than asserted
 ui: $(READY)  ## the MLflow UI on the runs below ./work
 	$(BIN)/echopair ui
 
+docs: $(DOCS_READY)  ## the documentation, into build/docs; needs no network once its packages are installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs/mkdocs.yml
+	@echo "Documentation: build/docs/index.html"
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,6 +48,10 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): about 5 GB, most of it torch with its CUDA libraries; some minutes"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]'
 	@touch $(READY)
+
+$(DOCS_READY): $(READY)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $(DOCS_READY)
 
 clean:
 	rm -rf $(VENV) work build *.egg-info
