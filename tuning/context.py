@@ -7,7 +7,8 @@ from typing import Any
 
 from echopair.pipeline.config import RunConfig, validated
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation.validation import NeighbourProbe, validation_sets
+from echopair.pipeline.evaluation.nearest_neighbours import NeighbourProbe
+from echopair.pipeline.evaluation.validation_clips import validation_sets
 from echopair.pipeline.stages import Done, read_done
 from echopair.pipeline.store import ClipStore
 from echopair.tuning.config import SweepSettings
