@@ -55,7 +55,7 @@ def sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepResult
         retry_failed: whether trials that failed are tried again.
 
     Raises:
-        UserError: anything a person can mend; whatever can be known beforehand is found before any long work.
+        UserError: anything a person can fix; whatever can be known beforehand is found before any long work.
     """
     proposals = check_sweep(settings)
     folder = sweep_folder(settings)

@@ -241,7 +241,7 @@ def test_what_is_no_number_is_the_worst_reading() -> None:
     assert not ask(scheduler, fourth, 1, 0.05)
 
 
-def test_nobody_is_stopped_at_the_last_milestone_nor_judged_by_what_is_reported_there() -> None:
+def test_no_trial_is_stopped_at_the_last_evaluation_nor_judged_by_its_score_there() -> None:
     scheduler = Asha(AshaConfig(reduction_factor=2), 4)
     good, bad, later = ray_trials(3)
     for evaluation in range(1, 5):
@@ -420,7 +420,7 @@ def test_members_that_ended_are_not_waited_for_and_those_to_come_are() -> None:
     assert [(exploit.number, exploit.origin.donor) for exploit in population.advance()] == [(1, 0)]
 
 
-def test_the_first_reading_of_a_milestone_counts() -> None:
+def test_the_first_score_of_an_evaluation_counts() -> None:
     population = Population(PBT, SPACE, EVALUATIONS, 4, seed=0)
     for number, values in enumerate(first_values(count=4)):
         population.begin(number, values)
