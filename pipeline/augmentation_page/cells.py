@@ -1,4 +1,4 @@
-"""Views as the page shows them: pictures and sound as addresses within the page, numbers as words."""
+"""Cells of the page: the views with their images and sounds embedded, and their drawn numbers as text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,18 +10,23 @@ from echopair.augment.waveform.augmentation import Waveform
 from echopair.models.log_mel import LogMel
 from echopair.pipeline.augmentation_page.figures import DECIBELS, colour_scale, difference_png, log_mel_png
 from echopair.pipeline.augmentation_page.views import PreviewClip, View
-from echopair.pipeline.augmentation_page.wording import applied_in_words, quantity, spoken
+from echopair.pipeline.augmentation_page.wording import (
+    applied_in_words,
+    in_hz_and_seconds,
+    quantity,
+    spoken,
+)
 from echopair.pipeline.figure_style import shortened
 from echopair.pipeline.pages import embedded, printable
 from echopair.pipeline.pages.sound import flac, playing_gain, samples_played, turned_down_db
 
-# A mean change below this is hardly seen in the colours of a log-mel.
+# A smaller mean change is hardly visible in the colours of a log-mel.
 VISIBLE_DB = 1.5
 
 
 @dataclass(frozen=True)
 class Sound:
-    """What a player plays, and by how many dB softer than its neighbours; empty as a rule."""
+    """Content of a player, and by how many dB it is softer than the others; usually empty."""
 
     address: str
     softer_db: str
@@ -29,9 +34,9 @@ class Sound:
 
 @dataclass(frozen=True)
 class Cell:
-    """A view: its picture, its sound if its waveform was changed, and what was applied: titles and numbers.
+    """A view: its image, its sound if its waveform was changed, and titles and numbers of what was applied.
 
-    Where it differs from its crop too little to be seen, it has a picture of the difference, and the mean of that.
+    If the change is too small to see, it has an image of the difference and the mean change.
     """
 
     picture: str
@@ -43,7 +48,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Original:
-    """A crop as it is, and the ends of the colours of its pictures."""
+    """An unchanged crop, and the range of the colours of its images."""
 
     name: str
     short_name: str
@@ -54,16 +59,17 @@ class Original:
 
 
 class Cells:
-    """Makes cells of views, on one scale of colours and at one gain for each clip.
+    """Makes cells of views, with one colour scale and one gain for each clip.
 
     Args:
         clips: crops of one length.
         log_mel: front end.
-        players: how many sounds the page will hold.
+        players: number of players on the page.
     """
 
     def __init__(self, clips: Sequence[PreviewClip], log_mel: LogMel, players: int) -> None:
         self._clips = clips
+        self._log_mel = log_mel
         self._sample_rate_hz = log_mel.config.sample_rate_hz
         self._log_mels = log_mel(torch.from_numpy(np.stack([clip.waveform for clip in clips]))).numpy()
         self._scales = [colour_scale(one) for one in self._log_mels]
@@ -71,7 +77,7 @@ class Cells:
         self.samples_played = samples_played(players, len(clips[0].waveform), self._sample_rate_hz)
 
     def original(self, clip: int) -> Original:
-        """A clip's crop as it is."""
+        """The unchanged crop of a clip."""
         scale = self._scales[clip]
         name = printable(self._clips[clip].name)
         return Original(
@@ -94,7 +100,10 @@ class Cells:
             ),
             change_db=quantity(change_db, "dB"),
             sound=None if view.waveform is None else self._sound(view.waveform, clip),
-            applied=[(spoken(name), applied_in_words(name, numbers)) for name, numbers in view.applied],
+            applied=[
+                (spoken(name), applied_in_words(name, in_hz_and_seconds(name, numbers, self._log_mel)))
+                for name, numbers in view.applied
+            ],
         )
 
     def _sound(self, waveform: Waveform, clip: int) -> Sound:

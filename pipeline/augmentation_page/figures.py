@@ -1,4 +1,4 @@
-"""Small pictures by the hundred: log-mels as PNG without a figure, long-term spectra as points of a line."""
+"""Images of the page: log-mels as PNG, made without matplotlib's figures for speed; spectra as points of a line."""
 
 import io
 import math
@@ -16,19 +16,19 @@ from echopair.pipeline.figures import TICKS_HZ
 
 DECIBELS = 10 / math.log(10)  # of natural-log power
 
-# A picture is drawn some 180 px wide: finer ones would only make the page heavier.
+# The page shows an image some 180 px wide; more pixels would only make the file larger.
 MOST_COLUMNS = 192
 MOST_ROWS = 96
-# Digital silence lies 90 dB below full scale: without an end, a scale down to it leaves a sound few colours.
+# Digital silence is 90 dB below full scale: a scale down to it would leave few colours to the sound.
 DEEPEST_DB = 72.0
-# So much louder than its original a view may be before its colours end.
+# A view may be this much louder than its crop before its colours saturate.
 HEADROOM_DB = 3.0
-# A steady noise spans little: colours over no more than that would make every ripple a contrast.
+# The range of a steady noise is small: colours over it alone would exaggerate every fluctuation.
 LEAST_RANGE_DB = 42.0
 DIFFERENCE_DB = 6.0
 
 SPECTRUM_WINDOW = 2048
-BANDS_AN_OCTAVE = 6
+BANDS_PER_OCTAVE = 6
 LOWEST_SPECTRUM_HZ = 50.0
 
 
@@ -40,7 +40,7 @@ class ColourScale(NamedTuple):
 
 
 def colour_scale(log_mel: NDArray[np.floating]) -> ColourScale:
-    """One scale for all pictures of a clip, from its crop as it is.
+    """The colour scale of all images of a clip, from its unchanged crop.
 
     Args:
         log_mel: (F, T) of the crop.
@@ -51,17 +51,17 @@ def colour_scale(log_mel: NDArray[np.floating]) -> ColourScale:
 
 
 def log_mel_png(log_mel: NDArray[np.floating], scale: ColourScale) -> bytes:
-    """A log-mel as PNG, one pixel a bin unless there are more than 192 frames or 96 bands; low at the bottom.
+    """A log-mel as PNG, one pixel per bin unless there are more than 192 frames or 96 bands; low at the bottom.
 
     Args:
         log_mel: (F, T).
-        scale: values beyond it get the last colour.
+        scale: values beyond it get the first or last colour.
     """
     return _png(log_mel, scale, "magma")
 
 
 def difference_png(difference_db: NDArray[np.floating]) -> bytes:
-    """What an augmentation changed as PNG: blue where it is softer, red where louder, by up to `DIFFERENCE_DB`.
+    """A change as PNG: blue for softer, red for louder, full colour at `DIFFERENCE_DB`.
 
     Args:
         difference_db: (F, T).
@@ -84,7 +84,7 @@ def _png(log_mel: NDArray[np.floating], scale: ColourScale, colours: str) -> byt
 
 
 def _coarser(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """Means of neighbouring rows, so that there are at most so many."""
+    """Means of neighbouring rows, at most `most` of them."""
     factor = math.ceil(len(values) / most)
     starts = np.arange(0, len(values), factor)
     counts = np.diff(np.append(starts, len(values)))
@@ -93,14 +93,14 @@ def _coarser(values: NDArray[np.float64], most: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark of an axis: where, as a share of the axis in percent, and what it says."""
+    """A tick of an axis: its position in percent of the axis, and its label."""
 
     percent: float
     label: str
 
 
 def frequency_ticks(log_mel: LogMel) -> list[Tick]:
-    """Marks in Hz along the bands, from the bottom, as far apart as letters need."""
+    """Ticks in Hz along the bands, from the bottom, far enough apart for their labels."""
     centres = log_mel.band_centres_hz
     ticks: list[Tick] = []
     for hz in TICKS_HZ:
@@ -133,7 +133,7 @@ def long_term_spectrum(waveform: Waveform, sample_rate_hz: int) -> tuple[NDArray
     frames = np.lib.stride_tricks.sliding_window_view(padded, SPECTRUM_WINDOW)[::hop]
     power = (np.abs(np.fft.rfft(frames * window)) ** 2).mean(axis=0) / (window.sum() / 2) ** 2
     octaves = math.log2(sample_rate_hz / 2 / LOWEST_SPECTRUM_HZ)
-    edges = LOWEST_SPECTRUM_HZ * 2 ** (np.arange(int(octaves * BANDS_AN_OCTAVE) + 1) / BANDS_AN_OCTAVE)
+    edges = LOWEST_SPECTRUM_HZ * 2 ** (np.arange(int(octaves * BANDS_PER_OCTAVE) + 1) / BANDS_PER_OCTAVE)
     centres = np.sqrt(edges[1:] * edges[:-1])
     bin_hz = sample_rate_hz / SPECTRUM_WINDOW
     # Low bands are narrower than a bin: each has at least the one that holds its centre.

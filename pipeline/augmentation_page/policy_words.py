@@ -1,4 +1,4 @@
-"""Which augmentations there are, and what a policy makes of them, in words."""
+"""What a policy does, in words, and which augmentations it does not use."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from echopair.augment.policy import AugmentConfig, RandomConfig, augmentations_of, build_policy
 from echopair.augment.spectrogram import SpectrogramChoice
 from echopair.augment.waveform import WaveformChoice
+from echopair.models.log_mel import LogMel
 from echopair.pipeline.augmentation_page.views import Augmentation
-from echopair.pipeline.augmentation_page.wording import GAP, quantity, ranges_in_words, spoken
+from echopair.pipeline.augmentation_page.wording import (
+    GAP,
+    in_hz_and_seconds,
+    quantity,
+    ranges_in_words,
+    spoken,
+)
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -16,14 +23,14 @@ if TYPE_CHECKING:
 def other_augmentations(
     listed: Sequence[Augmentation], sample_rate_hz: int
 ) -> tuple[list[Augmentation], list[tuple[str, str]]]:
-    """Every augmentation that is not in a list, with its default ranges.
+    """All augmentations that are not listed, with their default ranges.
 
     Args:
         listed: those of the policy.
         sample_rate_hz: of the crops.
 
     Returns:
-        Those that can be had on this machine; and the names of the others, with the reason.
+        Those that this machine can build; and the names of the others, each with the reason.
     """
     known = {type(one) for one in listed}
     ready, missing = [], []
@@ -42,7 +49,7 @@ def other_augmentations(
 
 
 def reason_of(error: Exception) -> str:
-    """An error in one line, as people need it."""
+    """The message of an error in one line."""
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError):
@@ -56,13 +63,14 @@ def _complaint(key: str, complaint: "ErrorDetails") -> str:
     return f"{key}: {complaint['msg']}" if key else complaint["msg"]
 
 
-def configured_ranges(augmentation: Augmentation) -> dict[str, Any]:
-    """The ranges of an augmentation at strength 1, by key."""
-    return augmentation.model_dump(exclude={"name", "probability"})
+def configured_ranges(augmentation: Augmentation, log_mel: LogMel) -> str:
+    """The ranges of an augmentation at strength 1 in words; empty if it has none."""
+    ranges = augmentation.model_dump(exclude={"name", "probability"})
+    return "; ".join(ranges_in_words(in_hz_and_seconds(augmentation.name, ranges, log_mel)))
 
 
 def share_in_words(share: float) -> str:
-    """A share of the views: "20 %"; empty for all of them."""
+    """A share of the views, as "20 %"; empty for all of them."""
     return "" if share == 1 else f"{quantity(100 * share)}{GAP}%"
 
 
@@ -74,24 +82,24 @@ class Line(NamedTuple):
     often: str
 
 
-def policy_in_words(config: AugmentConfig, sample_rate_hz: int) -> list[tuple[str, list[Line]]]:
+def policy_in_words(config: AugmentConfig, log_mel: LogMel) -> list[tuple[str, list[Line]]]:
     """What a policy does, at its strength.
 
     Args:
         config: policy and strength.
-        sample_rate_hz: of the crops.
+        log_mel: front end of the run.
 
     Returns:
-        One or two parts: how the augmentations of the part are used, and a line for each.
+        One or two groups: how the policy uses the augmentations of the group, and a line for each.
     """
     pool = config.policy.pool if isinstance(config.policy, RandomConfig) else ()
     augmentations: tuple[Augmentation, ...] = augmentations_of(config)
-    policy = build_policy(config, sample_rate_hz)
+    policy = build_policy(config, log_mel.config.sample_rate_hz)
     built: dict[int, Any] = {**policy.waveform, **policy.spectrogram}
     lines = []
     for column, augmentation in enumerate(augmentations):
         strength = built[column].strength if column in built else 0.0
-        ranges = _ranges_in_words(augmentation, strength)
+        ranges = _ranges_at(augmentation, strength, log_mel)
         if strength not in (0.0, config.strength):
             ranges = f"strength {quantity(strength)}: {ranges}"
         share = share_in_words(augmentation.share_of_views(strength))
@@ -108,9 +116,8 @@ def policy_in_words(config: AugmentConfig, sample_rate_hz: int) -> list[tuple[st
     return [(use, of_part) for use, of_part in parts if of_part]
 
 
-def _ranges_in_words(augmentation: Augmentation, strength: float) -> str:
+def _ranges_at(augmentation: Augmentation, strength: float, log_mel: LogMel) -> str:
     if strength == 0:
         return "changes nothing"
-    configured = configured_ranges(augmentation)
-    words = "; ".join(ranges_in_words(configured)) or "no range"
-    return words if strength == 1 or not configured else f"scaled from {words} at strength 1"
+    ranges = configured_ranges(augmentation, log_mel)
+    return (ranges or "no range") if strength == 1 or not ranges else f"scaled from {ranges} at strength 1"

@@ -1,4 +1,4 @@
-"""What the page shows: views of a few clips by the policy, and by each augmentation alone."""
+"""Views of a few clips by the policy, and by each augmentation alone."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from echopair.models.log_mel import LogMel
 from echopair.pipeline.augmentation_page.wording import numbers_of_row
 from echopair.pipeline.training.seeding import Stream, numpy_generator, torch_generator
 
-# A single draw may change next to nothing: of so many the one in the middle is shown.
+# A single draw may change almost nothing: the page shows the median of this many.
 DRAWS_COMPARED = 5
 CPU = torch.device("cpu")
 
-Picture = NDArray[np.float32]
+LogMelArray = NDArray[np.float32]
 Augmentation = WaveformConfig | SpectrogramConfig
 
 
@@ -48,7 +48,7 @@ class View:
         applied: names of augmentations and the numbers they drew, first to last.
     """
 
-    log_mel: Picture
+    log_mel: LogMelArray
     waveform: Waveform | None = None
     applied: tuple[tuple[str, dict[str, Any]], ...] = ()
 
@@ -66,10 +66,10 @@ def policy_views(
     """One view of each clip.
 
     Args:
-        clips: a batch: what is mixed into one comes from another.
+        clips: a batch: mixing augmentations mix one into another.
         config: policy and strength; the draws are the same at every strength, only their size differs.
         log_mel: front end, on the CPU.
-        seed: with `view` it decides every draw.
+        seed: with `view` it determines all draws.
         view: number of the view.
     """
     policy = build_policy(config, log_mel.config.sample_rate_hz)
@@ -110,7 +110,7 @@ def lone_view(
     seed: int,
     draw: int,
 ) -> View:
-    """The view of one clip that one augmentation makes.
+    """The view of one clip by one augmentation.
 
     Args:
         clips: the batch.
@@ -118,7 +118,7 @@ def lone_view(
         augmentation: applied whatever its probability.
         strength: of the augmentation, above 0.
         log_mel: front end, on the CPU.
-        seed: with `draw` it decides what is drawn.
+        seed: with `draw` it determines the draw.
         draw: number of the draw.
     """
     match augmentation:
@@ -144,8 +144,8 @@ def lone_views(
     log_mel: LogMel,
     seed: int,
 ) -> list[View]:
-    """Views by one augmentation at several strengths, from the same draw: one that changes the log-mel as much
-    at strength 1 as most do, the median of five. Args as in `lone_view`."""
+    """Views by one augmentation at several strengths, from the same draw: of five, the one whose change of the
+    log-mel at strength 1 is the median. Args as in `lone_view`."""
     original = log_mel(torch.from_numpy(clips[shown].waveform)[None])[0].numpy()
     changes = [
         float(

@@ -1,4 +1,4 @@
-"""Names and numbers of augmentations as people read them: the unit of a number is the end of its key."""
+"""Augmentations in words: names, ranges and drawn numbers; the last word of a key is the unit of its number."""
 
 import dataclasses
 import math
@@ -7,56 +7,39 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import numpy as np
 
+from echopair.models.log_mel import LogMel
 from echopair.pipeline.pages import printable
 
-# By the last word of a key.
+# Units that are not their own abbreviation, by the last word of a key.
 UNITS = {
     "db": "dB",
-    "dbfs": "dBFS",
-    "lufs": "LUFS",
     "hz": "Hz",
-    "khz": "kHz",
     "kbps": "kbit/s",
     "seconds": "s",
-    "milliseconds": "ms",
     "metres": "m",
     "degrees": "°",
     "celsius": "°C",
     "percent": "%",
     "semitones": "semitones",
-    "octaves": "octaves",
-    "cents": "cents",
-    "samples": "samples",
-    "frames": "frames",
-    "bands": "bands",
     "bits": "bits",
 }
-# A share is shown in percent, and still called so.
-SHARES = ("share", "shares")
-# Nobody tells 2.34 dB from 2.3 dB.
-COARSE_UNITS = ("dB", "%")
-# A parameter of this name is a row of the batch: the clip that is mixed in.
-ROW_WORD = "partner"
 MINUS = "\N{MINUS SIGN}"
 GAP = "\N{NO-BREAK SPACE}"
-LISTED_VALUES = 8
-# More values than this are a texture, such as noise for each bin, and no numbers to read.
-MOST_VALUES = 256
 
 
 def spoken(name: str) -> str:
-    """A key or the name of an augmentation as words."""
+    """The name of an augmentation as words."""
     return name.replace("_", " ")
 
 
 def quantity(value: float, unit: str = "") -> str:
-    """A number without its unit: whole ones and those from 1,000 upwards exact to the unit, others to three
-    digits, decibels and percent to a tenth."""
+    """A number as text, without its unit: integers and numbers from 1,000 upwards without decimals, decibels and
+    percent with one decimal, others with three digits."""
     if isinstance(value, int) or abs(value) >= 999.5:
         text = f"{value:,.0f}"
-    elif unit in COARSE_UNITS:
+    elif unit in ("dB", "%"):
         text = f"{value:.1f}".removesuffix(".0") if abs(value) >= 0.095 else f"{value:.1g}"
     else:
         text = f"{value:.3g}"
@@ -67,111 +50,115 @@ def value_in_words(key: str, value: Any) -> tuple[str, str]:
     """What a key names, and its value with the unit.
 
     Args:
-        key: such as "gain_db" or "slope_db_per_octave"; its end tells the unit.
-        value: number, text, or lists of numbers.
+        key: such as "gain_db" or "slope_db_per_octave"; its end is the unit.
+        value: number, text, path, or a list of them.
 
     Returns:
-        Label and value, as ("gain", "−3.2 dB"); the label is empty where the unit says it all.
+        Label and value, as ("gain", "−3.2 dB"); the label is empty where the key is nothing but the unit.
     """
     words = key.split("_")
-    values = _flat(value)
-    if words[-1] == ROW_WORD and all(isinstance(row, int) for row in values):
-        return " ".join([*words, "crop"]), _joined([row + 1 for row in values], "")
-    if words[-2:] == ["amplitude", "ratio"] and all(isinstance(one, float) and one > 0 for one in values):
-        return " ".join([*words[:-2], "amplitude"]), _joined([20 * math.log10(one) for one in values], "dB")
+    values = value if isinstance(value, list) else [value]
     unit = ""
-    if words[-2:-1] == ["per"] and words[-3:-2] and words[-3] in UNITS:
-        unit, words = f"{UNITS[words[-3]]} per {words[-1]}", words[:-3]
+    if words[-1] == "partner":  # the row of the clip that is mixed in
+        return " ".join([*words, "crop"]), _joined([row + 1 for row in values], "")
+    if words[-2:] == ["amplitude", "ratio"]:
+        words, values, unit = words[:-1], [20 * math.log10(one) for one in values], "dB"
+    elif words[-2:-1] == ["per"] and words[-3] in UNITS:
+        words, unit = words[:-3], f"{UNITS[words[-3]]} per {words[-1]}"
     elif words[-1] in UNITS:
-        unit, words = UNITS[words[-1]], words[:-1]
-    elif words[-1] in SHARES:
-        unit, values = "%", [100 * one if isinstance(one, float) else one for one in values]
+        words, unit = words[:-1], UNITS[words[-1]]
+    elif words[-1] == "share":
+        values, unit = [100 * one for one in values], "%"
     return " ".join(words), _joined(values, unit)
 
 
-def _flat(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return [one for part in value for one in _flat(part)]
-    return [value]
-
-
 def _joined(values: list[Any], unit: str) -> str:
-    if not values:
-        return "none"
-    if len(values) > LISTED_VALUES and all(isinstance(one, bool) for one in values):
-        return f"{sum(values):,} of {len(values):,}"
-    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
-    if numbers and len(values) > LISTED_VALUES:
-        span = f"{quantity(min(values), unit)} to {quantity(max(values), unit)}"
-        return f"{span}{_gap(unit) + unit if unit else ''} ({len(values):,} values)"
-    shown = [_one(one, unit) for one in values[:LISTED_VALUES]]
-    if len(values) > LISTED_VALUES:
-        shown.append("…")
-    text = ", ".join(shown)
-    if not unit or not numbers:
-        return text
-    if text in ("1", f"{MINUS}1") and unit.endswith("s") and len(unit) > 1:
+    text = ", ".join(_text(one, unit) for one in values) or "none"
+    if text in ("1", f"{MINUS}1") and unit in ("bits", "semitones"):
         unit = unit[:-1]
-    return f"{text}{_gap(unit)}{unit}"
+    return f"{text}{'' if unit in ('', '°') else GAP}{unit}"
 
 
-def _gap(unit: str) -> str:
-    return "" if unit == "°" else GAP
-
-
-def _one(value: Any, unit: str) -> str:
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case int() | float():
-            return quantity(value, unit)
-        case Path():
-            return printable(value.name)
-        case _:
-            text = str(value)
-            return printable(Path(text).name if "/" in text else text)
+def _text(value: Any, unit: str) -> str:
+    if isinstance(value, int | float):
+        return quantity(value, unit)
+    return printable(value.name if isinstance(value, Path) else str(value))
 
 
 def numbers_of_row(parameters: Any, row: int) -> dict[str, Any]:
     """The drawn parameters of one example as plain numbers.
 
     Args:
-        parameters: a dataclass of tensors whose first axis is B, nested or not.
+        parameters: a dataclass of tensors whose first axis is B; those that have a value for each bin are left out.
         row: of the batch.
     """
-    numbers: dict[str, Any] = {}
-    for field in dataclasses.fields(parameters):
-        value = getattr(parameters, field.name)
-        if isinstance(value, Tensor):
-            if value[row].numel() <= MOST_VALUES:
-                numbers[field.name] = value[row].tolist()
-        elif dataclasses.is_dataclass(value):
-            inner = numbers_of_row(value, row)
-            numbers |= {f"{field.name}_{name}": one for name, one in inner.items()}
-        elif value is not None:
-            numbers[field.name] = value
-    return numbers
+    tensors = {field.name: getattr(parameters, field.name) for field in dataclasses.fields(parameters)}
+    return {name: tensor[row].tolist() for name, tensor in tensors.items() if tensor.ndim <= 2}
+
+
+def in_hz_and_seconds(name: str, numbers: Mapping[str, Any], log_mel: LogMel) -> dict[str, Any]:
+    """Convert bands to Hz, and frames and samples to seconds.
+
+    Mel bands are equally wide in mel and not in Hz, so a distance in bands is converted around the middle band.
+
+    Args:
+        name: of the augmentation.
+        numbers: drawn numbers or configured ranges by key.
+        log_mel: front end of the run.
+    """
+    mels = np.log1p(np.array(log_mel.band_centres_hz) / 700)  # up to a factor
+    bands, rate_hz = len(mels), log_mel.config.sample_rate_hz
+    hop_seconds = log_mel.config.hop_samples / rate_hz
+
+    def hz(band: float) -> float:
+        """Lower edge of a band; padding of a crop reaches beyond the bands."""
+        mel = mels[0] + (mels[-1] - mels[0]) * (band - 0.5) / (bands - 1)
+        return max(0.0, 700 * math.expm1(mel))
+
+    def frequencies(start: float, width: float) -> str:
+        return f"{quantity(hz(start))} to {quantity(hz(start + width))}{GAP}Hz"
+
+    def times(start: float, width: float) -> str:
+        return f"{quantity(start * hop_seconds)} to {quantity((start + width) * hop_seconds)}{GAP}s"
+
+    match numbers:
+        case {"starts": starts, "widths": widths}:
+            span = frequencies if name == "frequency_mask" else times
+            return {"mask": [span(*mask) for mask in zip(starts, widths, strict=True) if mask[1]]}
+        case {"first_band": band, "bands": height, "first_frame": frame, "frames": width}:
+            return {"crop": [frequencies(band, height), times(frame, width)]}
+    converted = {}
+    for key, value in numbers.items():
+        what, _, unit = key.rpartition("_")
+        match unit:
+            case "bands":
+                converted[f"{what}_hz"] = hz((bands + value) / 2) - hz((bands - value) / 2)
+            case "frames":
+                converted[f"{what}_seconds"] = value * hop_seconds
+            case "samples":
+                converted[f"{what}_seconds"] = value / rate_hz
+            case _:
+                converted[key] = value
+    return converted
 
 
 def applied_in_words(name: str, numbers: Mapping[str, Any]) -> str:
-    """The drawn numbers of one augmentation, as "−3.2 dB" or "starts 4, 40; widths 11, 7".
+    """The drawn numbers of one augmentation, as "−3.2 dB" or "head 8.7 dB, tail −8.2 dB".
 
     Args:
-        name: of the augmentation; a single number of the same name is not named again.
+        name: of the augmentation; a single number of the same name gets no label.
         numbers: what was drawn, by key.
     """
     numbers = _numbered_together(numbers)
     parts = [value_in_words(key, value) for key, value in numbers.items()]
     if len(parts) == 1 and set(parts[0][0].split()) <= set(name.split("_")):
         return parts[0][1]
-    lists = any(len(_flat(value)) > 1 for value in numbers.values())
+    lists = any(isinstance(value, list) for value in numbers.values())
     return ("; " if lists else ", ").join(f"{label} {value}".strip() for label, value in parts)
 
 
 def _numbered_together(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """Keys that differ in one number, as band_1_gain_db and band_2_gain_db, as one list under the key without it."""
+    """Join keys that differ in a number only, as band_1_gain_db and band_2_gain_db, to a list: band_gain_db."""
     together: dict[str, list[Any]] = {}
     for key, value in numbers.items():
         together.setdefault(re.sub(r"_\d+(?=_)", "", key, count=1), []).append(value)
@@ -179,13 +166,13 @@ def _numbered_together(numbers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def ranges_in_words(ranges: Mapping[str, Any]) -> list[str]:
-    """Ranges of an augmentation, a minimum and a maximum of the same thing as one.
+    """Ranges of an augmentation, the minimum and the maximum of one quantity in one text.
 
     Args:
         ranges: by key, as {"min_snr_db": 5.0, "max_snr_db": 40.0}.
 
     Returns:
-        One text a range, as "snr 5 to 40 dB"; in the order of the keys.
+        A text for each range, as "snr 5 to 40 dB"; in the order of the keys.
     """
     grouped: dict[str, dict[str, Any]] = {}
     for key, value in ranges.items():
@@ -197,24 +184,25 @@ def ranges_in_words(ranges: Mapping[str, Any]) -> list[str]:
         grouped.setdefault(rest, {})[bound] = value
     texts = []
     for key, bounds in grouped.items():
-        label, lowest = value_in_words(key, bounds.get("min", bounds.get("value")))
-        _, highest = value_in_words(key, bounds.get("max"))
-        if "value" in bounds:
-            text = lowest
-        elif "max" not in bounds:
-            text = f"at least {lowest}"
-        elif "min" not in bounds:
-            text = f"at most {highest}"
-        elif lowest == highest:
-            text = lowest
-        else:
-            text = f"{_without_unit(lowest, highest)} to {highest}"
+        named = {bound: value_in_words(key, value) for bound, value in bounds.items()}
+        label = next(iter(named.values()))[0]
+        match {bound: text for bound, (_, text) in named.items()}:
+            case {"min": lowest, "max": highest} if lowest != highest:
+                text = f"{_without_unit(lowest, highest)} to {highest}"
+            case {"min": lowest, "max": _}:
+                text = lowest
+            case {"min": lowest}:
+                text = f"at least {lowest}"
+            case {"max": highest}:
+                text = f"at most {highest}"
+            case other:
+                text = other["value"]
         texts.append(f"{label} {text}".strip())
     return texts
 
 
 def _without_unit(lowest: str, highest: str) -> str:
-    """A quantity without its unit, where that stands behind the other one of its range as well."""
+    """The minimum without its unit if the maximum has the same one."""
     number, gap, unit = lowest.partition(GAP)
     return number if gap and highest.partition(GAP)[2] in (unit, unit + "s") else lowest
 

@@ -1,4 +1,4 @@
-"""The page as one HTML file: what the policy makes of a few crops, and what each augmentation does alone."""
+"""Writes the page: views of a few crops by the policy, and by each augmentation alone."""
 
 import inspect
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from echopair.pipeline.augmentation_page.views import (
     lone_views,
     policy_views,
 )
-from echopair.pipeline.augmentation_page.wording import purpose, quantity, ranges_in_words, spoken
+from echopair.pipeline.augmentation_page.wording import purpose, quantity, spoken
 from echopair.pipeline.pages import printable, render_page
 from echopair.pipeline.progress import progress_bar
 from echopair.pipeline.stages import write_atomically
@@ -36,8 +36,8 @@ from echopair.pipeline.stages import write_atomically
 POLICY_STRENGTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
 LONE_STRENGTHS = (0.5, 1.0, 2.0)
 VIEWS = 2
-# The page needs no script; this one lets its links work in a sandboxed frame, as MLflow shows it in, which goes to
-# no address, and stops one player when another starts.
+# The page works without its script. The script makes links work in the sandboxed frame in which MLflow shows the
+# page, and stops one player when another starts.
 SCRIPT = """
 document.addEventListener("click", event => {
   const link = event.target.closest('a[href^="#"]');
@@ -52,7 +52,7 @@ document.addEventListener("play", event => {
 
 @dataclass(frozen=True)
 class _Lone:
-    """Views by one augmentation alone, at each of `LONE_STRENGTHS`; a single one if all are equal."""
+    """Views by one augmentation alone, at each of `LONE_STRENGTHS`; a single view if all are equal."""
 
     augmentation: Augmentation
     views: list[View]
@@ -61,7 +61,7 @@ class _Lone:
 
 @dataclass(frozen=True)
 class _Row:
-    """One augmentation alone as the page shows it."""
+    """A row of the page: one augmentation alone."""
 
     anchor: str
     title: str
@@ -81,21 +81,21 @@ def write_augmentation_page(
     path: Path,
     run_name: str,
 ) -> None:
-    """Write pictures, sound and numbers of views by a policy and by every augmentation alone, as one HTML file.
+    """Write images, sounds and numbers of views by a policy and by each augmentation alone to one HTML file.
 
-    The same arguments give the same bytes. Nothing is loaded from elsewhere; players hold less than whole
-    crops where the file would pass about 10 MB.
+    The same arguments give the same bytes. The file loads no other file; sounds are shortened if it would be
+    larger than about 10 MB.
 
     Args:
         clips: a few crops of one length at `log_mel.sample_rate_hz`, of different recordings.
         config: policy and strength of the run.
         log_mel: front end of the run.
-        seed: decides every draw.
+        seed: determines all draws.
         path: file to write.
         run_name: of the run, for the title.
 
     Raises:
-        ValueError: no clips, clips that are no crops of one length, or a policy that this machine cannot build.
+        ValueError: no clips, clips of different lengths, or a policy that this machine cannot build.
     """
     _check(clips)
     front_end = LogMel(log_mel)
@@ -135,7 +135,7 @@ def write_augmentation_page(
         strength=quantity(config.strength),
         policy_name=config.policy.name,
         policy_purpose=purpose(inspect.getdoc(type(config.policy)) or ""),
-        policy_parts=policy_in_words(config, log_mel.sample_rate_hz),
+        policy_parts=policy_in_words(config, front_end),
         columns=[(quantity(strength), strength == config.strength) for strength in strengths],
         clips=[
             (
@@ -146,7 +146,7 @@ def write_augmentation_page(
         ],
         example=cells.original(shown),
         lone_columns=[quantity(strength) for strength in LONE_STRENGTHS],
-        sections=_sections(lone, cells, shown, chart),
+        sections=_sections(lone, cells, shown, chart, front_end),
         missing=[(spoken(name), name, printable(reason)) for name, reason in missing],
         chart=chart,
         frequency_ticks=frequency_ticks(front_end),
@@ -177,16 +177,16 @@ def _check(clips: Sequence[PreviewClip]) -> None:
 
 
 def _clearest(clips: Sequence[PreviewClip], log_mel: LogMel) -> int:
-    """The clip on which an augmentation shows best: that of loud and soft parts."""
+    """The clip with the largest variation in level, on which changes are most visible."""
     log_mels = log_mel(torch.from_numpy(np.stack([clip.waveform for clip in clips])))  # (N, F, T)
     return int(log_mels.std(dim=(1, 2)).argmax())
 
 
 def _sections(
-    lone: Sequence[_Lone], cells: Cells, shown: int, chart: SpectrumChart
+    lone: Sequence[_Lone], cells: Cells, shown: int, chart: SpectrumChart, log_mel: LogMel
 ) -> list[tuple[str, bool, list[tuple[str, bool, list[_Row]]]]]:
-    """Rows by section and family: headings, whether of the policy, whether heard."""
-    rows = [_row(number, one, cells, shown, chart) for number, one in enumerate(lone)]
+    """Rows by section and family: headings, whether in the policy, whether audible."""
+    rows = [_row(number, one, cells, shown, chart, log_mel) for number, one in enumerate(lone)]
     sections = []
     for heading, in_policy in (("Each augmentation alone", True), ("Not in this policy", False)):
         families = []
@@ -203,7 +203,7 @@ def _sections(
     return sections
 
 
-def _row(number: int, lone: _Lone, cells: Cells, shown: int, chart: SpectrumChart) -> _Row:
+def _row(number: int, lone: _Lone, cells: Cells, shown: int, chart: SpectrumChart, log_mel: LogMel) -> _Row:
     augmentation = lone.augmentation
     shares = [share_in_words(augmentation.share_of_views(strength)) for strength in LONE_STRENGTHS]
     said = shares[0]
@@ -215,7 +215,7 @@ def _row(number: int, lone: _Lone, cells: Cells, shown: int, chart: SpectrumChar
         title=spoken(augmentation.name),
         name=augmentation.name,
         purpose=purpose(inspect.getdoc(type(augmentation)) or ""),
-        ranges="; ".join(ranges_in_words(configured_ranges(augmentation))) or "no range",
+        ranges=configured_ranges(augmentation, log_mel) or "no range",
         shares=said,
         cells=[cells.cell(view, shown) for view in lone.views],
         spectra=[chart.points(view.waveform) for view in lone.views if view.waveform is not None],

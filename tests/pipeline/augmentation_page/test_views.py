@@ -86,7 +86,7 @@ def test_a_policy_in_words() -> None:
             },
         }
     )
-    assert policy_in_words(config, RATE) == [
+    assert policy_in_words(config, LOG_MEL) == [
         (
             "Each view gets 1 of these 2, drawn anew",
             [
@@ -111,7 +111,7 @@ def test_a_policy_in_words() -> None:
 def test_a_learned_policy_tells_the_strength_of_each() -> None:
     operations = {"gain": {"probability": 0.5, "magnitude": 2.0}, "tilt": {}}
     config = AugmentConfig.model_validate({"policy": {"name": "learned", "operations": operations}})
-    assert policy_in_words(config, RATE) == [
+    assert policy_in_words(config, LOG_MEL) == [
         (
             "Each view gets",
             [
@@ -128,6 +128,6 @@ def test_a_learned_policy_tells_the_strength_of_each() -> None:
 
 def test_at_strength_0_nothing_is_applied() -> None:
     assert policy_in_words(
-        AugmentConfig(strength=0, policy=AllConfig(augmentations=(GainConfig(),))), RATE
+        AugmentConfig(strength=0, policy=AllConfig(augmentations=(GainConfig(),))), LOG_MEL
     ) == [("Each view gets", [("gain", "changes nothing", "never")])]
-    assert policy_in_words(AugmentConfig(policy=AllConfig(augmentations=())), RATE) == []
+    assert policy_in_words(AugmentConfig(policy=AllConfig(augmentations=())), LOG_MEL) == []

@@ -2,12 +2,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from echopair.models.log_mel import LogMel
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.augmentation_page.wording import (
     applied_in_words,
+    in_hz_and_seconds,
     numbers_of_row,
     purpose,
     quantity,
@@ -48,19 +52,11 @@ def test_numbers_have_as_many_digits_as_are_read(value: float, unit: str, text: 
         ("center_hz", 423.4, "center", "423 Hz"),
         ("slope_db_per_octave", 12, "slope", "12 dB per octave"),
         ("semitones", -1.0, "", "-1 semitone"),
-        ("displacement_frames", 1, "displacement", "1 frame"),
-        ("first_band", -5, "first band", "-5"),
-        ("bands", 40.1, "", "40.1 bands"),
         ("background_share", 0.0312, "background share", "3.1 %"),
         ("azimuth_degrees", 30.0, "azimuth", "30°"),
         ("amplitude_ratio", 10.0, "amplitude", "20 dB"),
-        ("starts", [4, 40], "starts", "4, 40"),
-        ("starts", [], "starts", "none"),
-        ("noise_db", [[0.5, -1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.25], [8.0, 9.0]], "noise", "-1 to 9 dB (10 values)"),
+        ("mask", [], "mask", "none"),
         ("partner", 2, "partner crop", "3"),
-        ("zero_phase", True, "zero phase", "yes"),
-        ("masked", [True, False] * 8, "masked", "8 of 16"),
-        ("noise_file_path", "/home/somebody/noises/street.wav", "noise file path", "street.wav"),
         ("folder", Path("/home/somebody/noises"), "folder", "noises"),
     ],
 )  # fmt: skip
@@ -73,8 +69,7 @@ def test_the_end_of_a_key_tells_the_unit(key: str, value: Any, label: str, text:
     ("name", "numbers", "text"),
     [
         ("waveform_gain", {"gain_db": -3.2}, "-3.2 dB"),
-        ("blur", {"deviation_bands": 0.5, "deviation_frames": 2.0}, "deviation 0.5 bands, deviation 2 frames"),
-        ("time_mask", {"starts": [4, 40], "widths": [11, 7]}, "starts 4, 40; widths 11, 7"),
+        ("random_linear_fader", {"head_db": 8.65, "tail_db": -8.2}, "head 8.7 dB, tail -8.2 dB"),
         ("eq", {"band_1_gain_db": 1.0, "band_1_q": 0.5, "band_2_gain_db": -2.0, "band_2_q": 0.7},
          "band gain 1, -2 dB; band q 0.5, 0.7"),
         ("polarity", {}, ""),
@@ -101,21 +96,44 @@ def test_both_ends_of_a_range_are_one_text(ranges: dict[str, Any], texts: list[s
     assert [plain(text) for text in ranges_in_words(ranges)] == texts
 
 
-def test_the_numbers_of_a_row_come_from_dataclasses_of_tensors_nested_or_not() -> None:
-    @dataclass(frozen=True)
-    class Place:
-        first: Tensor
+@pytest.mark.parametrize(
+    ("name", "numbers", "text"),
+    [
+        ("frequency_mask", {"starts": [0, 62, 7], "widths": [2, 2, 0]}, "74.2 to 134 Hz, 7,046 to 7,644 Hz"),
+        ("time_mask", {"starts": [4, 40], "widths": [11, 7]}, "0.04 to 0.15 s, 0.4 to 0.47 s"),
+        ("random_resized_crop", {"first_band": -9.0, "bands": 82.0, "first_frame": -10.0, "frames": 90.0},
+         "0 to 10,956 Hz, -0.1 to 0.8 s"),
+        ("time_shift", {"shift_frames": -21}, "-0.21 s"),
+        ("frequency_shift", {"shift_bands": 2}, "189 Hz"),
+        ("blur", {"deviation_bands": 2.0, "deviation_frames": 2.0}, "deviation 189 Hz, deviation 0.02 s"),
+        ("waveform_time_mask", {"mask_samples": 1600, "start_samples": 800}, "mask 0.1 s, start 0.05 s"),
+    ],
+)  # fmt: skip
+def test_bands_frames_and_samples_are_shown_in_hz_and_seconds(
+    name: str, numbers: dict[str, Any], text: str
+) -> None:
+    converted = in_hz_and_seconds(name, numbers, LogMel(LogMelConfig()))
+    assert plain(applied_in_words(name, converted)) == text
 
+
+def test_a_band_is_shown_by_edges_halfway_to_the_centres_of_its_neighbours() -> None:
+    log_mel = LogMel(LogMelConfig())
+    centres = np.array(log_mel.band_centres_hz)[39:42]
+    mels = 2595 * np.log10(1 + centres / 700)
+    edges = 700 * (10 ** ((mels[:-1] + mels[1:]) / 2 / 2595) - 1)
+    shown = in_hz_and_seconds("frequency_mask", {"starts": [40], "widths": [1]}, log_mel)["mask"][0]
+    assert plain(shown) == f"{edges[0]:,.0f} to {edges[1]:,.0f} Hz"
+
+
+def test_the_numbers_of_a_row_leave_out_values_of_each_bin() -> None:
     @dataclass(frozen=True)
     class Parameters:
         gain_db: Tensor
-        place: Place
-        texture: Tensor
+        starts: Tensor
+        noise: Tensor
 
-    parameters = Parameters(
-        torch.tensor([1.5, 2.5]), Place(torch.tensor([[1, 2], [3, 4]])), torch.zeros(2, 64, 96)
-    )
-    assert numbers_of_row(parameters, 1) == {"gain_db": 2.5, "place_first": [3, 4]}
+    parameters = Parameters(torch.tensor([1.5, 2.5]), torch.tensor([[1, 2], [3, 4]]), torch.zeros(2, 64, 96))
+    assert numbers_of_row(parameters, 1) == {"gain_db": 2.5, "starts": [3, 4]}
 
 
 def test_a_purpose_is_the_first_sentence() -> None:

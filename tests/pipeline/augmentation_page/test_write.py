@@ -178,6 +178,9 @@ def test_numbers_on_the_page_are_those_of_the_policy(elements: Elements) -> None
                     numbers = [getattr(parameters, field)[clip] for field in parameters.__dataclass_fields__]
                     if name == "mix_back":
                         numbers = [100 * numbers[0], numbers[1] + 1]
+                    if name == "time_mask":
+                        starts, widths = numbers[0][numbers[1] > 0], numbers[1][numbers[1] > 0]
+                        numbers = [torch.stack([starts, starts + widths], dim=-1) * 0.01]
                     expected.append((name.replace("_", " "), torch.stack(numbers).flatten().tolist()))
                 for caption, (title, numbers) in zip(captions, expected or [("unchanged", [])], strict=True):
                     assert caption.startswith(title)
