@@ -1,4 +1,4 @@
-"""What `prepare` says of a corpus: `report.json` and `report.html`."""
+"""The report of a prepared corpus: `report.json` and `report.html`."""
 
 from echopair.pipeline.corpus_report.write import Refusal, write_report
 

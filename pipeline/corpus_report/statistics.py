@@ -1,4 +1,4 @@
-"""Columns of a manifest as numbers: what the report of a corpus counts with, a million clips at a time."""
+"""Statistics of a manifest's columns for the report of a corpus; vectorised, for millions of clips."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 class StringColumn:
-    """A string column as numbers: `codes` (one a clip, -1 for null) into `names`, an Arrow array."""
+    """A string column as numbers: `codes` (one per clip, -1 for null) into `names`, an Arrow array."""
 
     def __init__(self, column: "pa.Array | pa.ChunkedArray") -> None:
         import pyarrow as pa
@@ -31,7 +31,7 @@ class StringColumn:
         self.codes: Codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
     def in_order(self) -> list[tuple[int, str]]:
-        """Code and name of each value in the order people count in: 2 before 10, train before test."""
+        """Code and name of each value in natural order: 2 before 10, train before test."""
         known = {"train": 0, "validation": 1, "test": 2}
         return sorted(
             enumerate(self.names.to_pylist()),
@@ -39,15 +39,15 @@ class StringColumn:
         )
 
     def counts(self) -> dict[str, int]:
-        """Clips a value; a clip without one counts nowhere."""
+        """Number of clips of each value; null is not counted."""
         counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
         return {name: int(counts[code]) for code, name in self.in_order()}
 
 
 class LabelColumn:
-    """The labels of all clips as sorted, distinct pairs: `clips[k]` bears the class `names[classes[k]]`.
+    """The labels of all clips as sorted, distinct pairs: `clips[k]` has the label `names[classes[k]]`.
 
-    `per_clip` is the number of labels a clip, `set_codes` tells which clips bear the same set (-1: none).
+    `per_clip` is the number of labels of each clip, `set_codes` a code of its set of labels (-1: no label).
     """
 
     def __init__(self, column: "pa.ChunkedArray") -> None:
@@ -69,7 +69,7 @@ class LabelColumn:
         self.set_codes[self.per_clip == 0] = -1
 
     def class_rows(self, folds: StringColumn, splits: StringColumn) -> list[Json]:
-        """Clips of each class, in all and by fold and split; the largest class first."""
+        """Number of clips of each class, in total and by fold and split; the largest class first."""
         counts = np.bincount(self.classes, minlength=len(self.names))
         by_fold, by_split = self._counts_by(folds), self._counts_by(splits)
         rows = [
@@ -84,7 +84,7 @@ class LabelColumn:
         return sorted(rows, key=lambda row: (-row["clips"], row["label"]))
 
     def _counts_by(self, partition: StringColumn) -> dict[str, Codes]:
-        if len(partition.names) > PARTITIONS_COUNTED:  # more columns than anybody compares
+        if len(partition.names) > PARTITIONS_COUNTED:  # too many columns to compare
             return {}
         parts = partition.codes[self.clips]
         return {
@@ -94,12 +94,12 @@ class LabelColumn:
 
 
 def number_column(manifest: "pa.Table", name: str) -> NDArray[np.float64]:
-    """A numeric column as float64, one number a clip; null becomes NaN."""
+    """A numeric column as float64, one number per clip; null becomes NaN."""
     return np.asarray(manifest[name].combine_chunks().to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def spread(keys: Codes, values: Codes) -> Codes:
-    """Keys that stand under more than one value, ascending; -1 is no key, or no value."""
+    """Keys that occur with more than one value, ascending; -1 is no key, or no value."""
     known = (keys >= 0) & (values >= 0)
     width = int(values.max(initial=0)) + 1
     pairs = np.unique(keys[known] * width + values[known])
@@ -147,7 +147,7 @@ def distribution(values: NDArray[np.float64], *, finest_step: float, long_tails:
 
 
 def counted_values(values: NDArray[np.float64], name: str) -> list[Json]:
-    """Whole numbers and the clips that have them, the most frequent first."""
+    """Integers and the number of clips that have them, the most frequent first."""
     found, counts = np.unique(values, return_counts=True)
     order: Sequence[int] = np.argsort(-counts, kind="stable").tolist()
     return [{name: int(found[n]), "clips": int(counts[n])} for n in order]

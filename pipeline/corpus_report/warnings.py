@@ -1,4 +1,4 @@
-"""What a person should know of a corpus before training on it: leakage, doubtful labels, doubtful sound."""
+"""Warnings about a corpus before training: leakage, contradictory labels, imbalance, unsuitable sound."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,17 +16,17 @@ QUIET_LUFS = -50.0
 SILENT_LUFS = -70.0  # the absolute gate of ITU-R BS.1770-4: nothing below it is measured
 IMBALANCE_RATIO = 10.0
 EXAMPLES = 5
-CLIPS_AN_EXAMPLE = 3
-CLIPS_LOOKED_AT = 200
+CLIPS_PER_EXAMPLE = 3
+CLIPS_SEARCHED = 200
 
 
 def duplicate_warnings(manifest: "pa.Table", sounds: Codes, spreads: dict[str, Codes]) -> list[Json]:
-    """Clips with the very same samples, worst first: across folds or splits, then under different labels.
+    """Clips with identical samples, worst first: across folds or splits, then with different labels.
 
     Args:
-        manifest: one row a clip.
+        manifest: one row per clip.
         sounds: code of each clip's samples.
-        spreads: codes of the sounds that stand in several "folds", several "splits", under several "labels".
+        spreads: codes of the sounds that occur in several "folds", several "splits", with several "labels".
     """
     copies = np.bincount(sounds, minlength=1)
     repeated = np.flatnonzero(copies > 1)
@@ -39,9 +39,9 @@ def duplicate_warnings(manifest: "pa.Table", sounds: Codes, spreads: dict[str, C
             _warning(
                 "duplicates_leak",
                 len(leaking),
-                f"{counted(len(leaking), 'sound stands', 'sounds stand')} in more than one fold or split",
-                "Identical samples on both sides of a split: a probe is asked what it was told. "
-                "Keep one copy, or all copies on one side.",
+                f"{counted(len(leaking), 'sound is', 'sounds are')} in more than one fold or split",
+                "Identical samples are in the training and the test part of a split, so scores are too high. "
+                "Keep one copy, or put all copies in one fold and split.",
                 _examples(manifest, sounds, leaking, " = ", "fold", "split"),
                 serious=True,
             )
@@ -51,8 +51,8 @@ def duplicate_warnings(manifest: "pa.Table", sounds: Codes, spreads: dict[str, C
             _warning(
                 "duplicates_disagree",
                 len(contradicted),
-                f"{counted(len(contradicted), 'sound bears', 'sounds bear')} different labels",
-                "Identical samples under different labels: at most one of them is the whole truth.",
+                f"{counted(len(contradicted), 'sound has', 'sounds have')} different labels",
+                "Identical samples have different labels: at most one of them is right.",
                 _examples(manifest, sounds, contradicted, " = ", "labels"),
                 serious=True,
             )
@@ -65,7 +65,7 @@ def duplicate_warnings(manifest: "pa.Table", sounds: Codes, spreads: dict[str, C
             surplus,
             f"{counted(surplus, 'clip repeats', 'clips repeat')} the samples of another",
             f"{counted(len(repeated), 'sound occurs', 'sounds occur')} more than once, sample for sample. "
-            "In contrastive training copies are told apart as if they differed.",
+            "Contrastive training treats copies as different sounds.",
             _examples(manifest, sounds, harmless, " = "),
         )
     )
@@ -73,7 +73,7 @@ def duplicate_warnings(manifest: "pa.Table", sounds: Codes, spreads: dict[str, C
 
 
 def group_warnings(manifest: "pa.Table", groups: Codes, spreads: dict[str, Codes]) -> list[Json]:
-    """Source recordings whose clips stand in several folds or splits. Args as in `duplicate_warnings`."""
+    """Source recordings whose clips are in several folds or splits. Args as in `duplicate_warnings`."""
     leaking = np.union1d(spreads["folds"], spreads["splits"])
     if not len(leaking):
         return []
@@ -81,10 +81,10 @@ def group_warnings(manifest: "pa.Table", groups: Codes, spreads: dict[str, Codes
         _warning(
             "groups_leak",
             len(leaking),
-            f"{counted(len(leaking), 'source recording stands', 'source recordings stand')} "
+            f"{counted(len(leaking), 'source recording is', 'source recordings are')} "
             "in more than one fold or split",
-            "Clips cut from one recording share its place, microphone and noise: scores will look better "
-            "than they are. Keep each source on one side.",
+            "Clips cut from one recording share its place, microphone and noise, so scores are too high. "
+            "Put all clips of a source in one fold and split.",
             _examples(manifest, groups, leaking, ", ", "fold", "split"),
             serious=True,
         )
@@ -97,7 +97,7 @@ def sound_warnings(
     loudness_lufs: NDArray[np.float64],
     sample_rate_hz: int,
 ) -> list[Json]:
-    """Clips that are very short, very quiet or were recorded at a lower rate than the store's."""
+    """Clips that are very short, very quiet, or recorded at a lower rate than that of the store."""
     rates_hz = np.asarray(manifest["original_rate_hz"])
     silent = int((loudness_lufs <= SILENT_LUFS).sum())
     lowest = f" The lowest rate is {int(rates_hz.min()):,} Hz." if len(rates_hz) else ""
@@ -106,20 +106,20 @@ def sound_warnings(
             "low_original_rate",
             rates_hz < sample_rate_hz,
             f"from originals below {sample_rate_hz:,} Hz",
-            f"They were upsampled, so their highest bands are empty and give their origin away.{lowest}",
+            f"They were upsampled, so their highest bands are empty, which the encoder can recognise.{lowest}",
         ),
         (
             "very_quiet",
             loudness_lufs < QUIET_LUFS,
             f"below {QUIET_LUFS:g} LUFS",
-            f"{f'{silent:,} of them as good as silent. ' if silent else ''}"
-            "Crops of silence make pairs that teach nothing.",
+            f"{f'Practically silent: {silent:,}. ' if silent else ''}"
+            "The encoder learns nothing from crops of silence.",
         ),
         (
             "shorter_than_1_s",
             seconds < SHORT_SECONDS,
             f"shorter than {SHORT_SECONDS:g} s",
-            "Two crops of such a clip overlap almost entirely, or are filled up where the clip ends.",
+            "Two crops of such a clip overlap almost entirely, or are padded at the end of the clip.",
         ),
     ]
     warnings = []
@@ -145,7 +145,7 @@ def class_warnings(classes: Sequence[Json]) -> list[Json]:
             len(rare),
             f"The largest class has {largest / smallest:,.0f} times the clips of the smallest",
             f"{counted(len(rare), 'class has', 'classes have')} at most a tenth of the largest one's "
-            f"{counted(largest, 'clip')}. Read the accuracy class by class, not only as a whole.",
+            f"{counted(largest, 'clip')}. Look at the accuracy of each class, not only at the mean.",
             [f"{row['label']}: {counted(row['clips'], 'clip')}" for row in rare[: -EXAMPLES - 1 : -1]],
         )
     ]
@@ -170,17 +170,17 @@ def _warning(
 
 
 def _examples(manifest: "pa.Table", keys: Codes, chosen: Codes, between: str, *notes: str) -> list[str]:
-    """Some clips of the first chosen keys, a line a key: "a.wav (fold 1) = b.wav (fold 2)"."""
+    """Some clips of the first chosen keys, one line per key: "a.wav (fold 1) = b.wav (fold 2)"."""
     columns = manifest.select(["path", *notes])
     lines = []
     for key in chosen[:EXAMPLES]:
         clips = np.flatnonzero(keys == key)
-        rows = columns.take(clips[:CLIPS_LOOKED_AT]).to_pylist()
+        rows = columns.take(clips[:CLIPS_SEARCHED]).to_pylist()
         noted = [(row["path"], ", ".join(filter(None, (_note(row, name) for name in notes)))) for row in rows]
-        # A clip of each kind before a second of any: the line must show what it is an example of.
+        # One clip of each kind first, so that the line shows the difference.
         first_of_kind = {note: n for n, (_, note) in reversed(list(enumerate(noted)))}.values()
         others = (n for n in range(len(noted)) if n not in first_of_kind)
-        shown = [*sorted(first_of_kind), *others][:CLIPS_AN_EXAMPLE]
+        shown = [*sorted(first_of_kind), *others][:CLIPS_PER_EXAMPLE]
         texts = [f"{path} ({note})" if note else path for path, note in (noted[n] for n in sorted(shown))]
         more = f" and {len(clips) - len(shown):,} more" if len(clips) > len(shown) else ""
         lines.append(between.join(texts) + more)

@@ -1,4 +1,4 @@
-"""What a corpus holds and what was refused of it: report.json for machines, report.html for people."""
+"""Writes the report of a prepared corpus: report.json for programs, report.html for people."""
 
 import json
 import re
@@ -43,7 +43,7 @@ CLASSES_ON_PAGE = 200
 
 
 class Refusal(NamedTuple):
-    """A recording that became no clip, and why."""
+    """A recording that was refused, and the reason."""
 
     path: str
     reason: str
@@ -62,8 +62,8 @@ def write_report(
     Args:
         folder: existing folder to write both files to.
         corpus: its name.
-        manifest: one row a clip, as the clip store keeps it; no row at all if everything was refused.
-        refused: the recordings that became no clip.
+        manifest: of the clip store, one row per clip; no rows if everything was refused.
+        refused: the refused recordings.
         sample_rate_hz: rate of the clips in the store; a warning names originals below it.
 
     Returns:
@@ -134,7 +134,7 @@ def describe_corpus(
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: "1 h 6 min 40 s", "6.5 s"."""
+    """Seconds as text: "1 h 6 min 40 s", "6.5 s"."""
     if seconds < 59.95:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     minutes, rest = divmod(round(seconds), 60)
@@ -143,7 +143,7 @@ def duration(seconds: float) -> str:
 
 
 def _kind_of(refusal: Refusal) -> str:
-    """A reason without what is true of one file only: names, quoted words, numbers, what follows a colon."""
+    """A reason without the details of one file: names, quoted words, numbers, the text after a colon."""
     reason = refusal.reason.replace(refusal.path, "")
     reason = re.sub(r"""'[^']*'|"[^"]*"|`[^`]*`""", "…", reason)
     reason = re.sub(r"(?<![A-Za-z_])[-+]?\d[\d.,_]*(?<![.,])", "…", reason)
@@ -163,7 +163,7 @@ def _page(report: Json) -> str:
 
 
 def _refusals_on_page(report: Json) -> list[Json]:
-    """Refusals by kind, the most frequent first; rare kinds keep their lines where frequent ones are cut."""
+    """Refusals by kind, the most frequent first; frequent kinds are cut before rare ones."""
     named = {row["kind"] for row in report["refusal_kinds"][:KINDS_ON_PAGE]}
     by_kind: dict[str, list[Json]] = defaultdict(list)
     for refusal in report["refusals"]:
@@ -184,7 +184,7 @@ def _ticks(top: int) -> list[int]:
 
 
 def _labelled_edges(edges: list[float]) -> list[tuple[int, float]]:
-    """Position and value of the edges of a histogram that an axis has room to name, at most about seven."""
+    """Position and value of the edges of a histogram that get a label, at most about seven."""
     steps = np.diff(edges)
     if np.allclose(steps, steps[0]):
         apart = nice_step(edges[-1] - edges[0], 6)

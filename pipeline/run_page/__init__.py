@@ -1,4 +1,4 @@
-"""The page of a run, `report.html`, and the same in short for MLflow's description of the run."""
+"""The page of a run, `report.html`, and its summary for MLflow's description of the run."""
 
 from echopair.pipeline.run_page.write import PAGE_FILE, write_run_page
 

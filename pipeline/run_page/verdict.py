@@ -10,7 +10,7 @@ from echopair.pipeline.embed import PRETRAINED
 
 Outcome = Literal["helped", "unclear", "did not help"]
 LEAST_FOLDS = 3
-# Shares of views whose positive is the nearest neighbour, at the end of the training.
+# Share of views whose positive is the nearest neighbour at the end of the training.
 TOO_EASY, TOO_HARD = 0.98, 0.2
 COLLAPSED_RANK = 1.5
 
@@ -30,7 +30,7 @@ def verdict(probe: Mapping[str, Any]) -> Verdict:
     Nadeau and Bengio (2003), since folds share training clips. With fewer, the two 95 % intervals are compared.
 
     Args:
-        probe: as probe.json holds it.
+        probe: content of probe.json.
     """
     features = probe["features"]
     name = max((name for name in features if name != PRETRAINED), key=lambda name: features[name]["score"])
@@ -52,7 +52,7 @@ def verdict(probe: Mapping[str, Any]) -> Verdict:
 
 
 def _interval(ours: Mapping[str, Any], best: Mapping[str, Any]) -> tuple[float, float, str]:
-    """Ends of the difference in points, and how they were found."""
+    """Lower and upper end of the difference in points, and how they were computed."""
     differences = 100 * (np.array(ours["per_fold"]) - np.array(best["per_fold"]))
     folds = len(differences)
     if folds >= LEAST_FOLDS:
@@ -72,7 +72,7 @@ def _interval(ours: Mapping[str, Any], best: Mapping[str, Any]) -> tuple[float, 
 
 
 def advice(metrics: Sequence[Mapping[str, float]]) -> list[str]:
-    """What to try where pretraining did not help, most likely first.
+    """What to try if pretraining did not help, the most promising first.
 
     Args:
         metrics: rows of the training's `metrics.jsonl`.
@@ -95,8 +95,8 @@ def advice(metrics: Sequence[Mapping[str, float]]) -> list[str]:
         )
     return [
         *tips,
-        "Train longer: set pretrain.steps, pretrain.epochs or pretrain.minutes to some times as much.",
-        "Add recordings to learn from; they need no labels.",
+        "Train longer: set pretrain.steps, pretrain.epochs or pretrain.minutes to a multiple of its value.",
+        "Add recordings for pretraining; they need no labels.",
         "Listen to the pairs below: if the two views of a pair are no longer the same sound, lower augment.strength.",
-        "Search temperature and strength by a sweep; its command is at the end of this page.",
+        "Search temperature and strength by a sweep; the command is at the end of this page.",
     ]

@@ -1,4 +1,4 @@
-"""Writes the page of a run from what its stages left on disk."""
+"""Writes the page of a run from the outputs of its stages."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from echopair.pipeline.training.pretrain import ENCODER_FOLDER, PREVIEW_FOLDER
 
 PAGE_FILE = "report.html"
 PROBE = "probe"
-# Of paths and of names: they change no result.
+# Paths and names, which change no result.
 NOT_SETTINGS = ("run_name", "work_folder", "tracking.")
 REFUSALS_SHOWN = 3
 
@@ -43,7 +43,7 @@ def write_run_page(
         evaluations: summaries by evaluation and corpus, each with its `folder`; none if no corpus has labels.
 
     Returns:
-        The most important of it as Markdown, for MLflow's description of the run.
+        A summary as Markdown, for MLflow's description of the run.
     """
     metrics = read_metrics(training)
     verdicts = [verdict(one) for (name, _), one in evaluations.items() if name == PROBE]
@@ -101,7 +101,7 @@ def _png(path: Path) -> EmbeddedPng:
 
 
 def _players(preview: Path) -> list[tuple[str, list[Any]]]:
-    """Sound of each pair's views; less than whole crops where the page would become large."""
+    """Sound of the views of each pair; shortened if the page would become large."""
     import soundfile
 
     files = sorted(preview.glob("pair-*.wav"))
@@ -115,8 +115,8 @@ def _players(preview: Path) -> list[tuple[str, list[Any]]]:
 
 
 def _settings(config: RunConfig, *, changed: bool) -> list[tuple[str, str, str]]:
-    """Key, value and default of every setting, or of those that differ from their default; corpora, which have no
-    default, last."""
+    """Key, value and default of all settings, or of those that differ from their default; corpora, which have no
+    default, come last."""
     defaults = dict(flatten(default_values()))
     values = dict(flatten(config.model_dump(mode="json")))
     shown = [
@@ -133,7 +133,7 @@ def _text(value: object) -> str:
 
 
 def _commands(config: RunConfig, folder: Path) -> list[tuple[str, Any]]:
-    """What people do next, and the command that does it, from any folder."""
+    """Next steps, and the command of each, which works in any folder."""
     from markupsafe import escape
 
     place = f"work_folder={config.work_folder.absolute()}"

@@ -1,4 +1,4 @@
-"""Runs in MLflow. Only `client` and `mlflow_encoder` import mlflow, and not before something is tracked."""
+"""Tracking of runs in MLflow. Only `client` and `mlflow_encoder` import mlflow, when it is first needed."""
 
 from echopair.pipeline.tracking.client import check_tracking
 from echopair.pipeline.tracking.runs import RunSummary, list_runs

@@ -1,4 +1,4 @@
-"""MLflow itself: the one place that imports it, quietly and late, and turns its errors into ours."""
+"""Imports MLflow when it is first needed, connects to the store, and converts MLflow's errors to TrackingError."""
 
 import functools
 import logging
@@ -21,7 +21,7 @@ from echopair.pipeline.tracking.store import (
     tracking_uri,
 )
 
-# Set unless the user has set them. With MLflow's own seven retries a dead server costs four minutes a call.
+# Set unless the user has set them. With MLflow's default of seven retries a call to a dead server takes four minutes.
 ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -37,21 +37,21 @@ def load_mlflow() -> Any:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it announces every retry
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of every retry
     import mlflow
     import mlflow.pyfunc
 
-    # It reads its level when it is imported, which somebody else may have done before.
+    # MLflow reads its level on import, and another module may have imported it before.
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
     return mlflow
 
 
 @contextmanager
 def explained(uri: str) -> Iterator[None]:
-    """Turn what goes wrong in the store into a TrackingError that names it."""
+    """Convert an error of the store to a TrackingError that names the store."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    mlflow = load_mlflow()  # not in the midst of an interruption, which leaves it half imported
+    mlflow = load_mlflow()  # before the body: an interrupted import leaves mlflow half imported
     try:
         yield
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
@@ -61,14 +61,14 @@ def explained(uri: str) -> Iterator[None]:
 
 @contextmanager
 def undivided(uri: str) -> Iterator[None]:
-    """A single write to a database, which Ctrl-C waits for; a server's transactions are its own, and may be slow."""
+    """Delay Ctrl-C until a write to a database is complete; a server handles its transactions itself."""
     with nullcontext() if store_kind(uri) == "http" else interruption_later():
         yield
 
 
 @contextmanager
 def one_at_a_time(uri: str) -> Iterator[None]:
-    """Hold a SQLite store for this process: several that open a fresh one at once damage it for good."""
+    """Lock a SQLite store: several processes that create it at the same time corrupt it."""
     path = sqlite_file(uri)
     if path is None:
         yield
@@ -78,11 +78,11 @@ def one_at_a_time(uri: str) -> Iterator[None]:
 
 
 def connect(config: TrackingConfig, work_folder: Path) -> tuple[Any, str]:
-    """Client of the store and the experiment's id; database and experiment are made if they are missing.
+    """Client of the store and the experiment's id; creates the database and the experiment if they are missing.
 
     Raises:
-        TrackingError: the store is unreachable (said within `connect_seconds`), damaged or of no known kind,
-            or the experiment cannot take runs.
+        TrackingError: the store does not answer within `connect_seconds`, is damaged or of an unknown kind,
+            or the experiment accepts no runs.
     """
     uri = tracking_uri(config, work_folder)
     is_server = store_kind(uri) == "http"
@@ -97,7 +97,7 @@ def connect(config: TrackingConfig, work_folder: Path) -> tuple[Any, str]:
                 client.create_experiment(
                     config.experiment,
                     artifact_location=location,
-                    # Tells the UI what it would otherwise guess: models are trained here.
+                    # Without it MLflow's UI guesses the kind of the experiment.
                     tags={"mlflow.experimentKind": "custom_model_development"},
                 )
             except load_mlflow().MlflowException as error:
@@ -107,18 +107,18 @@ def connect(config: TrackingConfig, work_folder: Path) -> tuple[Any, str]:
     if experiment.lifecycle_stage == "deleted":
         raise TrackingError(
             f"MLflow experiment {config.experiment} was deleted: choose another tracking.experiment, or "
-            f"bring it back with `mlflow experiments restore --experiment-id {experiment.experiment_id}`"
+            f"restore it with `mlflow experiments restore --experiment-id {experiment.experiment_id}`"
         )
     if not is_server and experiment.artifact_location.startswith("mlflow-artifacts:"):
         raise TrackingError(
-            f"MLflow experiment {config.experiment} was made through a server, which alone can store its "
-            "files: give the server's address as tracking.uri, or choose another tracking.experiment"
+            f"MLflow experiment {config.experiment} was created through a server, and only the server can store its "
+            "files: set tracking.uri to the address of the server, or choose another tracking.experiment"
         )
     return client, str(experiment.experiment_id)
 
 
 def _make_database(uri: str, work_folder: Path) -> None:
-    """Make MLflow's tables in a file aside: of a process that dies meanwhile, a database is left that none can use."""
+    """Create MLflow's tables in a temporary file: a process killed meanwhile would leave an unusable database."""
     path = sqlite_file(uri)
     if path is None or path.stat().st_size:  # `require_answer` has made it, empty
         return
@@ -134,7 +134,7 @@ def _make_database(uri: str, work_folder: Path) -> None:
 
 
 def check_tracking(config: TrackingConfig, work_folder: Path) -> None:
-    """Make sure, before hours of work, that runs can be logged; makes the database and the experiment.
+    """Check before the work starts that runs can be logged; creates the database and the experiment.
 
     Raises:
         TrackingError: see `connect`.

@@ -1,4 +1,4 @@
-"""Ctrl-C while a request is on its way to a database."""
+"""Delays Ctrl-C during a request to a database."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ HELD_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def interruption_later() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the body is done; a second one is not held.
+    """Delay SIGINT and SIGTERM until the body ends; a second one is not delayed.
 
     An exception in the middle of a transaction leaves the database locked for the request that ends the run. The
     body must be short. Only the main thread can be interrupted: in any other this does nothing.

@@ -20,14 +20,14 @@ class EncoderModel(PythonModel):
     def predict(
         self,
         context: PythonModelContext,  # noqa: ARG002
-        model_input: np.ndarray,  # the one hint that MLflow neither checks nor warns of
+        model_input: np.ndarray,  # the only annotation that MLflow neither checks nor warns about
         params: dict[str, Any] | None = None,
     ) -> NDArray[np.float32]:
         """Embed waveforms.
 
         Args:
-            context: MLflow's, not used.
-            model_input: one waveform (L,), a batch (B, L), or a list of (L,) with lengths of their own.
+            context: given by MLflow, not used.
+            model_input: one waveform (L,), a batch (B, L), or a list of (L,) of different lengths.
             params: `sample_rate_hz` of the waveforms; the encoder's own rate if it is missing or None.
 
         Returns:

@@ -1,4 +1,4 @@
-"""The encoder as a model of MLflow: a folder of code, weights and requirements, without a pickle."""
+"""The encoder as an MLflow model: a folder of code, weights and requirements, without a pickle."""
 
 import warnings
 from importlib import metadata
@@ -25,7 +25,7 @@ def write_model(folder: Path, encoder_folder: Path, logged_model: Any, run_id: s
     """
     mlflow = load_mlflow()
     schema = mlflow.types.ParamSchema([mlflow.types.ParamSpec("sample_rate_hz", "long", None)])
-    # MLflow wants an example to guess types from; waveforms of different lengths have no type that it knows.
+    # MLflow warns that it has no input example to infer types from; it has no type for waveforms of different lengths.
     with warnings.catch_warnings(), TemporaryDirectory() as code:
         warnings.simplefilter("ignore")
         mlflow.pyfunc.save_model(
@@ -45,7 +45,7 @@ def write_model(folder: Path, encoder_folder: Path, logged_model: Any, run_id: s
 
 
 def _copy_models(folder: Path) -> Path:
-    """Copy what embeds, `echopair` with nothing but `echopair.models` in it, below a folder."""
+    """Copy the code that embeds, the package `echopair` with `echopair.models` only, into a folder."""
     source, package = Path(echopair.__file__).parent, folder / "echopair"
     copytree(source / "models", package / "models", ignore=ignore_patterns("__pycache__"))
     copyfile(source / "__init__.py", package / "__init__.py")

@@ -1,4 +1,4 @@
-"""Which of a run's outputs go to MLflow, and under which names."""
+"""Logs the outputs of a run to MLflow."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def log_outputs(tracked: TrackedRun, config: RunConfig, result: "RunResult") -> None:
-    """Log parameters, data sets, metrics, reports, pictures and the encoder."""
+    """Log parameters, data sets, metrics, reports, figures and the encoder."""
     tracked.log_parameters(dict(flatten(config.model_dump(mode="json"))))
     for corpus, done in result.clips.items():
-        figures = done.marker
+        marker = done.marker
         for context, names in (("pretrain", config.pretrain_corpora), ("probe", config.probe_corpora)):
             if corpus in names:
                 tracked.log_dataset(
@@ -28,9 +28,9 @@ def log_outputs(tracked: TrackedRun, config: RunConfig, result: "RunResult") -> 
                     done.digest,
                     _source(config.corpora[corpus]),
                     context,  # type: ignore[arg-type]
-                    rows=int(figures["clips"]),
-                    refused=figures["refused"],
-                    seconds_of_audio=figures["seconds_of_audio"],
+                    rows=int(marker["clips"]),
+                    refused=marker["refused"],
+                    seconds_of_audio=marker["seconds_of_audio"],
                 )
         for report in ("report.html", "report.json"):
             tracked.log_artifacts(done.folder / report, f"prepare/{corpus}")
@@ -47,7 +47,7 @@ def log_outputs(tracked: TrackedRun, config: RunConfig, result: "RunResult") -> 
 
 
 def log_training(tracked: TrackedRun, rows: Iterable[Mapping[str, float]]) -> None:
-    """Log rows of the training's metrics; rows that are there already are not sent again."""
+    """Log rows of the training's metrics; rows that the store has are not sent again."""
     tracked.log_series(training_series(rows))
 
 
@@ -65,5 +65,5 @@ def _log_pretrain(tracked: TrackedRun, folder: Path) -> None:
 
 
 def _source(corpus: CorpusConfig) -> str:
-    """Where a corpus's recordings lie, in a word: its root, or that it is generated."""
+    """The root of a corpus's recordings, or "generated"."""
     return "generated" if isinstance(corpus, SyntheticCorpusConfig) else str(corpus.root)

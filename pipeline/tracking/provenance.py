@@ -11,13 +11,13 @@ def git_commit(folder: Path | None = None) -> str | None:
     """Commit of the checkout that a folder belongs to, with `-dirty` after it if tracked files were changed.
 
     Args:
-        folder: the one this package's source stands in, unless given.
+        folder: by default the one of this package's source.
 
     Returns:
         None outside a checkout: installed as a package, git missing, or no commit yet.
     """
     folder = Path(__file__).parent if folder is None else folder
-    # An installed package may lie in an ignored folder of another checkout, whose commit says nothing.
+    # An installed package may be in an ignored folder of another repository, whose commit is unrelated.
     if not _git(folder, "ls-files", "--", "."):
         return None
     commit = _git(folder, "rev-parse", "--verify", "HEAD")
@@ -28,7 +28,7 @@ def git_commit(folder: Path | None = None) -> str | None:
 
 
 def user_name() -> str:
-    """Who runs this; `unknown` in a container whose user has no name."""
+    """Name of the user; `unknown` in a container whose user has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

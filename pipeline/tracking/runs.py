@@ -1,4 +1,4 @@
-"""The runs in the tracking store, for tables that compare them."""
+"""Reads the runs of the tracking store, for tables that compare them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,13 +11,13 @@ from echopair.pipeline.tracking.store import KIND_TAG, RUN_TAG, TrackingConfig, 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run as a table shows it."""
+    """What a table shows of a run."""
 
     name: str
     run_id: str
     status: str
     start: datetime
-    duration_seconds: float | None  # None: not ended
+    duration_seconds: float | None  # None: still running
     metrics: dict[str, float]
     parameters: dict[str, str]
     tags: dict[str, str]

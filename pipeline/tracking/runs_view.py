@@ -1,6 +1,6 @@
-"""The view of the runs that `echopair ui` opens: a table with scores and what people vary most as columns.
+"""The view of the runs that `echopair ui` opens: a table with scores, temperature and strength as columns.
 
-MLflow's frontend keeps a view that was shared in a tag of the experiment, and opens it by an address that names it.
+MLflow keeps a shared view in a tag of the experiment; an address with the name of the view opens it.
 """
 
 import json

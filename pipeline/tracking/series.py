@@ -1,4 +1,4 @@
-"""Figures on their way to the tracking store: sent once, in order, and kept while the store is away."""
+"""Queue of metrics for the tracking store: each is sent once, in order, and kept while the store does not answer."""
 
 import math
 import numbers
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 # Limits of MLflow.
-METRICS_A_REQUEST = 1000
+METRICS_PER_REQUEST = 1000
 NAME_CHARACTERS = 250
 FIRST_PAUSE_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 600.0
@@ -24,25 +24,25 @@ def name_of(text: str) -> str:
 
 
 def metric_value(value: float) -> float:
-    """A number as MLflow can draw it: infinity, which it would store as 1.8e308, becomes NaN."""
+    """A number that MLflow can plot: infinity, which MLflow would store as 1.8e308, becomes NaN."""
     number = float(value)
     return number if math.isfinite(number) else math.nan
 
 
 class PendingSeries:
-    """Points not sent yet, and for each name the last step known to be stored."""
+    """Points that are not sent yet, and the last stored step of each metric."""
 
     def __init__(self) -> None:
         self._points: list[Point] = []
         self._taken: dict[str, int] = {}
         self._next_try = 0.0
         self._pause = FIRST_PAUSE_SECONDS
-        # None: not known, because the run was opened again or a request failed half-way. Ask the store.
+        # None: unknown, because the run was opened again or a request failed; read it from the store.
         self.stored_steps: dict[str, int] | None = None
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits."""
+        """Whether all points are sent."""
         return not self._points
 
     def add(self, rows: Iterable[Mapping[str, Any]], step_key: str) -> None:
@@ -51,25 +51,25 @@ class PendingSeries:
         for row in rows:
             step = int(row[step_key])
             for key, value in row.items():
-                # Asked first, since whoever resends gives thousands of rows that are known.
+                # Checked first: a run that continues adds thousands of rows again.
                 if key == step_key or step <= self._taken.get(key, -1):
                     continue
-                if isinstance(value, numbers.Real):  # numpy's numbers too
+                if isinstance(value, numbers.Real):  # includes numpy's numbers
                     self._taken[key] = step
                     self._points.append((name_of(key), metric_value(float(value)), milliseconds, step))
 
     def batches(self) -> Iterator[list[Point]]:
-        """What the store lacks, a request at a time; asking for the next says that the last was stored."""
+        """Points that the store lacks, one request each; taking the next batch confirms the previous one."""
         stored = self.stored_steps
         if stored is None:
-            raise RuntimeError("stored_steps must be asked of the store before anything is sent")
+            raise RuntimeError("stored_steps is None: read it from the store before sending")
         while self._points:
-            batch = self._points[:METRICS_A_REQUEST]
+            batch = self._points[:METRICS_PER_REQUEST]
             lacking = [point for point in batch if point[3] > stored.get(point[0], -1)]
             if lacking:
                 yield lacking
             stored.update((name, step) for name, _, _, step in lacking)
-            del self._points[:METRICS_A_REQUEST]
+            del self._points[:METRICS_PER_REQUEST]
         self._pause, self._next_try = FIRST_PAUSE_SECONDS, 0.0
 
     def may_try(self) -> bool:
@@ -77,7 +77,7 @@ class PendingSeries:
         return time.monotonic() >= self._next_try
 
     def failed(self) -> bool:
-        """Note a failure and pause, longer each time.
+        """Record a failure, and double the pause until the next attempt.
 
         Returns:
             Whether it is the first since the store last answered.

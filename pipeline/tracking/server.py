@@ -1,4 +1,4 @@
-"""MLflow's web interface on the tracking store: starts, waits for and ends its server."""
+"""Starts and stops the server of MLflow's web interface."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from echopair.pipeline.tracking.store import (
     tracking_uri,
 )
 
-# MLflow's server has no authentication: nobody outside this machine may reach it.
+# MLflow's server has no authentication, so only this machine may reach it.
 HOST = "127.0.0.1"
 LOG_FILE = "mlflow-server.log"
 READY_SECONDS = 60.0
@@ -32,23 +32,23 @@ STOP_SECONDS = 10.0
 def serve_ui(
     config: TrackingConfig, work_folder: Path, port: int, on_ready: Callable[[str], None] | None = None
 ) -> int:
-    """Serve MLflow's web interface until it is interrupted; what the server says goes to `mlflow-server.log`.
+    """Serve MLflow's web interface until it is interrupted; the server's output goes to `mlflow-server.log`.
 
     Args:
-        config: the store to show; a database, since a server shows itself.
+        config: the store, a database; a server has its own web interface.
         work_folder: folder of the pipeline's outputs.
         port: on 127.0.0.1.
         on_ready: called with the address of the runs once the server answers.
 
     Returns:
-        Exit status: 0 after SIGINT or SIGTERM, otherwise the server's own. No process is left behind.
+        Exit status: 0 after SIGINT or SIGTERM, otherwise that of the server. All its processes have ended.
 
     Raises:
-        TrackingError: the store is a server, the port is taken, or the server ends before it answers.
+        TrackingError: the store is a server, the port is in use, or the server ends before it answers.
     """
     interrupted = threading.Event()
     numbers = (signal.SIGINT, signal.SIGTERM)
-    # A flag and no exception: one raised between starting the server and noting it would leave an orphan.
+    # The handler sets a flag: an exception between the start of the server and `try` would leave it running.
     previous = {number: signal.signal(number, lambda *_: interrupted.set()) for number in numbers}
     try:
         server = start_server(config, work_folder, port)
@@ -67,15 +67,15 @@ def serve_ui(
 
 
 def start_server(config: TrackingConfig, work_folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """Start MLflow's server in a process group of its own; end it with `stop_server`.
+    """Start MLflow's server in its own process group; end it with `stop_server`.
 
     Raises:
-        TrackingError: the store is a server itself or cannot be used, or the port is taken.
+        TrackingError: the store is a server or cannot be used, or the port is in use.
     """
     uri = tracking_uri(config, work_folder)
     if store_kind(uri) == "http":
         raise TrackingError(
-            f"tracking.uri={uri} is a server with a web interface of its own: open it in a browser"
+            f"tracking.uri={uri} is a server with its own web interface: open it in a browser"
         )
     _require_free(port)
     check_tracking(config, work_folder)
@@ -133,14 +133,14 @@ def wait_until_ready(
 
 
 def stop_server(server: subprocess.Popen[bytes]) -> int:
-    """End a server and the processes that it started; kill those that do not obey.
+    """End a server and its child processes by SIGTERM, then by SIGKILL.
 
     Returns:
         The server's exit status.
     """
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
-            os.killpg(server.pid, number)  # its children may outlive it: the group, not only the process
+            os.killpg(server.pid, number)  # the whole group: its children may outlive it
             server.wait(STOP_SECONDS)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             continue
@@ -154,13 +154,13 @@ def _require_free(port: int) -> None:
             probe.bind((HOST, port))
         except (OSError, OverflowError) as error:
             raise TrackingError(
-                f"port {port} on {HOST} cannot be used ({error}): give another one by --port NUMBER"
+                f"port {port} on {HOST} cannot be used ({error}): choose another one with --port NUMBER"
             ) from error
 
 
 def _answers(port: int) -> bool:
     try:
-        # No proxy: one that is set for the machine would be asked for 127.0.0.1 too.
+        # Without the machine's proxy, which would also receive requests to 127.0.0.1.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         opener.open(f"http://{HOST}:{port}/health", timeout=1).close()
     except (OSError, urllib.error.URLError):
@@ -170,5 +170,7 @@ def _answers(port: int) -> bool:
 
 def _did_not_start(work_folder: Path, port: int) -> TrackingError:
     log = Path(work_folder) / LOG_FILE
-    last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+    last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or [
+        "it wrote no message"
+    ]
     return TrackingError(f"MLflow's server did not start on port {port} ({last[0][:200]}): see {log}")

@@ -1,4 +1,4 @@
-"""Where runs are tracked: the settings, the store's address, and whether it answers; knows no mlflow."""
+"""Where runs are tracked: the settings, the store's address, and whether it answers; does not import mlflow."""
 
 import socket
 import sqlite3
@@ -15,8 +15,8 @@ from echopair.pipeline.errors import UserError
 
 DATABASE_FILE = "mlflow.db"
 ARTIFACTS_FOLDER = "mlflow-artifacts"
-RUN_TAG = "echopair.run"  # on every run of ours: the fingerprint of its pipeline
-KIND_TAG = "echopair.kind"  # on runs that are no pipeline, which tables leave out
+RUN_TAG = "echopair.run"  # on every run of echopair: the fingerprint of its pipeline
+KIND_TAG = "echopair.kind"  # on other runs, such as previews, which tables leave out
 PREVIEW_KIND = "preview"
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
@@ -30,22 +30,22 @@ class TrackingConfig(BaseModel, frozen=True, extra="forbid"):
         "the work folder",
     )
     experiment: str = Field(default="echopair", min_length=1, max_length=500, description="MLflow experiment")
-    connect_seconds: float = Field(default=5.0, gt=0, description="wait for a server before giving it up")
+    connect_seconds: float = Field(default=5.0, gt=0, description="time to wait for the store's answer")
 
 
 class TrackingError(UserError):
-    """The tracking store cannot be used; the message names it and says what to do."""
+    """The tracking store cannot be used; the message gives its address and a remedy."""
 
 
 def tracking_uri(config: TrackingConfig, work_folder: Path) -> str:
-    """Address of the store; absolute, because a trial of a sweep runs in a folder of its own.
+    """Address of the store; absolute, because each trial of a sweep runs in its own folder.
 
     Args:
         config: its `uri`, where None stands for a SQLite file in the work folder.
         work_folder: folder of the pipeline's outputs.
 
     Raises:
-        TrackingError: no server and no database, such as a folder of files (`./mlruns`).
+        TrackingError: neither a server nor a database, such as a folder of files (`./mlruns`).
     """
     if config.uri is None:
         return _sqlite_uri(Path(work_folder) / DATABASE_FILE)
@@ -80,7 +80,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def artifacts_folder(work_folder: Path) -> Path:
-    """Where pictures, tables and encoders of runs go if the store is not a server of its own."""
+    """Folder of the artifacts of runs if the store is a database and not a server."""
     return Path(work_folder).resolve() / ARTIFACTS_FOLDER
 
 
@@ -93,11 +93,11 @@ def shown(uri: str) -> str:
 def require_answer(uri: str, seconds: float) -> None:
     """Raise unless the store's server answers, or its file can be written, within some seconds.
 
-    MLflow's own calls try again for minutes, and SQLAlchemy's too; this asks once, in a thread that is left
-    behind when time is up, so that a slow name service or a dropped packet cannot stretch it.
+    MLflow and SQLAlchemy retry for minutes. This function tries once, in a thread that it abandons after the
+    timeout, so that a slow name service or a lost packet cannot delay it.
 
     Raises:
-        TrackingError: what went wrong and what to do.
+        TrackingError: with the reason and a remedy.
     """
     failures: list[str] = []
 
@@ -111,9 +111,9 @@ def require_answer(uri: str, seconds: float) -> None:
     failure = failures[0] if failures else f"no answer within {seconds:g} s"
     if failure:
         remedy = (
-            "choose a file that can be written with tracking.uri"
+            "set tracking.uri to a file that can be written"
             if store_kind(uri) == "sqlite"
-            else "start it, correct tracking.uri, or leave that out to track into a file in the work folder"
+            else "start it, correct tracking.uri, or leave it out to use a file in the work folder"
         )
         raise TrackingError(f"MLflow store {shown(uri)} cannot be used ({failure}): {remedy}")
 
@@ -133,10 +133,10 @@ def _failure(uri: str, seconds: float) -> str:
                 port = address.port or DATABASE_PORTS[kind]
                 socket.create_connection((address.hostname or "localhost", port), timeout=seconds).close()
     except urllib.error.HTTPError as error:
-        # Whatever else it says, a server is there; a gateway whose server is gone says 502, 503 or 504.
+        # A server answered; 502, 503 and 504 are from a gateway whose server does not.
         return f"HTTP {error.code} {error.reason}" if error.code in (502, 503, 504) else ""
     except urllib.error.URLError as error:
-        # MLflow has settings of its own for certificates, which its calls will apply.
+        # MLflow's calls apply its own settings for certificates.
         return "" if isinstance(error.reason, ssl.SSLError) else _sentence(error.reason)
     except (OSError, sqlite3.Error, ValueError) as error:
         return _sentence(error)

@@ -1,7 +1,7 @@
 """Runs in MLflow: parameters, metrics, data sets, artifacts and the encoder.
 
-Only MlflowClient with an explicit address is used, none of MLflow's global state, so that several pipelines
-and the trials of a sweep can share a process and a store.
+The module uses MlflowClient with an explicit address and none of MLflow's global state, so that several
+pipelines and the trials of a sweep can share a process and a store.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from echopair.pipeline.stages import digest_files
 from echopair.pipeline.tracking.client import connect, explained, load_mlflow, one_at_a_time, undivided
 from echopair.pipeline.tracking.model import write_model
 from echopair.pipeline.tracking.provenance import git_commit, user_name
-from echopair.pipeline.tracking.series import METRICS_A_REQUEST, PendingSeries, metric_value, name_of
+from echopair.pipeline.tracking.series import METRICS_PER_REQUEST, PendingSeries, metric_value, name_of
 from echopair.pipeline.tracking.store import (
     RUN_TAG,
     TrackingConfig,
@@ -30,7 +30,7 @@ from echopair.pipeline.tracking.store import (
 DIGEST_TAG = "echopair.digest"
 MODEL_NAME = "encoder"
 # Limits of MLflow.
-PARAMETERS_A_REQUEST = 100
+PARAMETERS_PER_REQUEST = 100
 PARAMETER_CHARACTERS = 6000
 TAG_CHARACTERS = 8000
 DIGEST_CHARACTERS = 36
@@ -39,9 +39,9 @@ logger = logging.getLogger(__name__)
 
 
 class TrackedRun:
-    """One run in MLflow for one pipeline, however often that is killed and repeated.
+    """The one MLflow run of a pipeline, also when the pipeline is killed and started again.
 
-    The run is found by its fingerprint, so a repetition continues it. What is logged twice is stored once.
+    A pipeline that starts again finds its run by its fingerprint and continues it. What it logs again is stored once.
     Every method but `log_series` raises TrackingError if the store fails.
     """
 
@@ -68,7 +68,7 @@ class TrackedRun:
         Args:
             config: the store.
             work_folder: folder of the pipeline's outputs.
-            fingerprint: letters and digits that name the pipeline's input and config.
+            fingerprint: letters and digits, a digest of the pipeline's input and config.
             name: the run's name in MLflow.
             tags: more tags.
         """
@@ -77,7 +77,7 @@ class TrackedRun:
         return cls._found(client, experiment_id, config, uri, fingerprint, name, tags)
 
     def beside(self, fingerprint: str, name: str, tags: Mapping[str, str] | None = None) -> Self:
-        """Another run of the same experiment, as `open` gives it; the connection is shared."""
+        """Open another run of the same experiment with the same connection, as `open` does."""
         return self._found(
             self._client, self._experiment_id, self._config, self._uri, fingerprint, name, tags
         )
@@ -93,14 +93,14 @@ class TrackedRun:
         name: str,
         tags: Mapping[str, str] | None,
     ) -> Self:
-        ours = {
+        origin = {
             "mlflow.source.name": "echopair",
             "mlflow.user": user_name(),
             "mlflow.source.git.commit": git_commit(),
         }
         all_tags = {
             RUN_TAG: fingerprint,
-            **{key: value for key, value in ours.items() if value},
+            **{key: value for key, value in origin.items() if value},
             **(tags or {}),
         }
         with explained(uri), one_at_a_time(uri):
@@ -124,10 +124,10 @@ class TrackedRun:
         return tracked
 
     def log_parameters(self, flat: Mapping[str, Any]) -> list[str]:
-        """Log parameters, 100 a request; values over 6000 characters are cut.
+        """Log parameters, 100 per request; values over 6000 characters are cut.
 
         Returns:
-            Names that the run holds with another value, which MLflow cannot replace: the first one stands.
+            Names that the run has with another value; MLflow cannot replace values and keeps the first.
         """
         cut = {name_of(key): str(value)[:PARAMETER_CHARACTERS] for key, value in flat.items()}
         with explained(self._uri):
@@ -135,12 +135,12 @@ class TrackedRun:
             new = [
                 load_mlflow().entities.Param(key, value) for key, value in cut.items() if key not in stored
             ]
-            for first in range(0, len(new), PARAMETERS_A_REQUEST):
-                self._client.log_batch(self.run_id, params=new[first : first + PARAMETERS_A_REQUEST])
+            for first in range(0, len(new), PARAMETERS_PER_REQUEST):
+                self._client.log_batch(self.run_id, params=new[first : first + PARAMETERS_PER_REQUEST])
         return [key for key, value in cut.items() if key in stored and stored[key] != value]
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log final figures, such as accuracies; for those of the training see `log_series`."""
+        """Log final metrics, such as accuracies; for those of the training see `log_series`."""
         milliseconds = int(time.time() * 1000)
         values = {name_of(key): (metric_value(value), step or 0) for key, value in metrics.items()}
         with explained(self._uri):
@@ -150,24 +150,24 @@ class TrackedRun:
                 for key, (value, at) in values.items()
                 if stored.get(key) != (value, at)
             ]
-            for first in range(0, len(entities), METRICS_A_REQUEST):
-                self._client.log_batch(self.run_id, metrics=entities[first : first + METRICS_A_REQUEST])
+            for first in range(0, len(entities), METRICS_PER_REQUEST):
+                self._client.log_batch(self.run_id, metrics=entities[first : first + METRICS_PER_REQUEST])
 
     def log_series(self, rows: Iterable[Mapping[str, Any]], step_key: str = "step") -> bool:
-        """Log rows of figures in the course of training; never raises because of the store.
+        """Log rows of metrics during training; never raises because of the store.
 
-        For each key MLflow holds a last step, and only figures of later steps are sent. So it does no harm to
-        give rows twice: after a killed run was opened again, give every row of `metrics.jsonl`, then each new
-        row. What a lost server did not take waits here and goes first when the server is back, which is
-        asked for after 30 s, then at growing intervals; the first failure is one warning.
+        Only values whose step is later than the last stored step of their metric are sent, so rows may be
+        given twice: after a killed run is opened again, give all rows of `metrics.jsonl`, then each new row.
+        Values that a lost server did not receive are kept, and sent first when the server is back; the
+        attempts are 30 s apart at first, then at growing intervals. The first failure is logged as a warning.
 
         Args:
-            rows: figures by name, beside the step; entries that are no numbers are left out, infinite ones
-                become NaN (MLflow would draw them as 1.8e308).
-            step_key: name of the step, a whole number that grows from row to row.
+            rows: metrics by name, and the step; values that are no numbers are left out, infinite ones become
+                NaN (MLflow would plot them as 1.8e308).
+            step_key: name of the step, an integer that increases from row to row.
 
         Returns:
-            Whether nothing waits to be sent.
+            Whether everything is sent.
         """
         self._series.add(rows, step_key)
         if self._series.may_try():
@@ -175,16 +175,16 @@ class TrackedRun:
                 self.flush()
             except TrackingError as error:
                 if self._series.failed():
-                    logger.warning("%s; training goes on, its figures will be sent later", error)
+                    logger.warning("%s; training continues, its metrics will be sent later", error)
         return self._series.empty
 
     def send_series(self, rows: Iterable[Mapping[str, Any]], step_key: str = "step") -> None:
-        """As `log_series`, for callers that try again themselves: it tries at once, and raises TrackingError."""
+        """As `log_series`, for callers that retry themselves: sends immediately, and raises TrackingError."""
         self._series.add(rows, step_key)
         self.flush()
 
     def flush(self) -> None:
-        """Send the figures that wait, however long ago the last attempt was."""
+        """Send all metrics that are not sent yet, whenever the last attempt was."""
         if self._series.empty:
             return
         metric = load_mlflow().entities.Metric
@@ -198,7 +198,7 @@ class TrackedRun:
                     with undivided(self._uri):
                         self._client.log_batch(self.run_id, metrics=[metric(*point) for point in batch])
         except TrackingError:
-            self._series.stored_steps = None  # the request may have been stored though its answer was lost
+            self._series.stored_steps = None  # the store may have the request although its answer was lost
             raise
 
     def _stored_metrics(self) -> Any:
@@ -213,18 +213,18 @@ class TrackedRun:
         rows: int,
         **profile: Any,
     ) -> None:
-        """Say which data the run used.
+        """Log a data set that the run used.
 
         Args:
             name: of the corpus.
             digest: of its content; MLflow keeps 36 characters.
-            source: folder, file or address that it came from.
-            context: what it was used for; a corpus used for both is logged twice.
+            source: its folder, file or address.
+            context: its use; a corpus with both uses is logged twice.
             rows: clips.
-            profile: more figures, such as hours.
+            profile: more properties, such as hours.
         """
         entities = load_mlflow().entities
-        # MLflow keeps one use of a data set a run: the context in the digest makes two of them.
+        # MLflow keeps one use of a data set per run; the context in the digest makes the two uses different data sets.
         unique = f"{context}-{digest}"[:DIGEST_CHARACTERS]
         dataset = entities.Dataset(
             name=name,
@@ -238,7 +238,7 @@ class TrackedRun:
             self._client.log_inputs(self.run_id, [entities.DatasetInput(dataset, [tag])])
 
     def log_artifacts(self, folder_or_file: Path, artifact_path: str | None = None) -> None:
-        """Store a file, or what is in a folder, under a folder of the run's artifacts."""
+        """Store a file, or the content of a folder, in a folder of the run's artifacts."""
         with explained(self._uri):
             if Path(folder_or_file).is_dir():
                 self._client.log_artifacts(self.run_id, str(folder_or_file), artifact_path)
@@ -246,7 +246,7 @@ class TrackedRun:
                 self._client.log_artifact(self.run_id, str(folder_or_file), artifact_path)
 
     def log_tags(self, tags: Mapping[str, str]) -> None:
-        """Set tags; one that is there is replaced, and values over 8000 characters are cut."""
+        """Set tags, replacing existing ones; values over 8000 characters are cut."""
         entities = [load_mlflow().entities.RunTag(key, value[:TAG_CHARACTERS]) for key, value in tags.items()]
         with explained(self._uri), undivided(self._uri):
             self._client.log_batch(self.run_id, tags=entities)
@@ -257,12 +257,12 @@ class TrackedRun:
             self._client.log_text(self.run_id, text, artifact_file)
 
     def log_encoder(self, encoder_folder: Path) -> str:
-        """Store the encoder as a model that `mlflow.pyfunc.load_model` reads: code, weights and no pickle.
+        """Store the encoder as a model for `mlflow.pyfunc.load_model`: code and weights, without a pickle.
 
         Its `predict` takes waveforms of any length; see `mlflow_encoder.py`.
 
         Returns:
-            The model's address, `models:/...`; `runs:/<run_id>/encoder` is another name for it.
+            The model's address, `models:/...`; `runs:/<run_id>/encoder` is the same model.
         """
         entities = load_mlflow().entities
         digest = digest_files(*sorted(path for path in Path(encoder_folder).rglob("*") if path.is_file()))
@@ -286,7 +286,7 @@ class TrackedRun:
 
     @contextlib.contextmanager
     def until_end(self) -> Iterator[None]:
-        """End the run with what becomes of the body; a lost server hides no error of the body itself."""
+        """End the run with the outcome of the body; an error of the store does not replace an error of the body."""
         try:
             yield
         except BaseException as error:
@@ -296,7 +296,7 @@ class TrackedRun:
         self.end("FINISHED")
 
     def end(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
-        """Send what waits and mark the run as ended, unless it had finished before and does so again."""
+        """Send the remaining metrics and set the status, unless the run had finished before and finishes again."""
         if self.finished and status == "FINISHED":
             return
         try:

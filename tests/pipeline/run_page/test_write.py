@@ -21,9 +21,7 @@ def helped(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 def test_the_result_and_whether_pretraining_helped_come_first(helped: tuple[str, str]) -> None:
     page, _ = helped
-    places = [
-        page.index(text) for text in ("78.0%", "Pretraining helped", "How the training went", "Settings")
-    ]
+    places = [page.index(text) for text in ("78.0%", "Pretraining helped", "<h2>Training</h2>", "Settings")]
     assert places == sorted(places)
     for name in ("chance", "mel statistics", "untrained"):
         assert f"<bdi>{name}</bdi>" in page
@@ -45,7 +43,7 @@ def test_settings_that_differ_come_first_and_commands_know_the_work_folder(tmp_p
     assert "augment.strength" in changed
     assert "log_mel.bands" not in changed
     assert "log_mel." in every
-    commands = page.split("<h2>How to go on</h2>")[1]
+    commands = page.split("<h2>Next steps</h2>")[1]
     assert commands.count(f"work_folder={tmp_path}") == 5
     assert f"echopair preview &#39;{run.folder / 'run.yaml'}&#39; work_folder=" in commands
 
@@ -59,7 +57,7 @@ def test_what_was_refused_and_the_corpus_report_are_named(helped: tuple[str, str
 def test_without_success_it_says_what_to_try(tmp_path: Path) -> None:
     page, note = written(made_run(tmp_path, probe_summary([0.50, 0.52, 0.49], [0.60, 0.62, 0.60])))
     assert "Pretraining did not help" in page
-    assert page.index('<ul class="try">') < page.index("Train longer") < page.index("How the training went")
+    assert page.index('<ul class="try">') < page.index("Train longer") < page.index("<h2>Training</h2>")
     assert note.startswith("**Pretraining did not help")
 
 
