@@ -91,7 +91,8 @@ def advice(metrics: Sequence[Mapping[str, float]]) -> list[str]:
         )
     if nearest is not None and nearest < TOO_HARD:
         tips.append(
-            f"Only {nearest:.0%} of the views find their positive: train longer, or lower augment.strength."
+            f"Only {nearest:.0%} of the views find their positive: the training is too short, or augment.strength "
+            "too high."
         )
     return [
         *tips,

@@ -50,7 +50,7 @@ def write_run_page(
     tables = _tables(evaluations)
     reports = {corpus: json.loads((path / REPORT_JSON).read_text("utf-8")) for corpus, path in clips.items()}
     places = {
-        "this page": folder / PAGE_FILE,
+        "report of the run": folder / PAGE_FILE,
         "settings": folder / "run.yaml",
         "encoder": training / ENCODER_FOLDER,
         **{f"report of {corpus}": path / REPORT_HTML for corpus, path in clips.items()},

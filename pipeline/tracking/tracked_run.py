@@ -251,11 +251,6 @@ class TrackedRun:
         with explained(self._uri), undivided(self._uri):
             self._client.log_batch(self.run_id, tags=entities)
 
-    def log_text(self, text: str, artifact_file: str) -> None:
-        """Store text as a file of the run's artifacts."""
-        with explained(self._uri):
-            self._client.log_text(self.run_id, text, artifact_file)
-
     def log_encoder(self, encoder_folder: Path) -> str:
         """Store the encoder as a model for `mlflow.pyfunc.load_model`: code and weights, without a pickle.
 

@@ -75,4 +75,4 @@ def test_the_description_in_mlflow_is_a_sentence_a_table_and_places(helped: tupl
     assert note.startswith("**Pretraining helped")
     assert "| features | accuracy | 95 % interval | macro accuracy |\n| --- | --: | --: | --: |\n" in note
     assert "| pretrained | 78.0% | 73.0% to 83.0% | 78.0% |" in note
-    assert "- this page: `" in note
+    assert "- report of the run: `" in note

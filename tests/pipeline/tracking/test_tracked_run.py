@@ -328,7 +328,9 @@ def test_artifacts_over_http_and_a_series_that_outlives_its_server(
 ) -> None:
     # One test for what needs the server, since each start of it takes seconds.
     run = TrackedRun.open(CONFIG, folder, "artifacts1", "artifacts")
-    run.log_text("a,b\n1,2\n", "tables/result.csv")
+    table = folder / "result.csv"
+    table.write_text("a,b\n1,2\n")
+    run.log_artifacts(table, "tables")
     run.log_artifacts(folder / "mlflow.db", "database")
     run.end("FINISHED")
     url = f"{server.config.uri}/get-artifact?path=tables/result.csv&run_uuid={run.run_id}"
@@ -337,7 +339,7 @@ def test_artifacts_over_http_and_a_series_that_outlives_its_server(
 
     remote_config = server.config.model_copy(update={"experiment": "remote"})
     run = TrackedRun.open(remote_config, folder, "remote1", "remote")
-    run.log_text("kept by the server", "note.txt")
+    run.log_artifacts(table)
     assert run.log_series([{"step": 0, "loss": 3.0, "bad": math.nan}])
 
     stop_server(server.process)
