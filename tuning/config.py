@@ -45,8 +45,8 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     sweep_name: str = Field(
         "sweep", min_length=1, max_length=200, description="what tables and the MLflow UI call the sweep"
     )
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="of the proposals; equal seeds propose equal trials")
-    space: dict[str, Distribution] = Field(description="swept dotted keys of the run and their domains")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="of the sampler; equal seeds propose equal trials")
+    space: dict[str, Distribution] = Field(description="swept dotted keys of the run and their distributions")
     search: SearchConfig = RandomSearchConfig()
     scheduler: SchedulerConfig = FifoConfig()
     score: Literal["linear_probe", "nearest_neighbours"] = Field(
@@ -87,7 +87,7 @@ def compose_sweep(arguments: Sequence[str]) -> SweepSettings:
 
     Args:
         arguments: presets of runs and of sweeps and YAML files, later ones over earlier ones (without any, the preset
-            `quick`), then overrides `dotted.key=value`. Where none of them has a domain, the preset
+            `quick`), then overrides `dotted.key=value`. Where none of them has a distribution, the preset
             `temperature-strength` lies below.
 
     Raises:
@@ -97,7 +97,7 @@ def compose_sweep(arguments: Sequence[str]) -> SweepSettings:
     overrides = list(arguments[len(sources) :])
     sources = sources or [BUILT_IN]
     values = _lay(sources, overrides)
-    if not _has_domain(values[SWEEP_KEY].get(SPACE)):
+    if not _has_distribution(values[SWEEP_KEY].get(SPACE)):
         values = _lay([DEFAULT_SWEEP, *sources], overrides)
     sweep, ray = values.pop(SWEEP_KEY), values.pop(RAY_KEY)
     sweep[SPACE] = space_of(sweep.get(SPACE) or {})
@@ -137,7 +137,7 @@ def _lay(sources: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _sections(layer: dict[str, Any]) -> dict[str, Any]:
-    """A layer whose sections are mappings, and the space a tree, so that later layers can set parts of a domain."""
+    """A layer whose sections are mappings, and the space a tree, so that later layers can override a part of it."""
     sections = {
         key: _mapping(key, layer[key], example)
         for key, example in ((SWEEP_KEY, "sweep.evaluations=9"), (RAY_KEY, "ray.address=auto"))
@@ -159,13 +159,15 @@ def _mapping(key: str, value: Any, example: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _has_domain(space: Any) -> bool:
-    """Whether a space, or a part of one, has a whole domain, and not only what changes another's."""
+def _has_distribution(space: Any) -> bool:
+    """Whether a space, or a part of one, has a whole distribution, and not only what changes another's."""
     match space:
         case list():
             return True
         case Mapping():
-            return isinstance(space.get("name"), str) or any(_has_domain(part) for part in space.values())
+            return isinstance(space.get("name"), str) or any(
+                _has_distribution(part) for part in space.values()
+            )
     return False
 
 
@@ -180,13 +182,13 @@ def _hint(key: str) -> str:
     parent, _, last = key.rpartition(".")
     models = [*_models(SWEEP_KEY, SweepConfig), *_models(RAY_KEY, RayConfig)]
     if in_space := parent.startswith(f"{SWEEP_KEY}.{SPACE}."):
-        models = [(parent, domain) for domain in get_args(get_args(Distribution)[0])]
+        models = [(parent, distribution) for distribution in get_args(get_args(Distribution)[0])]
     others = [model for below, model in models if below == parent and last in model.model_fields]
     if others:
         names = " or ".join(model.model_fields["name"].default for model in others)
         return f"; {parent}.name={names} has it"
     if in_space:
-        return did_you_mean(last, {name for _, domain in models for name in domain.model_fields})
+        return did_you_mean(last, {name for _, distribution in models for name in distribution.model_fields})
     known = {f"{below}.{name}" for below, model in models for name in model.model_fields}
     if key.partition(".")[0] in (SWEEP_KEY, RAY_KEY):
         known |= {f"{SWEEP_KEY}.{SPACE}.{name}" for name in RunConfig.model_fields}

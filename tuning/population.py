@@ -62,7 +62,7 @@ class Population:
 
     Args:
         config: interval, shares, probabilities.
-        space: domains by dotted key.
+        space: distributions by dotted key.
         evaluations: number of the last evaluation, at which no member copies another.
         trials: size of the population.
         seed: of the sweep.
@@ -158,33 +158,33 @@ class Population:
         member.lineage = [*copied.lineage, *([{STEP: step, "values": changed}] if changed else [])]
         return member.exploit
 
-    def _explore(self, domain: Distribution, value: Any, generator: np.random.Generator) -> Any:
+    def _explore(self, distribution: Distribution, value: Any, generator: np.random.Generator) -> Any:
         chance, share = generator.random(2).tolist()
-        near = [perturbed(domain, value, factor) for factor in self._config.perturbation_factors]
+        near = [perturbed(distribution, value, factor) for factor in self._config.perturbation_factors]
         other = [new for new in near if new != value]  # none where the value is 0, or alone
         if not other or chance < self._config.resample_probability:
-            return domain.at(share)
+            return distribution.at(share)
         return other[int(share * len(other))]
 
 
-def perturbed(domain: Distribution, value: Any, factor: float) -> Any:
-    """A value near another one, within its domain.
+def perturbed(distribution: Distribution, value: Any, factor: float) -> Any:
+    """A value near another one, within its distribution.
 
     Args:
-        domain: of both.
+        distribution: of both.
         value: to begin with.
         factor: multiplies numbers, whole ones by at least one up or down; listed values become the next one if it is
-            above 1, else the one before. Whatever would leave the domain stays at its end.
+            above 1, else the one before. Whatever would leave the distribution stays at its end.
     """
-    match domain:
+    match distribution:
         case LogUniform() | Uniform():
-            return domain.rounded(value * factor)
+            return distribution.rounded(value * factor)
         case Integers():
             step = round(value * factor) - value or (1 if factor > 1 else -1)
-            return min(max(value + step, domain.low), domain.high)
+            return min(max(value + step, distribution.low), distribution.high)
         case Choices() | Grid():
-            place = domain.values.index(value) + (1 if factor > 1 else -1)
-            return domain.values[min(max(place, 0), len(domain.values) - 1)]
+            place = distribution.values.index(value) + (1 if factor > 1 else -1)
+            return distribution.values[min(max(place, 0), len(distribution.values) - 1)]
 
 
 class PopulationScheduler(FIFOScheduler):

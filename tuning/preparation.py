@@ -41,16 +41,20 @@ def check_sweep(settings: SweepSettings) -> Sampler:
         UserError: names the key to change.
     """
     check_tracking(settings.run.tracking, settings.run.work_folder.absolute())
-    proposals = build_sampler(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
+    sampler = build_sampler(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
     check_scheduler(
-        settings.sweep.scheduler, settings.sweep.evaluations, proposals.total, settings.sweep.space
+        settings.sweep.scheduler,
+        settings.sweep.evaluations,
+        sampler.total,
+        settings.sweep.space,
+        settings.run.objective,
     )
     _swept_rates(settings)
-    _check_alternatives(settings, proposals)
-    return proposals
+    _check_alternatives(settings, sampler)
+    return sampler
 
 
-def _check_alternatives(settings: SweepSettings, proposals: Sampler) -> None:
+def _check_alternatives(settings: SweepSettings, sampler: Sampler) -> None:
     """Try the listed augmentations and encoders, in the combinations of the first trials.
 
     Raises:
@@ -58,24 +62,24 @@ def _check_alternatives(settings: SweepSettings, proposals: Sampler) -> None:
     """
     listed = [
         key
-        for key, domain in settings.sweep.space.items()
-        if isinstance(domain, Choices | Grid) and key.split(".")[0] in CHECKED_SLICES
+        for key, distribution in settings.sweep.space.items()
+        if isinstance(distribution, Choices | Grid) and key.split(".")[0] in CHECKED_SLICES
     ]
     tried = set()
-    for number in range(min(proposals.total, TRIALS_CHECKED) if listed else 0):
-        values = proposals.propose(number)
+    for number in range(min(sampler.total, TRIALS_CHECKED) if listed else 0):
+        values = sampler.propose(number)
         combination = fingerprint({key: values[key] for key in listed})
         if combination not in tried:
             check_learning(validated(settings.values_of(values)))
             tried.add(combination)
 
 
-def prepare_sweep(settings: SweepSettings, proposals: Sampler) -> dict[int, RunResult]:
+def prepare_sweep(settings: SweepSettings, sampler: Sampler) -> dict[int, RunResult]:
     """Stage 1, once for all trials, of every corpus and for each sample rate that they may have.
 
     Args:
         settings: of the sweep.
-        proposals: from `check_sweep`.
+        sampler: from `check_sweep`.
 
     Returns:
         By sample rate, a run of that rate and the clips of all its trials.
@@ -85,7 +89,7 @@ def prepare_sweep(settings: SweepSettings, proposals: Sampler) -> dict[int, RunR
     """
     prepared: dict[int, RunResult] = {}
     tried = set()
-    for config in _listening_otherwise(settings, proposals):
+    for config in _listening_otherwise(settings, sampler):
         rate = config.log_mel.sample_rate_hz
         key = fingerprint(rate, config.pretrain_corpora, config.crops.positives)
         if key in tried:
@@ -102,7 +106,7 @@ def prepare_sweep(settings: SweepSettings, proposals: Sampler) -> dict[int, RunR
     return prepared
 
 
-def _listening_otherwise(settings: SweepSettings, proposals: Sampler) -> Iterator[RunConfig]:
+def _listening_otherwise(settings: SweepSettings, sampler: Sampler) -> Iterator[RunConfig]:
     """Runs that have, between them, every combination of listed corpora, positives and sample rates that is valid.
 
     Where one is not with the values of the run, it may be with those of a trial.
@@ -110,7 +114,7 @@ def _listening_otherwise(settings: SweepSettings, proposals: Sampler) -> Iterato
     choices = (_swept_rates(settings), _listed(settings, CORPORA_KEYS), _listed(settings, POSITIVES_KEYS))
     for parts in product(*choices):
         values = {key: value for part in parts for key, value in part.items()}
-        trials = (proposals.propose(number) for number in range(min(proposals.total, TRIALS_CHECKED)))
+        trials = (sampler.propose(number) for number in range(min(sampler.total, TRIALS_CHECKED)))
         for others in chain([{}], trials):
             with suppress(UserError):  # no trial has these together, or it says so itself
                 yield validated(settings.values_of({**others, **values, "probe.test_split": True}))
@@ -120,9 +124,9 @@ def _listening_otherwise(settings: SweepSettings, proposals: Sampler) -> Iterato
 def _listed(settings: SweepSettings, keys: Sequence[str]) -> list[dict[str, Any]]:
     """The listed values of the first of some keys that is swept, each as values of a trial."""
     for key in keys:
-        domain = settings.sweep.space.get(key)
-        if isinstance(domain, Choices | Grid):
-            return [{key: value} for value in domain.values]
+        distribution = settings.sweep.space.get(key)
+        if isinstance(distribution, Choices | Grid):
+            return [{key: value} for value in distribution.values]
     return [{}]
 
 
@@ -157,10 +161,10 @@ def _swept_rates(settings: SweepSettings) -> list[dict[str, Any]]:
         UserError: a range of rates, each of which would be prepared.
     """
     for key in (SAMPLE_RATE, SAMPLE_RATE.partition(".")[0]):
-        domain = settings.sweep.space.get(key)
-        if isinstance(domain, Choices | Grid):
-            return [{key: value} for value in domain.values]
-        if domain is not None:
+        distribution = settings.sweep.space.get(key)
+        if isinstance(distribution, Choices | Grid):
+            return [{key: value} for value in distribution.values]
+        if distribution is not None:
             raise UserError(
                 f"sweep.space.{key}: clips are prepared for each sample rate before the first trial; list the rates, "
                 f"as sweep.space.{key}=[16000, 32000]"

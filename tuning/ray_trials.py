@@ -63,16 +63,16 @@ class StateSearcher(_OfThisProcess, Searcher):
 
     Args:
         state: of the sweep.
-        proposals: values of new trials.
+        sampler: values of new trials.
     """
 
-    def __init__(self, state: SweepState, proposals: Sampler) -> None:
+    def __init__(self, state: SweepState, sampler: Sampler) -> None:
         super().__init__()
         self._state = state
-        self._proposals = proposals
+        self._sampler = sampler
         begun = {trial.number for trial in state.trials}
         self._again = [trial for trial in state.trials if not trial.status.ended]
-        self._new = [number for number in range(proposals.total) if number not in begun]
+        self._new = [number for number in range(sampler.total) if number not in begun]
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """Number and values of the next trial."""
@@ -80,7 +80,7 @@ class StateSearcher(_OfThisProcess, Searcher):
             trial = self._again.pop(0)
         else:
             number = self._new.pop(0)
-            trial = Trial(number=number, values=self._proposals.propose(number, self._state.trials))
+            trial = Trial(number=number, values=self._sampler.propose(number, self._state.trials))
             self._state.propose(trial)
         return {NUMBER: trial.number, VALUES: trial.values}
 

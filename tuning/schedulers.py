@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from echopair.models.methods import MethodConfig
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.training.schedule import check_schedulable
 from echopair.tuning.distributions import Distribution
@@ -64,7 +65,7 @@ class PbtConfig(BaseModel, frozen=True, extra="forbid"):
         0.25,
         ge=0,
         le=1,
-        description="of drawing a value anew from its domain instead of changing it a little",
+        description="of drawing a value anew from its distribution instead of changing it a little",
     )
     perturbation_factors: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = Field(
         (1.2, 0.8),
@@ -77,15 +78,20 @@ SchedulerConfig = Annotated[FifoConfig | AshaConfig | PbtConfig, Field(discrimin
 
 
 def check_scheduler(
-    config: SchedulerConfig, evaluations: int, trials: int, space: Mapping[str, Distribution]
+    config: SchedulerConfig,
+    evaluations: int,
+    trials: int,
+    space: Mapping[str, Distribution],
+    objective: MethodConfig,
 ) -> None:
     """Refuse a scheduler that could never decide anything, or a space that it cannot work with.
 
     Args:
         config: of the scheduler.
-        evaluations: how often a trial is read in the course of its training, the last one at its end.
+        evaluations: of a training, the last one at its end.
         trials: of the sweep.
-        space: domains by dotted key.
+        space: distributions by dotted key.
+        objective: config of the method, which says which of its keys may change during a training.
 
     Raises:
         UserError: names the key to change.
@@ -102,8 +108,8 @@ def check_scheduler(
                     f"sweep.scheduler.name=pbt needs a population of at least {SMALLEST_POPULATION}, and the sweep has "
                     f"{trials} trials; raise sweep.search.trials, or set sweep.scheduler.name=asha"
                 )
-            for key, domain in space.items():
-                _check_changeable(key, domain)
+            for key, distribution in space.items():
+                _check_changeable(key, distribution, objective)
 
 
 def build_scheduler(
@@ -118,7 +124,7 @@ def build_scheduler(
 
     Args:
         config: of the scheduler; passed by `check_scheduler`.
-        space: domains by dotted key.
+        space: distributions by dotted key.
         evaluations: how often a trial is read in the course of its training, the last one at its end.
         trials: of the whole sweep, those of the history included.
         seed: of the sweep; decides what a population draws.
@@ -153,15 +159,15 @@ def _check_evaluations(key: str, first: int, evaluations: int) -> None:
         )
 
 
-def _check_changeable(key: str, domain: Distribution) -> None:
+def _check_changeable(key: str, distribution: Distribution, objective: MethodConfig) -> None:
     try:
-        check_schedulable(key)
+        check_schedulable(key, objective)
     except ValueError as error:
         raise UserError(
             f"sweep.space.{key}: with sweep.scheduler.name=pbt trials change their values as they train, and {error}; "
             "take the key out of the space, or set sweep.scheduler.name=asha"
         ) from error
-    if any(isinstance(value, Mapping) for value in domain.ends()):
+    if any(isinstance(value, Mapping) for value in distribution.ends()):
         raise UserError(
             f"sweep.space.{key}: with sweep.scheduler.name=pbt a value is one number or word, and not a mapping; sweep "
             f"the keys below {key}, or set sweep.scheduler.name=asha"

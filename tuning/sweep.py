@@ -55,13 +55,13 @@ def sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepResult
         retry_failed: whether trials that failed are tried again.
 
     Raises:
-        UserError: anything a person can mend; whatever can be known beforehand is found before any long work.
+        UserError: anything a person can fix; whatever can be known beforehand is found before any long work.
     """
-    proposals = check_sweep(settings)
+    sampler = check_sweep(settings)
     folder = sweep_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     check_nodes(settings.ray, folder)
-    return _go_on(SweepState.create(folder, settings), proposals, retry_failed=retry_failed)
+    return _go_on(SweepState.create(folder, settings), sampler, retry_failed=retry_failed)
 
 
 def resume(folder: Path, *, retry_failed: bool = False) -> SweepResult:
@@ -79,12 +79,12 @@ def resume(folder: Path, *, retry_failed: bool = False) -> SweepResult:
     return _go_on(state, check_sweep(state.settings), retry_failed=retry_failed)
 
 
-def _go_on(state: SweepState, proposals: Sampler, *, retry_failed: bool) -> SweepResult:
+def _go_on(state: SweepState, sampler: Sampler, *, retry_failed: bool) -> SweepResult:
     result = SweepResult(state.folder, list(state.settings.sweep.space))
     began = time.monotonic()
     with state.held():
         is_new = not state.trials
-        prepared = prepare_sweep(state.settings, proposals)
+        prepared = prepare_sweep(state.settings, sampler)
         settle_recordings(state, prepared)
         if retry_failed:
             _allow_failed_again(state)
@@ -93,10 +93,10 @@ def _go_on(state: SweepState, proposals: Sampler, *, retry_failed: bool) -> Swee
                 if trial.status == Status.RUNNING:  # its driver was killed
                     state.change(trial.number, status=Status.WAITING, error="")
             ended = sum(trial.status.ended for trial in state.trials)
-            if ended < proposals.total:
-                result.unrecorded = _try(state, proposals, prepared, parent)
+            if ended < sampler.total:
+                result.unrecorded = _try(state, sampler, prepared, parent)
             else:
-                console.print(f"all {proposals.total} trials ended before")
+                console.print(f"all {sampler.total} trials ended before")
                 with _recorded(state, parent, _context(state, prepared)) as result.unrecorded:
                     pass
             finalise(state, _context(state, prepared), parent, result, began if is_new else None)
@@ -136,7 +136,7 @@ def _allow_failed_again(state: SweepState) -> None:
 
 
 def _try(
-    state: SweepState, proposals: Sampler, prepared: Mapping[int, RunResult], parent: TrackedRun
+    state: SweepState, sampler: Sampler, prepared: Mapping[int, RunResult], parent: TrackedRun
 ) -> list[int]:
     """Run the trials that have not ended; returns those that the tracking store would not take."""
     settings = state.settings
@@ -150,10 +150,10 @@ def _try(
             console.print(
                 f"trials have {threads} threads each, as they began: another number sums in another order"
             )
-        _settle_budget(state, prepared, proposals.total, resources)
+        _settle_budget(state, prepared, sampler.total, resources)
         context = _context(state, prepared)
         with _recorded(state, parent, context) as unrecorded:
-            _fit(state, proposals, context, resources, memory_share(resources, available))
+            _fit(state, sampler, context, resources, memory_share(resources, available))
     return unrecorded
 
 
@@ -217,7 +217,7 @@ def _recorded(state: SweepState, parent: TrackedRun, context: TrialContext) -> I
 
 
 def _fit(
-    state: SweepState, proposals: Sampler, context: TrialContext, resources: Resources, memory: int
+    state: SweepState, sampler: Sampler, context: TrialContext, resources: Resources, memory: int
 ) -> None:
     """Hand the trials to Ray Tune until all have ended."""
     from ray import tune
@@ -231,7 +231,7 @@ def _fit(
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier driver; the state knows more
     is_population = sweep.scheduler.name == "pbt"
     ended = sum(trial.status.ended for trial in state.trials)
-    with SweepProgress(sweep.sweep_name, proposals.total, list(sweep.space), sweep.evaluations) as progress:
+    with SweepProgress(sweep.sweep_name, sampler.total, list(sweep.space), sweep.evaluations) as progress:
         progress.show(state.trials)
         tuner = tune.Tuner(
             tune.with_resources(
@@ -239,13 +239,13 @@ def _fit(
                 {"cpu": resources.cpus, "gpu": resources.gpus, "memory": memory},
             ),
             tune_config=tune.TuneConfig(
-                search_alg=StateSearcher(state, proposals),
+                search_alg=StateSearcher(state, sampler),
                 # All members of a population have begun; Ray runs as many as there is room for.
                 max_concurrent_trials=None if is_population else resources.at_once,
                 scheduler=build_scheduler(
-                    sweep.scheduler, sweep.space, sweep.evaluations, proposals.total, sweep.seed, state.trials
+                    sweep.scheduler, sweep.space, sweep.evaluations, sampler.total, sweep.seed, state.trials
                 ),
-                num_samples=proposals.total - ended,
+                num_samples=sampler.total - ended,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -266,10 +266,10 @@ def _fit(
                 f"Ray ended the sweep: {reason}; `echopair sweep --resume {state.folder}` goes on"
             ) from error
     shutil.rmtree(folder, ignore_errors=True)
-    left = proposals.total - sum(trial.status.ended for trial in state.trials)
+    left = sampler.total - sum(trial.status.ended for trial in state.trials)
     if left:
         raise UserError(
-            f"Ray ended before {left} of {proposals.total} trials; `echopair sweep --resume {state.folder}` goes on"
+            f"Ray ended before {left} of {sampler.total} trials; `echopair sweep --resume {state.folder}` goes on"
         )
     for trial in state.trials:
         TrialFolder(state.folder, trial.number).remove_copies()

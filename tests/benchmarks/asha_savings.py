@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.asha_savings SWEEP_FOLDER [--orders 1000] [--at-once 2]
 
-The folder is that of a sweep with `sweep.scheduler.name=fifo` in which every trial finished. Its readings are given to
+The folder is that of a sweep with `sweep.scheduler.name=fifo` in which every trial finished. Its scores are given to
 the real scheduler in many random orders of the trials, as many at once as were asked for and all equally fast: a
 training is a function of its config, so these are the decisions that a sweep in that order would have taken.
 """
@@ -17,7 +17,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 
 from echopair.tuning.asha import Asha
-from echopair.tuning.schedulers import EVALUATION, READING, AshaConfig
+from echopair.tuning.schedulers import EVALUATION, INTERMEDIATE_SCORE, NUMBER, AshaConfig
 from echopair.tuning.state import SweepState
 from echopair.tuning.trials import Status, Trial
 
@@ -34,13 +34,13 @@ def main() -> None:
     trials = SweepState.open(arguments.sweep_folder.absolute()).trials
     if any(trial.status != Status.FINISHED for trial in trials):
         parser.error(f"{arguments.sweep_folder} has trials that did not finish")
-    readings = max(reading.evaluation for trial in trials for reading in trial.intermediate_scores)
+    evaluations = max(one.evaluation for trial in trials for one in trial.intermediate_scores)
     best = max(trial.score or 0.0 for trial in trials)
     for factor in (2.0, 3.0, 4.0):
         outcomes = [
             replay(
                 AshaConfig(reduction_factor=factor),
-                readings,
+                evaluations,
                 [trials[n] for n in np.random.default_rng(order).permutation(len(trials))],
                 arguments.at_once,
             )
@@ -55,9 +55,9 @@ def main() -> None:
         )
 
 
-def replay(config: AshaConfig, readings: int, trials: list[Trial], at_once: int) -> tuple[float, float]:
+def replay(config: AshaConfig, evaluations: int, trials: list[Trial], at_once: int) -> tuple[float, float]:
     """Share of the whole compute that was spent, and the best score among the trials that finished."""
-    asha = Asha(config, readings)
+    asha = Asha(config, evaluations)
     waiting = list(enumerate(trials))
     running: list[
         tuple[int, int, int, Trial, RayTrial]
@@ -66,17 +66,16 @@ def replay(config: AshaConfig, readings: int, trials: list[Trial], at_once: int)
     while waiting or running:
         while waiting and len(running) < at_once:
             order, trial = waiting.pop(0)
-            known = RayTrial("", trial_id=f"{trial.number:05d}", stub=True)
-            asha.on_trial_add(None, known)  # type: ignore[arg-type]
+            known = RayTrial("", config={NUMBER: trial.number}, stub=True)
             heapq.heappush(running, (now + 1, order, 1, trial, known))
         now, order, evaluation, trial, known = heapq.heappop(running)
         spent += 1
-        reading = {EVALUATION: evaluation, READING: trial.intermediate_scores[evaluation - 1].score}
-        if evaluation == readings:
+        result = {EVALUATION: evaluation, INTERMEDIATE_SCORE: trial.intermediate_scores[evaluation - 1].score}
+        if evaluation == evaluations:
             best = max(best, trial.score or 0.0)
-        elif asha.on_trial_result(None, known, reading) == TrialScheduler.CONTINUE:  # type: ignore[arg-type]
+        elif asha.on_trial_result(None, known, result) == TrialScheduler.CONTINUE:  # type: ignore[arg-type]
             heapq.heappush(running, (now + 1, order, evaluation + 1, trial, known))
-    return spent / (readings * len(trials)), best
+    return spent / (evaluations * len(trials)), best
 
 
 if __name__ == "__main__":

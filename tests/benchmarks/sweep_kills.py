@@ -91,7 +91,7 @@ class Round:
             )
             wait_for("the first trial", lambda: bool(sweep.trials) or process.ended, SWEEP_SECONDS)
             wait_for(
-                f"{reading} readings", lambda: sweep.evaluations >= reading or process.ended, SWEEP_SECONDS
+                f"{reading} scores", lambda: sweep.evaluations >= reading or process.ended, SWEEP_SECONDS
             )
         elif phase == "concluding":
             span = ended - tried
@@ -100,9 +100,7 @@ class Round:
         with suppress(subprocess.TimeoutExpired):
             process.process.wait(after)
         ended_trials = sum(trial.status.ended for trial in sweep.trials.values())
-        state = (
-            "was through" if process.ended else f"{sweep.evaluations} readings, {ended_trials} trials ended"
-        )
+        state = "was through" if process.ended else f"{sweep.evaluations} scores, {ended_trials} trials ended"
         self.notes.append(f"{phase} +{after:.1f} s, {state}")
 
 
@@ -132,7 +130,7 @@ def trial_killed(one: Round) -> None:
         process = sweep.begin()
         number, reading = one.random.randrange(TRIALS), one.random.randrange(EVALUATIONS)
         kill_trial(sweep, number, reading)
-        one.notes.append(f"trial {number} after {reading} readings")
+        one.notes.append(f"trial {number} after {reading} scores")
         must(process.wait() == 0, f"the sweep failed: {process.last_words}")
         attempts = {number: trial.attempts for number, trial in sweep.trials.items()}
         must(attempts == {other: 1 + (other == number) for other in range(TRIALS)}, f"attempts: {attempts}")

@@ -1,4 +1,4 @@
-"""Ledgers of trials that nobody ran."""
+"""States of sweeps whose trials nobody ran."""
 
 from pathlib import Path
 from typing import Any

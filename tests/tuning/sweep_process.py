@@ -210,8 +210,8 @@ class SmallSweep:
         return {int(file.stem): Trial.model_validate_json(file.read_text()) for file in files}
 
     @property
-    def readings(self) -> int:
-        """How many readings the state has, of all trials together."""
+    def evaluations(self) -> int:
+        """How many intermediate scores the state has, of all trials together."""
         return sum(len(trial.intermediate_scores) for trial in self.trials.values())
 
     @property
@@ -319,19 +319,19 @@ class Oracle:
         return oracle
 
 
-def kill_trial(sweep: SmallSweep, number: int, after_readings: int) -> None:
-    """Kill the process that trains a trial's encoder, once it has some readings, and wait until it is gone."""
+def kill_trial(sweep: SmallSweep, number: int, after_scores: int) -> None:
+    """Kill the process that trains a trial's encoder, once it has some scores, and wait until it is gone."""
 
     def ready() -> bool:
         trial = sweep.trials.get(number)
         must(trial is None or not trial.status.ended, f"trial {number} ended before it could be killed")
         return (
             trial is not None
-            and len(trial.intermediate_scores) >= after_readings
+            and len(trial.intermediate_scores) >= after_scores
             and sweep.process_of(number) is not None
         )
 
-    wait_for(f"reading {after_readings} of trial {number}", ready, SWEEP_SECONDS)
+    wait_for(f"score {after_scores} of trial {number}", ready, SWEEP_SECONDS)
     process = sweep.process_of(number)
     must(process is not None, f"trial {number} was through before it could be killed")
     assert process is not None
@@ -436,7 +436,7 @@ def _assert_same_trials(sweep: SmallSweep, oracle: Oracle, failed: Collection[in
 
 
 def _read(trial: Trial) -> list[tuple[int, int, float]]:
-    return [(reading.evaluation, reading.step, reading.score) for reading in trial.intermediate_scores]
+    return [(one.evaluation, one.step, one.score) for one in trial.intermediate_scores]
 
 
 def _assert_recorded(sweep: SmallSweep, oracle: Oracle, failed: Collection[int]) -> None:
@@ -453,8 +453,8 @@ def _assert_recorded(sweep: SmallSweep, oracle: Oracle, failed: Collection[int])
         must(run.tags[PARENT_TAG] == own.run_id, f"the run of trial {number} lies below another sweep's")
         must(run.parameters.get("objective.temperature"), f"the run of trial {number} has no parameters")
         must(run.metrics["attempts"] == trial.attempts, f"the run of trial {number} has {run.metrics}")
-        read = [(reading.step, reading.score) for reading in trial.intermediate_scores]
-        must(sweep.series(run, "intermediate_score") == read, f"the run of trial {number} has other readings")
+        read = [(one.step, one.score) for one in trial.intermediate_scores]
+        must(sweep.series(run, "intermediate_score") == read, f"the run of trial {number} has other scores")
         if number in failed:
             continue
         must(run.metrics["score"] == trial.score, f"the run of trial {number} scores {run.metrics['score']}")

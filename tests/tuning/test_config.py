@@ -106,11 +106,11 @@ def test_a_whole_domain_is_a_space_of_its_own() -> None:
 def test_a_file_adds_to_the_space_of_a_preset_however_it_is_spelt(
     tmp_path: Path, spelling: str, below: str
 ) -> None:
-    domain = {"low": 0.2}
+    distribution = {"low": 0.2}
     spellings: dict[str, dict[str, Any]] = {
-        "dotted": {"objective.temperature": domain, "augment.strength": None, **SPACE},
+        "dotted": {"objective.temperature": distribution, "augment.strength": None, **SPACE},
         "nested": {
-            "objective": {"temperature": domain},
+            "objective": {"temperature": distribution},
             "augment": {"strength": None},
             "encoder": {"width": [16, 32]},
         },

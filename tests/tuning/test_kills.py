@@ -32,28 +32,28 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
         yield Oracle.of(sweep)
 
 
-def wait_for_readings(number: int, sweep: SmallSweep, process: SweepProcess) -> None:
-    wait_for(f"reading {number}", lambda: sweep.evaluations >= number or process.ended, SWEEP_SECONDS)
+def wait_for_scores(number: int, sweep: SmallSweep, process: SweepProcess) -> None:
+    wait_for(f"score {number}", lambda: sweep.evaluations >= number or process.ended, SWEEP_SECONDS)
     assert not process.ended, process.last_words
 
 
 def test_a_sweep_whose_driver_and_trial_are_killed_comes_to_the_same(oracle: Oracle, tmp_path: Path) -> None:
     with SmallSweep(oracle.sweep.file, tmp_path / "killed") as sweep:
         process = sweep.begin()
-        wait_for_readings(4, sweep, process)
+        wait_for_scores(4, sweep, process)
         process.kill(signal.SIGKILL)
         process.process.wait()
         assert_nothing_left(sweep)
 
         process = sweep.begin()  # the same command goes on
-        wait_for_readings(8, sweep, process)
+        wait_for_scores(8, sweep, process)
         process.kill(signal.SIGINT, group=True)  # as Ctrl-C does
         assert_interrupted(sweep, process, signal.SIGINT)
         assert process.process.returncode == 130
 
         before = {number: trial.attempts for number, trial in sweep.trials.items()}
         process = sweep.resume()
-        kill_trial(sweep, 5, after_readings=1)
+        kill_trial(sweep, 5, after_scores=1)
         assert process.wait() == 0, process.last_words
         assert sweep.trials[5].attempts == before.get(5, 0) + 2
         assert_whole(sweep, oracle)

@@ -21,6 +21,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from echopair.models.methods import SimCLRConfig
 from echopair.pipeline.cores import available_cores
 from echopair.pipeline.errors import UserError
 from echopair.tuning.asha import Asha
@@ -68,7 +69,7 @@ def global_generators() -> tuple[str, Any]:
 def test_a_scheduler_is_chosen_by_its_name_alone(name: str) -> None:
     config: SchedulerConfig = TypeAdapter(SchedulerConfig).validate_python({"name": name})
     assert config.name == name
-    check_scheduler(config, EVALUATIONS, 4, SPACE)
+    check_scheduler(config, EVALUATIONS, 4, SPACE, SimCLRConfig())
     built = build_scheduler(config, SPACE, EVALUATIONS, 4, seed=0)
     assert isinstance(built, TrialScheduler)
 
@@ -112,7 +113,7 @@ def test_a_scheduler_that_could_not_work_is_refused_with_the_key_to_change(
     config: SchedulerConfig, evaluations: int, trials: int, space: Mapping[str, Distribution], message: str
 ) -> None:
     with pytest.raises(UserError) as refusal:
-        check_scheduler(config, evaluations, trials, space)
+        check_scheduler(config, evaluations, trials, space, SimCLRConfig())
     assert message in str(refusal.value)
 
 
@@ -241,7 +242,7 @@ def test_what_is_no_number_is_the_worst_reading() -> None:
     assert not ask(scheduler, fourth, 1, 0.05)
 
 
-def test_nobody_is_stopped_at_the_last_milestone_nor_judged_by_what_is_reported_there() -> None:
+def test_no_trial_is_stopped_at_the_last_evaluation_nor_judged_by_its_score_there() -> None:
     scheduler = Asha(AshaConfig(reduction_factor=2), 4)
     good, bad, later = ray_trials(3)
     for evaluation in range(1, 5):
@@ -309,7 +310,10 @@ def outcome(folder: Path) -> dict[int, tuple[float, list[dict[str, Any]]]]:
 
 def first_values(seed: int = 0, count: int = POPULATION) -> list[dict[str, Any]]:
     generator = random.Random(seed)
-    return [{key: domain.at(generator.random()) for key, domain in SPACE.items()} for _ in range(count)]
+    return [
+        {key: distribution.at(generator.random()) for key, distribution in SPACE.items()}
+        for _ in range(count)
+    ]
 
 
 class OneProcess:
@@ -420,7 +424,7 @@ def test_members_that_ended_are_not_waited_for_and_those_to_come_are() -> None:
     assert [(exploit.number, exploit.origin.donor) for exploit in population.advance()] == [(1, 0)]
 
 
-def test_the_first_reading_of_a_milestone_counts() -> None:
+def test_the_first_score_of_an_evaluation_counts() -> None:
     population = Population(PBT, SPACE, EVALUATIONS, 4, seed=0)
     for number, values in enumerate(first_values(count=4)):
         population.begin(number, values)
@@ -512,7 +516,7 @@ def test_lineages_tell_whom_a_member_learned_from(undisturbed: dict[int, Any]) -
 
 
 @pytest.mark.parametrize(
-    ("domain", "value", "factor", "expected"),
+    ("distribution", "value", "factor", "expected"),
     [
         (LogUniform(low=0.1, high=1), 0.5, 1.2, 0.6),
         (LogUniform(low=0.1, high=1), 0.9, 1.2, 1.0),
@@ -528,9 +532,9 @@ def test_lineages_tell_whom_a_member_learned_from(undisturbed: dict[int, Any]) -
     ],
 )
 def test_a_perturbed_value_is_near_the_old_one_and_in_its_domain(
-    domain: Distribution, value: Any, factor: float, expected: Any
+    distribution: Distribution, value: Any, factor: float, expected: Any
 ) -> None:
-    assert perturbed(domain, value, factor) == expected
+    assert perturbed(distribution, value, factor) == expected
 
 
 def test_values_move_away_from_the_ends_of_their_domains() -> None:
@@ -626,13 +630,13 @@ def fit(
     retries: int = 0,
 ) -> list[Trial]:
     """The trials as a sweep on Ray leaves them."""
-    state, proposals = SweepState(trials), Proposals(trials)
+    state, sampler = SweepState(trials), Proposals(trials)
     tune.Tuner(
         tune.with_resources(partial(trainable, folder=folder), {"cpu": max(1, available_cores() // SLOTS)}),
         tune_config=tune.TuneConfig(
             scheduler=scheduler,
-            search_alg=proposals,
-            num_samples=len(proposals.waiting),
+            search_alg=sampler,
+            num_samples=len(sampler.waiting),
             reuse_actors=True,
             time_budget_s=240,
         ),

@@ -223,11 +223,11 @@ def test_missing_trials_are_asked_for(folder: Path) -> None:
 def test_a_trial_whose_file_was_deleted_is_proposed_again(folder: Path, settings: SweepSettings) -> None:
     from echopair.tuning.ray_trials import StateSearcher
 
-    proposals = build_sampler(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
+    sampler = build_sampler(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
     (folder / "trials" / "00000.json").unlink()
-    searcher = StateSearcher(SweepState.open(folder), proposals)
-    suggested = [searcher.suggest("")["trial"] for _ in range(proposals.total)]
-    assert sorted(suggested) == [*range(proposals.total)]
+    searcher = StateSearcher(SweepState.open(folder), sampler)
+    suggested = [searcher.suggest("")["trial"] for _ in range(sampler.total)]
+    assert sorted(suggested) == [*range(sampler.total)]
     assert SweepState.open(folder)[0].status == Status.WAITING
 
 

@@ -93,7 +93,7 @@ def told(context: TrialContext) -> list[Row]:
     return reports(context)
 
 
-def readings_of(rows: list[Row]) -> list[tuple[int, int, float]]:
+def scores_of(rows: list[Row]) -> list[tuple[int, int, float]]:
     return [(row["evaluation"], row["step"], row["intermediate_score"]) for row in rows]
 
 
@@ -120,7 +120,7 @@ def learned(config: RunConfig, context: TrialContext, work_folder: Path) -> RunR
     return result
 
 
-def test_readings_come_at_each_milestone_and_the_score_at_the_end(told: list[Row]) -> None:
+def test_intermediate_scores_come_at_each_evaluation_and_the_score_at_the_end(told: list[Row]) -> None:
     assert [(row["evaluation"], row["step"], row["steps"]) for row in told] == [
         (1, 2, 6),
         (2, 4, 6),
@@ -164,18 +164,18 @@ def test_two_trials_of_the_same_values_share_nothing(context: TrialContext, told
     assert not [*context.settings.run.work_folder.glob("encoders")]
 
 
-def test_fewer_steps_than_readings_end_with_the_last_milestone(context: TrialContext) -> None:
+def test_fewer_steps_than_evaluations_end_with_the_last_one(context: TrialContext) -> None:
     rows = reports(changed(context, {"evaluations": 9}), values={"pretrain.steps": 2})
     assert [(row["evaluation"], row["step"]) for row in rows] == [(1, 1), (9, 2), (9, 2)]
 
 
-def test_a_trial_killed_at_every_milestone_reads_and_scores_the_same(
+def test_a_trial_killed_at_every_evaluation_comes_to_the_same(
     context: TrialContext, told: list[Row], tmp_path: Path
 ) -> None:
     elsewhere = changed(context, work_folder=tmp_path)
     for evaluation in range(1, EVALUATIONS + 1):
         rows = reports(elsewhere, killed_at=evaluation)
-        assert readings_of(rows) == readings_of(told[:evaluation])
+        assert scores_of(rows) == scores_of(told[:evaluation])
         assert steps_done(training(elsewhere)) == rows[-1]["step"]  # the next one goes on from there
     assert reports(elsewhere) == told
     assert weights(elsewhere) == weights(context)
@@ -252,7 +252,7 @@ def test_a_process_killed_at_any_moment_costs_no_more_than_time(
         exit_codes.add(process.exitcode)
     assert -signal.SIGKILL in exit_codes
     rows = [json.loads(line) for line in file.read_text().splitlines() if line.endswith("}")]
-    assert {one for row in rows for one in readings_of([row])} <= set(readings_of(told))
+    assert {one for row in rows for one in scores_of([row])} <= set(scores_of(told))
     assert reports(elsewhere) == told
     assert weights(elsewhere) == weights(context)
 
