@@ -295,6 +295,7 @@ def run_keys(key: str) -> set[str]:
 
 def nearest_key(key: str, known: Iterable[str]) -> str:
     """The one known key that ends alike, else the one spelt most alike: "; did you mean 'x'?", or nothing."""
+    known = set(known) - {key}  # another alternative may have it
     ends_alike = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
     if len(ends_alike) == 1:
         return f"; did you mean {ends_alike[0]!r}?"
