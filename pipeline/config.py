@@ -65,7 +65,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     threads: int | None = Field(
         None,
         ge=1,
-        description="threads of a CPU's training; another number sums in another order, all but equal",
+        description="threads of a CPU's training; another number changes the rounding of sums",
     )
     corpora: dict[str, CorpusConfig] = Field(min_length=1, description="recordings, by a name of your choice")
     prepare: PrepareConfig = PrepareConfig()
