@@ -107,8 +107,8 @@ def _check_labels_to_learn_from(
     both = sorted(set(config.pretrain_corpora) & scored_corpora(config, until))
     if both:
         raise UserError(
-            f"{_label_key(config)} learns from the labels of {both[0]!r}, and a probe of the same clips "
-            "would be tested on clips whose labels were learned from; name different corpora in pretrain.corpora and probe.corpora"
+            f"{_label_key(config)} learns from the labels of {both[0]!r}, and a probe would be tested on "
+            "the same clips; name different corpora in pretrain.corpora and probe.corpora"
         )
 
 
