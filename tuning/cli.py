@@ -26,20 +26,20 @@ def sweep(
         typer.Argument(
             metavar="[PRESET or YAML ...] [key=value ...]",
             help="Run and sweep to start from (default: quick; see `echopair presets`), "
-            "and what to change, as sweep.search.trials=32 or sweep.space.seed=[0, 1]",
+            "and what to change, as 'sweep.search={name: random, trials: 32}'",
             show_default=False,
         ),
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="WORKDIR", help="go on with the sweep in this folder", show_default=False),
+        typer.Option(metavar="SWEEP_FOLDER", help="continue the sweep in this folder", show_default=False),
     ] = None,
     retry_failed: Annotated[
         bool,
         typer.Option("--retry-failed", help="try failed trials again, once what made them fail is fixed"),
     ] = False,
 ) -> None:
-    """Trials of swept settings, the best by validation score, and its test accuracy; goes on after a kill."""
+    """Trials of swept settings, the best by validation score, and its test accuracy; continues after a kill."""
     if resume is not None and arguments:
         raise typer.BadParameter("--resume takes its settings from the folder; give no others")
     from echopair.tuning.config import compose_sweep

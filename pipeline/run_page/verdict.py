@@ -99,5 +99,5 @@ def advice(metrics: Sequence[Mapping[str, float]]) -> list[str]:
         "Train longer: set pretrain.steps, pretrain.epochs or pretrain.minutes to a multiple of its value.",
         "Add recordings for pretraining; they need no labels.",
         "Listen to the pairs below: if the two views of a pair are no longer the same sound, lower augment.strength.",
-        "Search temperature and strength by a sweep; the command is at the end of this page.",
+        "Search settings by a sweep; the commands are at the end of this page.",
     ]
