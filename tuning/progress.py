@@ -238,11 +238,11 @@ class SweepView:
         """How many run, how the others ended, and the best so far."""
         counts = outcome_counts(trial for trial in self.trials if trial.status is not Status.WAITING)
         scores = [trial.latest or 0.0 for trial in self.trials if trial.status is Status.FINISHED]
-        scores = [last for trial in self.trials if (last := last_intermediate(trial)) is not None]
         if scores:
             return f"{counts}, best score {percent_text(max(scores))}"
-        if scores:
-            return f"{counts}, best k-NN score so far {percent_text(max(scores))}"
+        intermediate = [last for trial in self.trials if (last := last_intermediate(trial)) is not None]
+        if intermediate:
+            return f"{counts}, best k-NN score so far {percent_text(max(intermediate))}"
         return counts or "waiting for the first trial"
 
     def _columns(self, trials: Sequence[Trial]) -> list[Column]:
