@@ -12,8 +12,7 @@ from echopair.pipeline.figure_style import DOTS_PER_INCH
 from echopair.pipeline.pages import embedded_png, render_page
 from echopair.pipeline.stages import write_atomically
 from echopair.tuning.report.figures import FIGURES, DrawnFigure, draw_figures
-from echopair.tuning.report.outcomes import Outcomes
-from echopair.tuning.report.summary import summary
+from echopair.tuning.report.outcomes import Outcomes, summary
 from echopair.tuning.results import TRIALS_FILE, ranked
 from echopair.tuning.texts import (
     done_share,
