@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-# Added to the number of failed trials, so that the status is told from those of usage errors and interruptions.
+# Added to the number of failed trials, so that the status differs from those of usage errors and interruptions.
 FAILED_TRIALS = 100
-MOST_FAILED_SAID = 25
+MOST_FAILED_COUNTED = 25
 
 
 @app.command()
@@ -32,14 +32,14 @@ def sweep(
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="WORKDIR", help="go on with the sweep in this folder", show_default=False),
+        typer.Option(metavar="WORKDIR", help="continue the sweep in this folder", show_default=False),
     ] = None,
     retry_failed: Annotated[
         bool,
         typer.Option("--retry-failed", help="try failed trials again, once what made them fail is fixed"),
     ] = False,
 ) -> None:
-    """Trials of swept settings, the best by validation score, and its test accuracy; goes on after a kill."""
+    """Trials of swept settings, the best by validation score, and its test accuracy; continues after a kill."""
     if resume is not None and arguments:
         raise typer.BadParameter("--resume takes its settings from the folder; give no others")
     from echopair.tuning.config import compose_sweep
@@ -52,7 +52,7 @@ def sweep(
         result = run_sweep(compose_sweep(arguments or []), retry_failed=retry_failed)
     _print(result)
     if result.failed:
-        raise typer.Exit(FAILED_TRIALS + min(result.failed, MOST_FAILED_SAID))
+        raise typer.Exit(FAILED_TRIALS + min(result.failed, MOST_FAILED_COUNTED))
     if result.unrecorded or result.untracked or result.best is None:
         raise typer.Exit(1)
 
@@ -99,5 +99,5 @@ def _print(result: "SweepResult") -> None:
     if result.unrecorded or result.untracked:
         what = f"{len(result.unrecorded)} trials are" if result.unrecorded else "the report is"
         resume = f"echopair sweep --resume {short_path(result.folder)}"
-        message = f"{what} not in MLflow yet; `{resume}` brings over what is missing. {result.untracked}"
+        message = f"{what} not in MLflow yet; `{resume}` logs what is missing. {result.untracked}"
         output.print(message, soft_wrap=True, highlight=False, markup=False)

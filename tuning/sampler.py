@@ -19,9 +19,7 @@ from echopair.tuning.trials import Status, Trial
 if TYPE_CHECKING:
     import optuna
 
-MOST_REPEATS = (
-    1000  # draws in a row that bring nothing new, before what is left of a small space is drawn directly
-)
+MOST_REPEATS = 1000  # draws in a row without a new point, before the rest of a small space is drawn directly
 MOST_TRIALS = 10_000
 
 
@@ -250,7 +248,7 @@ class _Points:
 
 
 def study_of(trials: Sequence[Trial], space: Mapping[str, Distribution]) -> "optuna.Study":
-    """An optuna study in memory of the trials that tell something, by their numbers.
+    """An optuna study in memory of the trials that there is something to learn from, by their numbers.
 
     Trials rank by score. Below all that finished come those that the scheduler stopped, by how far they came and then
     by their last intermediate score; below them those that diverged. Those not yet ended count as bad, so that the
@@ -273,7 +271,7 @@ def study_of(trials: Sequence[Trial], space: Mapping[str, Distribution]) -> "opt
 
 
 def _outcome(trial: Trial) -> dict[str, Any] | None:
-    """State and value of a trial as optuna has them; None if it tells nothing."""
+    """State and value of a trial as optuna has them; None if there is nothing to learn from it."""
     from optuna.trial import TrialState
 
     match trial:
