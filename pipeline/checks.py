@@ -107,8 +107,8 @@ def _check_labels_to_learn_from(
     both = sorted(set(config.pretrain_corpora) & scored_corpora(config, until))
     if both:
         raise UserError(
-            f"{_label_key(config)} learns from the labels of {both[0]!r}, and a probe of the same clips "
-            "would know its test clips; name different corpora in pretrain.corpora and probe.corpora"
+            f"{_label_key(config)} learns from the labels of {both[0]!r}, and a probe would be tested on "
+            "the same clips; name different corpora in pretrain.corpora and probe.corpora"
         )
 
 
@@ -126,7 +126,7 @@ def check_disjoint(config: RunConfig, until: Stage, stores: Mapping[str, ClipSto
         if shared:
             raise UserError(
                 f"{_label_key(config)} learns from the labels of {len(shared)} clips that corpus {name!r} "
-                "holds too, and a probe would know its test clips; probe a corpus that shares none"
+                "holds too, and a probe would be tested on them; probe a corpus that shares none"
             )
 
 

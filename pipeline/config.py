@@ -65,7 +65,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     threads: int | None = Field(
         None,
         ge=1,
-        description="threads of a CPU's training; another number sums in another order, all but equal",
+        description="threads of a CPU's training; another number changes the rounding of sums",
     )
     corpora: dict[str, CorpusConfig] = Field(min_length=1, description="recordings, by a name of your choice")
     prepare: PrepareConfig = PrepareConfig()
@@ -295,6 +295,7 @@ def run_keys(key: str) -> set[str]:
 
 def nearest_key(key: str, known: Iterable[str]) -> str:
     """The one known key that ends alike, else the one spelt most alike: "; did you mean 'x'?", or nothing."""
+    known = set(known) - {key}  # another alternative may have it
     ends_alike = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
     if len(ends_alike) == 1:
         return f"; did you mean {ends_alike[0]!r}?"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from echopair.models.methods.method import CHANCE_LEVEL
 from echopair.pipeline.figure_style import (
     ACCENT,
     INK,
@@ -28,16 +29,16 @@ CONFUSIONS_LISTED = 15
 PAIRS_PER_FIGURE = 12
 TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
-CHANCE_LEVEL = "_chance_level"  # ends the key of what a curve is compared with
-# Of a row of metrics: title, unit and key.
+# Of a row of metrics: title, unit and key. A figure of a method that is not listed is named by its key.
 CURVES = (
-    ("Contrastive loss", "nats", "loss"),
+    ("Loss", "nats", "loss"),
     ("Positive is the nearest neighbour", "% of views", "retrieval_top1"),
     ("Effective rank of embeddings", "dimensions", "effective_rank"),
     ("Alignment of positives", "squared distance (0: equal)", "alignment"),
     ("Uniformity of projections", "log potential (0: collapsed)", "uniformity"),
     ("Spread of embeddings", "0: collapsed, 1: full sphere", "embedding_spread"),
 )
+NOT_FIGURES = {"step", "learning_rate", "pairs_per_second", "data_wait_share"}  # of a row
 
 
 @styled
@@ -183,7 +184,11 @@ def training_curves_figure(rows: Sequence[Mapping[str, float]], path: Path) -> N
     """
     from matplotlib.ticker import MaxNLocator
 
-    found = [curve for curve in CURVES if any(curve[2] in row for row in rows)]
+    keys = {key for row in rows for key in row}
+    named = {key for _, _, key in CURVES} | NOT_FIGURES
+    others = sorted(key for key in keys - named if not key.endswith(CHANCE_LEVEL))
+    found = [curve for curve in CURVES if curve[2] in keys]
+    found += [(key.replace("_", " ").capitalize(), "", key) for key in others]
     if not found:
         raise ValueError("there are no training metrics to draw")
     columns = min(3, len(found))

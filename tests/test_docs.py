@@ -59,7 +59,8 @@ def yaml_files() -> dict[str, str]:
 
 def commands(page: str) -> list[str]:
     """The lines of a page's code blocks that call `echopair`."""
-    return [line for text in blocks(page) for line in text.splitlines() if line.startswith("echopair ")]
+    lines = [line for text in blocks(page) for line in text.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line.startswith("echopair ")]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])

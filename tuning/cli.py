@@ -26,13 +26,13 @@ def sweep(
         typer.Argument(
             metavar="[PRESET or YAML ...] [key=value ...]",
             help="Run and sweep to start from (default: quick; see `echopair presets`), "
-            "and what to change, as sweep.search.trials=32 or sweep.space.seed=[0, 1]",
+            "and what to change, as 'sweep.search={name: random, trials: 32}'",
             show_default=False,
         ),
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="WORKDIR", help="continue the sweep in this folder", show_default=False),
+        typer.Option(metavar="SWEEP_FOLDER", help="continue the sweep in this folder", show_default=False),
     ] = None,
     retry_failed: Annotated[
         bool,

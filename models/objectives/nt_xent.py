@@ -20,7 +20,7 @@ def nt_xent(projections: torch.Tensor, temperature: float) -> torch.Tensor:
         temperature: above 0.
 
     Returns:
-        Scalar float32, computed in float32 also under autocast; `chance_level(N, V)` for projections that say nothing.
+        Scalar float32, computed in float32 also under autocast; `chance_level(N, V)` for uninformative projections.
 
     Raises:
         ValueError: fewer than two views, fewer than two pairs, or a temperature of 0 or less.

@@ -3,7 +3,7 @@
 import csv
 import string
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -13,6 +13,9 @@ from echopair.pipeline.errors import UserError, did_you_mean
 
 SPLIT_SYNONYMS = {"val": "validation", "valid": "validation", "training": "train", "eval": "test"}
 ROWS_NAMED_IN_ERRORS = 3
+
+
+Cell = Annotated[str, Field(coerce_numbers_to_str=True)]  # YAML reads 1 as a number, a table as text
 
 
 class TableConfig(BaseModel, frozen=True, extra="forbid"):
@@ -34,7 +37,9 @@ class TableConfig(BaseModel, frozen=True, extra="forbid"):
     group: str | None = Field(
         None, description="column with the source; clips of one source stay in one fold"
     )
-    where: dict[str, str] = Field({}, description="only rows in which each of these columns has this value")
+    where: dict[str, Cell | tuple[Cell, ...]] = Field(
+        {}, description="only rows in which each of these columns has this value, or one of these"
+    )
 
     @model_validator(mode="after")
     def _one_kind_of_label(self) -> "TableConfig":
@@ -144,7 +149,10 @@ def _read_table(corpus: str, root: Path, table: TableConfig) -> list[Recording]:
     wanted = [
         _recording(corpus, root, table, line, row)
         for line, row in rows
-        if all(row[column] == value for column, value in table.where.items())
+        if all(
+            row[column] in ((value,) if isinstance(value, str) else value)
+            for column, value in table.where.items()
+        )
     ]
     if not wanted:
         where = f" with {table.where}" if table.where else ""

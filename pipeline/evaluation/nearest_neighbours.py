@@ -51,7 +51,9 @@ def nearest_neighbour_score(
         section 3.4 (k = 200 of ImageNet's 1.3 million there).
     """
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    directions = embeddings / np.maximum(norms, np.finfo(np.float32).tiny)  # nought is like nothing
+    directions = embeddings / np.maximum(
+        norms, np.finfo(np.float32).tiny
+    )  # a zero vector has similarity 0 to all
     everything = np.arange(len(embeddings))
     scores = []
     for fold in folds:

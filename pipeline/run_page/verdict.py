@@ -98,5 +98,5 @@ def advice(metrics: Sequence[Mapping[str, float]]) -> list[str]:
         "Train longer: set pretrain.steps, pretrain.epochs or pretrain.minutes to some times as much.",
         "Add recordings to learn from; they need no labels.",
         "Listen to the pairs below: if the two views of a pair are no longer the same sound, lower augment.strength.",
-        "Search temperature and strength by a sweep; its command is at the end of this page.",
+        "Search settings by a sweep; its command is at the end of this page.",
     ]

@@ -146,8 +146,15 @@ def _commands(config: RunConfig, folder: Path) -> list[tuple[str, Any]]:
         "See all runs in the browser": ["ui", *found],
         "Run it again with another setting": ["run", *again, f"seed={config.seed + 1}"],
         "See and hear what the augmentations do": ["preview", *again],
-        "Search temperature and strength": ["sweep", again[0], "temperature-strength", place],
+        "Search the strength of augmentation": [
+            "sweep",
+            again[0],
+            "sweep.space.augment.strength=[0.5, 1, 1.5]",
+            place,
+        ],
     }
+    if "temperature" in type(config.objective).model_fields:
+        commands["Search temperature and strength"] = ["sweep", again[0], "temperature-strength", place]
     return [(title, escape(shlex.join(["echopair", *words]))) for title, words in commands.items()]
 
 

@@ -13,7 +13,7 @@ class TrainingCallback:
     """Equal shares that the training is divided into, after each of which `on_evaluation` is called."""
 
     def on_begin(self) -> None:
-        """The training begins or goes on; not called if an earlier process finished it."""
+        """The training begins or continues; not called if an earlier process finished it."""
 
     def on_metrics(self, rows: list[dict[str, float]]) -> None:
         """There are new rows of figures, each with its `step`; first those of earlier processes."""
@@ -21,7 +21,7 @@ class TrainingCallback:
     def on_evaluation(self, evaluation: int, step: int, steps: int, encoder: AudioEncoder) -> None:
         """A share of the training is done.
 
-        What this writes is on disk before the checkpoint of this step is, so a process that goes on from that
+        What this writes is on disk before the checkpoint of this step is, so a process that continues from that
         checkpoint does not repeat the evaluation.
 
         Args:

@@ -1,4 +1,4 @@
-"""What a training run needs to go on exactly where it stopped."""
+"""What a training run needs to continue exactly where it stopped."""
 
 import io
 import json

@@ -29,7 +29,8 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
     BUDGETS: ClassVar = ("steps", "epochs", "minutes")
 
     corpora: tuple[str, ...] = Field(
-        (), description="corpora to learn from; their labels are used for same_label alone; () is all"
+        (),
+        description="corpora to learn from; labels are used only by positives of the same label; empty: all corpora",
     )
     batch_pairs: int = Field(256, ge=2, description="pairs of views per step, N")
     steps: int | None = Field(None, ge=1, description="budget in optimiser steps")

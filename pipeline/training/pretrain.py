@@ -250,8 +250,8 @@ def _data_workers(config: PretrainConfig, device: torch.device, policy: Policy) 
 
 
 def _progress_note(row: Mapping[str, float]) -> str:
-    """The figures that have a chance level, such as "loss 4.21, retrieval top1 0.43"."""
-    compared = (name for name in row if name + CHANCE_LEVEL in row)
+    """The loss and the figures that have a chance level, such as "loss 4.21, retrieval top1 0.43"."""
+    compared = (name for name in row if name == "loss" or name + CHANCE_LEVEL in row)
     return ", ".join(f"{name.replace('_', ' ')} {row[name]:#.3g}" for name in compared)
 
 

@@ -1,6 +1,6 @@
 """Seeding: what a step draws is a function of (seed, step, stream) and of nothing else.
 
-No generator is ever saved: a killed run that goes on at step s draws what it would have drawn, and the
+No generator is ever saved: a killed run that continues at step s draws what it would have drawn, and the
 number of workers changes nothing.
 """
 

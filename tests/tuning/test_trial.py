@@ -343,7 +343,7 @@ def test_labels_of_clips_to_be_tested_on_are_not_learned_from(context: TrialCont
     clips = {RATE_HZ: {**context.clips[RATE_HZ], "other": other}}
     (row,) = reports(replace(context, settings=settings, clips=clips), 10)
     assert row["status"] == "failed"
-    assert "would know its test clips" in row["error"]
+    assert "a probe would be tested on them" in row["error"]
 
 
 def test_a_trial_s_config_has_what_the_sweep_settled(context: TrialContext) -> None:

@@ -88,6 +88,13 @@ def test_every_column_of_a_table(tmp_path: Path) -> None:
     assert second.split == "test"
 
 
+def test_rows_of_several_folds_are_chosen_by_numbers_or_text(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav", "b.wav", "c.wav")
+    for where in ({"fold": [1, 3]}, {"fold": ["1", "3"]}):
+        config = table(tmp_path, "path,fold\na.wav,1\nb.wav,2\nc.wav,3\n", where=where)
+        assert [one.name for one in find_table_recordings("c", config)] == ["a.wav", "c.wav"]
+
+
 def test_several_labels_and_tabs_and_a_byte_order_mark(tmp_path: Path) -> None:
     touch(tmp_path, "a.wav", "b.wav")
     (tmp_path / "t.tsv").write_bytes("\ufeffpath\ttags\na.wav\tdog; bark;dog\nb.wav\t\n".encode())
