@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Self
 
@@ -56,7 +57,7 @@ class SweepProgress:
         # `console` alone does not know: with FORCE_COLOR it takes a file for a terminal, and TERM=dumb cannot redraw.
         if sys.stderr.isatty() and console.is_interactive:
             self._live = Live(
-                self._view,
+                get_renderable=lambda: self._view,
                 console=console,
                 refresh_per_second=DRAWS_PER_SECOND,
                 transient=True,
@@ -76,7 +77,9 @@ class SweepProgress:
         Args:
             trials: all that were proposed so far. Those that have ended by the first call get no line of their own.
         """
-        self._view.update(trials)
+        view = copy(self._view)
+        view.update(trials)
+        self._view = view
         for line in self._news(trials):
             self.say(line)
 
@@ -114,8 +117,8 @@ class SweepProgress:
 class SweepView:
     """What the terminal shows: how far the sweep is, the running trials, the best of those that ended.
 
-    It is never wider than the terminal nor higher than 16 lines. Another thread draws it while `update` replaces its
-    attributes, each in one step.
+    It is never wider than the terminal nor higher than 16 lines. Another thread draws it, so it is copied before each
+    update: if it grew between two drawings, rich would overwrite printed lines.
 
     Args:
         name: of the sweep.
