@@ -98,8 +98,7 @@ class Sampler:
         seed: of the sequence.
 
     Attributes:
-        total: how many trials there are.
-        note: why there are not as many as were asked for; empty if there are.
+        total: how many trials there are: fewer than `trials` points where the space has no more different ones.
     """
 
     def __init__(self, space: Mapping[str, Distribution], trials: int, seed: int) -> None:
@@ -110,14 +109,6 @@ class Sampler:
         self._points = _Points({key: one for key, one in sorted(space.items()) if key not in grid}, seed)
         points = trials if self._points.size is None else min(trials, self._points.size)
         self.total = points * len(self._combinations)
-        notes = []
-        if points < trials and self._points.space:
-            notes.append(f"{points} trials instead of {trials}, for the space has no more different points")
-        if len(self._combinations) > 1:
-            notes.append(
-                f"{len(self._combinations)} combinations of grid values for each: {self.total} trials"
-            )
-        self.note = "; ".join(notes)
 
     def propose(self, number: int, others: Sequence[Trial] = ()) -> dict[str, Any]:
         """The values of a trial, by dotted key.
