@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-# Added to the number of failed trials, so that the status is told from those of usage errors and interruptions.
+# Added to the number of failed trials, so that the status differs from those of usage errors and interruptions.
 FAILED_TRIALS = 100
-MOST_FAILED_SAID = 25
+MOST_FAILED_COUNTED = 25
 
 
 @app.command()
@@ -52,7 +52,7 @@ def sweep(
         result = run_sweep(compose_sweep(arguments or []), retry_failed=retry_failed)
     _print(result)
     if result.failed:
-        raise typer.Exit(FAILED_TRIALS + min(result.failed, MOST_FAILED_SAID))
+        raise typer.Exit(FAILED_TRIALS + min(result.failed, MOST_FAILED_COUNTED))
     if result.unrecorded or result.untracked or result.best is None:
         raise typer.Exit(1)
 
@@ -77,9 +77,9 @@ def _of_any_width() -> Console:
 def _print(result: "SweepResult") -> None:
     from echopair.pipeline.evaluation.probe import probe_table
     from echopair.pipeline.results import rich_table
-    from echopair.tuning.results import exit_note, results_table, summary_line
+    from echopair.tuning.results import ResultsTable, exit_note, summary_line
 
-    _of_any_width().print(results_table(result.trials, result.keys, clips=result.clips))
+    _of_any_width().print(ResultsTable(result.trials, result.keys, clips=result.clips))
     output.print(summary_line(result.trials), style="bold", highlight=False)
     if result.failed:
         again = "once that is fixed, the same command with --retry-failed tries them again"
@@ -99,5 +99,5 @@ def _print(result: "SweepResult") -> None:
     if result.unrecorded or result.untracked:
         what = f"{len(result.unrecorded)} trials are" if result.unrecorded else "the report is"
         resume = f"echopair sweep --resume {short_path(result.folder)}"
-        message = f"{what} not in MLflow yet; `{resume}` brings over what is missing. {result.untracked}"
+        message = f"{what} not in MLflow yet; `{resume}` logs what is missing. {result.untracked}"
         output.print(message, soft_wrap=True, highlight=False, markup=False)

@@ -30,7 +30,7 @@ from echopair.tuning.space_check import check_space
 
 SWEEP_PRESETS = "echopair.tuning.presets"
 DEFAULT_SWEEP = "temperature-strength"
-BUILT_IN = "quick"  # of a sweep of which nothing is said
+BUILT_IN = "quick"  # where no preset or file is given
 SPACE = "space"
 # Keys of earlier versions.
 RENAMED = {
@@ -50,12 +50,12 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     search: SearchConfig = RandomSearchConfig()
     scheduler: SchedulerConfig = FifoConfig()
     score: Literal["linear_probe", "nearest_neighbours"] = Field(
-        "linear_probe", description="what trials are compared by when they are through, on validation clips"
+        "linear_probe", description="what finished trials are compared by, on validation clips"
     )
     evaluations: int = Field(
-        9, ge=1, le=1000, description="how often in a training the nearest-neighbour probe is read"
+        9, ge=1, le=1000, description="how often in a training the nearest-neighbour probe is evaluated"
     )
-    retries: int = Field(2, ge=0, le=100, description="how often a trial that crashed is begun again")
+    retries: int = Field(2, ge=0, le=100, description="how often a trial that crashed is started again")
     resources: ResourcesConfig = ResourcesConfig()
 
 
@@ -69,16 +69,16 @@ class SweepSettings(BaseModel, frozen=True, extra="forbid"):
     @property
     def identity(self) -> str:
         """Fingerprint of all that decides which trials there are and how they are judged."""
-        # As they are when they were written and read: pydantic leaves defaults as they stand, and 3 is not 3.0 there.
-        read = type(self).model_validate(self.model_dump(mode="json"))
+        # Dumped and validated again: pydantic does not convert defaults, and 3 would have another fingerprint than 3.0.
+        plain = type(self).model_validate(self.model_dump(mode="json"))
         return fingerprint(
             "sweep",
-            read.run.model_dump(mode="json", exclude={"run_name", "work_folder", "threads", "tracking"}),
-            read.sweep.model_dump(mode="json", exclude={"resources", "retries"}),
+            plain.run.model_dump(mode="json", exclude={"run_name", "work_folder", "threads", "tracking"}),
+            plain.sweep.model_dump(mode="json", exclude={"resources", "retries"}),
         )
 
     def values_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A trial's values laid over the run, unvalidated."""
+        """The run's values overridden by a trial's, unvalidated."""
         return lay_over(self.run.model_dump(mode="json"), values)
 
 
@@ -88,7 +88,7 @@ def compose_sweep(arguments: Sequence[str]) -> SweepSettings:
     Args:
         arguments: presets of runs and of sweeps and YAML files, later ones over earlier ones (without any, the preset
             `quick`), then overrides `dotted.key=value`. Where none of them has a distribution, the preset
-            `temperature-strength` lies below.
+            `temperature-strength` comes first.
 
     Raises:
         UserError: as `compose`, and for a space that does not fit the run.
@@ -124,14 +124,14 @@ def sweep_presets() -> dict[str, str]:
     return presets(SWEEP_PRESETS)
 
 
-# What holds where none is named, so that a setting of it can be given alone.
+# The default alternatives, so that one of their settings can be given alone.
 _ALTERNATIVES: dict[str, Any] = {
     name: SweepConfig.model_fields[name].default.model_dump(mode="json") for name in ("search", "scheduler")
 }
 
 
 def _lay(sources: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
-    """Run, sweep and ray, laid layer over layer."""
+    """Run, sweep and ray, each layer overriding those before."""
     defaults = {SWEEP_KEY: _ALTERNATIVES, RAY_KEY: {}}
     return lay(sources, overrides, (PRESETS, SWEEP_PRESETS), _sections, defaults)
 
@@ -198,7 +198,7 @@ def _hint(key: str) -> str:
 
 
 def _models(key: str, annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
-    """The models of what lies below a key, one for each alternative, each with the key that it lies below."""
+    """The models of the keys below a key, one for each alternative, each with the key of its section."""
     for model in (annotation, *get_args(annotation)):
         if isinstance(model, type) and issubclass(model, BaseModel):
             yield key, model

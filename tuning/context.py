@@ -49,15 +49,15 @@ def trial_config(
         UserError: values that do not go together.
     """
     settings = context.settings
-    laid = settings.values_of(values)
-    laid["run_name"] = f"{settings.sweep.sweep_name}-{number}"
-    laid["threads"] = context.threads
-    laid["probe"] = {**laid["probe"], "test_split": True}
-    if laid["pretrain"]["minutes"] is not None:
-        laid["pretrain"] = {**laid["pretrain"], "minutes": None, "steps": context.steps}
+    run = settings.values_of(values)
+    run["run_name"] = f"{settings.sweep.sweep_name}-{number}"
+    run["threads"] = context.threads
+    run["probe"] = {**run["probe"], "test_split": True}
+    if run["pretrain"]["minutes"] is not None:
+        run["pretrain"] = {**run["pretrain"], "minutes": None, "steps": context.steps}
     if schedule:
-        laid["pretrain"] = {**laid["pretrain"], "schedule": list(schedule)}
-    return validated(laid)
+        run["pretrain"] = {**run["pretrain"], "schedule": list(schedule)}
+    return validated(run)
 
 
 def clips_of(context: TrialContext, config: RunConfig) -> dict[str, Done]:

@@ -35,7 +35,7 @@ class _Range(BaseModel, frozen=True, extra="forbid"):
     @property
     def is_log(self) -> bool:
         """Whether equal factors, rather than equal differences, are equally likely."""
-        return False
+        return isinstance(self, LogUniform) or (isinstance(self, Integers) and self.log)
 
     def every_value(self) -> Sequence[Any] | None:
         """All values; None where they are too many to list."""
@@ -67,9 +67,8 @@ class _Range(BaseModel, frozen=True, extra="forbid"):
 
     def contains(self, value: Any) -> bool:
         """Whether a value is in the range."""
-        return (
-            isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
-        )
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and self.low <= value <= self.high
 
     def examples(self) -> list[Any]:
         """Values to check in place of all: the ends, and some between."""
@@ -107,11 +106,6 @@ class LogUniform(_Range, frozen=True, extra="forbid"):
     name: Literal["log_uniform"] = "log_uniform"
     low: float = Field(gt=0, allow_inf_nan=False, description="lowest value, included")
 
-    @property
-    def is_log(self) -> bool:
-        """Always true."""
-        return True
-
 
 class Integers(_Range, frozen=True, extra="forbid"):
     """Whole numbers from `low` to `high`."""
@@ -126,11 +120,6 @@ class Integers(_Range, frozen=True, extra="forbid"):
         if self.log and self.low < 1:
             raise ValueError(f"low={self.low}: log=true needs a low of 1 or more")
         return self
-
-    @property
-    def is_log(self) -> bool:
-        """Whether equal factors, rather than equal differences, are equally likely."""
-        return self.log
 
     def every_value(self) -> Sequence[int]:
         """All values, in rising order."""

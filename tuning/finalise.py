@@ -1,4 +1,4 @@
-"""The end of a sweep: the best trial's test folds are read once, and what was found is written and recorded."""
+"""The end of a sweep: the best trial is evaluated once on its test folds, and the results are written and logged."""
 
 import time
 from dataclasses import dataclass, field
@@ -39,9 +39,9 @@ class SweepResult:
         probes: what the best trial got on the test folds, by corpus, as probe.json holds it.
         best_file: the best trial as a run.
         encoder: folder of the best trial's encoder.
-        report: pictures, tables and the page that shows them.
-        unrecorded: trials that the tracking store would not take.
-        untracked: why the store would not take the sweep itself; empty if it did.
+        report: figures, tables and the page that shows them.
+        unrecorded: trials that are not in the tracking store.
+        untracked: why the sweep itself could not be logged; empty if it was.
     """
 
     folder: Path
@@ -69,7 +69,7 @@ def finalise(
     result: SweepResult,
     began: float | None,
 ) -> None:
-    """Read the test folds of the best trial, and write what the sweep found.
+    """Evaluate the best trial on its test folds, and write what the sweep found.
 
     Args:
         state: of the sweep, whose trials have ended.
@@ -106,7 +106,7 @@ def finalise(
             seconds_of_wall_time=None if began is None else time.monotonic() - began,
         )
     try:
-        with console.status("recording the sweep in MLflow"):
+        with console.status("logging the sweep to MLflow"):
             _log(state, parent, result, run)
     except TrackingError as error:
         result.untracked = str(error)

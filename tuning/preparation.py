@@ -1,4 +1,4 @@
-"""What a sweep does before its first trial: it finds what would fail, and prepares the clips of all trials."""
+"""What a sweep does before its first trial: it checks what would fail, and prepares the clips of all trials."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,20 +22,20 @@ from echopair.tuning.schedulers import check_scheduler
 from echopair.tuning.state import SweepState
 
 SAMPLE_RATE = "log_mel.sample_rate_hz"
-# What a machine may be unable to do, and of how many trials that is found out beforehand.
+# Slices of which a machine may not support every value, and how many trials are checked for that beforehand.
 CHECKED_SLICES = ("augment", "encoder", "log_mel")
 TRIALS_CHECKED = 256
-# Swept keys by which trials read other clips, or may be unable to learn from them.
+# Swept keys by which trials use other clips, or may be unable to learn from them.
 CORPORA_KEYS = ("pretrain.corpora", "pretrain")
 POSITIVES_KEYS = ("crops.positives", "crops.positives.name", "crops")
 RECORDINGS_PLAN = "recordings"
 
 
 def check_sweep(settings: SweepSettings) -> Sampler:
-    """Find what would fail before anything is started.
+    """Check what would fail before anything is started.
 
     Returns:
-        The values of the trials.
+        The sampler of the trials' values.
 
     Raises:
         UserError: names the key to change.
@@ -89,7 +89,7 @@ def prepare_sweep(settings: SweepSettings, sampler: Sampler) -> dict[int, RunRes
     """
     prepared: dict[int, RunResult] = {}
     tried = set()
-    for config in _listening_otherwise(settings, sampler):
+    for config in _runs_to_prepare(settings, sampler):
         rate = config.log_mel.sample_rate_hz
         key = fingerprint(rate, config.pretrain_corpora, config.crops.positives)
         if key in tried:
@@ -102,11 +102,11 @@ def prepare_sweep(settings: SweepSettings, sampler: Sampler) -> dict[int, RunRes
         for corpus in sorted(new.keys() & scored_corpora(config, Stage.EVALUATE)):
             store = ClipStore(result.clips[corpus].folder, rate)  # of some recordings there may be no clip
             check_labels(corpus, store.labels(), [path or "" for path in store.column("path")])
-        neighbour_probe(config, result.clips)  # refuses corpora of which nothing can be held out
+        neighbour_probe(config, result.clips)  # raises for corpora too small for a test split
     return prepared
 
 
-def _listening_otherwise(settings: SweepSettings, sampler: Sampler) -> Iterator[RunConfig]:
+def _runs_to_prepare(settings: SweepSettings, sampler: Sampler) -> Iterator[RunConfig]:
     """Runs that have, between them, every combination of listed corpora, positives and sample rates that is valid.
 
     Where one is not with the values of the run, it may be with those of a trial.
@@ -131,10 +131,10 @@ def _listed(settings: SweepSettings, keys: Sequence[str]) -> list[dict[str, Any]
 
 
 def settle_recordings(state: SweepState, prepared: Mapping[int, RunResult]) -> None:
-    """Note what the trials hear and are scored by.
+    """Record which recordings and labels the trials are trained and scored on.
 
     Raises:
-        UserError: it is not what earlier trials of the sweep heard, so that scores could not be compared.
+        UserError: they differ from those of the sweep's earlier trials, so that scores could not be compared.
     """
     found = {
         f"corpus {corpus!r} ({rate} Hz)": fingerprint(done.digest, done.marker["annotations_digest"])
@@ -160,13 +160,11 @@ def _swept_rates(settings: SweepSettings) -> list[dict[str, Any]]:
     Raises:
         UserError: a range of rates, each of which would be prepared.
     """
-    for key in (SAMPLE_RATE, SAMPLE_RATE.partition(".")[0]):
-        distribution = settings.sweep.space.get(key)
-        if isinstance(distribution, Choices | Grid):
-            return [{key: value} for value in distribution.values]
-        if distribution is not None:
+    keys = (SAMPLE_RATE, SAMPLE_RATE.partition(".")[0])
+    for key in keys:
+        if not isinstance(settings.sweep.space.get(key), Choices | Grid | None):
             raise UserError(
                 f"sweep.space.{key}: clips are prepared for each sample rate before the first trial; list the rates, "
                 f"as sweep.space.{key}=[16000, 32000]"
             )
-    return [{}]
+    return _listed(settings, keys)

@@ -4,8 +4,8 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import TracebackType
+from copy import copy
+from dataclasses import dataclass
 from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -31,8 +31,7 @@ from echopair.tuning.trials import Status, Trial
 MOST_LINES = 16
 MOST_BEST = 5
 HEAD_LINES = 4  # above the rows, with headings of one line
-# A trial's seconds and the elapsed time go on by themselves; drawing takes some milliseconds.
-DRAWS_PER_SECOND = 2
+DRAWS_PER_SECOND = 2  # each takes some milliseconds
 BAR_CHARACTERS = 28  # as the bars of the stages
 
 
@@ -50,7 +49,7 @@ class SweepProgress:
     """
 
     def __init__(self, name: str, total: int, keys: Sequence[str], evaluations: int) -> None:
-        self._view = SweepView(name, total, keys, evaluations, began=time.monotonic())
+        self._view = SweepView(name, total, keys, evaluations)
         self._known: Mapping[int, Trial] | None = None
         self._live: Live | None = None
 
@@ -68,12 +67,7 @@ class SweepProgress:
             self._live.start(refresh=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         if self._live is not None:
             self._live.stop()
 
@@ -83,7 +77,9 @@ class SweepProgress:
         Args:
             trials: all that were proposed so far. Those that have ended by the first call get no line of their own.
         """
-        self._view = self._view.updated(trials)
+        view = copy(self._view)
+        view.update(trials)
+        self._view = view
         for line in self._news(trials):
             self.say(line)
 
@@ -95,55 +91,43 @@ class SweepProgress:
     def _news(self, trials: Sequence[Trial]) -> list[str]:
         """What happened since the last call; on a terminal only what a person may want to act upon."""
         before, self._known = self._known, {trial.number: trial for trial in trials}
-        ended = [trial for trial in trials if trial.status.ended]
+        count, total = sum(trial.status.ended for trial in trials), self._view.total
         if before is None:
-            goes_on = self._live is None and ended
-            return [f"goes on: {len(ended)} of {self._view.total} trials ended before"] if goes_on else []
-        known = {number for number, trial in before.items() if trial.status.ended}
-        count = sum(trial.number in known for trial in ended)
+            return [f"continues: {count} of {total} trials ended before"] if count and not self._live else []
         lines = []
+        newly_ended = [
+            trial
+            for trial in trials
+            if trial.status.ended and not (trial.number in before and before[trial.number].status.ended)
+        ]
+        count -= len(newly_ended)
         for trial in trials:
             attempts = before[trial.number].attempts if trial.number in before else 1
             if trial.attempts > max(attempts, 1):
                 reason = f": {error_line(trial.error)}" if trial.error else ""
                 lines.append(f"trial {trial.number} begins again, attempt {trial.attempts}{reason}")
-            if trial.status.ended and trial.number not in known:
+            if trial in newly_ended:
                 count += 1
                 if self._live is None or trial.status is Status.FAILED:
-                    lines.append(f"{self._end_of(trial)} ({count} of {self._view.total} ended)")
+                    lines.append(f"{self._view.end_of(trial)} ({count} of {total} ended)")
         return lines
 
-    def _end_of(self, trial: Trial) -> str:
-        match trial.status:
-            case Status.STOPPED:
-                done = f"{_reached(trial)}/{self._view.evaluations}"
-                outcome = f"stopped early at {done}: {percent_text(trial.latest)}, "
-            case Status.FINISHED:
-                outcome = f"finished: {percent_text(trial.latest)}, "
-            case _:
-                outcome = f"{trial.status}: {error_line(trial.error)}; "
-        given = [
-            f"{words} {value_text(trial.current[key])}, "
-            for key, words in zip(self._view.keys, short_keys(self._view.keys), strict=True)
-            if key in trial.current
-        ]
-        return f"trial {trial.number} {outcome}{''.join(given)}{duration_text(trial.seconds)}"
 
-
-@dataclass(frozen=True)
+@dataclass
 class SweepView:
     """What the terminal shows: how far the sweep is, the running trials, the best of those that ended.
 
-    Drawn from another thread, hence frozen. It is never wider than the terminal nor higher than 16 lines.
+    It is never wider than the terminal nor higher than 16 lines. Another thread draws it, so it is copied before each
+    update: if it grew between two drawings, rich would overwrite printed lines.
 
     Args:
         name: of the sweep.
         total: trials that the sweep will have.
         keys: dotted, that are swept.
         evaluations: intermediate scores in the course of a whole training.
-        began: when the sweep did, in seconds of the monotonic clock, as `known_at`.
-        trials: as they stand.
-        known_at: by number, when a running trial's seconds last changed; they go on from there.
+
+    Attributes:
+        known_at: by number, when a running trial's seconds last changed, by the monotonic clock.
         slots: how many trials run at once: the most seen so far.
     """
 
@@ -151,49 +135,63 @@ class SweepView:
     total: int
     keys: Sequence[str]
     evaluations: int
-    began: float
-    trials: Sequence[Trial] = ()
-    known_at: Mapping[int, float] = field(default_factory=dict)
-    slots: int = 1
 
-    def updated(self, trials: Sequence[Trial]) -> Self:
-        """The view of the trials as they stand now."""
+    def __post_init__(self) -> None:
+        self.began = time.monotonic()
+        self.trials: Sequence[Trial] = ()
+        self.known_at: Mapping[int, float] = {}
+        self.slots = 1
+
+    def update(self, trials: Sequence[Trial]) -> None:
+        """Show the trials as they stand now."""
         now = time.monotonic()
         before = {trial.number: trial.seconds for trial in self.trials}
         running = [trial for trial in trials if trial.status is Status.RUNNING]
-        known_at = {
+        self.known_at = {
             trial.number: self.known_at.get(trial.number, now)
             if before.get(trial.number) == trial.seconds
             else now
             for trial in running
         }
-        slots = max(self.slots, len(running))
-        return replace(self, trials=tuple(trials), known_at=known_at, slots=slots)
+        self.slots = max(self.slots, len(running))
+        self.trials = tuple(trials)
+
+    def end_of(self, trial: Trial) -> str:
+        """How a trial ended, with its values and its time."""
+        match trial.status:
+            case Status.STOPPED:
+                outcome = f"stopped early at {self._done(trial)}: {percent_text(trial.latest)}, "
+            case Status.FINISHED:
+                outcome = f"finished: {percent_text(trial.latest)}, "
+            case _:
+                outcome = f"{trial.status}: {error_line(trial.error)}; "
+        named = zip(self.keys, short_keys(self.keys), strict=True)
+        values = (f"{words} {value_text(trial.current[k])}, " for k, words in named if k in trial.current)
+        return f"trial {trial.number} {outcome}{''.join(values)}{duration_text(trial.seconds)}"
 
     def left_seconds(self) -> float | None:
         """An estimate of the time until the last trial ends; None before the first one ended.
 
-        A trial takes as long as those that ended on average; one that already took longer goes on to its end at its
-        own pace.
+        A trial takes as long as those that ended on average; one that already took longer continues at its own pace.
         """
         ended = [trial for trial in self.trials if trial.status.ended]
         took = [trial.seconds for trial in ended if trial.status is not Status.FAILED and trial.seconds > 0]
         if not took:
             return None
         average = sum(took) / len(took)
-        running = [trial for trial in self.trials if trial.status is Status.RUNNING]
-        left = [self._left_of(trial, average) for trial in running]
-        to_begin = max(self.total - len(ended) - len(running), 0)
+        left = [self._left_of(trial, average) for trial in self.trials if trial.status is Status.RUNNING]
+        to_begin = max(self.total - len(ended) - len(left), 0)
         return max((sum(left) + to_begin * average) / self.slots, *left, 0.0)
 
     def _left_of(self, trial: Trial, average: float) -> float:
         spent = self._seconds(trial)
-        if spent < average or not trial.intermediate_scores:
-            return max(average - spent, 0.0)
-        return max(trial.intermediate_scores[-1].seconds * self.evaluations / _reached(trial) - spent, 0.0)
+        if spent >= average and trial.intermediate_scores:
+            last = trial.intermediate_scores[-1]
+            average = last.seconds * self.evaluations / last.evaluation
+        return max(average - spent, 0.0)
 
     def _seconds(self, trial: Trial) -> float:
-        """Seconds of a trial; a running one's go on by themselves."""
+        """Seconds of a trial; those of a running one grow between its reports."""
         now = time.monotonic()
         return trial.seconds + now - self.known_at.get(trial.number, now)
 
@@ -206,16 +204,15 @@ class SweepView:
         best = finished or [trial for trial in ranked(self.trials) if trial.status is Status.STOPPED]
         if not running and not best:
             return
-        columns = self._columns([*running, *best])
-        heading_lines = max(column.heading.count(" ") for column in columns)
+        heading_lines = max(column.heading.count(" ") for column in self._columns([*running, *best]))
         # The last line of a terminal is left to the cursor.
         room = min(MOST_LINES, options.size.height - 1) - HEAD_LINES - heading_lines
         best = best[: max(min(MOST_BEST, room // 2), 0)]
         room -= len(best)
         shown = running if len(running) <= room else running[: max(room - 1, 0)]
         yield Text("")
-        rows = [*shown, *best]
-        yield fitted_table(self._columns(rows), options.max_width, bold=len(shown) if best else None)[0]
+        bold = len(shown) if best else None
+        yield fitted_table(self._columns([*shown, *best]), options.max_width, bold)[0]
         if len(running) > len(shown):
             yield Text(f"... and {len(running) - len(shown)} more running", style="dim")
 
@@ -226,22 +223,20 @@ class SweepView:
         if left := self.left_seconds():
             facts += f", about {_rounded(left)} left"
         bar_width = min(BAR_CHARACTERS, max(width - len(facts) - len(self.name) - 4, 4))
-        line = Table.grid(padding=(0, 2, 0, 0))
-        line.add_column(no_wrap=True, overflow="ellipsis", style="bold")
-        line.add_column(width=bar_width)
-        line.add_column(no_wrap=True, overflow="ellipsis")
         name = cut(self.name, max(width - len(facts) - bar_width - 4, 1))
-        line.add_row(Text(name), ProgressBar(max(self.total, 1), ended, bar_width), facts)
+        line = Table.grid(padding=(0, 2, 0, 0))
+        bar = ProgressBar(max(self.total, 1), ended, bar_width)
+        line.add_row(
+            Text(name, style="bold", no_wrap=True), bar, Text(facts, no_wrap=True, overflow="ellipsis")
+        )
         return line
 
     def _second_line(self) -> str:
         """How many run, how the others ended, and the best so far."""
         counts = outcome_counts(trial for trial in self.trials if trial.status is not Status.WAITING)
-        scores = [trial.latest or 0.0 for trial in self.trials if trial.status is Status.FINISHED]
-        scores = [last for trial in self.trials if (last := last_intermediate(trial)) is not None]
-        if scores:
+        if scores := [score for trial in self.trials if (score := final_score(trial)) is not None]:
             return f"{counts}, best score {percent_text(max(scores))}"
-        if scores:
+        if scores := [score for trial in self.trials if (score := last_intermediate(trial)) is not None]:
             return f"{counts}, best k-NN score so far {percent_text(max(scores))}"
         return counts or "waiting for the first trial"
 
@@ -256,12 +251,8 @@ class SweepView:
         ]
 
     def _done(self, trial: Trial) -> str:
-        reached = self.evaluations if trial.status is Status.FINISHED else _reached(trial)
-        return f"{reached}/{self.evaluations}"
-
-
-def _reached(trial: Trial) -> int:
-    return trial.intermediate_scores[-1].evaluation if trial.intermediate_scores else 0
+        reached = trial.intermediate_scores[-1].evaluation if trial.intermediate_scores else 0
+        return f"{self.evaluations if trial.status is Status.FINISHED else reached}/{self.evaluations}"
 
 
 def _rounded(seconds: float) -> str:

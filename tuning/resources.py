@@ -61,12 +61,10 @@ class Node:
     memory_bytes: int
 
     def fits(self, cpus: int, gpus: float, memory_bytes: int) -> int:
-        """How many trials of this size it can hold."""
+        """How many trials of this size fit at once."""
         counts = [self.cpus // cpus]
-        if gpus >= 1:
-            counts.append(self.gpus // int(gpus))
-        elif gpus > 0:
-            counts.append(self.gpus * math.floor(1 / gpus + 1e-9))
+        if gpus:
+            counts.append(self.gpus // int(gpus) if gpus >= 1 else self.gpus * math.floor(1 / gpus + 1e-9))
         if memory_bytes:
             counts.append(self.memory_bytes // memory_bytes)
         return min(counts)
@@ -77,11 +75,6 @@ class Available:
     """What Ray has to give."""
 
     nodes: tuple[Node, ...]
-
-    @property
-    def cpus(self) -> int:
-        """Cores of all nodes."""
-        return sum(node.cpus for node in self.nodes)
 
     @property
     def gpus(self) -> int:
@@ -117,7 +110,7 @@ def resolve_resources(config: ResourcesConfig, available: Available, wants_gpu: 
     Raises:
         UserError: more is asked for than there is.
     """
-    nodes = available.nodes
+    nodes, at_once, cpus = available.nodes, config.trials_at_once, config.cpus_per_trial or 1
     gpus = config.gpus_per_trial if config.gpus_per_trial is not None else float(wants_gpu)
     memory = round((config.memory_gb_per_trial or 0) * 1e9)
     _check_a_trial_fits(config, nodes, gpus, memory)
@@ -125,8 +118,6 @@ def resolve_resources(config: ResourcesConfig, available: Available, wants_gpu: 
     def fits(cpus: int) -> int:
         return sum(node.fits(cpus, gpus, memory) for node in nodes)
 
-    at_once = config.trials_at_once
-    cpus = config.cpus_per_trial or 1
     if fits(cpus) < (at_once or 1):
         size = [f"{cpus} CPU", f"{gpus:g} GPU" if gpus else "", f"{memory / 1e9:g} GB" if memory else ""]
         raise UserError(
@@ -146,47 +137,43 @@ def resolve_resources(config: ResourcesConfig, available: Available, wants_gpu: 
 def memory_share(resources: Resources, available: Available) -> int:
     """What Ray is asked to keep for a trial, bytes: the most with which so many trials fit at once, and hardly more.
 
-    Ray knows no number of trials at once for a population, whose members have all begun.
+    This limits how many members of a population run at once, all of which have begun.
 
     Args:
         resources: of a trial, from `resolve_resources` of the same machines.
         available: what there is.
     """
-    slots = [
-        (node, node.fits(resources.cpus, resources.gpus, resources.memory_bytes)) for node in available.nodes
-    ]
-    shares = {node.memory_bytes // (n + 1) for node, most in slots for n in range(most)}
 
-    def held(share: int) -> int:
-        return sum(min(most, node.memory_bytes // share) for node, most in slots if most)
+    def fit(memory: int) -> list[int]:
+        return [node.fits(resources.cpus, resources.gpus, memory) for node in available.nodes]
 
+    most = zip(available.nodes, fit(resources.memory_bytes), strict=True)
+    shares = {node.memory_bytes // count for node, trials in most for count in range(1, trials + 1)}
     return max(
-        share for share in shares if share >= resources.memory_bytes and held(share) >= resources.at_once
+        share for share in shares if share >= resources.memory_bytes and sum(fit(share)) >= resources.at_once
     )
 
 
 def _check_a_trial_fits(
     config: ResourcesConfig, nodes: Sequence[Node], gpus: float, memory_bytes: int
 ) -> None:
-    most_cpus = max(node.cpus for node in nodes)
-    if (config.cpus_per_trial or 1) > most_cpus:
-        raise UserError(
-            f"sweep.resources.cpus_per_trial={config.cpus_per_trial} is more than there is: {_described(nodes)}; "
-            f"take at most {most_cpus}"
-        )
-    most_gpus = max(node.gpus for node in nodes)
-    if gpus > most_gpus:
-        reason = " (the default, since the training runs on cuda)" if config.gpus_per_trial is None else ""
-        raise UserError(
-            f"sweep.resources.gpus_per_trial={gpus:g}{reason} is more than there is: {_described(nodes)}; take at "
-            f"most {most_gpus}, or train with pretrain.device=cpu"
-        )
-    most_memory = max(node.memory_bytes for node in nodes)
-    if memory_bytes > most_memory:
-        raise UserError(
-            f"sweep.resources.memory_gb_per_trial={config.memory_gb_per_trial:g} is more than there is: "
-            f"{_described(nodes)}; take at most {most_memory / 1e9:.1f}"
-        )
+    default = " (the default, since the training runs on cuda)" if config.gpus_per_trial is None else ""
+    for asked, key, reason, most, otherwise in (
+        (config.cpus_per_trial or 1, "cpus_per_trial", "", max(node.cpus for node in nodes), ""),
+        (
+            gpus,
+            "gpus_per_trial",
+            default,
+            max(node.gpus for node in nodes),
+            ", or train with pretrain.device=cpu",
+        ),
+        (memory_bytes / 1e9, "memory_gb_per_trial", "", max(node.memory_bytes for node in nodes) / 1e9, ""),
+    ):
+        if asked > most:
+            raise UserError(
+                f"sweep.resources.{key}={asked:g}{reason} is more than there is: {_described(nodes)}; take at most "
+                f"{math.floor(10 * most) / 10:g}{otherwise}"
+            )
 
 
 def _described(nodes: Sequence[Node]) -> str:

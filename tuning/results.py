@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -26,26 +26,9 @@ from echopair.tuning.texts import (
 from echopair.tuning.trials import Status, Trial
 
 TRIALS_FILE = "trials.csv"
+MOST_ROWS = 20
 # Below these, a word or a heading says nothing any more.
-NARROWEST_TEXT = 8
-NARROWEST_HEADING = 5
-
-
-def results_table(
-    trials: Sequence[Trial], keys: Sequence[str], *, clips: int | None = None, limit: int = 20
-) -> ConsoleRenderable:
-    """The trials, best first: score, values, last intermediate score, share of the steps done, time, status.
-
-    Numbers are never cut. Where the terminal is narrow, words are; then values are left out, the last key first, and a
-    note below the table says so.
-
-    Args:
-        trials: of the sweep, in any order.
-        keys: dotted, in the order of their columns.
-        clips: validation clips that a score comes from, if known; scores then have a 95 % interval.
-        limit: most rows; a note below them counts the others.
-    """
-    return _ResultsTable(trials, keys, clips, limit)
+NARROWEST_TEXT, NARROWEST_HEADING = 8, 5
 
 
 def summary_line(trials: Sequence[Trial]) -> str:
@@ -64,13 +47,12 @@ def outcome_counts(trials: Iterable[Trial]) -> str:
 
 def exit_note(trials: Sequence[Trial]) -> str:
     """How many trials failed, and why the first of them did; empty if none failed."""
-    failed = sorted(
-        (trial for trial in trials if trial.status is Status.FAILED), key=lambda trial: trial.number
-    )
+    failed = [trial for trial in trials if trial.status is Status.FAILED]
     if not failed:
         return ""
+    first = min(failed, key=lambda trial: trial.number)
     count = f"{len(failed)} of {len(trials)} trials failed" if len(trials) > 1 else "the only trial failed"
-    return f"{count}; trial {failed[0].number}: {error_line(failed[0].error)}"
+    return f"{count}; trial {first.number}: {error_line(first.error)}"
 
 
 def ranked(trials: Iterable[Trial]) -> list[Trial]:
@@ -125,27 +107,20 @@ def fitted_table(columns: Sequence[Column], width: int, bold: int | None = None)
     kept = list(columns)
     while sum(column.narrowest + 1 for column in kept) - 1 > width and any(column.key for column in kept):
         kept.remove([column for column in kept if column.key][-1])
+    room = width - len(kept) + 1
     widths = [max(column.widest, cell_len(column.heading)) for column in kept]
-    one_line = sum(widths) + len(kept) - 1 <= width
-    if not one_line:
+    if not (one_line := sum(widths) <= room):
         widths = [column.widest for column in kept]
-    excess = [wide - column.narrowest for wide, column in zip(widths, kept, strict=True)]
-    while sum(widths) + len(kept) - 1 > width and max(excess) > 0:
-        place = excess.index(max(excess))
-        widths[place] -= 1
-        excess[place] -= 1
+    while sum(widths) > room:
+        excess = [wide - column.narrowest for wide, column in zip(widths, kept, strict=True)]
+        if max(excess) <= 0:
+            break
+        widths[excess.index(max(excess))] -= 1
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column, wide in zip(kept, widths, strict=True):
-        table.add_column(
-            Text(
-                column.heading if one_line else column.heading.replace(" ", "\n"),
-                justify="left" if column.is_text else "right",
-            ),
-            vertical="bottom",
-            width=wide,
-            no_wrap=True,
-            overflow="ellipsis",
-        )
+        heading = column.heading if one_line else column.heading.replace(" ", "\n")
+        title = Text(heading, justify="left" if column.is_text else "right")
+        table.add_column(title, vertical="bottom", width=wide, no_wrap=True, overflow="ellipsis")
     for row, cells in enumerate(zip(*(column.cells for column in kept), strict=True)):
         # Not markup, since values may hold brackets; not justified by rich, which would strip the aligning spaces.
         padded = [
@@ -164,24 +139,32 @@ def value_columns(trials: Sequence[Trial], keys: Sequence[str]) -> list[Column]:
         texts = [value_text(trial.current[key]) if key in trial.current else "" for trial in trials]
         is_text = any(isinstance(value, bool) or not isinstance(value, int | float) for value in values)
         if not is_text:
-            after_point = [len(text) - len(text.partition("e")[0].partition(".")[0]) for text in texts]
-            most = max(after_point, default=0)
-            texts = [
-                text and text + " " * (most - after) for text, after in zip(texts, after_point, strict=True)
-            ]
+            after = [len(text) - len(text.partition("e")[0].partition(".")[0]) for text in texts]
+            most = max(after, default=0)
+            texts = [text and text + " " * (most - n) for text, n in zip(texts, after, strict=True)]
         columns.append(Column(heading, texts, is_text, key))
     return columns
 
 
 @dataclass(frozen=True)
-class _ResultsTable:
+class ResultsTable:
+    """The trials, best first: score, values, last intermediate score, share of the steps done, time, status.
+
+    Numbers are never cut. Where the terminal is narrow, words are; then values are left out, the last key first, and a
+    note below the table says so.
+
+    Args:
+        trials: of the sweep, in any order.
+        keys: dotted, in the order of their columns.
+        clips: validation clips that a score comes from, if known; scores then have a 95 % interval.
+    """
+
     trials: Sequence[Trial]
     keys: Sequence[str]
-    clips: int | None
-    limit: int
+    clips: int | None = None
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        shown = ranked(self.trials)[: self.limit]
+        shown = ranked(self.trials)[:MOST_ROWS]
         has_best = bool(shown) and shown[0].status is Status.FINISHED
         columns = [
             Column("trial", [str(trial.number) for trial in shown]),
@@ -194,11 +177,11 @@ class _ResultsTable:
         ]
         table, left_out = fitted_table(columns, options.max_width, bold=0 if has_best else None)
         yield table
+        notes = []
         if len(self.trials) > len(shown):
-            yield Text(f"... and {len(self.trials) - len(shown)} more in {TRIALS_FILE}", style="dim")
+            notes.append(f"... and {len(self.trials) - len(shown)} more in {TRIALS_FILE}")
         if left_out:
-            yield Text(f"no room for {', '.join(short_keys(left_out))}: see {TRIALS_FILE}", style="dim")
+            notes.append(f"no room for {', '.join(short_keys(left_out))}: see {TRIALS_FILE}")
         if any(len(trial.lineage) > 1 for trial in shown):
-            yield Text(
-                "values are a trial's last ones: the population changed them during training", style="dim"
-            )
+            notes.append("values are a trial's last ones: the population changed them during training")
+        yield from (Text(note, style="dim") for note in notes)

@@ -19,9 +19,7 @@ from echopair.tuning.trials import Status, Trial
 if TYPE_CHECKING:
     import optuna
 
-MOST_REPEATS = (
-    1000  # draws in a row that bring nothing new, before what is left of a small space is drawn directly
-)
+MOST_REPEATS = 1000  # draws in a row without a new point, before the rest of a small space is drawn directly
 MOST_TRIALS = 10_000
 
 
@@ -100,8 +98,7 @@ class Sampler:
         seed: of the sequence.
 
     Attributes:
-        total: how many trials there are.
-        note: why there are not as many as were asked for; empty if there are.
+        total: how many trials there are: fewer than `trials` points where the space has no more different ones.
     """
 
     def __init__(self, space: Mapping[str, Distribution], trials: int, seed: int) -> None:
@@ -112,14 +109,6 @@ class Sampler:
         self._points = _Points({key: one for key, one in sorted(space.items()) if key not in grid}, seed)
         points = trials if self._points.size is None else min(trials, self._points.size)
         self.total = points * len(self._combinations)
-        notes = []
-        if points < trials and self._points.space:
-            notes.append(f"{points} trials instead of {trials}, for the space has no more different points")
-        if len(self._combinations) > 1:
-            notes.append(
-                f"{len(self._combinations)} combinations of grid values for each: {self.total} trials"
-            )
-        self.note = "; ".join(notes)
 
     def propose(self, number: int, others: Sequence[Trial] = ()) -> dict[str, Any]:
         """The values of a trial, by dotted key.
@@ -250,7 +239,7 @@ class _Points:
 
 
 def study_of(trials: Sequence[Trial], space: Mapping[str, Distribution]) -> "optuna.Study":
-    """An optuna study in memory of the trials that tell something, by their numbers.
+    """An optuna study in memory of the trials that there is something to learn from, by their numbers.
 
     Trials rank by score. Below all that finished come those that the scheduler stopped, by how far they came and then
     by their last intermediate score; below them those that diverged. Those not yet ended count as bad, so that the
@@ -273,7 +262,7 @@ def study_of(trials: Sequence[Trial], space: Mapping[str, Distribution]) -> "opt
 
 
 def _outcome(trial: Trial) -> dict[str, Any] | None:
-    """State and value of a trial as optuna has them; None if it tells nothing."""
+    """State and value of a trial as optuna has them; None if there is nothing to learn from it."""
     from optuna.trial import TrialState
 
     match trial:

@@ -1,4 +1,4 @@
-"""Which trials go on: all, those that read best so far, or a population that learns from its best; chosen by name."""
+"""Which trials continue: all, those with the best scores so far, or a population that copies its best."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class FifoConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class AshaConfig(BaseModel, frozen=True, extra="forbid"):
-    """Trials that read worse than most are stopped early: asynchronous successive halving (Li et al. 2020).
+    """Trials with worse scores than most are stopped early: asynchronous successive halving (Li et al. 2020).
 
     Of the reduction factors that its forerunner Hyperband advises (Li et al. 2018), 3 and 4, the smaller one: trainings
     have few evaluations.
@@ -42,7 +42,7 @@ class AshaConfig(BaseModel, frozen=True, extra="forbid"):
         3,
         gt=1,
         le=1000,
-        description="at each rung one trial in so many goes on; rungs lie so many times further",
+        description="at each rung one trial in so many continues; each rung is so many times later",
     )
     first_evaluation: int = Field(
         1, ge=1, le=1000, description="the first rung: no trial is stopped before this evaluation"
@@ -50,7 +50,7 @@ class AshaConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class PbtConfig(BaseModel, frozen=True, extra="forbid"):
-    """The trials are one population, whose worst go on from copies of its best with other values: population-based
+    """The trials are one population, whose worst continue from copies of its best with other values: population-based
     training (Jaderberg et al. 2017), with the paper's factors and the shares of Ray Tune."""
 
     name: Literal["pbt"] = "pbt"
@@ -65,7 +65,7 @@ class PbtConfig(BaseModel, frozen=True, extra="forbid"):
         0.25,
         ge=0,
         le=1,
-        description="of drawing a value anew from its distribution instead of changing it a little",
+        description="of drawing a new value from its distribution instead of changing it a little",
     )
     perturbation_factors: tuple[Annotated[float, Field(gt=0, le=1000)], ...] = Field(
         (1.2, 0.8),
@@ -120,12 +120,12 @@ def build_scheduler(
     seed: int,
     history: Sequence[Trial] = (),
 ) -> "TrialScheduler":
-    """The scheduler that a config names, which has seen what trials reported before.
+    """The scheduler that a config names, with what trials reported before.
 
     Args:
         config: of the scheduler; passed by `check_scheduler`.
         space: distributions by dotted key.
-        evaluations: how often a trial is read in the course of its training, the last one at its end.
+        evaluations: of a training, the last one at its end.
         trials: of the whole sweep, those of the history included.
         seed: of the sweep; decides what a population draws.
         history: trials that earlier processes proposed.
@@ -154,7 +154,7 @@ def _check_evaluations(key: str, first: int, evaluations: int) -> None:
     if first >= evaluations:
         raise UserError(
             f"sweep.scheduler.{key}={first}: the scheduler first decides at evaluation {first}, and with "
-            f"sweep.evaluations={evaluations} a trial is through by then; set sweep.evaluations={first + 1} or more"
+            f"sweep.evaluations={evaluations} a trial is finished by then; set sweep.evaluations={first + 1} or more"
             + (f", or lower sweep.scheduler.{key}" if first > 1 else "")
         )
 

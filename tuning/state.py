@@ -1,11 +1,11 @@
-"""The state of a sweep: its settings and its trials as JSON on disk, the truth that everything else follows.
+"""The state of a sweep: its settings and its trials as JSON on disk, from which everything else is derived.
 
     sweep.yaml            the settings, every default filled in
     trials/00007.json     one file a trial, replaced whole whenever something changes
     trials/00007/         what the trial itself writes: the run that it is, its errors
 
-Nothing in it is executed, and whoever kills the sweep leaves either the old state of a trial or the new one. It lies in
-the work folder, which may be moved with all that is in it.
+Nothing in it is executed, and a sweep that is killed leaves either the old state of a trial or the new one. It is in
+the work folder, which may be moved as a whole.
 """
 
 import fcntl
@@ -39,7 +39,7 @@ class SweepState:
         folder: of the sweep.
         settings: as they were when the sweep began.
         trials: by number.
-        plan: what was settled once, before the first trial, such as the steps of a budget in minutes.
+        plan: what was decided once, before the first trial, such as the steps of a budget in minutes.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class SweepState:
         """
         if (folder / SETTINGS_FILE).is_file():
             begun = cls.open(folder)
-            # Where it runs may change from one start to the next; what it is may not, and the folder is named by it.
+            # Where it runs may change between starts; what it is may not, and the folder is named by it.
             return cls(folder, _moved(begun.settings, settings), begun._trials, begun.plan)
         (folder / TRIALS_FOLDER).mkdir(parents=True, exist_ok=True)
         state = cls(folder, settings, {}, {})
         with state._locked():
-            if not (folder / SETTINGS_FILE).is_file():  # another process may have been faster
+            if not (folder / SETTINGS_FILE).is_file():  # another process may have written them
                 state._write_settings()
         return state
 
@@ -74,7 +74,7 @@ class SweepState:
         """The state of a sweep that was begun.
 
         Raises:
-            UserError: no sweep lies there, or a file of it is damaged or was changed.
+            UserError: the folder is not a sweep's, or a file of it is damaged or was changed.
         """
         file = folder / SETTINGS_FILE
         if not file.is_file():
@@ -94,11 +94,10 @@ class SweepState:
             plan = dict(content["plan"])
         except (UserError, yaml.YAMLError, OSError, KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{file} cannot be gone on with ({_reason(error)}); move {folder} away and start the sweep again, "
-                "which takes over every training that is done"
+                f"{file} cannot be used ({_reason(error)}); move {folder} away and start the sweep again"
             ) from error
         sweeps = folder.absolute().parent
-        if sweeps.name == SWEEPS_FOLDER:  # where it lies now, not where it was begun
+        if sweeps.name == SWEEPS_FOLDER:  # where it is now, not where it began
             run = settings.run.model_copy(update={"work_folder": sweeps.parent})
             settings = settings.model_copy(update={"run": run})
         return cls(folder, settings, _read_trials(folder / TRIALS_FOLDER), plan)
@@ -121,7 +120,7 @@ class SweepState:
             self._write(trial)
 
     def change(self, number: int, **changes: Any) -> Trial:
-        """Replace fields of a trial and bring it to disk."""
+        """Replace fields of a trial and write it to disk."""
         with self._lock:
             trial = self._trials[number].model_copy(update=changes)
             if trial != self._trials[number]:
@@ -129,7 +128,7 @@ class SweepState:
             return trial
 
     def settle(self, **plan: Any) -> None:
-        """Settle something once for this and every later process."""
+        """Decide something once for this and every later process."""
         with self._lock:
             self.plan |= plan
             self._write_settings()
@@ -141,8 +140,8 @@ class SweepState:
         return max(finished, key=lambda trial: (comparable(trial.score or 0.0), -trial.number), default=None)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep the sweep for this process, with all that others did to it before.
+    def exclusive(self) -> Iterator[None]:
+        """Lock the sweep for this process, with the state that earlier processes left.
 
         Raises:
             UserError: another process works on it; or see `open`.
@@ -182,9 +181,7 @@ class SweepState:
 
 def _read_trials(folder: Path) -> dict[int, Trial]:
     if not folder.is_dir():
-        raise UserError(
-            f"{folder} is missing; bring it back, or make it empty, and all trials are done again"
-        )
+        raise UserError(f"{folder} is missing; restore it, or create it empty to run all trials again")
     trials = {}
     for file in sorted(folder.glob("*.json")):
         try:
@@ -193,8 +190,8 @@ def _read_trials(folder: Path) -> dict[int, Trial]:
                 raise ValueError(f"it is of trial {trial.number}")
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{file} is damaged ({_reason(error)}); delete it, and its trial is done again from what its training "
-                "left"
+                f"{file} is damaged ({_reason(error)}); delete it, and its trial runs again from its last "
+                "checkpoint"
             ) from error
         trials[trial.number] = trial
     return trials

@@ -1,4 +1,4 @@
-"""A sweep from its settings to its report: check, prepare, try, choose, read the best one's test folds once.
+"""A sweep from its settings to its report: check, prepare, try, choose, evaluate the best one once on its test folds.
 
 <work folder>/sweeps/<name>-<identity>/
     sweep.yaml, trials/      the state: what was asked for and what became of it
@@ -35,20 +35,20 @@ from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status
 
 RAY_FOLDER = "ray"
-# How long a tracking store that is away is waited for at the end.
+# How long to wait at the end for a tracking store that does not answer.
 LAST_TRY_SECONDS = 60.0
 INTERRUPTED_SECONDS = 3.0
 STEPS_PLAN, THREADS_PLAN = "steps", "threads"
 
 
 def sweep_folder(settings: SweepSettings) -> Path:
-    """Where a sweep lies."""
+    """The folder of a sweep."""
     name = settings.sweep.sweep_name.replace("/", "-")
     return settings.run.work_folder.absolute() / SWEEPS_FOLDER / f"{name}-{settings.identity[:8]}"
 
 
 def sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepResult:
-    """Run a sweep, or go on with it if it was begun before.
+    """Run a sweep, or continue it if it was begun before.
 
     Args:
         settings: of the sweep.
@@ -65,7 +65,7 @@ def sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepResult
 
 
 def resume(folder: Path, *, retry_failed: bool = False) -> SweepResult:
-    """Go on with a sweep that was killed; of one that is through, write the report again.
+    """Continue a sweep that was killed; of a finished one, write the report again.
 
     Args:
         folder: of the sweep.
@@ -82,7 +82,7 @@ def resume(folder: Path, *, retry_failed: bool = False) -> SweepResult:
 def _go_on(state: SweepState, sampler: Sampler, *, retry_failed: bool) -> SweepResult:
     result = SweepResult(state.folder, list(state.settings.sweep.space))
     began = time.monotonic()
-    with state.held():
+    with state.exclusive():
         is_new = not state.trials
         prepared = prepare_sweep(state.settings, sampler)
         settle_recordings(state, prepared)
@@ -117,7 +117,7 @@ def _parent_run(state: SweepState) -> Iterator[TrackedRun]:
             if parent is not None:
                 parent.end("KILLED" if interrupted else "FAILED")
         if interrupted:
-            console.print(f"the sweep goes on with `echopair sweep --resume {state.folder}`", markup=False)
+            console.print(f"continue the sweep with `echopair sweep --resume {state.folder}`", markup=False)
         raise
 
 
@@ -125,7 +125,7 @@ def _allow_failed_again(state: SweepState) -> None:
     failed = [trial.number for trial in state.trials if trial.status == Status.FAILED]
     if failed and state.settings.sweep.scheduler.name == "pbt":
         raise UserError(
-            "--retry-failed: a population has gone on without its failed members; begin another sweep with "
+            "--retry-failed: a population has continued without its failed members; begin another sweep with "
             "sweep.sweep_name=NAME"
         )
     for number in failed:
@@ -138,7 +138,7 @@ def _allow_failed_again(state: SweepState) -> None:
 def _try(
     state: SweepState, sampler: Sampler, prepared: Mapping[int, RunResult], parent: TrackedRun
 ) -> list[int]:
-    """Run the trials that have not ended; returns those that the tracking store would not take."""
+    """Run the trials that have not ended; returns those that are not in the tracking store."""
     settings = state.settings
     with ray_session(settings.ray, state.folder) as available:
         resources = resolve_resources(
@@ -201,7 +201,7 @@ def _wants_gpu(config: RunConfig, available: Available) -> bool:
 
 @contextmanager
 def _recorded(state: SweepState, parent: TrackedRun, context: TrialContext) -> Iterator[list[int]]:
-    """Keep MLflow up to date; the list holds, afterwards, the trials that the store would not take."""
+    """Keep MLflow up to date; the list holds, afterwards, the trials that are not in the store."""
     tracker = SweepTracker(state, parent, config_of=lambda trial: config_of(context, trial))
     unrecorded: list[int] = []
     tracker.start()
@@ -263,13 +263,13 @@ def _fit(
         except (RuntimeError, RayError, TuneError) as error:  # such as of a cluster's own memory monitor
             reason = " ".join(str(error.__cause__ or error).split())
             raise UserError(
-                f"Ray ended the sweep: {reason}; `echopair sweep --resume {state.folder}` goes on"
+                f"Ray ended the sweep: {reason}; `echopair sweep --resume {state.folder}` continues it"
             ) from error
     shutil.rmtree(folder, ignore_errors=True)
     left = sampler.total - sum(trial.status.ended for trial in state.trials)
     if left:
         raise UserError(
-            f"Ray ended before {left} of {sampler.total} trials; `echopair sweep --resume {state.folder}` goes on"
+            f"Ray ended before {left} of {sampler.total} trials; `echopair sweep --resume {state.folder}` continues it"
         )
     for trial in state.trials:
         TrialFolder(state.folder, trial.number).remove_copies()

@@ -1,14 +1,13 @@
-"""Brings the state to MLflow: a parent run for the sweep, a child for each trial.
+"""Logs the sweep state to MLflow: a parent run for the sweep, a child for each trial.
 
-The sweep's driver alone talks to MLflow, from one thread that reads what trials have written. So a killed trial,
-node or server costs nothing but time: the state is the truth, a run is found again by its tags, and each is ended by
-the one process that knows how its trial ended.
+Only the sweep's driver calls MLflow, from one thread that reads what trials have written. A killed trial, node or
+server loses nothing: the state has everything, a run is found again by its tags, and the driver, which knows how each
+trial ended, ends its run.
 """
 
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,18 +37,10 @@ PAUSE_AFTER_FAILURE_SECONDS = 10.0
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 RUN_STATUS: Mapping[Status, RunStatus] = {
     Status.FINISHED: "FINISHED",
-    Status.STOPPED: "FINISHED",  # as it was meant to; its tag says that it was early
+    Status.STOPPED: "FINISHED",  # as intended; its tag says that it was early
     Status.DIVERGED: "FAILED",
     Status.FAILED: "FAILED",
 }
-
-
-@dataclass
-class _Child:
-    """A trial's run, and what of it is known to be stored."""
-
-    run: TrackedRun
-    has_parameters: bool = False
 
 
 class SweepTracker:
@@ -62,25 +53,23 @@ class SweepTracker:
     """
 
     def __init__(
-        self,
-        state: SweepState,
-        parent: TrackedRun,
-        config_of: Callable[[Trial], RunConfig],
+        self, state: SweepState, parent: TrackedRun, config_of: Callable[[Trial], RunConfig]
     ) -> None:
         self._state = state
         self._parent = parent
         self._config_of = config_of
         self._tracking = state.settings.run.tracking
         self._work = state.settings.run.work_folder.absolute()
-        self._children: dict[int, _Child] = {}
+        self._children: dict[int, TrackedRun] = {}
+        self._has_parameters: set[int] = set()  # trials whose parameters are stored
         self._recorded: set[int] = set()  # trials whose run is ended as it should be
         self._left_running: set[int] = set()  # trials whose run may be RUNNING though it is not open here
         self._closing = threading.Event()
         self._warned = False
-        self._thread = threading.Thread(target=self._keep_up, name="tracker", daemon=True)
+        self._thread = threading.Thread(target=self._log_until_closed, name="tracker", daemon=True)
 
     def start(self) -> None:
-        """Find the runs of an earlier driver, and begin.
+        """Find the runs of an earlier driver, and start the thread.
 
         Raises:
             TrackingError: the store is unreachable.
@@ -98,13 +87,13 @@ class SweepTracker:
         self._thread.start()
 
     def close(self, patience_seconds: float) -> list[int]:
-        """Bring the last figures over and end every run, those of trials that did not end as KILLED.
+        """Send the last metrics and end every run, those of trials that did not end as KILLED.
 
         Args:
-            patience_seconds: how long a store that is away is waited for.
+            patience_seconds: how long to wait for a store that does not answer.
 
         Returns:
-            Numbers of trials that the store would not take; a resumed sweep brings them over.
+            Numbers of trials that could not be logged; a resumed sweep logs them.
         """
         self._closing.set()
         until = time.monotonic() + patience_seconds
@@ -112,7 +101,7 @@ class SweepTracker:
             try:
                 with interruption_later():  # runs that can be ended are not left RUNNING
                     self._thread.join()
-                    self._bring(final=True)
+                    self._log(final=True)
                 return []
             except TrackingError as error:
                 if time.monotonic() > until or not self._due:
@@ -129,11 +118,11 @@ class SweepTracker:
             if trial.number not in self._recorded and (trial.status.ended or trial.number in begun)
         ]
 
-    def _keep_up(self) -> None:
+    def _log_until_closed(self) -> None:
         while not self._closing.is_set():
             pause = PAUSE_SECONDS
             try:
-                self._bring(final=False)
+                self._log(final=False)
                 self._warned = False
             except TrackingError as error:
                 self._warn(error)
@@ -142,12 +131,10 @@ class SweepTracker:
 
     def _warn(self, error: TrackingError) -> None:
         if not self._warned:
-            console.print(
-                f"[yellow]{escape(str(error))}[/]; the sweep goes on, its figures are brought over later"
-            )
+            console.print(f"[yellow]{escape(str(error))}[/]; the sweep continues, its metrics are sent later")
         self._warned = True
 
-    def _bring(self, *, final: bool) -> None:
+    def _log(self, *, final: bool) -> None:
         self._require_answer()
         failure: TrackingError | None = None
         for trial in self._state.trials:
@@ -155,82 +142,78 @@ class SweepTracker:
                 continue
             try:
                 if trial.status == Status.RUNNING or trial.status.ended:
-                    self._bring_trial(trial)
+                    self._log_trial(trial)
                 if final and not trial.status.ended:
                     self._end_killed(trial)
             except TrackingError as error:
-                # Somebody may have deleted its run: it is looked for again, and the others are brought over.
+                # Somebody may have deleted its run: it is looked for again, and the others are logged.
                 if self._children.pop(trial.number, None) is not None:
                     self._left_running.add(trial.number)
                 self._require_answer()
                 failure = error
-        self._bring_progress()
+        self._log_progress()
         if failure is not None:
             raise failure
 
     def _require_answer(self) -> None:
-        """Raise within seconds if the store is away; what is sent would wait for it much longer."""
+        """Raise within seconds if the store does not answer; sending would wait for it much longer."""
         require_answer(tracking_uri(self._tracking, self._work), self._tracking.connect_seconds)
 
-    def _bring_trial(self, trial: Trial) -> None:
+    def _log_trial(self, trial: Trial) -> None:
         child = self._child(trial)
-        if not child.has_parameters and (trial.status.ended or not self._changes):
-            child.run.log_parameters(self._parameters(trial))
-            child.has_parameters = True
+        # In a population values change in the course of a training, and are known at its end alone.
+        are_final = trial.status.ended or self._state.settings.sweep.scheduler.name != "pbt"
+        if are_final and trial.number not in self._has_parameters:
+            child.log_parameters(self._parameters(trial))
+            self._has_parameters.add(trial.number)
         scores = [{INTERMEDIATE_SCORE: one.score, "step": one.step} for one in trial.intermediate_scores]
         rows = TrialFolder(self._state.folder, trial.number).metrics()
-        child.run.send_series([*training_series(rows), *scores])
+        child.send_series([*training_series(rows), *scores])
         if trial.status.ended:
             self._end(child, trial)
 
     def _parameters(self, trial: Trial) -> dict[str, Any]:
         try:
             config = self._config_of(trial)
-        except UserError:  # values that do not go together, which the trial failed of
+        except UserError:  # incompatible values, with which the trial failed
             return trial.current
-        # The name differs from trial to trial as swept values do, and would be an axis of the UI's charts.
+        # The run's name differs between trials as swept values do, and would be an axis of the UI's charts.
         values = config.model_dump(mode="json", exclude={"run_name"})
         return {**dict(flatten(values)), **trial.current}
 
-    @property
-    def _changes(self) -> bool:
-        """Whether values change in the course of a training, and are known at its end alone."""
-        return self._state.settings.sweep.scheduler.name == "pbt"
-
-    def _child(self, trial: Trial) -> _Child:
+    def _child(self, trial: Trial) -> TrackedRun:
         if trial.number not in self._children:
-            self._children[trial.number] = _Child(child_of(self._state, self._parent, trial))
+            self._children[trial.number] = child_of(self._state, self._parent, trial)
+            self._has_parameters.discard(trial.number)
         return self._children[trial.number]
 
-    def _end(self, child: _Child, trial: Trial) -> None:
+    def _end(self, child: TrackedRun, trial: Trial) -> None:
         figures: dict[str, float] = {"seconds": trial.seconds, "attempts": trial.attempts}
         if trial.score is not None:
             figures[SCORE] = trial.score
-        child.run.log_metrics(figures)
-        child.run.log_tags(
-            # Of one that was tried again, the error of before is taken away.
-            {
-                STATUS_TAG: trial.status.value,
-                **({ERROR_TAG: trial.error} if trial.error or trial.attempts > 1 else {}),
-            }
-        )
-        child.run.end(RUN_STATUS[trial.status])
+        child.log_metrics(figures)
+        tags = {STATUS_TAG: trial.status.value}
+        if trial.error or trial.attempts > 1:  # an earlier attempt's error is replaced
+            tags[ERROR_TAG] = trial.error
+        child.log_tags(tags)
+        child.end(RUN_STATUS[trial.status])
         self._recorded.add(trial.number)
-        self._left_running.discard(trial.number)
-        del self._children[trial.number]
+        self._forget(trial)
 
     def _end_killed(self, trial: Trial) -> None:
         if trial.number in self._children or trial.number in self._left_running:
-            self._child(trial).run.end("KILLED")
-            del self._children[trial.number]
-            self._left_running.discard(trial.number)
+            self._child(trial).end("KILLED")
+            self._forget(trial)
 
-    def _bring_progress(self) -> None:
-        """How the sweep goes, over the number of trials that ended."""
-        ended = [trial for trial in self._state.trials if trial.status.ended]
-        best = self._state.best
-        if best is not None:
-            self._parent.send_series([{"step": len(ended), "best_score": best.score}])
+    def _forget(self, trial: Trial) -> None:
+        del self._children[trial.number]
+        self._left_running.discard(trial.number)
+
+    def _log_progress(self) -> None:
+        """The best score over the number of trials that ended."""
+        if (best := self._state.best) is not None:
+            ended = sum(trial.status.ended for trial in self._state.trials)
+            self._parent.send_series([{"step": ended, "best_score": best.score}])
 
 
 def open_parent(state: SweepState) -> TrackedRun:
@@ -271,7 +254,7 @@ def child_of(state: SweepState, parent: TrackedRun, trial: Trial) -> TrackedRun:
 def log_sweep(
     parent: TrackedRun, state: SweepState, files: Sequence[Path], metrics: Mapping[str, float]
 ) -> None:
-    """Log the sweep's settings, its pictures and tables, and its figures to its own run."""
+    """Log the sweep's settings, its figures and tables, and its metrics to its own run."""
     parent.log_parameters(dict(flatten(state.settings.sweep.model_dump(mode="json"))))
     for file in files:
         parent.log_artifacts(file)

@@ -1,4 +1,4 @@
-"""A trial as everybody sees it: the values it was given, how its score grew, how it ended."""
+"""A trial: its values, its intermediate scores, how it ended."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 class Status(StrEnum):
     """What became of a trial."""
 
-    WAITING = "waiting"  # proposed, and not begun or to be gone on with
+    WAITING = "waiting"  # proposed, and not begun or to be continued
     RUNNING = "running"
     FINISHED = "finished"
     STOPPED = "stopped"  # early, by the scheduler
@@ -19,12 +19,12 @@ class Status(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to the trial."""
+        """Whether the trial is over."""
         return self not in (Status.WAITING, Status.RUNNING)
 
 
 class IntermediateScore(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"):
-    """The nearest-neighbour probe, read in the course of a training.
+    """The score of the nearest-neighbour probe at one evaluation of a training.
 
     Args:
         evaluation: 1, 2, ... up to `sweep.evaluations`.

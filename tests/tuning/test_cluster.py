@@ -66,7 +66,7 @@ for round in range(2):
             import ray
             actors = [ray.remote(num_cpus=0)(work).remote() for _ in range(2)]
             time.sleep(2)
-            say(nodes=len(available.nodes), cpus=available.cpus)
+            say(nodes=len(available.nodes), cpus=sum(node.cpus for node in available.nodes))
             ray.get(actors)
     except KeyboardInterrupt:
         say(interrupted=time.time(), changed=sorted(dict(os.environ).items() ^ before.items()))
@@ -236,7 +236,7 @@ folder = Path(sys.argv[2])
 config = RayConfig(address=sys.argv[1], connect_seconds=100)
 try:
     with ray_session(config, folder) as available:
-        print(json.dumps([available.cpus, len(available.nodes)]))
+        print(json.dumps([sum(node.cpus for node in available.nodes), len(available.nodes)]))
     check_nodes(config, folder)
 except UserError as error:
     print(error)

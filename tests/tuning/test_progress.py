@@ -4,7 +4,6 @@ import pty
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -63,7 +62,8 @@ def sweep(count: int, running: int) -> list[Trial]:
 
 
 def drawn(trials: Sequence[Trial], width: int, keys: Sequence[str] = KEYS, height: int = 50) -> list[str]:
-    view = SweepView("birds of the north", 400, keys, EVALUATIONS, began=time.monotonic()).updated(trials)
+    view = SweepView("birds of the north", 400, keys, EVALUATIONS)
+    view.update(trials)
     console = Console(width=width, height=height, file=io.StringIO(), record=True, highlight=False)
     console.print(view)
     return console.export_text().rstrip("\n").split("\n")
@@ -114,7 +114,9 @@ def test_before_a_trial_finishes_the_best_are_intermediate_scores_and_called_so(
 
 
 def view(trials: Sequence[Trial], total: int) -> SweepView:
-    return SweepView("birds", total, KEYS, EVALUATIONS, began=time.monotonic()).updated(trials)
+    shown = SweepView("birds", total, KEYS, EVALUATIONS)
+    shown.update(trials)
+    return shown
 
 
 def test_nothing_is_estimated_before_a_trial_ended() -> None:
@@ -132,12 +134,15 @@ def test_the_estimate_shares_what_is_left_among_the_slots() -> None:
     assert view(ended, 2).left_seconds() == 0
 
 
-def test_seconds_of_a_running_trial_go_on_until_they_change() -> None:
-    first = view([trial(0, Status.RUNNING, seconds=5)], 2)
-    known = first.known_at[0]
-    assert first.updated([trial(0, Status.RUNNING, seconds=5)]).known_at[0] == known
-    assert first.updated([trial(0, Status.RUNNING, seconds=6)]).known_at[0] > known
-    assert first.updated([trial(0, Status.FINISHED, seconds=6)]).known_at == {}
+def test_seconds_of_a_running_trial_grow_until_it_reports() -> None:
+    shown = view([trial(0, Status.RUNNING, seconds=5)], 2)
+    known = shown.known_at[0]
+    shown.update([trial(0, Status.RUNNING, seconds=5)])
+    assert shown.known_at[0] == known
+    shown.update([trial(0, Status.RUNNING, seconds=6)])
+    assert shown.known_at[0] > known
+    shown.update([trial(0, Status.FINISHED, seconds=6)])
+    assert shown.known_at == {}
 
 
 def printed(capsys: pytest.CaptureFixture[str], *shown: Sequence[Trial]) -> list[str]:
@@ -168,7 +173,7 @@ def test_a_log_has_one_line_for_each_end(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_log_of_a_resumed_sweep_sums_what_ended_before(capsys: pytest.CaptureFixture[str]) -> None:
     before = [trial(number, Status.FINISHED, 9) for number in range(5)]
     lines = printed(capsys, [*before, trial(5, Status.RUNNING)], [*before, trial(5, Status.STOPPED, 1)])
-    assert lines[0] == "goes on: 5 of 16 trials ended before"
+    assert lines[0] == "continues: 5 of 16 trials ended before"
     assert [line.split(":")[0] for line in lines[1:]] == ["trial 5 stopped early at 1/9"]
     assert "(6 of 16 ended)" in lines[1]
 
@@ -305,5 +310,5 @@ def test_a_pipe_gets_lines_even_where_colours_are_forced() -> None:
     )
     assert done.stdout.splitlines() == ["before", "a line that is printed", "after"]
     lines = done.stderr.replace("\x00", "").splitlines()
-    assert [line.split(":")[0] for line in lines] == ["goes on", "a line that is said", "trial 8 failed"]
+    assert [line.split(":")[0] for line in lines] == ["continues", "a line that is said", "trial 8 failed"]
     assert "\x1b" not in done.stderr

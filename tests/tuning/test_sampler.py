@@ -171,8 +171,6 @@ def test_no_point_of_a_small_space_comes_twice(choices: int, width: int, trials:
     sampler = build_sampler(space, RandomSearchConfig(trials=trials), seed)
     size = choices * (width + 1)
     assert sampler.total == different(all_of(sampler)) == min(size, trials)
-    wanted = f"{size} trials instead of {trials}, for the space has no more different points"
-    assert sampler.note == (wanted if size < trials else "")
 
 
 def test_the_rarest_points_of_a_small_space_are_proposed_as_well() -> None:
@@ -189,7 +187,7 @@ def test_each_point_is_tried_with_every_combination_of_grid_values_before_the_ne
 ) -> None:
     space = {**SPACE, "seed": SEEDS, "encoder.name": Grid(values=("resnet", "crnn"))}
     sampler = build_sampler(space, config, seed=0)
-    assert (sampler.total, sampler.note) == (30, "6 combinations of grid values for each: 30 trials")
+    assert sampler.total == 30
     values = [trial.values for trial in run(sampler)]
     for first in range(0, 30, 6):
         crossed = [(one["encoder.name"], one["seed"]) for one in values[first : first + 6]]

@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 from echopair.tuning.state import SweepState
 state = SweepState.open(Path(sys.argv[1]))
-with state.held():
+with state.exclusive():
     state.settle(steps=70)
     state.change(0, attempts=7)
     print("held", flush=True)
@@ -112,7 +112,7 @@ def test_a_repeated_start_takes_what_changes_where_it_runs_and_keeps_the_rest(
         "run_name=other",
     )
     state = SweepState.create(folder, moved)
-    with state.held():
+    with state.exclusive():
         pass
     for known in (state, SweepState.open(folder)):  # in memory, and for those who resume it
         assert known.settings.run.tracking.uri == "http://127.0.0.1:5001"
@@ -215,7 +215,7 @@ def test_folders_of_something_else_are_refused(folder: Path, tmp_path: Path) -> 
 
 def test_missing_trials_are_asked_for(folder: Path) -> None:
     (folder / "trials").rename(folder / "aside")
-    assert f"{folder / 'trials'} is missing; bring it back" in refusal(folder)
+    assert f"{folder / 'trials'} is missing; restore it" in refusal(folder)
     (folder / "trials").mkdir()
     assert SweepState.open(folder).trials == []
 
@@ -253,14 +253,17 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_a_sound_sweep(folde
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         started = time.process_time()
-        with pytest.raises(UserError, match=f"another process works on the sweep in {folder}"), before.held():
+        with (
+            pytest.raises(UserError, match=f"another process works on the sweep in {folder}"),
+            before.exclusive(),
+        ):
             pass
         assert time.process_time() - started < 1
         for _ in range(5):  # it writes all the while
             assert SweepState.open(folder)[1].attempts >= 0
         time.sleep(random.Random(0).uniform(0.01, 0.1))
         other.send_signal(signal.SIGKILL)
-    with before.held():
+    with before.exclusive():
         # What it did since the sweep was read here is known, and not undone.
         assert before[0].attempts == 7
         assert before.plan == {"threads": 2, "steps": 70}
@@ -269,7 +272,7 @@ def test_a_second_process_is_refused_and_a_killed_one_leaves_a_sound_sweep(folde
 
 def test_of_two_that_begin_the_same_sweep_one_is_refused(tmp_path: Path, settings: SweepSettings) -> None:
     first = SweepState.create(tmp_path / "sweep", settings)
-    with first.held():
+    with first.exclusive():
         (tmp_path / "sweep" / "sweep.yaml").unlink()  # as if the second one had looked before it was written
         with pytest.raises(UserError, match="another process works on the sweep"):
             SweepState.create(tmp_path / "sweep", settings)

@@ -155,7 +155,7 @@ def test_every_trial_has_one_run_that_tells_how_it_ended(work: Path) -> None:
     # Neither the sweep nor its trials are runs of the pipeline, which tables compare.
     assert list_runs(TrackingConfig(), work) == []
 
-    # It is gone on with.
+    # It is continued.
     state.change(4, status=Status.FINISHED, score=0.75, attempts=2)
     train(state, 4)
     assert record(state) == []
@@ -310,7 +310,7 @@ def drive(folder: Path) -> None:
     tracking_module.PAUSE_SECONDS = 0.01  # so that it is killed at work, and not asleep
     state = SweepState.open(folder)
     tracker = tracker_of(state)
-    with state.held():
+    with state.exclusive():
         tracker.start()
         for number in range(100):
             known = {trial.number: trial for trial in state.trials}

@@ -42,11 +42,6 @@ class ParameterAxis:
         return sorted(tried) if few else None
 
     @property
-    def is_log(self) -> bool:
-        distribution = self.outcomes.space[self.key]
-        return not isinstance(distribution, Choices | Grid) and distribution.is_log and self.values is None
-
-    @property
     def label(self) -> str:
         """Its words, with their unit in brackets."""
         keys = list(self.outcomes.space)
@@ -61,7 +56,7 @@ class ParameterAxis:
 
     def set_up(self, axes: "Axes", which: str) -> None:
         """Label an axis and its ticks."""
-        axis = axes.xaxis if which == "x" else axes.yaxis
+        axis, distribution = axes.xaxis if which == "x" else axes.yaxis, self.outcomes.space[self.key]
         axis.set_label_text(self.label)
         if self.values:
             texts = [cut(value_text(value), VALUE_CHARACTERS) for value in self.values]
@@ -69,7 +64,7 @@ class ParameterAxis:
             if which == "x" and sum(len(text) + 2 for text in texts) > 34:
                 axes.tick_params(axis="x", rotation=35)
             axes.set(**{f"{which}lim": (-0.5, len(texts) - 0.5)})
-        elif self.is_log:
+        elif not isinstance(distribution, Choices | Grid) and distribution.is_log:
             from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
             axes.set(**{f"{which}scale": "log"})

@@ -1,4 +1,4 @@
-"""The figures of a sweep: score by parameter, over two parameters, of all trials; importance, learning curves, time."""
+"""The figures of a sweep: score by parameter, score over two parameters, importance, learning curves."""
 
 import io
 from collections.abc import Callable
@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from echopair.pipeline.figure_style import ACCENT, DOTS_PER_INCH, INK, LINE, SOFT, STYLE, new_figure
 from echopair.tuning.report.axes import (
-    VALUE_CHARACTERS,
     ParameterAxis,
     draw_chance,
     draw_legend,
     score_colours,
 )
 from echopair.tuning.report.outcomes import Outcomes, is_seed
-from echopair.tuning.texts import cut, duration_text, half_interval, status_words, value_text
+from echopair.tuning.texts import half_interval, status_words
 from echopair.tuning.trials import Status
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ STATUS_COLOURS = {
     Status.WAITING: LINE,
 }
 FEWEST_FOR_AN_INTERVAL = 3  # trials
-TIME_UNITS = ((7200, 3600, "hours"), (180, 60, "minutes"), (0, 1, "seconds"))
 
 
 class DrawnFigure(NamedTuple):
@@ -168,50 +166,6 @@ def _write_cells(
                           fontsize=7, color=SOFT)  # fmt: skip
 
 
-def _parallel_coordinates(outcomes: Outcomes) -> "Figure | None":
-    """A line a finished trial over all parameters, its colour the score; only of three parameters or more."""
-    keys = list(outcomes.space)
-    finished = [(t, score) for t, score in outcomes.finished if set(keys) <= set(t.current)]
-    if len(keys) < 3 or len(finished) < 2:
-        return None
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-    from matplotlib.patheffects import withStroke
-
-    figure = new_figure(max(6.0, 1.5 * len(keys)), 3.8)
-    axes = figure.subplots()
-    columns = []
-    for column, key in enumerate(keys):
-        axis = ParameterAxis(outcomes, key)
-        ends = [0, len(axis.values) - 1] if axis.values else outcomes.space[key].ends()
-        ticks = range(len(axis.values)) if axis.values else ends
-        texts = [value_text(axis.values[int(tick)] if axis.values else tick) for tick in ticks]
-        scale = np.log if axis.is_log else np.asarray
-        low, high = scale(np.array(ends, np.float64))
-        places = (scale(axis.places([trial for trial, _ in finished])) - low) / ((high - low) or 1)
-        columns.append(places)
-        for tick, text in zip(ticks, texts, strict=True):
-            height = (scale(np.float64(tick)) - low) / ((high - low) or 1)
-            axes.text(column - 0.03, height, cut(text, VALUE_CHARACTERS), ha="right", va="center", fontsize=7.5,
-                      color=INK, zorder=5, path_effects=[withStroke(linewidth=3, foreground="white")])  # fmt: skip
-        axes.axvline(column, color=LINE, linewidth=1)
-    scores = 100 * np.array([score for _, score in finished])
-    colours = score_colours()((scores - scores.min()) / (np.ptp(scores) or 1))
-    lines = np.array(columns).T
-    for place in reversed(range(len(finished))):  # the best on top
-        axes.plot(lines[place], color=colours[place], linewidth=2.5 if place == 0 else 1, alpha=0.9)
-    axes.set_xticks(
-        range(len(keys)), [ParameterAxis(outcomes, key).label.replace(" ", "\n", 1) for key in keys]
-    )
-    axes.tick_params(length=0)
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    axes.set_xlim(-0.5, len(keys) - 0.9)
-    mappable = ScalarMappable(Normalize(scores.min(), scores.max()), score_colours())
-    figure.colorbar(mappable, ax=axes, label="score (%)").outline.set_visible(False)
-    return figure
-
-
 def _importance(outcomes: Outcomes) -> "Figure | None":
     """A bar a parameter: the share of the scores' variance that it explains."""
     shares = outcomes.importance
@@ -254,35 +208,9 @@ def _learning_curves(outcomes: Outcomes) -> "Figure | None":
     return figure
 
 
-def _time_spent(outcomes: Outcomes) -> "Figure | None":
-    """The wall time of each trial, by how it ended."""
-    worked = [trial for trial in outcomes.trials if trial.seconds > 0]
-    if not worked:
-        return None
-    from matplotlib.ticker import MaxNLocator
-
-    longest = max(trial.seconds for trial in worked)
-    unit_seconds, unit = next((size, name) for least, size, name in TIME_UNITS if longest >= least)
-    figure = new_figure(5.6, 3.2)
-    axes = figure.subplots()
-    for status, colour in STATUS_COLOURS.items():
-        if chosen := [trial for trial in worked if trial.status is status]:
-            took = duration_text(sum(trial.seconds for trial in chosen))
-            axes.bar([trial.number for trial in chosen], [trial.seconds / unit_seconds for trial in chosen],
-                     color=colour, label=f"{len(chosen)} {status_words(status)}, {took}")  # fmt: skip
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
-    axes.set_xlabel("trial")
-    axes.set_ylabel(f"wall time ({unit})")
-    figure.tight_layout(rect=(0, 0, 1, 0.95))
-    draw_legend(figure)
-    return figure
-
-
 FIGURES: dict[str, tuple[str, Callable[[Outcomes], "Figure | None"]]] = {
     "score_by_parameter": ("Score over the values of each parameter", _score_by_parameter),
     "heat_map": ("Score over two parameters", _heat_map),
-    "parallel_coordinates": ("Values of all finished trials and their scores", _parallel_coordinates),
     "importance": ("Importance of the parameters", _importance),
     "learning_curves": ("Intermediate scores in the course of the training", _learning_curves),
-    "time_spent": ("Wall time of each trial", _time_spent),
 }

@@ -1,15 +1,25 @@
-"""What a report is about: the trials of a sweep, what was swept, and what its scores come from."""
+"""What a report is about: the trials of a sweep, what was swept, what its scores come from, and three sentences."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean, stdev
 
 from echopair.tuning.distributions import Distribution
-from echopair.tuning.results import ranked
+from echopair.tuning.results import exit_note, ranked, summary_line
 from echopair.tuning.sampler import has_values, study_of
-from echopair.tuning.texts import final_score
-from echopair.tuning.trials import Trial
+from echopair.tuning.texts import (
+    done_share,
+    duration_text,
+    final_score,
+    half_interval,
+    percent_text,
+    score_text,
+    short_keys,
+    value_text,
+)
+from echopair.tuning.trials import Status, Trial
 
 FEWEST_FOR_IMPORTANCE = 8
 
@@ -53,11 +63,8 @@ class Outcomes:
             ICML 2014, by optuna.
         """
         known = [(trial, score) for trial, score in self.finished if has_values(trial, self.space)]
-        if (
-            len(self.space) < 2
-            or len(known) < FEWEST_FOR_IMPORTANCE
-            or len({score for _, score in known}) < 2
-        ):
+        scores = {score for _, score in known}
+        if len(self.space) < 2 or len(known) < FEWEST_FOR_IMPORTANCE or len(scores) < 2:
             return {}
         from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
@@ -68,3 +75,58 @@ class Outcomes:
 def is_seed(key: str) -> bool:
     """Whether a key's values differ by chance alone."""
     return key.rpartition(".")[2] == "seed"
+
+
+def summary(outcomes: Outcomes) -> list[str]:
+    """The best trial; how far the parameters matter beside chance; what was stopped or failed, and the time."""
+    if not outcomes.trials:
+        return ["No trial has begun."]
+    return [_best(outcomes), *_differences(outcomes), _ends(outcomes)]
+
+
+def _best(outcomes: Outcomes) -> str:
+    if not outcomes.finished:
+        return "No trial has finished, so there is no best one."
+    best, score = outcomes.finished[0]
+    names = zip(outcomes.space, short_keys(list(outcomes.space)), strict=True)
+    values = ", ".join(
+        f"{name} {value_text(best.current[key])}" for key, name in names if key in best.current
+    )
+    source = f" (95 % interval from {outcomes.clips} validation clips)" if outcomes.clips else ""
+    return f"Best: trial {best.number} with {values}, {score_text(score, outcomes.clips)}{source}."
+
+
+def _differences(outcomes: Outcomes) -> list[str]:
+    """How far scores differ, beside what seeds alone or the number of clips explain."""
+    scores = [score for _, score in outcomes.finished]
+    if len(scores) < 2:
+        return []
+    text = f"Scores of the {len(scores)} finished trials are {percent_text(scores[-1])} to {percent_text(scores[0])}"
+    if outcomes.repeated:
+        spread = fmean(stdev(group) ** 2 for group in outcomes.repeated) ** 0.5
+        text += (
+            f"; trials that differ in the seed alone have a standard deviation of {100 * spread:.1f} points "
+            f"({len(outcomes.repeated)} settings)"
+        )
+    elif outcomes.clips:
+        width = half_interval(scores[0], outcomes.clips)
+        near = sum(score >= scores[0] - width for score in scores[1:])
+        text += f"; {near} of the {len(scores) - 1} others are within the interval of the best"
+    else:
+        text += "; every setting ran once, so how far they differ by chance is not known"
+    if outcomes.importance:
+        key, share = next(iter(outcomes.importance.items()))
+        name = short_keys(list(outcomes.space))[list(outcomes.space).index(key)]
+        text += f"; {name} explains most of their variance ({percent_text(share, digits=0)})"
+    return [f"{text}."]
+
+
+def _ends(outcomes: Outcomes) -> str:
+    ended = [trial for trial in outcomes.trials if trial.status.ended]
+    text = summary_line(outcomes.trials)
+    if any(trial.status is Status.STOPPED for trial in ended):
+        done = percent_text(fmean(map(done_share, ended)), digits=0)
+        text += f"; {done} of all training steps were done, the others saved by stopping early"
+    text += f"; {duration_text(sum(trial.seconds for trial in outcomes.trials))} of work in all trials"
+    note = exit_note(outcomes.trials)
+    return f"{text}; {note}." if note else f"{text}."

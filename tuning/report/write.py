@@ -12,8 +12,7 @@ from echopair.pipeline.figure_style import DOTS_PER_INCH
 from echopair.pipeline.pages import embedded_png, render_page
 from echopair.pipeline.stages import write_atomically
 from echopair.tuning.report.figures import FIGURES, DrawnFigure, draw_figures
-from echopair.tuning.report.outcomes import Outcomes
-from echopair.tuning.report.summary import summary
+from echopair.tuning.report.outcomes import Outcomes, summary
 from echopair.tuning.results import TRIALS_FILE, ranked
 from echopair.tuning.texts import (
     done_share,
@@ -70,29 +69,27 @@ def write_report(
 
 def _table(outcomes: Outcomes) -> bytes:
     """One row a trial, in the order of proposal; values as JSON would write them, words without quotes."""
+
+    def row(trial: Trial) -> dict[str, Any]:
+        return {
+            "trial": trial.number,
+            "status": trial.status.value,
+            "score": trial.score,
+            **{key: _plain(trial.current[key]) if key in trial.current else "" for key in outcomes.space},
+            "last_reading": last_intermediate(trial),
+            "last_reading_step": trial.step if trial.intermediate_scores else None,
+            "steps_done": trial.steps if trial.status is Status.FINISHED else trial.step,
+            "steps": trial.steps,
+            "seconds": round(trial.seconds, 3),
+            "attempts": trial.attempts,
+            "error": trial.error,
+            "lineage": _plain(trial.lineage) if trial.lineage else "",
+        }
+
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(
-        ["trial", "status", "score", *outcomes.space, "last_reading", "last_reading_step", "steps_done", "steps",
-         "seconds", "attempts", "error", "lineage"]
-    )  # fmt: skip
-    for trial in sorted(outcomes.trials, key=lambda trial: trial.number):
-        rows.writerow(
-            [
-                trial.number,
-                trial.status.value,
-                trial.score,
-                *(_plain(trial.current[key]) if key in trial.current else "" for key in outcomes.space),
-                last_intermediate(trial),
-                trial.step if trial.intermediate_scores else None,
-                trial.steps if trial.status is Status.FINISHED else trial.step,
-                trial.steps,
-                round(trial.seconds, 3),
-                trial.attempts,
-                trial.error,
-                _plain(trial.lineage) if trial.lineage else "",
-            ]
-        )
+    rows = csv.DictWriter(text, row(Trial(number=0, values={})), lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(map(row, sorted(outcomes.trials, key=lambda trial: trial.number)))
     return _bytes(text.getvalue())
 
 

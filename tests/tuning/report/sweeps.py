@@ -24,22 +24,22 @@ def trial(
     score: float | None = None,
     status: Status | str = Status.FINISHED,
     *,
-    readings: int = 8,
+    intermediate_scores: int = 8,
     **kwargs: Any,
 ) -> Trial:
-    """A trial with readings at eighths of its training, up to the first `readings` of them."""
+    """A trial with so many intermediate scores, at eighths of its training."""
     top = 0.5 if score is None else score
-    intermediate = [
+    scores = [
         IntermediateScore(evaluation=n, step=n * STEPS // 8, score=top * n / 8, seconds=10.0 * n)
-        for n in range(1, readings + 1)
+        for n in range(1, intermediate_scores + 1)
     ]
-    kwargs = {"steps": STEPS, "seconds": 10.0 * readings, "attempts": 1} | kwargs
+    kwargs = {"steps": STEPS, "seconds": 10.0 * intermediate_scores, "attempts": 1} | kwargs
     return Trial(
         number=number,
         values=dict(values),
         status=Status(status),
         score=score,
-        intermediate_scores=tuple(intermediate),
+        intermediate_scores=tuple(scores),
         **kwargs,
     )
 
@@ -74,14 +74,14 @@ def grid_sweep() -> list[Trial]:
         score = 0.5 + 0.1 * (t == 0.22) + 0.05 * s - 0.03 * (s == 1.5)
         values = {"objective.temperature": t, "augment.strength": s}
         status = Status.DIVERGED if number == 0 else Status.FINISHED if score > 0.53 else Status.STOPPED
-        readings = {Status.FINISHED: 8, Status.STOPPED: 3, Status.DIVERGED: 1}[status]
+        reached = {Status.FINISHED: 8, Status.STOPPED: 3, Status.DIVERGED: 1}[status]
         found.append(
             trial(
                 number,
                 values,
                 score if status is Status.FINISHED else None,
                 status,
-                intermediate_scores=readings,
+                intermediate_scores=reached,
             )
         )
     return found

@@ -80,26 +80,10 @@ def test_chance_is_drawn_where_curves_begin_at_it_and_not_far_below_scores(saved
     assert "chance" not in legend(figures["score_by_parameter"])
 
 
-def test_parallel_coordinates_need_three_parameters_and_show_the_best_on_top(saved: list[Figure]) -> None:
-    figures = drawn(saved, Outcomes(random_sweep(SPACE, 20, hill), SPACE))
-    lines = [line for line in figures["parallel_coordinates"].axes[0].lines if len(line.get_xdata()) == 4]
-    assert len(lines) == 20
-    assert lines[-1].get_linewidth() == max(line.get_linewidth() for line in lines)
-    assert all(0 <= place <= 1 for line in lines for place in np.asarray(line.get_ydata()))
-    assert "parallel_coordinates" not in [one.name for one in draw_figures(Outcomes(grid_sweep(), BOTH))]
-
-
 def test_learning_curves_end_where_trials_did(saved: list[Figure]) -> None:
     axes = drawn(saved, Outcomes(grid_sweep(), BOTH))["learning_curves"].axes[0]
     ends = sorted(float(np.asarray(line.get_xdata())[-1]) for line in axes.lines)
     assert ends == [12.5, *[37.5] * 3, *[100.0] * 8]
-
-
-def test_time_is_given_in_a_unit_that_fits(saved: list[Figure]) -> None:
-    sweep = [trial(n, {"augment.strength": n / 10}, 0.6, seconds=4000.0 * n) for n in (1, 2, 3)]
-    figure = drawn(saved, Outcomes(sweep, STRENGTH))["time_spent"]
-    assert figure.axes[0].get_ylabel() == "wall time (hours)"
-    assert legend(figure) == ["3 finished, 6:40 h"]
 
 
 def test_labels_carry_the_units_of_their_keys() -> None:

@@ -32,14 +32,12 @@ def test_a_report_of_400_trials_is_whole_and_stands_alone(tmp_path: Path) -> Non
         "trials.csv",
         "score_by_parameter.png",
         "heat_map.png",
-        "parallel_coordinates.png",
         "importance.png",
         "learning_curves.png",
-        "time_spent.png",
     ]
     page = page_of(tmp_path)
     assert page.count("<tr class=") == 400
-    assert page.count('src="data:image/png;base64,') == 6
+    assert page.count('src="data:image/png;base64,') == 4
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     assert "<script" not in page
     assert len(rows_of(tmp_path)) == 400

@@ -1,7 +1,6 @@
 from collections.abc import Sequence
 
-from echopair.tuning.report.outcomes import Outcomes
-from echopair.tuning.report.summary import summary
+from echopair.tuning.report.outcomes import Outcomes, summary
 from echopair.tuning.trials import Status, Trial
 from tests.tuning.report.sweeps import SPACE, STRENGTH, grid_sweep, hill, random_sweep, trial
 
