@@ -36,7 +36,7 @@ CURVES = (
     ("Effective rank of embeddings", "dimensions", "effective_rank"),
     ("Alignment of positives", "squared distance (0: equal)", "alignment"),
     ("Uniformity of projections", "log potential (0: collapsed)", "uniformity"),
-    ("Spread of embeddings", "0: collapsed, 1: full sphere", "embedding_spread"),
+    ("Spread of embeddings", "0: collapsed, 1: sphere", "embedding_spread"),
 )
 NOT_FIGURES = {"step", "learning_rate", "pairs_per_second", "data_wait_share"}  # of a row
 
@@ -209,9 +209,10 @@ def training_curves_figure(rows: Sequence[Mapping[str, float]], path: Path) -> N
             level_steps, level = _column(rows, key + CHANCE_LEVEL)
             level *= scale
             axes.plot(level_steps, level, color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+            below = level[-1] > sum(axes.get_ylim()) / 2  # near the lower end the label would cross the axis
             axes.annotate(
-                "chance", (level_steps[-1], level[-1]), (0, -3), textcoords="offset points",
-                ha="right", va="top", color=SOFT, fontsize=8,
+                "chance", (level_steps[-1], level[-1]), (0, -3 if below else 3), textcoords="offset points",
+                ha="right", va="top" if below else "bottom", color=SOFT, fontsize=8,
             )  # fmt: skip
     for axes in list(grid.flat)[len(found) :]:
         axes.remove()

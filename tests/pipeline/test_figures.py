@@ -113,7 +113,7 @@ def test_curves_of_what_was_measured(tmp_path: Path, figures: list[Figure]) -> N
     training_curves_figure([{"step": 1, "loss": 5.0}], tmp_path / "one.png")
     many, one = figures
     assert [axes.get_title(loc="left") for axes in many.axes] == [
-        "Contrastive loss",
+        "Loss",
         "Positive is the nearest neighbour",
     ]
     raw, smooth, chance = many.axes[0].lines

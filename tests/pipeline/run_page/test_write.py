@@ -44,7 +44,7 @@ def test_settings_that_differ_come_first_and_commands_know_the_work_folder(tmp_p
     assert "log_mel.bands" not in changed
     assert "log_mel." in every
     commands = page.split("<h2>Next steps</h2>")[1]
-    assert commands.count(f"work_folder={tmp_path}") == 5
+    assert commands.count(f"work_folder={tmp_path}") == 6
     assert f"echopair preview &#39;{run.folder / 'run.yaml'}&#39; work_folder=" in commands
 
 
