@@ -195,10 +195,8 @@ def _with_origins(message: str, arguments: list[str]) -> str:
     from echopair.pipeline.layers import PRESETS, origins
 
     sources = [one for one in itertools.takewhile(lambda one: "=" not in one, arguments) if one[:1] != "-"]
-    overrides = [one.partition("=")[0] for one in arguments[len(sources) :]]
-    note = origins(message, sources, [PRESETS, SWEEP_PRESETS])
-    given_here = any(message.startswith((key, f"unknown key '{key}")) for key in overrides)
-    return f"{message} ({note})" if note and not given_here else message
+    note = origins(message, sources, arguments[len(sources) :], [PRESETS, SWEEP_PRESETS])
+    return f"{message} ({note})" if note else message
 
 
 def _require_work_folder(config: "RunConfig") -> None:

@@ -82,14 +82,16 @@ def load(
     return values
 
 
-def origins(message: str, sources: Sequence[str], packages: Sequence[str]) -> str:
+def origins(message: str, sources: Sequence[str], overrides: Sequence[str], packages: Sequence[str]) -> str:
     """Which presets and files give the keys that an error is about, as "corpora.esc10.where comes from preset 'esc10'".
 
     Args:
         message: of the error; a line begins with the key it is about.
         sources: presets and files of the command, later ones over earlier ones.
+        overrides: of the command, `key=value`; who wrote one needs not be told where its key comes from.
         packages: where presets are looked for.
     """
+    overridden = {override.partition("=")[0] for override in overrides}
     try:
         layers = [layer for source in sources for layer in _chain(source, packages)]
     except UserError:
@@ -102,7 +104,7 @@ def origins(message: str, sources: Sequence[str], packages: Sequence[str]) -> st
             for one, name in given.items()
             if f"{one}.".startswith(f"{key}.") or key.startswith(f"{one}.")
         ]
-        if names:
+        if names and not any(f"{one}.".startswith(f"{key}.") for one in overridden):
             notes.append(f"{key} comes from {names[-1]}")
     return "; ".join(dict.fromkeys(notes))
 

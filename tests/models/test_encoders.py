@@ -10,13 +10,13 @@ from torch import Tensor
 
 from echopair.models.encoders import (
     CrnnConfig,
-    Encoder,
     EncoderConfig,
     ResNetConfig,
     TimmConfig,
     VggLikeConfig,
     build_encoder,
 )
+from echopair.models.encoders.base import Encoder
 from echopair.models.encoders.resnet import BasicBlock
 
 CONFIGS: dict[str, EncoderConfig] = {

@@ -59,7 +59,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         ),
         (
             "crops.positives.name=same_label",
-            "same_label learns from the labels of 'tones', and a probe of the same",
+            "same_label learns from the labels of 'tones', and a probe would be tested",
         ),
         (
             "augment.policy.name=rand",

@@ -396,7 +396,7 @@ def test_a_member_that_copies_another_trains_from_there_on_however_often_it_is_k
     population: TrialContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = reports(population, 2, OTHER, Origin(0, 1, 2, LINEAGE))
-    assert "goes on after step 2 of 6" in capsys.readouterr().err
+    assert "continues after step 2 of 6" in capsys.readouterr().err
     for evaluation in (2, 3):
         reports(population, 3, OTHER, Origin(0, 1, 2, LINEAGE), killed_at=evaluation)
     assert reports(population, 3, OTHER, Origin(0, 1, 2, LINEAGE)) == expected

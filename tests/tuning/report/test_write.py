@@ -62,7 +62,11 @@ def test_the_table_holds_what_the_trials_hold(tmp_path: Path) -> None:
     assert float(finished["objective.temperature"]) == values["objective.temperature"]
     assert json.loads(finished["augment.list"]) == values["augment.list"]
     assert (finished["score"], finished["seconds"], finished["attempts"]) == ("0.7125", "12.346", "2")
-    assert (finished["steps_done"], finished["steps"], finished["last_intermediate_step"]) == ("800", "800", "800")
+    assert (finished["steps_done"], finished["steps"], finished["last_intermediate_step"]) == (
+        "800",
+        "800",
+        "800",
+    )
     assert (stopped["status"], stopped["score"], stopped["augment.list"]) == ("stopped", "", "null")
     assert (stopped["steps_done"], stopped["last_intermediate_score"]) == ("200", "0.125")
     assert (failed["last_intermediate_score"], failed["error"]) == ("", "two\nlines, and a comma")
