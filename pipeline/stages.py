@@ -165,19 +165,6 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def locked_if_free(folder: Path) -> Iterator[bool]:
-    """Hold a stage's folder as `locked` does, unless another process does; says whether it is held."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
-        except BlockingIOError:
-            free = False
-        yield free
-
-
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file in one step: whoever reads it sees the old content or the new, never half of it."""
     aside = path.with_name(path.name + ".new")

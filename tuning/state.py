@@ -22,11 +22,11 @@ from echopair.pipeline.errors import UserError
 from echopair.pipeline.stages import write_atomically
 from echopair.tuning.config import SweepSettings, validated_settings
 from echopair.tuning.schedulers import comparable
+from echopair.tuning.trial_folder import TRIALS_FOLDER
 from echopair.tuning.trials import Status, Trial
 
 SWEEPS_FOLDER = "sweeps"  # in the work folder
 SETTINGS_FILE = "sweep.yaml"
-TRIALS_FOLDER = "trials"
 LOCK_FILE = ".lock"
 FORMAT = "echopair-sweep/2"
 REASON_CHARACTERS = 300

@@ -28,12 +28,11 @@ from echopair.tuning.schedulers import (
     INTERMEDIATE_SCORE,
     ORIGIN,
     STEP,
+    WORST_SCORE,
     PbtConfig,
 )
 from echopair.tuning.trial_folder import CONFIG_FILE, ERROR_FILE, SCORES_FILE, TrialFolder, under_way
 from echopair.tuning.trials import Status
-
-WORST_SCORE = 0.0
 
 Report = Callable[[dict[str, Any]], None]
 

@@ -15,7 +15,6 @@ from echopair.pipeline.stages import (
     digest_files,
     fingerprint,
     locked,
-    locked_if_free,
     read_done,
     write_atomically,
 )
@@ -163,11 +162,3 @@ def test_a_digest_is_of_content(tmp_path: Path) -> None:
     for name, text in (("a", "same"), ("b", "same"), ("c", "other")):
         (tmp_path / name).write_text(text)
     assert digest_files(tmp_path / "a") == digest_files(tmp_path / "b") != digest_files(tmp_path / "c")
-
-
-def test_a_folder_that_another_holds_is_not_waited_for(tmp_path: Path) -> None:
-    folder = tmp_path / "encoders" / "one"
-    with locked(folder), locked_if_free(folder) as free:
-        assert not free
-    with locked_if_free(folder) as free, locked_if_free(folder) as again:
-        assert (free, again) == (True, False)
