@@ -111,7 +111,7 @@ def _differences(outcomes: Outcomes) -> list[str]:
     elif outcomes.clips:
         width = half_interval(scores[0], outcomes.clips)
         near = sum(score >= scores[0] - width for score in scores[1:])
-        text += f"; {near} of the {len(scores) - 1} others are within the interval of the best"
+        text += f"; {near} of the other {len(scores) - 1} scored within the interval of the best"
     else:
         text += "; every setting ran once, so how far they differ by chance is not known"
     if outcomes.importance:

@@ -17,8 +17,8 @@ def test_three_sentences_tell_the_best_the_differences_and_the_ends() -> None:
         "Best: trial 6 with temperature 0.22, strength 1, 65.0 ± 9.4 % (95 % interval from 96 validation clips)."
     )
     assert differences.startswith(
-        "Scores of the 8 finished trials are 54.5 % to 65.0 %; 3 of the 7 others are within the interval of the best; "
-        "temperature explains most of their variance ("
+        "Scores of the 8 finished trials are 54.5 % to 65.0 %; 3 of the other 7 scored within the interval "
+        "of the best; temperature explains most of their variance ("
     )
     assert ends == (
         "12 trials: 8 finished, 3 stopped early, 1 diverged; 77 % of all training steps were done, the others saved "
