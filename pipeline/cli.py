@@ -1,6 +1,5 @@
 """`echopair`: one command a stage, and run, preview, compare, ui, config; `tuning.cli` adds sweep and presets."""
 
-import itertools
 import os
 import shlex
 import signal
@@ -192,10 +191,10 @@ def _fail(message: str, status: int) -> None:
 
 def _with_origins(message: str, arguments: list[str]) -> str:
     """The message, and which preset or file gives the keys that it is about, unless the command itself does."""
-    from echopair.pipeline.layers import PRESETS, origins
+    from echopair.pipeline.layers import PRESETS, origins, split_arguments
 
-    sources = [one for one in itertools.takewhile(lambda one: "=" not in one, arguments) if one[:1] != "-"]
-    note = origins(message, sources, arguments[len(sources) :], [PRESETS, SWEEP_PRESETS])
+    sources, overrides = split_arguments([one for one in arguments if one[:1] != "-"])
+    note = origins(message, sources, overrides, [PRESETS, SWEEP_PRESETS])
     return f"{message} ({note})" if note else message
 
 
@@ -223,10 +222,9 @@ def _tracking_keys(config: "TrackingConfig") -> dict[str, Any]:
 
 def _compose(arguments: list[str] | None) -> "RunConfig":
     from echopair.pipeline.config import compose
+    from echopair.pipeline.layers import split_arguments
 
-    given = arguments or []
-    sources = list(itertools.takewhile(lambda argument: "=" not in argument, given))
-    return compose(sources, given[len(sources) :])
+    return compose(*split_arguments(arguments or []))
 
 
 def _run(arguments: list[str] | None, until: str) -> None:

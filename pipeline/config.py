@@ -81,7 +81,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
-    def _corpora_exist(self) -> Self:
+    def _parts_fit(self) -> Self:
         for name in self.corpora:
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
                 raise ValueError(f"corpora.{name}: name a corpus with letters, digits, _ and - alone")

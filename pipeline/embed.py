@@ -135,7 +135,9 @@ class Embedder:
         if features == MEL_STATISTICS:
             return config.log_mel
         if features == UNTRAINED:
-            text = (self.folder / "encoder.json").read_text(encoding="utf-8")
+            from echopair.models.audio_encoder import CONFIG_FILE
+
+            text = (self.folder / CONFIG_FILE).read_text(encoding="utf-8")
             return [json.loads(text), config.seed, settings]
         return [self.digest, settings]
 

@@ -1,5 +1,6 @@
 """Layers of a config: presets, files and overrides as nested values, and how one overrides another."""
 
+import itertools
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -80,6 +81,12 @@ def load(
     for _, layer in _chain(source, packages):
         values = merge(values, on_layer(layer))
     return values
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The presets and files of a command, and the overrides `key=value`, which follow them."""
+    sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
+    return sources, list(arguments[len(sources) :])
 
 
 def origins(message: str, sources: Sequence[str], overrides: Sequence[str], packages: Sequence[str]) -> str:

@@ -1,6 +1,5 @@
 """SweepSettings: a run to vary, how to vary it, and where its trials run; from presets, files and overrides."""
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -19,6 +18,7 @@ from echopair.pipeline.config import (
     validated,
 )
 from echopair.pipeline.errors import UserError, did_you_mean
+from echopair.pipeline.layers import split_arguments
 from echopair.pipeline.stages import fingerprint
 from echopair.tuning.cluster import RayConfig
 from echopair.tuning.distributions import Distribution
@@ -93,8 +93,7 @@ def compose_sweep(arguments: Sequence[str]) -> SweepSettings:
     Raises:
         UserError: as `compose`, and for a space that does not fit the run.
     """
-    sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
-    overrides = list(arguments[len(sources) :])
+    sources, overrides = split_arguments(arguments)
     sources = sources or [BUILT_IN]
     values = _lay(sources, overrides)
     if not _has_distribution(values[SWEEP_KEY].get(SPACE)):

@@ -61,7 +61,7 @@ def sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepResult
     folder = sweep_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     check_nodes(settings.ray, folder)
-    return _go_on(SweepState.create(folder, settings), sampler, retry_failed=retry_failed)
+    return _continue(SweepState.create(folder, settings), sampler, retry_failed=retry_failed)
 
 
 def resume(folder: Path, *, retry_failed: bool = False) -> SweepResult:
@@ -76,10 +76,10 @@ def resume(folder: Path, *, retry_failed: bool = False) -> SweepResult:
     """
     state = SweepState.open(folder.absolute())
     check_nodes(state.settings.ray, state.folder)
-    return _go_on(state, check_sweep(state.settings), retry_failed=retry_failed)
+    return _continue(state, check_sweep(state.settings), retry_failed=retry_failed)
 
 
-def _go_on(state: SweepState, sampler: Sampler, *, retry_failed: bool) -> SweepResult:
+def _continue(state: SweepState, sampler: Sampler, *, retry_failed: bool) -> SweepResult:
     result = SweepResult(state.folder, list(state.settings.sweep.space))
     began = time.monotonic()
     with state.exclusive():
@@ -94,7 +94,7 @@ def _go_on(state: SweepState, sampler: Sampler, *, retry_failed: bool) -> SweepR
                     state.change(trial.number, status=Status.WAITING, error="")
             ended = sum(trial.status.ended for trial in state.trials)
             if ended < sampler.total:
-                result.unrecorded = _try(state, sampler, prepared, parent)
+                result.unrecorded = _run_trials(state, sampler, prepared, parent)
             else:
                 console.print(f"all {sampler.total} trials ended before")
                 with _recorded(state, parent, _context(state, prepared)) as result.unrecorded:
@@ -135,7 +135,7 @@ def _allow_failed_again(state: SweepState) -> None:
         state.change(number, status=Status.WAITING, error="")
 
 
-def _try(
+def _run_trials(
     state: SweepState, sampler: Sampler, prepared: Mapping[int, RunResult], parent: TrackedRun
 ) -> list[int]:
     """Run the trials that have not ended; returns those that are not in the tracking store."""
@@ -148,12 +148,12 @@ def _try(
             state.settle(**{THREADS_PLAN: resources.cpus})
         if (threads := int(state.plan[THREADS_PLAN])) != resources.cpus:
             console.print(
-                f"trials have {threads} threads each, as they began: another number sums in another order"
+                f"trials keep {threads} threads each, as when the sweep began, so that results stay identical"
             )
         _settle_budget(state, prepared, sampler.total, resources)
         context = _context(state, prepared)
         with _recorded(state, parent, context) as unrecorded:
-            _fit(state, sampler, context, resources, memory_share(resources, available))
+            _run_on_ray(state, sampler, context, resources, memory_share(resources, available))
     return unrecorded
 
 
@@ -216,7 +216,7 @@ def _recorded(state: SweepState, parent: TrackedRun, context: TrialContext) -> I
         unrecorded += tracker.close(patience)
 
 
-def _fit(
+def _run_on_ray(
     state: SweepState, sampler: Sampler, context: TrialContext, resources: Resources, memory: int
 ) -> None:
     """Hand the trials to Ray Tune until all have ended."""

@@ -1,4 +1,4 @@
-"""What an encoder is worth. An evaluation is one file here and one line in `EVALUATIONS`; nothing else names it."""
+"""What an encoder is worth. An evaluation is one file here and one line in `EVALUATIONS`."""
 
 from echopair.pipeline.evaluation.base import Evaluation, ResultTable, Summary
 from echopair.pipeline.evaluation.probe import LinearProbe
