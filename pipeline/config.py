@@ -1,7 +1,7 @@
 """RunConfig: one run, composed of the slices that each package owns, from a preset or file and overrides."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ from echopair.models.encoders import EncoderConfig, ResNetConfig
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.methods import ObjectiveConfig, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
+from echopair.pipeline.config_errors import explain, nearest_key
 from echopair.pipeline.corpora import CorpusConfig
 from echopair.pipeline.embed import EmbedConfig
 from echopair.pipeline.errors import UserError, did_you_mean
@@ -24,26 +25,8 @@ from echopair.pipeline.training.crops import CropsConfig
 from echopair.pipeline.training.learner import LearningConfig, PretrainConfig, check_views
 from echopair.pipeline.training.schedule import check_schedule, scheduled
 
-__all__ = [
-    "PRESETS",
-    "RAY_KEY",
-    "SWEEP_KEY",
-    "RunConfig",
-    "compose",
-    "explain",
-    "flatten",
-    "lay",
-    "merge",
-    "nearest_key",
-    "presets",
-    "run_key_hint",
-    "run_keys",
-    "validated",
-]
-
 DEFAULT_PRESET = "synthetic"
 SWEEP_KEY, RAY_KEY = "sweep", "ray"  # sections of a file that `echopair sweep` alone reads
-ERRORS_SHOWN = 5
 RUN_NAME_CHARACTERS = 200
 # Of settings that change no result.
 UNNAMED_KEYS = ("work_folder=", "threads=", "tracking.", "pretrain.device=", "embed.device=")
@@ -230,53 +213,6 @@ def default_values() -> dict[str, Any]:
     }
 
 
-def explain(error: ValidationError, values: Mapping[str, Any], hint: Callable[[str], str]) -> str:
-    """What is wrong with values, a line for each key; the first few of them.
-
-    Args:
-        error: of pydantic.
-        values: nested.
-        hint: how the line on an unknown key ends, as "; did you mean 'seed'?"; empty where nothing helps.
-    """
-    lines = []
-    for problem in error.errors():
-        key = _dotted(problem["loc"], values)
-        message = problem["msg"].removeprefix("Value error, ")
-        match problem["type"]:
-            case "extra_forbidden":
-                lines.append(f"unknown key {key!r}{hint(key)}")
-            case "union_tag_not_found":
-                lines.append(f"{key} has no name; add {key}.name=NAME, or start from a preset that has {key}")
-            case "missing":
-                lines.append(f"{key} is missing; add {key}=VALUE")
-            case "model_attributes_type" if isinstance(problem["input"], str):
-                lines.append(f"{key} holds keys and values; did you mean {key}.name={problem['input']}?")
-            case "model_type" | "model_attributes_type":
-                lines.append(f"{key}={problem['input']!r}: it holds keys and values")
-            case "value_error":
-                lines.append(message if not key or message.startswith(key) else f"{key}: {message}")
-            case _:
-                lines.append(f"{key}={problem['input']!r}: {message[0].lower()}{message[1:]}")
-    hidden = len(lines) - ERRORS_SHOWN
-    return "\n".join(lines[:ERRORS_SHOWN] + ([f"... and {hidden} more"] if hidden > 0 else []))
-
-
-def _dotted(location: Sequence[int | str], values: Any) -> str:
-    """A dotted key, without the alternatives' names that pydantic puts between."""
-    parts = []
-    for part in location:
-        if isinstance(values, Mapping) and part not in values and part == values.get("name"):
-            continue
-        parts.append(str(part))
-        if isinstance(values, Mapping):
-            values = values.get(part)
-        elif isinstance(values, Sequence) and isinstance(part, int) and part < len(values):
-            values = values[part]
-        else:
-            values = None
-    return ".".join(parts)
-
-
 def run_key_hint(key: str) -> str:
     """What an unknown key of a run was probably meant to be."""
     if key in (SWEEP_KEY, RAY_KEY):
@@ -291,12 +227,3 @@ def run_keys(key: str) -> set[str]:
         for alternative in CorpusConfig.__origin__.__args__:  # type: ignore[attr-defined]
             known |= {f"corpora.{corpus}.{name}" for name in alternative.model_fields}
     return known
-
-
-def nearest_key(key: str, known: Iterable[str]) -> str:
-    """The one known key that ends alike, else the one spelt most alike: "; did you mean 'x'?", or nothing."""
-    known = set(known) - {key}  # another alternative may have it
-    ends_alike = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
-    if len(ends_alike) == 1:
-        return f"; did you mean {ends_alike[0]!r}?"
-    return did_you_mean(key, sorted(known))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
-from echopair.pipeline.config import RunConfig, flatten
+from echopair.pipeline.config import RunConfig
+from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
 from echopair.pipeline.run_page import PAGE_FILE, write_run_page
 from echopair.pipeline.stages import Done, fingerprint, locked, write_atomically

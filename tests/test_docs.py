@@ -22,8 +22,9 @@ from echopair.models.encoders import ResNetConfig, build_encoder
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.methods import Batch
 from echopair.models.projection import ProjectionConfig
-from echopair.pipeline.config import compose, flatten, presets
+from echopair.pipeline.config import compose
 from echopair.pipeline.embed import PRETRAINED, Embeddings
+from echopair.pipeline.layers import flatten, presets
 from echopair.tuning.cli import app
 from echopair.tuning.config import SweepConfig, compose_sweep, sweep_presets
 

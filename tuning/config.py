@@ -5,20 +5,10 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
-from echopair.pipeline.config import (
-    PRESETS,
-    RAY_KEY,
-    SWEEP_KEY,
-    RunConfig,
-    explain,
-    lay,
-    nearest_key,
-    presets,
-    run_keys,
-    validated,
-)
+from echopair.pipeline.config import RAY_KEY, SWEEP_KEY, RunConfig, lay, run_keys, validated
+from echopair.pipeline.config_errors import explain, nearest_key
 from echopair.pipeline.errors import UserError, did_you_mean
-from echopair.pipeline.layers import split_arguments
+from echopair.pipeline.layers import PRESETS, presets, split_arguments
 from echopair.pipeline.stages import fingerprint
 from echopair.tuning.cluster import RayConfig
 from echopair.tuning.distributions import Distribution

@@ -5,8 +5,10 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from echopair.pipeline.config import flatten, merge, nearest_key, run_keys
+from echopair.pipeline.config import run_keys
+from echopair.pipeline.config_errors import nearest_key
 from echopair.pipeline.errors import UserError, did_you_mean
+from echopair.pipeline.layers import flatten, merge
 from echopair.tuning.distributions import Distribution, in_words
 
 SPACE_KEY = "sweep.space"

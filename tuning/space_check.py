@@ -6,8 +6,9 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from echopair.pipeline.config import RunConfig, flatten
+from echopair.pipeline.config import RunConfig
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.layers import flatten
 from echopair.tuning.distributions import Choices, Distribution, Grid, in_words
 from echopair.tuning.space import SPACE_KEY, lay_over, nested
 

@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from rich.markup import escape
 
-from echopair.pipeline.config import RunConfig, flatten
+from echopair.pipeline.config import RunConfig
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
 from echopair.pipeline.tracking import TrackedRun, TrackingError, tracking_uri
 from echopair.pipeline.tracking.interruption import interruption_later

@@ -9,7 +9,8 @@ import numpy as np
 from echopair.pipeline.augmentation_page.views import PreviewClip
 from echopair.pipeline.augmentation_page.write import write_augmentation_page
 from echopair.pipeline.checks import Stage, check
-from echopair.pipeline.config import RunConfig, flatten
+from echopair.pipeline.config import RunConfig
+from echopair.pipeline.layers import flatten
 from echopair.pipeline.run import RunResult, prepare_corpora
 from echopair.pipeline.run_record import named_folder
 from echopair.pipeline.stages import fingerprint

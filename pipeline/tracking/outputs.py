@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echopair.pipeline.config import RunConfig, flatten
+from echopair.pipeline.config import RunConfig
 from echopair.pipeline.corpora import CorpusConfig, SyntheticCorpusConfig
 from echopair.pipeline.evaluation import EVALUATIONS
+from echopair.pipeline.layers import flatten
 from echopair.pipeline.stages import MARKER_FILE
 from echopair.pipeline.tracking.tracked_run import TrackedRun
 from echopair.pipeline.training.checkpoints import METRICS_FILE, read_metrics

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from echopair.pipeline.config import RunConfig, compose, flatten, merge, presets
+from echopair.pipeline.config import RunConfig, compose
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.layers import flatten, merge, presets
 
 
 def test_defaults_preset_file_and_overrides_in_turn(tmp_path: Path) -> None:
