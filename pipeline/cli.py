@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 INTERRUPTED = 130
 PIPE_COLUMNS = 200
-SWEEP_PRESETS = "echopair.tuning.presets"
 
 app = typer.Typer(
     name="echopair",
@@ -191,7 +190,7 @@ def _fail(message: str, status: int) -> None:
 
 def _with_origins(message: str, arguments: list[str]) -> str:
     """The message, and which preset or file gives the keys that it is about, unless the command itself does."""
-    from echopair.pipeline.layers import PRESETS, origins, split_arguments
+    from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, origins, split_arguments
 
     sources, overrides = split_arguments([one for one in arguments if one[:1] != "-"])
     note = origins(message, sources, overrides, [PRESETS, SWEEP_PRESETS])

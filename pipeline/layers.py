@@ -11,6 +11,7 @@ from typing import Any
 from echopair.pipeline.errors import UserError, did_you_mean
 
 PRESETS = "echopair.pipeline.presets"
+SWEEP_PRESETS = "echopair.tuning.presets"  # data of the package above, which is not imported
 PRESET_KEY = "preset"
 TO_BE_SET = "???"  # as OmegaConf and Hydra write it
 

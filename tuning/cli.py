@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from echopair.pipeline.cli import PIPE_COLUMNS, SWEEP_PRESETS, app, main, output, short_path
+from echopair.pipeline.cli import PIPE_COLUMNS, app, main, output, short_path
 
 if TYPE_CHECKING:
     from echopair.tuning.finalise import SweepResult
@@ -60,7 +60,7 @@ def sweep(
 @app.command()
 def presets() -> None:
     """What a run or a sweep can be started from."""
-    from echopair.pipeline.layers import PRESETS
+    from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS
     from echopair.pipeline.layers import presets as presets_in
 
     table = Table("preset", "what it does", box=None, pad_edge=False)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 from echopair.pipeline.config import RAY_KEY, SWEEP_KEY, RunConfig, lay, run_keys, validated
 from echopair.pipeline.config_errors import explain, nearest_key
 from echopair.pipeline.errors import UserError, did_you_mean
-from echopair.pipeline.layers import PRESETS, presets, split_arguments
+from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, presets, split_arguments
 from echopair.pipeline.stages import fingerprint
 from echopair.tuning.cluster import RayConfig
 from echopair.tuning.distributions import Distribution
@@ -18,7 +18,6 @@ from echopair.tuning.schedulers import FifoConfig, SchedulerConfig
 from echopair.tuning.space import lay_over, nested, space_of
 from echopair.tuning.space_check import check_space
 
-SWEEP_PRESETS = "echopair.tuning.presets"
 DEFAULT_SWEEP = "temperature-strength"
 BUILT_IN = "quick"  # where no preset or file is given
 SPACE = "space"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from echopair.augment.spectrogram.augmentation import LOG_POWER_PER_DECIBEL
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.models.log_mel import LogMel
-from echopair.pipeline.augmentation_page.figures import DECIBELS, colour_scale, difference_png, log_mel_png
+from echopair.pipeline.augmentation_page.figures import colour_scale, difference_png, log_mel_png
 from echopair.pipeline.augmentation_page.views import PreviewClip, View
 from echopair.pipeline.augmentation_page.wording import (
     applied_in_words,
@@ -85,13 +86,13 @@ class Cells:
             short_name=shortened(name, 34),
             picture=embedded("image/png", log_mel_png(self._log_mels[clip], scale)),
             sound=self._sound(self._clips[clip].waveform, clip),
-            lowest_db=quantity(round(scale.lowest * DECIBELS)),
-            highest_db=quantity(round(scale.highest * DECIBELS)),
+            lowest_db=quantity(round(scale.lowest / LOG_POWER_PER_DECIBEL)),
+            highest_db=quantity(round(scale.highest / LOG_POWER_PER_DECIBEL)),
         )
 
     def cell(self, view: View, clip: int) -> Cell:
         """A view of a clip."""
-        difference_db = DECIBELS * (view.log_mel - self._log_mels[clip])
+        difference_db = (view.log_mel - self._log_mels[clip]) / LOG_POWER_PER_DECIBEL
         change_db = float(np.abs(difference_db).mean())
         return Cell(
             picture=embedded("image/png", log_mel_png(view.log_mel, self._scales[clip])),

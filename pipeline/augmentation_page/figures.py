@@ -9,12 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from echopair.augment.spectrogram.augmentation import LOG_POWER_PER_DECIBEL
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.models.log_mel import LogMel
 from echopair.pipeline.augmentation_page.wording import quantity
 from echopair.pipeline.figures import TICKS_HZ
-
-DECIBELS = 10 / math.log(10)  # of natural-log power
 
 # The page shows an image some 180 px wide; more pixels would only make the file larger.
 MOST_COLUMNS = 192
@@ -45,9 +44,9 @@ def colour_scale(log_mel: NDArray[np.floating]) -> ColourScale:
     Args:
         log_mel: (F, T) of the crop.
     """
-    highest = float(log_mel.max()) + HEADROOM_DB / DECIBELS
-    lowest = max(float(np.percentile(log_mel, 1)), highest - DEEPEST_DB / DECIBELS)
-    return ColourScale(min(lowest, highest - LEAST_RANGE_DB / DECIBELS), highest)
+    highest = float(log_mel.max()) + HEADROOM_DB * LOG_POWER_PER_DECIBEL
+    lowest = max(float(np.percentile(log_mel, 1)), highest - DEEPEST_DB * LOG_POWER_PER_DECIBEL)
+    return ColourScale(min(lowest, highest - LEAST_RANGE_DB * LOG_POWER_PER_DECIBEL), highest)
 
 
 def log_mel_png(log_mel: NDArray[np.floating], scale: ColourScale) -> bytes:

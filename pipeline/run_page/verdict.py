@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from echopair.models.representation_health import COLLAPSED_RANK
 from echopair.pipeline.embed import PRETRAINED
 
 Outcome = Literal["helped", "unclear", "did not help"]
 LEAST_FOLDS = 3
 # Share of views whose positive is the nearest neighbour at the end of the training.
 TOO_EASY, TOO_HARD = 0.98, 0.2
-COLLAPSED_RANK = 1.5
 
 
 @dataclass(frozen=True)

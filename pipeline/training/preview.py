@@ -1,6 +1,5 @@
 """Figures and sound of a few positive pairs, and the curves of the training."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_lowercase
@@ -9,6 +8,7 @@ import soundfile
 import torch
 
 from echopair.augment.policy import build_policy
+from echopair.augment.spectrogram.augmentation import LOG_POWER_PER_DECIBEL
 from echopair.models.log_mel import LogMel
 from echopair.pipeline.figures import positive_pairs_figure, training_curves_figure
 from echopair.pipeline.store import ClipStore
@@ -20,7 +20,6 @@ from echopair.pipeline.training.positives import Places
 from echopair.pipeline.training.pretrain import PREVIEW_FOLDER
 
 PAIRS_SHOWN = 4
-DECIBELS = 10 / math.log(10)  # of natural-log power
 
 
 def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: Path) -> None:
@@ -41,7 +40,8 @@ def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     waveforms = batch.waveforms  # (V, N, L)
     log_mel = LogMel(config.log_mel)
     views = torch.stack(make_views(batch, log_mel, policy, plan.statistics, config.seed))  # (V, N, 1, F, T)
-    decibels = DECIBELS * (views * plan.statistics.standard_deviation + plan.statistics.mean)
+    log_mels = views * plan.statistics.standard_deviation + plan.statistics.mean
+    decibels = log_mels / LOG_POWER_PER_DECIBEL
     shown = min(PAIRS_SHOWN, waveforms.shape[1])
     places = crops.places_of(0)
     names = []

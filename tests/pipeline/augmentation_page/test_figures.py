@@ -1,4 +1,5 @@
 import io
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ from PIL import Image
 from echopair.models.log_mel import LogMel
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.augmentation_page.figures import (
-    DECIBELS,
     ColourScale,
     SpectrumChart,
     colour_scale,
@@ -19,6 +19,7 @@ from echopair.pipeline.augmentation_page.figures import (
 )
 from tests.pipeline.augmentation_page.clips import RATE
 
+DECIBELS = 10 / math.log(10)  # of natural-log power
 FIRST, LAST = (tuple(colormaps["magma"](end, bytes=True)[:3]) for end in (0, 255))
 
 
