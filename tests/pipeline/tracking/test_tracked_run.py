@@ -315,9 +315,9 @@ def user_interface(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     )
     command = [sys.executable, "-c", code, str(folder), str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as shown:
-        assert shown.stdout is not None
-        assert shown.stdout.readline().strip() == f"http://127.0.0.1:{port}"
         try:
+            assert shown.stdout is not None
+            assert shown.stdout.readline().startswith(f"http://127.0.0.1:{port}/")
             yield shown
         finally:
             shown.terminate()
@@ -367,7 +367,7 @@ def test_artifacts_over_http_and_a_series_that_outlives_its_server(
     assert f"--port {server.port}" not in processes
 
     # The experiment's files belong to the server: the database alone cannot reach them.
-    with pytest.raises(TrackingError, match="made through a server"):
+    with pytest.raises(TrackingError, match="created through a server"):
         check_tracking(TrackingConfig(experiment="remote"), folder)
 
 
