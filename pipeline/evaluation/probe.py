@@ -17,8 +17,8 @@ from echopair.pipeline.evaluation.bootstrap import (
     accuracy_interval,
     average_precision_interval,
 )
-from echopair.pipeline.evaluation.folds import Fold, make_folds
-from echopair.pipeline.evaluation.labels import check_labelled, check_labels, label_targets
+from echopair.pipeline.evaluation.folds import Fold, find_test_splits, make_folds, never_learned
+from echopair.pipeline.evaluation.labels import Annotations, check_labels, label_targets, listed, sources_of
 from echopair.pipeline.evaluation.probe_files import write_probe_files
 from echopair.pipeline.progress import progress_bar
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from echopair.pipeline.config import RunConfig
-    from echopair.pipeline.corpora import Recording
     from echopair.pipeline.store import ClipStore
 
 CHANCE = "chance"
@@ -74,9 +73,17 @@ class LinearProbe(Evaluation):
     libraries = ("scikit-learn",)
     features = FEATURES
 
-    def check(self, config: RunConfig, recordings: Mapping[str, Sequence[Recording]]) -> None:
-        """See `check_labelled`."""
-        check_labelled(config, recordings, self.reads(config))
+    def check(self, config: RunConfig, clips: Mapping[str, Annotations]) -> list[str]:
+        """Try the labels and the folds; name classes that are tested and never learned."""
+        notes = []
+        for corpus in sorted(self.reads(config)):
+            check_labels(corpus, clips[corpus])
+            splits = find_test_splits(corpus, clips[corpus], config.probe, config.seed)
+            if unlearned := never_learned(clips[corpus], splits):
+                notes.append(
+                    f"corpus {corpus!r}: no probe can be right about {listed(unlearned)}, which it does not learn from"
+                )
+        return notes
 
     def settings(self, config: RunConfig, stores: Mapping[str, ClipStore], corpus: str) -> Any:
         """The config's slice but for the names of corpora, and the seed of folds and bootstrap."""
@@ -166,22 +173,11 @@ def probe(
     from echopair.pipeline.evaluation.linear_classifier import fit_fold
 
     labels = store.labels()
-    check_labels(corpus, labels, [path or "" for path in store.column("path")])
+    check_labels(corpus, store)
     classes, targets = label_targets(labels)
     multilabel = any(len(clip) > 1 for clip in labels)
-    groups = store.column("group")
-    protocol, folds = make_folds(
-        corpus,
-        labels,
-        store.column("fold"),
-        store.column("split"),
-        groups,
-        test_folds=config.test_folds,
-        test_split=config.test_split,
-        number=config.folds,
-        seed=seed,
-    )
-    sources = np.unique([group or f"clip {n}" for n, group in enumerate(groups)], return_inverse=True)[1]
+    protocol, folds = make_folds(corpus, store, config, seed)
+    sources = np.unique(sources_of(store.column("group")), return_inverse=True)[1]
 
     results = {CHANCE: _chance(targets, folds, multilabel)}
     tested = np.concatenate([fold.test for fold in folds])

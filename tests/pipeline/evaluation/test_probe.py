@@ -1,4 +1,5 @@
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from echopair.pipeline.embed import Embeddings
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation.labels import check_labels, label_targets
+from echopair.pipeline.evaluation.labels import check_labels, label_targets, lost_by_refusals
 from echopair.pipeline.evaluation.probe import ProbeConfig, probe
 from echopair.pipeline.store import ClipStore
 
@@ -14,7 +15,7 @@ from echopair.pipeline.store import ClipStore
 class LabelledStore:
     """Annotations without audio: a probe reads nothing else of a store."""
 
-    def __init__(self, labels: list[tuple[str, ...]], **columns: list[str | None]) -> None:
+    def __init__(self, labels: list[tuple[str, ...]], **columns: Sequence[str | None]) -> None:
         self._labels = labels
         self._columns = columns
 
@@ -22,7 +23,7 @@ class LabelledStore:
         return self._labels
 
     def column(self, name: str) -> list[str | None]:
-        return self._columns.get(name, [None] * len(self._labels))
+        return list(self._columns.get(name, [None] * len(self._labels)))
 
 
 def features(labels: list[tuple[str, ...]], noise: float, seed: int = 0, width: int = 16) -> Embeddings:
@@ -130,9 +131,22 @@ def test_the_same_seed_gives_the_same_figures(tmp_path: Path) -> None:
     [
         ([("a",), (), ("b",)], "1 of 3 recordings have no label, first 1.wav"),
         ([("a",), ("a",)], "every recording is labelled 'a'"),
-        ([("a",), ("a",), ("b",)], "class 'b' has one clip, 2.wav"),
+        ([("a", "b"), ("a", "b")], "every recording is labelled 'a', 'b'"),
+        ([("a",), ("a",), ("b",)], r"class 'b' \(2.wav\) has one clip"),
     ],
 )
 def test_labels_that_no_probe_can_use(labels: list[tuple[str, ...]], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        check_labels("c", labels, [f"{n}.wav" for n in range(len(labels))])
+        check_labels("c", LabelledStore(labels, path=[f"{n}.wav" for n in range(len(labels))]))
+
+
+def test_what_refusals_took_away_is_named() -> None:
+    labels = [("dog",), ("dog",), ("lynx",), ("lynx",), ("owl",), ("wren",)]
+    before = LabelledStore(labels, split=["train", "train", "test", "test", "train", "train"])
+    left = [0, 1, 2, 5]
+    after = LabelledStore([labels[n] for n in left], split=["train"] * 4)
+    assert lost_by_refusals(before, after) == [
+        "class 'lynx' (1 of 2 left)",
+        "class 'owl' (none of 1 left)",
+        "split 'test' (none of 2 left)",
+    ]
