@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -49,7 +49,7 @@ class ProbeConfig(BaseModel, frozen=True, extra="forbid", coerce_numbers_to_str=
         (), description="corpora whose clips give the validation score of a sweep; () is the probed ones"
     )
     folds: int = Field(5, ge=2, description="folds by class and source, where the corpus has none")
-    C: tuple[float, ...] = Field(
+    C: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
         (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
         min_length=1,
         description="inverse regularisation strengths to choose from, as scikit-learn's C",
