@@ -14,6 +14,7 @@ from echopair.pipeline.cores import available_cores, end_with
 from echopair.pipeline.embed import FEATURES, PRETRAINED, Embeddings
 from echopair.pipeline.evaluation.base import Evaluation, ResultTable, Summary
 from echopair.pipeline.evaluation.bootstrap import (
+    FEWEST_SOURCES,
     accuracy_interval,
     average_precision_interval,
 )
@@ -54,7 +55,9 @@ class ProbeConfig(BaseModel, frozen=True, extra="forbid", coerce_numbers_to_str=
         min_length=1,
         description="inverse regularisation strengths to choose from, as scikit-learn's C",
     )
-    bootstrap_samples: int = Field(1000, ge=100, description="resamples for the 95 % interval")
+    bootstrap_samples: int = Field(
+        1000, ge=100, description="resamples for the interval of a mean average precision"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -69,7 +72,7 @@ class LinearProbe(Evaluation):
     """The accuracy of a linear classifier on frozen embeddings, beside its baselines."""
 
     name = "probe"
-    code_version = 1
+    code_version = 2
     libraries = ("scikit-learn",)
     features = FEATURES
 
@@ -131,6 +134,8 @@ def probe_table(summary: Mapping[str, Any]) -> ResultTable:
     for name, result in results.items():
         interval = result["interval"]
         spread = f"{interval[0]:.1%} to {interval[1]:.1%}" if interval else ""
+        if not interval and name != CHANCE:
+            spread = f"none: {FEWEST_SOURCES} sources needed"
         rows.append([name, f"{result['score']:.1%}", spread])
     if any(result["macro_accuracy"] is not None for result in results.values()):
         headings.append("macro accuracy")
@@ -239,29 +244,25 @@ def _evaluate(
     recall = [float(correct[true == label].mean()) for label in np.unique(true)]
     return {
         "score": float(np.mean(per_fold)),
-        "interval": accuracy_interval(correct, folds, sources, config.bootstrap_samples, seed),
+        "interval": accuracy_interval(correct, folds, sources),
         "macro_accuracy": float(np.mean(recall)),
         "per_fold": per_fold,
     }
 
 
 def _chance(targets: NDArray[np.int8], folds: Sequence[Fold], multilabel: bool) -> dict[str, Any]:
-    """What is reached without listening: always the commonest class of the training clips, or the classes' shares."""
-    if multilabel:
-        tested = np.concatenate([fold.test for fold in folds])
-        score = float(targets[tested].mean(0).mean())
-        return {
-            "score": score,
-            "interval": None,
-            "macro_accuracy": None,
-            "per_fold": [score],
-            "C": None,
-        }
-    per_fold = [float(targets[fold.test, targets[fold.train].sum(0).argmax()].mean()) for fold in folds]
+    """What is reached without listening: by always guessing the one class that is right most often.
+
+    With several labels, the mean over the classes of their shares: the average precision of equal scores.
+    """
+    shares = np.array([targets[fold.test].mean(0) for fold in folds])  # (folds, classes)
+    share = targets[np.concatenate([fold.test for fold in folds])].mean(0)  # (classes,)
+    tested = share > 0
+    per_fold = [float(share[tested].mean())] if multilabel else shares[:, shares.mean(0).argmax()].tolist()
     return {
         "score": float(np.mean(per_fold)),
         "interval": None,
-        "macro_accuracy": 1 / targets.shape[1],
+        "macro_accuracy": None if multilabel else float(1 / tested.sum()),
         "per_fold": per_fold,
         "C": None,
     }

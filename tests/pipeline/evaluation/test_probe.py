@@ -8,7 +8,7 @@ import pytest
 from echopair.pipeline.embed import Embeddings
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation.labels import check_labels, label_targets, lost_by_refusals
-from echopair.pipeline.evaluation.probe import ProbeConfig, probe
+from echopair.pipeline.evaluation.probe import ProbeConfig, probe, probe_table
 from echopair.pipeline.store import ClipStore
 
 
@@ -52,6 +52,26 @@ def test_good_features_beat_bad_ones_and_chance(tmp_path: Path) -> None:
         (name, "40", "1.0000") for name in "abc"
     ]
     assert (tmp_path / "confusion_matrix.csv").read_text().splitlines()[1] == "a,40,0,0"
+
+
+def test_chance_is_the_level_of_a_constant_guess(tmp_path: Path) -> None:
+    labels = [("abcdefghij"[n % 10],) for n in range(130)]
+    summary = probe(
+        "c", LabelledStore(labels), {"f": features(labels, 1)}, ProbeConfig(C=(0.1,)), 0, tmp_path
+    )  # type: ignore[arg-type]
+    assert summary["features"]["chance"]["score"] == pytest.approx(0.1, abs=0.01)
+    assert summary["features"]["chance"]["score"] >= 0.1
+    assert summary["features"]["chance"]["macro_accuracy"] == 0.1
+
+
+def test_two_sources_have_no_interval_and_the_table_says_why(tmp_path: Path) -> None:
+    labels = [("ab"[n % 2],) for n in range(40)]
+    store = LabelledStore(
+        labels, group=[f"site {n // 20}" for n in range(40)], fold=[str(n // 20) for n in range(40)]
+    )
+    summary = probe("c", store, {"pretrained": features(labels, 1)}, ProbeConfig(C=(0.1,)), 0, tmp_path)  # type: ignore[arg-type]
+    assert summary["features"]["pretrained"]["interval"] is None
+    assert probe_table(summary).rows[1][2] == "none: 3 sources needed"
 
 
 def test_shuffled_labels_are_at_chance(tmp_path: Path) -> None:
