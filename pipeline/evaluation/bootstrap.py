@@ -66,6 +66,8 @@ def score_interval(score: float, variance: float, clips: int, shares: NDArray[np
     if len(shares) < FEWEST_SOURCES:
         return None
     sources = 1 / float(shares @ shares)  # as many equal ones would matter as much (Kish)
+    # One more, half right, as Agresti and Coull add clips: near 0 and 1 few sources show too little variance.
+    variance += ((0.5 - score) / len(shares)) ** 2
     spread = score * (1 - score)
     # Where all is right, or all wrong, the sources show no difference: each may count as a single clip.
     independent = min(clips, spread / max(variance, 1e-12)) if spread > 1e-9 else sources
@@ -77,8 +79,7 @@ def score_interval(score: float, variance: float, clips: int, shares: NDArray[np
 
 
 def _shares(sources: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    shares: NDArray[np.float64] = np.bincount(np.unique(sources, return_inverse=True)[1], weights=weights)
-    return shares
+    return np.bincount(np.unique(sources, return_inverse=True)[1], weights=weights).astype(np.float64)
 
 
 def average_precision(scores: NDArray[np.float64], targets: NDArray[np.int8]) -> NDArray[np.float64]:

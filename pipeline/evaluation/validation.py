@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from echopair.pipeline.evaluation.probe import ProbeConfig
     from echopair.pipeline.store import ClipStore
 
-VALIDATION_VERSION = 1
+VALIDATION_VERSION = 2
 # Values of C between which accuracies are flat; fixed, since a choice among few sources varies more than it gains.
 C_VALUES = (0.01, 0.1)
 # Not the seed of a run: all trials are scored on the same folds of the same clips.
@@ -120,6 +120,7 @@ class ValidationScore:
         score: mean over the folds, 0 to 1.
         per_fold: score of each fold, the mean over the fixed values of C.
         clips: validation clips, scored or learned from.
+        sources: of the clips that are scored; those of one source are alike.
     """
 
     corpus: str
@@ -128,6 +129,7 @@ class ValidationScore:
     score: float
     per_fold: tuple[float, ...]
     clips: int
+    sources: int
 
     def summary(self) -> dict[str, Any]:
         """What validation.json holds."""
@@ -178,6 +180,7 @@ def validation_score(
         float(np.mean(per_fold)),
         tuple(per_fold),
         len(clips),
+        len(np.unique(np.array(sources_of(store.column("group")))[clips[np.concatenate(task.folds)]])),
     )
 
 
