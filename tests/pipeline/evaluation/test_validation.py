@@ -152,6 +152,7 @@ def test_good_embeddings_score_one_and_noise_scores_chance(labels: Labels, metri
         "score": noise.score,
         "per_fold": list(noise.per_fold),
         "clips": CLIPS,
+        "sources": 40,
     }
 
 
