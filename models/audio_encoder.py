@@ -29,11 +29,13 @@ class AudioEncoderConfig(BaseModel, frozen=True, extra="forbid"):
     format: Literal["echopair-encoder"] = "echopair-encoder"
     format_version: Literal[1] = 1
     log_mel: LogMelConfig
-    log_mel_mean: float
-    log_mel_standard_deviation: float = Field(gt=0)
+    log_mel_mean: float = Field(allow_inf_nan=False)
+    log_mel_standard_deviation: float = Field(gt=0, allow_inf_nan=False)
     encoder: EncoderConfig
-    crop_seconds: float = Field(gt=0, description="length of a crop")
-    crop_hop_seconds: float = Field(gt=0, description="time between the starts of two crops")
+    crop_seconds: float = Field(gt=0, allow_inf_nan=False, description="length of a crop")
+    crop_hop_seconds: float = Field(
+        gt=0, allow_inf_nan=False, description="time between the starts of two crops"
+    )
 
     @model_validator(mode="after")
     def _crops_cover_the_clip(self) -> Self:

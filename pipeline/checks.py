@@ -1,6 +1,7 @@
 """What can be known before any long work: a run that would fail later is refused here."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from enum import IntEnum
 
@@ -10,6 +11,7 @@ from echopair.pipeline.config import RunConfig
 from echopair.pipeline.corpora import Recording, find_recordings
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation import EVALUATIONS, Evaluation
+from echopair.pipeline.evaluation.labels import Annotations, ListedRecordings
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import check_tracking
 from echopair.pipeline.training.learner import initial_encoder
@@ -33,7 +35,7 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
 
     Raises:
         UserError: an unwritable work folder, an unreachable tracking server, a missing corpus or device, an
-            augmentation that this machine cannot do, labels that no probe or no positives can use.
+            augmentation that this machine cannot do, labels or folds that no probe or no positives can use.
     """
     work = config.work_folder.absolute()
     try:
@@ -60,9 +62,27 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
     }
     if config.learning.learns_labels and until >= Stage.PRETRAIN:
         _check_labels_to_learn_from(config, until, recordings)
-    for evaluation in evaluations_until(until):
-        evaluation.check(config, recordings)
+    check_annotations(config, until, {name: ListedRecordings(found) for name, found in recordings.items()})
     return recordings
+
+
+def check_clips(config: RunConfig, until: Stage, stores: Mapping[str, ClipStore]) -> list[str]:
+    """Find, before the training, what would fail because of recordings that were refused or of clips that are equal.
+
+    Returns:
+        What a person should know of the scores beforehand, a sentence each.
+
+    Raises:
+        UserError: labels or folds that no probe can use; clips that are learned from by label and scored too.
+    """
+    notes = check_annotations(config, until, stores)
+    _check_disjoint(config, until, stores)
+    return notes
+
+
+def check_annotations(config: RunConfig, until: Stage, clips: Mapping[str, Annotations]) -> list[str]:
+    """Try out labels and folds; see `Evaluation.check`."""
+    return [note for evaluation in evaluations_until(until) for note in evaluation.check(config, clips)]
 
 
 def evaluations_until(until: Stage) -> list[Evaluation]:
@@ -99,9 +119,13 @@ def check_learning(config: RunConfig) -> None:
 def _check_labels_to_learn_from(
     config: RunConfig, until: Stage, recordings: dict[str, list[Recording]]
 ) -> None:
-    if not any(one.labels for corpus in config.pretrain_corpora for one in recordings[corpus]):
+    counts = Counter(
+        label for corpus in config.pretrain_corpora for one in recordings[corpus] for label in one.labels
+    )
+    if max(counts.values(), default=0) < (2 if config.crops.positives.NEEDS_LABELS else 1):
+        lack = "no two recordings of {} share one" if counts else "no recording of {} has any"
         raise UserError(
-            f"{_label_key(config)} needs labels, and no recording of {', '.join(config.pretrain_corpora)} has any; "
+            f"{_label_key(config)} needs labels, and {lack.format(', '.join(config.pretrain_corpora))}; "
             "name corpora with labels in pretrain.corpora, or learn without labels"
         )
     both = sorted(set(config.pretrain_corpora) & scored_corpora(config, until))
@@ -112,12 +136,8 @@ def _check_labels_to_learn_from(
         )
 
 
-def check_disjoint(config: RunConfig, until: Stage, stores: Mapping[str, ClipStore]) -> None:
-    """Refuse to learn from the labels of clips that are scored, which two corpora may hold under two names.
-
-    Raises:
-        UserError: clips are learned from by label and scored too.
-    """
+def _check_disjoint(config: RunConfig, until: Stage, stores: Mapping[str, ClipStore]) -> None:
+    """Refuse to learn from the labels of clips that are scored, which two corpora may hold under two names."""
     if not config.learning.learns_labels:
         return
     learned = {digest for name in config.pretrain_corpora for digest in stores[name].column("samples_sha256")}

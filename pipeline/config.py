@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from echopair.augment.policy import AugmentConfig
-from echopair.models.encoders import EncoderConfig, ResNetConfig
+from echopair.models.encoders import EncoderConfig, ResNetConfig, check_input
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.methods import ObjectiveConfig, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
@@ -87,6 +87,10 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
                 f"crops.crop_seconds={self.crops.crop_seconds:g} is shorter than "
                 f"log_mel.window_seconds={self.log_mel.window_seconds:g}; take longer crops"
             )
+        try:
+            check_input(self.encoder, self.log_mel.mel_bands, self.log_mel.frames(crop_samples))
+        except ValueError as error:
+            raise ValueError(f"crops.crop_seconds={self.crops.crop_seconds:g}: {error}") from error
         return self
 
     @property

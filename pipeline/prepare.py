@@ -35,7 +35,7 @@ class PrepareConfig(BaseModel, frozen=True, extra="forbid"):
     max_refused_share: float = Field(
         0.1, ge=0, le=1, description="more refused recordings than this are an error"
     )
-    min_seconds: float = Field(0.05, gt=0, description="a shorter recording is refused")
+    min_seconds: float = Field(0.05, gt=0, allow_inf_nan=False, description="a shorter recording is refused")
     workers: int | None = Field(None, ge=1, description="processes; by default one a core")
 
 

@@ -18,12 +18,13 @@ from typing import Any
 
 from rich.markup import escape
 
-from echopair.pipeline.checks import Stage, check, check_disjoint, evaluations_until
+from echopair.pipeline.checks import Stage, check, check_clips, evaluations_until
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.embed import FEATURES, Embedder
 from echopair.pipeline.evaluation import Summary
+from echopair.pipeline.evaluation.labels import ListedRecordings, lost_by_refusals
 from echopair.pipeline.evaluation.validation import mean_score
 from echopair.pipeline.prepare import clips_output, prepare
 from echopair.pipeline.progress import console
@@ -86,6 +87,8 @@ def run(config: RunConfig, until: Stage = Stage.EVALUATE) -> RunResult:
     result = RunResult(config)
     prepare_corpora(config, recordings, result)
     if until >= Stage.PRETRAIN:
+        for note in check_clips(config, until, open_stores(config, result)):
+            console.print(f"[yellow]{escape(note)}[/]")
         record = RunRecord.open(config, result.clips)
         result.folder, result.run_id = record.folder, record.tracked.run_id
         with record.tracked.until_end(), cpu_threads(config.threads):
@@ -104,6 +107,15 @@ def prepare_corpora(config: RunConfig, recordings: Mapping[str, list[Recording]]
         if refused := int(clips.marker["refused"]):
             report = escape(str(clips.folder / "report.html"))
             console.print(f"  [yellow]{refused} of {len(found)} recordings refused[/]: {report}")
+            store = ClipStore(clips.folder, config.log_mel.sample_rate_hz)
+            if lost := lost_by_refusals(ListedRecordings(found), store):
+                console.print(f"  [yellow]lost by refusals[/]: {escape(', '.join(lost))}")
+
+
+def open_stores(config: RunConfig, result: RunResult) -> dict[str, ClipStore]:
+    """The prepared clips of each corpus."""
+    rate = config.log_mel.sample_rate_hz
+    return {corpus: ClipStore(clips.folder, rate) for corpus, clips in result.clips.items()}
 
 
 def learn(
@@ -117,9 +129,7 @@ def learn(
         result: its `clips` name the prepared clips.
         callback: follows the training.
     """
-    rate = config.log_mel.sample_rate_hz
-    stores = {corpus: ClipStore(clips.folder, rate) for corpus, clips in result.clips.items()}
-    check_disjoint(config, until, stores)
+    stores = open_stores(config, result)
     encoder = _train(config, stores, encoder_output(config, result.clips), callback, result.did)
     result.encoder = encoder.folder / ENCODER_FOLDER
     if until < Stage.EMBED:

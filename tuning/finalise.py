@@ -35,7 +35,7 @@ class SweepResult:
         keys: dotted, that are swept.
         trials: all of them, by number.
         best: the finished trial with the highest score; None if none finished.
-        clips: validation clips that a score comes from; None if that is not known.
+        clips: independent validation clips, one a source, that a score comes from; None if that is not known.
         probes: what the best trial got on the test folds, by corpus, as probe.json holds it.
         best_file: the best trial as a run.
         encoder: folder of the best trial's encoder.
@@ -95,7 +95,7 @@ def finalise(
             learn(config, Stage.EVALUATE, run)
         result.probes, result.encoder = run.summaries("probe"), run.encoder
     if run is not None and state.settings.sweep.score == "linear_probe":
-        result.clips = sum(validation["clips"] for validation in run.summaries("validation").values())
+        result.clips = sum(validation["sources"] for validation in run.summaries("validation").values())
     with console.status("writing the report"):
         result.report = write_report(
             Outcomes(result.trials, state.settings.sweep.space, result.clips, _chance(run)),

@@ -5,17 +5,14 @@ from contextlib import suppress
 from itertools import chain, product
 from typing import Any
 
-from echopair.pipeline.checks import Stage, check, check_learning, scored_corpora
+from echopair.pipeline.checks import Stage, check, check_clips, check_learning
 from echopair.pipeline.config import RunConfig, validated
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation.labels import check_labels
-from echopair.pipeline.run import RunResult, prepare_corpora
+from echopair.pipeline.run import RunResult, open_stores, prepare_corpora
 from echopair.pipeline.stages import fingerprint
-from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import check_tracking
 from echopair.pipeline.training.identity import sounds
 from echopair.tuning.config import SweepSettings
-from echopair.tuning.context import neighbour_probe
 from echopair.tuning.distributions import Choices, Grid
 from echopair.tuning.sampler import Sampler, build_sampler
 from echopair.tuning.schedulers import check_scheduler
@@ -99,10 +96,7 @@ def prepare_sweep(settings: SweepSettings, sampler: Sampler) -> dict[int, RunRes
         result = prepared.setdefault(rate, RunResult(config))
         new = {corpus: found for corpus, found in recordings.items() if corpus not in result.clips}
         prepare_corpora(config, new, result)
-        for corpus in sorted(new.keys() & scored_corpora(config, Stage.EVALUATE)):
-            store = ClipStore(result.clips[corpus].folder, rate)  # of some recordings there may be no clip
-            check_labels(corpus, store.labels(), [path or "" for path in store.column("path")])
-        neighbour_probe(config, result.clips)  # raises for corpora too small for a test split
+        check_clips(config, Stage.EVALUATE, open_stores(config, result))
     return prepared
 
 

@@ -23,6 +23,7 @@ class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
     )
     gpus_per_trial: float | None = Field(
         None,
+        allow_inf_nan=False,
         ge=0,
         description="GPUs of a trial, below 1 to share one; by default 1 where the training runs on cuda, else 0",
     )
@@ -31,6 +32,7 @@ class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
     )
     memory_gb_per_trial: float | None = Field(
         None,
+        allow_inf_nan=False,
         gt=0,
         description="a trial that takes more fails alone; by default 0.8 of the memory, shared out among the trials "
         "at once",

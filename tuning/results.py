@@ -156,7 +156,7 @@ class ResultsTable:
     Args:
         trials: of the sweep, in any order.
         keys: dotted, in the order of their columns.
-        clips: validation clips that a score comes from, if known; scores then have a 95 % interval.
+        clips: independent validation clips, one a source, if known; scores then have a 95 % interval.
     """
 
     trials: Sequence[Trial]

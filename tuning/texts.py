@@ -60,7 +60,9 @@ def value_text(value: Any) -> str:
 def half_interval(score: float, clips: int) -> float:
     """Half the width of the 95 % interval of a share of so many clips (Agresti and Coull, 1998).
 
-    It takes the clips as independent; clips of one source are alike, and the true interval is wider.
+    Args:
+        score: 0 to 1.
+        clips: independent ones: of the clips of one source, which are alike, only one counts.
     """
     total = clips + Z_95**2
     share = (score * clips + Z_95**2 / 2) / total

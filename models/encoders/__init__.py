@@ -10,6 +10,7 @@ from echopair.models.encoders.configs import (
     ResNetConfig,
     TimmConfig,
     VggLikeConfig,
+    check_input,
 )
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = [
     "TimmConfig",
     "VggLikeConfig",
     "build_encoder",
+    "check_input",
 ]
 
 

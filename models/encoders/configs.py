@@ -1,8 +1,10 @@
 """Configs of the encoders, apart from the networks: importing them does not import torch."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, PositiveInt
+
+DOWNSAMPLING_OF_STEM = {"fine": 1, "strided": 2, "patch": 4, "coarse": 4}
 
 
 class ResNetConfig(BaseModel, frozen=True, extra="forbid"):
@@ -22,10 +24,22 @@ class ResNetConfig(BaseModel, frozen=True, extra="forbid"):
         (2, 2, 2, 2), min_length=1, max_length=5, description="residual blocks of each stage"
     )
 
+    @property
+    def minimum_mel_bands(self) -> int:
+        """Fewest F that leave one band after all downsampling."""
+        return DOWNSAMPLING_OF_STEM[self.stem] << (len(self.blocks) - 1)
+
+    @property
+    def minimum_frames(self) -> int:
+        """Fewest T that leave one frame after all downsampling."""
+        return self.minimum_mel_bands
+
 
 class VggLikeConfig(BaseModel, frozen=True, extra="forbid"):
     """Shape of `VggLike`; the defaults are the authors'."""
 
+    minimum_mel_bands: ClassVar = 8
+    minimum_frames: ClassVar = 8
     name: Literal["vgg_like"] = "vgg_like"
     width: int = Field(32, ge=8, multiple_of=8, description="channels of the first stage; each doubles them")
     embedding_dim: int = Field(512, ge=8, multiple_of=8, description="width of the embedding")
@@ -34,6 +48,8 @@ class VggLikeConfig(BaseModel, frozen=True, extra="forbid"):
 class CrnnConfig(BaseModel, frozen=True, extra="forbid"):
     """Shape of `Crnn`; the defaults are the authors'."""
 
+    minimum_mel_bands: ClassVar = 5 * 4 * 2
+    minimum_frames: ClassVar = 2 * 2 * 2
     name: Literal["crnn"] = "crnn"
     width: int = Field(128, ge=8, multiple_of=8, description="channels of each convolution")
     embedding_dim: int = Field(64, ge=8, multiple_of=8, description="units of the GRU in each direction")
@@ -42,6 +58,9 @@ class CrnnConfig(BaseModel, frozen=True, extra="forbid"):
 class TimmConfig(BaseModel, frozen=True, extra="forbid"):
     """Which architecture of timm."""
 
+    # Nearly every CNN of timm downsamples by 32 in all.
+    minimum_mel_bands: ClassVar = 32
+    minimum_frames: ClassVar = 32
     name: Literal["timm"] = "timm"
     model: str = Field(min_length=1, description="architecture, as timm.list_models() spells it: resnet18")
 
@@ -50,3 +69,26 @@ EncoderConfig = Annotated[
     ResNetConfig | VggLikeConfig | CrnnConfig | TimmConfig,
     Field(discriminator="name"),
 ]
+
+
+def check_input(config: EncoderConfig, mel_bands: int, frames: int) -> None:
+    """Refuse log-mels that are too small for an encoder.
+
+    Args:
+        config: of the encoder.
+        mel_bands: F.
+        frames: T of a crop.
+
+    Raises:
+        ValueError: says how many the encoder needs.
+    """
+    if mel_bands < config.minimum_mel_bands:
+        raise ValueError(
+            f"{mel_bands} mel bands (log_mel.mel_bands): encoder {config.name!r} needs at least "
+            f"{config.minimum_mel_bands}; compute more mel bands or choose another encoder"
+        )
+    if frames < config.minimum_frames:
+        raise ValueError(
+            f"crops of {frames} frames (crop_seconds / log_mel.hop_seconds): encoder {config.name!r} needs at least "
+            f"{config.minimum_frames}; use longer crops, a shorter hop or another encoder"
+        )

@@ -20,8 +20,8 @@ class Crnn(Encoder):
     after Cakir et al., TASLP 2017.
     """
 
-    minimum_mel_bands = 5 * 4 * 2
-    minimum_frames = 2 * 2 * 2
+    minimum_mel_bands = CrnnConfig.minimum_mel_bands
+    minimum_frames = CrnnConfig.minimum_frames
 
     def __init__(self, config: CrnnConfig) -> None:
         super().__init__()

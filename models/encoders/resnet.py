@@ -21,7 +21,7 @@ class ResNet(Encoder):
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
-        self.stem, downsampling = _build_stem(config)
+        self.stem = _build_stem(config)
         stages: list[nn.Module] = []
         channels = config.width
         for stage, block_count in enumerate(config.blocks):
@@ -32,7 +32,7 @@ class ResNet(Encoder):
                 channels = stage_channels
         self.stages = nn.Sequential(*stages)
         self.embedding_dim = 2 * channels
-        self.minimum_mel_bands = self.minimum_frames = downsampling * 2 ** (len(config.blocks) - 1)
+        self.minimum_mel_bands, self.minimum_frames = config.minimum_mel_bands, config.minimum_frames
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -70,17 +70,17 @@ class BasicBlock(nn.Module):
         return output
 
 
-def _build_stem(config: ResNetConfig) -> tuple[nn.Sequential, int]:
-    """The stem and the factor by which it downsamples bands and frames."""
+def _build_stem(config: ResNetConfig) -> nn.Sequential:
+    """The stem; it downsamples bands and frames as `DOWNSAMPLING_OF_STEM` says."""
     pool: list[nn.Module] = []
     match config.stem:
         case "fine":
-            conv, downsampling = nn.Conv2d(1, config.width, 3, padding=1, bias=False), 1
+            conv = nn.Conv2d(1, config.width, 3, padding=1, bias=False)
         case "strided":
-            conv, downsampling = nn.Conv2d(1, config.width, 3, stride=2, padding=1, bias=False), 2
+            conv = nn.Conv2d(1, config.width, 3, stride=2, padding=1, bias=False)
         case "patch":
-            conv, downsampling = nn.Conv2d(1, config.width, 4, stride=4, bias=False), 4
+            conv = nn.Conv2d(1, config.width, 4, stride=4, bias=False)
         case "coarse":
-            conv, downsampling = nn.Conv2d(1, config.width, 7, stride=2, padding=3, bias=False), 4
+            conv = nn.Conv2d(1, config.width, 7, stride=2, padding=3, bias=False)
             pool = [nn.MaxPool2d(3, stride=2, padding=1)]
-    return nn.Sequential(conv, nn.BatchNorm2d(config.width), nn.ReLU(inplace=True), *pool), downsampling
+    return nn.Sequential(conv, nn.BatchNorm2d(config.width), nn.ReLU(inplace=True), *pool)

@@ -26,9 +26,8 @@ class TimmCnn(Encoder):
     Source: Wightman, PyTorch Image Models, github.com/huggingface/pytorch-image-models.
     """
 
-    # Nearly every CNN of timm downsamples by 32 in all.
-    minimum_mel_bands = 32
-    minimum_frames = 32
+    minimum_mel_bands = TimmConfig.minimum_mel_bands
+    minimum_frames = TimmConfig.minimum_frames
 
     def __init__(self, config: TimmConfig) -> None:
         super().__init__()

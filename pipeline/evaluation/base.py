@@ -13,7 +13,7 @@ from echopair.pipeline.stages import Done, StageOutput, fingerprint
 
 if TYPE_CHECKING:
     from echopair.pipeline.config import RunConfig
-    from echopair.pipeline.corpora import Recording
+    from echopair.pipeline.evaluation.labels import Annotations
     from echopair.pipeline.store import ClipStore
 
 Summary = dict[str, Any]
@@ -52,18 +52,20 @@ class Evaluation(ABC):
         """The corpora whose labels it reads, or must know to leave their clips out."""
         return set(self.corpora(config))
 
-    def check(  # noqa: B027 - most have nothing to refuse
-        self, config: RunConfig, recordings: Mapping[str, Sequence[Recording]]
-    ) -> None:
-        """Refuse, before any long work, what would fail.
+    def check(self, config: RunConfig, clips: Mapping[str, Annotations]) -> list[str]:
+        """Refuse what would fail, by annotations alone: before anything is decoded, and again before the training.
 
         Args:
             config: of the run.
-            recordings: of each corpus that is prepared.
+            clips: annotations of each corpus that is prepared; of all its recordings, then of its clips.
+
+        Returns:
+            What a person should know of the scores beforehand, a sentence each.
 
         Raises:
             UserError: names the corpus or the key.
         """
+        return []
 
     @abstractmethod
     def settings(self, config: RunConfig, stores: Mapping[str, ClipStore], corpus: str) -> Any:

@@ -1,4 +1,4 @@
-"""Scores of a probe and their 95 % intervals; what is resampled are sources, since their clips are alike."""
+"""Scores of a probe and their 95 % intervals; sources are what varies, since their clips are alike."""
 
 from __future__ import annotations
 
@@ -11,33 +11,75 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-INTERVAL_PERCENT = (2.5, 97.5)
+# Of two sources hardly more is known than that they differ.
+FEWEST_SOURCES = 3
+
+Interval = tuple[float, float]
 
 
 def accuracy_interval(
-    correct: NDArray[np.bool_], folds: NDArray[np.int64], sources: NDArray[np.int64], samples: int, seed: int
-) -> tuple[float, float]:
-    """Interval of the mean over folds of the accuracy, by percentile bootstrap over sources.
+    correct: NDArray[np.bool_], folds: NDArray[np.int64], sources: NDArray[np.int64]
+) -> Interval | None:
+    """95 % interval of the mean over folds of the accuracy.
+
+    Sources are what varies, whichever fold they are in, so that folds of one source have an interval as well. The
+    variance is that of a ratio estimator, linearised (Cochran, Sampling Techniques, 1977, section 6.3).
 
     Args:
         correct: (clips,) whether each tested clip was told right.
         folds: (clips,) the fold in which it was tested.
         sources: (clips,) number of the source that it was cut from.
-        samples: resamples.
-        seed: of the resampling.
+
+    Returns:
+        See `score_interval`.
     """
-    generator = numpy_generator(seed, 0, Stream.BOOTSTRAP)
-    means = np.zeros(samples)
-    names = np.unique(folds)
-    for fold in names:
-        here = folds == fold
-        number = np.unique(sources[here], return_inverse=True)[1]
-        weights = _source_weights(generator, int(number.max()) + 1, samples)  # (samples, sources)
-        hits = np.bincount(number, weights=correct[here])
-        clips = np.bincount(number)
-        means += (weights @ hits) / (weights @ clips) / len(names)
-    low, high = np.percentile(means, INTERVAL_PERCENT)
-    return float(low), float(high)
+    fold = np.unique(folds, return_inverse=True)[1]
+    clips_of_fold = np.bincount(fold)
+    weights = 1 / (len(clips_of_fold) * clips_of_fold[fold])  # (clips,), 1 in all
+    score = float(weights @ correct)
+    shares = _shares(sources, weights)
+    residuals = _shares(sources, weights * correct) - score * shares  # (sources,)
+    variance = len(shares) / max(1, len(shares) - 1) * float(residuals @ residuals)
+    return score_interval(score, variance, len(correct), shares)
+
+
+def score_interval(score: float, variance: float, clips: int, shares: NDArray[np.float64]) -> Interval | None:
+    """95 % interval of a score between 0 and 1 of clips that come from few sources.
+
+    The binomial interval of Clopper and Pearson for as many independent clips as give this variance, fewer where
+    there are few sources to estimate it from. Its coverage is simulated in `tests/benchmarks/interval_coverage.py`.
+
+    Args:
+        score: 0 to 1.
+        variance: of the score, estimated from its differences between the sources.
+        clips: tested; no more of them are independent.
+        shares: (sources,) of each source in the score, 1 in all.
+
+    Returns:
+        Lower and upper end; None of fewer than `FEWEST_SOURCES` sources.
+
+    Source: Korn and Graubard, Confidence intervals for proportions with small expected number of positive counts
+        estimated from survey data, Survey Methodology 1998.
+    """
+    from scipy.stats import beta, norm, t
+
+    if len(shares) < FEWEST_SOURCES:
+        return None
+    sources = 1 / float(shares @ shares)  # as many equal ones would matter as much (Kish)
+    # One more, half right, as Agresti and Coull add clips: near 0 and 1 few sources show too little variance.
+    variance += ((0.5 - score) / len(shares)) ** 2
+    spread = score * (1 - score)
+    # Where all is right, or all wrong, the sources show no difference: each may count as a single clip.
+    independent = min(clips, spread / max(variance, 1e-12)) if spread > 1e-9 else sources
+    independent *= float(norm.ppf(0.975) / t.ppf(0.975, sources - 1)) ** 2
+    right, wrong = score * independent, (1 - score) * independent
+    low = float(beta.ppf(0.025, right, wrong + 1)) if score > 0 else 0.0
+    high = float(beta.ppf(0.975, right + 1, wrong)) if score < 1 else 1.0
+    return low, high
+
+
+def _shares(sources: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.bincount(np.unique(sources, return_inverse=True)[1], weights=weights).astype(np.float64)
 
 
 def average_precision(scores: NDArray[np.float64], targets: NDArray[np.int8]) -> NDArray[np.float64]:
@@ -72,23 +114,25 @@ def average_precision_interval(
     sources: NDArray[np.int64],
     samples: int,
     seed: int,
-) -> tuple[float, tuple[float, float]]:
-    """Mean over classes of the average precision, and its interval by bootstrap over sources."""
+) -> tuple[float, Interval | None]:
+    """Mean over classes of the average precision, and its interval; the variance by bootstrap over sources."""
+    score = float(np.nanmean(average_precision(scores, targets)))
+    shares = _shares(sources, np.full(len(sources), 1 / len(sources)))
+    if len(shares) < FEWEST_SOURCES:
+        return score, None
     generator = numpy_generator(seed, 0, Stream.BOOTSTRAP)
     number = np.unique(sources, return_inverse=True)[1]
-    weights = _source_weights(generator, int(number.max()) + 1, samples)[:, number].astype(np.float32)
+    drawn = generator.multinomial(len(shares), np.full(len(shares), 1 / len(shares)), size=samples)
+    weights = drawn[:, number].astype(np.float32)  # (samples, clips)
     resampled = np.stack(
         [_weighted_average_precision(scores[:, n], targets[:, n], weights) for n in range(scores.shape[1])]
     )  # (classes, samples)
     # A resample may lack every clip of a class: that class says nothing then.
     counted = ~np.isnan(resampled)
     means = np.nansum(resampled, axis=0) / np.maximum(counted.sum(0), 1)
-    low, high = np.percentile(means[counted.any(0)], INTERVAL_PERCENT)
-    return float(np.nanmean(average_precision(scores, targets))), (float(low), float(high))
-
-
-def _source_weights(generator: np.random.Generator, sources: int, samples: int) -> NDArray[np.int64]:
-    return generator.multinomial(sources, np.full(sources, 1 / sources), size=samples)
+    # Resampling n of n sources shows (n - 1) / n of the variance.
+    variance = len(shares) / (len(shares) - 1) * float(means[counted.any(0)].var())
+    return score, score_interval(score, variance, len(scores), shares)
 
 
 def _weighted_average_precision(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +9,20 @@ from typing import TYPE_CHECKING
 
 from echopair.lazy import np
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.evaluation.labels import (
+    Annotations,
+    class_sets,
+    clip_names,
+    listed,
+    quoted,
+    sources_of,
+)
+from echopair.pipeline.evaluation.source_folds import SourceFolds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from echopair.pipeline.evaluation.probe import ProbeConfig
 
 
 # Not the seed of a run: runs that differ in it are compared, and are to be tested on the same clips.
@@ -57,35 +67,24 @@ class TestSplit:
     choose_on: NDArray[np.int64]
 
 
-def find_test_split(
-    corpus: str,
-    labels: Sequence[tuple[str, ...]],
-    folds: Sequence[str | None],
-    splits: Sequence[str | None],
-    groups: Sequence[str | None],
-    *,
-    test_folds: Sequence[str],
-    number: int,
-) -> TestSplit:
+def find_test_split(corpus: str, clips: Annotations, config: ProbeConfig) -> TestSplit:
     """The one split to test on: the test folds, else the split `test`, else the last official fold, else sources.
 
     It is the same for every run: one with another seed never tests on clips that a setting was chosen on.
 
     Args:
         corpus: its name, for messages.
-        labels: of each clip, used only to draw a split of our own with all classes.
-        folds: official fold of each clip, None without.
-        splits: train, validation or test of each clip, None without.
-        groups: source of each clip; clips of one source stay together in a split of our own.
-        test_folds: official folds to test on.
-        number: a split of our own is one of so many folds.
+        clips: labels, used only to draw a split of our own with all classes; official folds and splits; groups, since
+            clips of one source stay together in a split of our own.
+        config: `test_folds`; and `folds`, of which a split of our own is one.
 
     Raises:
         UserError: a fold that does not exist, or nothing that can be tested on or learned from.
     """
-    everything = np.arange(len(labels))
+    test_folds, folds = config.test_folds, clips.column("fold")
+    everything = np.arange(len(folds))
     fold_of = np.array([fold or "" for fold in folds])
-    split_of = np.array([split or "" for split in splits])
+    split_of = np.array([split or "" for split in clips.column("split")])
     nothing = everything[:0]
     if test_folds:
         known = official_folds(folds)
@@ -95,6 +94,7 @@ def find_test_split(
                 f"probe.test_folds={list(test_folds)}: corpus {corpus!r} has no fold {unknown[0]!r}; "
                 f"its folds are {', '.join(known) or 'none'}"
             )
+        _check_every_clip_has_a_fold(corpus, clips)
         test = everything[np.isin(fold_of, list(test_folds))]
         if len(test) == len(everything):
             raise UserError(
@@ -106,99 +106,92 @@ def find_test_split(
         test = everything[split_of == "test"]
         if len(test) == len(everything):
             raise UserError(f"corpus {corpus!r}: every clip is of split 'test'; none is left to learn from")
-        return TestSplit("the given split", "test", test, everything[split_of == "validation"])
-    if known := _folds_of_every_clip(corpus, folds):
+        return TestSplit("the given split", "split 'test'", test, everything[split_of == "validation"])
+    if known := _folds_of_every_clip(corpus, clips):
         return TestSplit(
             f"test on fold {known[-1]}", f"fold {known[-1]}", everything[fold_of == known[-1]], nothing
         )
-    parts = _our_own_folds(corpus, labels, groups, number, TEST_SPLIT_SEED)
+    parts = _our_own_folds(corpus, clips, config.folds, TEST_SPLIT_SEED)
     return TestSplit(f"test on 1 of {len(parts)} folds by class and source", "fold 1", parts[0], nothing)
 
 
-def make_folds(
-    corpus: str,
-    labels: Sequence[tuple[str, ...]],
-    folds: Sequence[str | None],
-    splits: Sequence[str | None],
-    groups: Sequence[str | None],
-    *,
-    test_folds: Sequence[str],
-    test_split: bool = False,
-    number: int,
-    seed: int,
-) -> tuple[str, list[Fold]]:
-    """The folds of a probe: the given split, the official folds, or folds of our own.
+def find_test_splits(corpus: str, clips: Annotations, config: ProbeConfig, seed: int) -> list[TestSplit]:
+    """What a probe is tested on, in turn: the given split, the official folds, or folds of our own.
 
     Args:
         corpus: its name, for messages.
-        labels: of each clip.
-        folds: official fold of each clip, None without.
-        splits: train, validation or test of each clip, None without.
-        groups: source of each clip; clips of one source stay together in folds of our own.
-        test_folds: these official folds alone are the test set; empty for cross-validation.
-        test_split: one fold, which tests on `find_test_split` alone.
-        number: of folds of our own.
+        clips: labels, folds, splits, and groups: clips of one source stay together in folds of our own.
+        config: which folds are tested, and how many folds of our own are made.
         seed: of folds of our own.
+
+    Raises:
+        UserError: a fold that does not exist, too few folds or clips, or a test set without which one class is left.
+    """
+    folds = clips.column("fold")
+    nothing = np.arange(0)
+    given = "test" in clips.column("split") and not official_folds(folds)
+    if given or config.test_split or config.test_folds:
+        splits = [find_test_split(corpus, clips, config)]
+    elif known := _folds_of_every_clip(corpus, clips):
+        fold_of = np.array(folds)
+        splits = [
+            TestSplit(
+                f"{len(known)} official folds", f"fold {name}", np.flatnonzero(fold_of == name), nothing
+            )
+            for name in known
+        ]
+    else:
+        parts = _our_own_folds(corpus, clips, config.folds, seed)
+        protocol = f"{len(parts)} folds by class and source"
+        splits = [TestSplit(protocol, f"fold {n + 1}", test, nothing) for n, test in enumerate(parts)]
+    _check_several_classes_are_left(corpus, clips, splits)
+    return splits
+
+
+def make_folds(corpus: str, clips: Annotations, config: ProbeConfig, seed: int) -> tuple[str, list[Fold]]:
+    """The folds of a probe: `find_test_splits`, each with splits to choose hyper-parameters on.
+
+    Args: see `find_test_splits`.
 
     Returns:
         What was done, in words, and the folds.
 
     Raises:
-        UserError: a fold that does not exist, or too few folds or clips.
+        UserError: see `find_test_splits`.
     """
+    splits = find_test_splits(corpus, clips, config, seed)
+    labels = clips.labels()
+    classes = class_sets(labels)
     everything = np.arange(len(labels))
-    fold_of = np.array([fold or "" for fold in folds])
-    inner = _InnerSplits(labels, groups, number, seed)
-    if test_split or test_folds or ("test" in splits and not official_folds(folds)):
-        part = find_test_split(corpus, labels, folds, splits, groups, test_folds=test_folds, number=number)
-        train, chosen_on = np.setdiff1d(everything, part.test), part.choose_on
-        validation = (
-            ((np.setdiff1d(train, chosen_on), chosen_on),) if len(chosen_on) else inner.of(train, fold_of)
-        )
-        return part.protocol, [Fold(part.name, train, validation, part.test)]
-    if known := _folds_of_every_clip(corpus, folds):
-        return f"{len(known)} official folds", [
-            Fold(
-                f"fold {name}",
-                everything[fold_of != name],
-                inner.of(everything[fold_of != name], fold_of),
-                everything[fold_of == name],
-            )
-            for name in known
-        ]
-    parts = _our_own_folds(corpus, labels, groups, number, seed)
-    return f"{len(parts)} folds by class and source", [
-        Fold(
-            f"fold {n + 1}",
-            np.setdiff1d(everything, test),
-            inner.of(np.setdiff1d(everything, test), fold_of),
-            test,
-        )
-        for n, test in enumerate(parts)
+    fold_of = np.array([fold or "" for fold in clips.column("fold")])
+    source_folds = SourceFolds(labels, sources_of(clips.column("group")), seed)
+    made = []
+    for split in splits:
+        train = np.setdiff1d(everything, split.test)
+        names = sorted(set(fold_of[train].tolist()) - {""})
+        if len(split.choose_on):
+            chosen_on = [split.choose_on]
+        elif len(names) >= 2:
+            chosen_on = [train[fold_of[train] == name] for name in names]
+        else:
+            chosen_on = source_folds.of(train, config.folds)
+        pairs = [(np.setdiff1d(train, choose), choose) for choose in chosen_on]
+        # From one class nothing is learned: such a pair says nothing about the regularisation.
+        several = tuple(pair for pair in pairs if len(np.unique(classes[pair[0]])) > 1)
+        made.append(Fold(split.name, train, several, split.test))
+    return splits[0].protocol, made
+
+
+def never_learned(clips: Annotations, splits: Sequence[TestSplit]) -> list[str]:
+    """Classes that a test set holds all clips of, so that no probe tested on them has learned them, with the reason."""
+    labels = clips.labels()
+    totals = Counter(label for clip in labels for label in clip)
+    return [
+        f"{label!r} (all {totals[label]} clips are in {split.name})"
+        for split in splits
+        for label, number in sorted(Counter(name for clip in split.test for name in labels[clip]).items())
+        if number == totals[label]
     ]
-
-
-def folds_by_source(
-    labels: Sequence[tuple[str, ...]], groups: Sequence[str | None], number: int, seed: int
-) -> list[NDArray[np.int64]]:
-    """Disjoint folds of all clips with about equal shares of each class, no source in two of them.
-
-    Args:
-        labels: of each clip.
-        groups: source of each clip; a clip without one is a source of its own.
-        number: of folds, fewer where half of the classes have fewer sources.
-        seed: of the draw.
-
-    Returns:
-        Indices of the clips of each fold; none where each class has one source.
-    """
-    return _InnerSplits(labels, groups, number, seed).folds(np.arange(len(labels)), number)
-
-
-def rarest_labels(labels: Sequence[tuple[str, ...]]) -> NDArray[np.str_]:
-    """The one label of each clip by which it is put in a fold: of several the rarest, so that it is spread too."""
-    counts = Counter(label for clip in labels for label in clip)
-    return np.array([min(clip, key=lambda name: (counts[name], name)) if clip else "" for clip in labels])
 
 
 def official_folds(folds: Sequence[str | None]) -> list[str]:
@@ -206,77 +199,57 @@ def official_folds(folds: Sequence[str | None]) -> list[str]:
     return sorted({fold for fold in folds if fold}, key=_natural)
 
 
-def _folds_of_every_clip(corpus: str, folds: Sequence[str | None]) -> list[str]:
-    known = official_folds(folds)
-    lacking = [clip for clip, fold in enumerate(folds) if not fold]
-    if known and lacking:
-        raise UserError(f"corpus {corpus!r}: clip {lacking[0]} has no fold while others have one")
+def _check_every_clip_has_a_fold(corpus: str, clips: Annotations) -> None:
+    names = [name for name, fold in zip(clip_names(clips), clips.column("fold"), strict=True) if not fold]
+    if names:
+        raise UserError(
+            f"corpus {corpus!r}: {len(names)} of {len(clips.column('fold'))} clips have no fold, {listed(names)}; give "
+            f"each a fold, or leave out corpora.{corpus}.fold"
+        )
+
+
+def _folds_of_every_clip(corpus: str, clips: Annotations) -> list[str]:
+    known = official_folds(clips.column("fold"))
+    if known:
+        _check_every_clip_has_a_fold(corpus, clips)
     if len(known) == 1:
         raise UserError(
-            f"corpus {corpus!r} has only fold {known[0]!r}; a probe needs at least two, or no fold column"
+            f"corpus {corpus!r}: all clips are in fold {known[0]!r}, and a probe is tested on another fold than it "
+            f"learns from; add clips of another fold, or leave out corpora.{corpus}.fold"
         )
     return known
 
 
-def _our_own_folds(
-    corpus: str, labels: Sequence[tuple[str, ...]], groups: Sequence[str | None], number: int, seed: int
-) -> list[NDArray[np.int64]]:
-    parts = folds_by_source(labels, groups, number, seed)
-    if not parts:
+def _check_several_classes_are_left(corpus: str, clips: Annotations, splits: Sequence[TestSplit]) -> None:
+    labels = clips.labels()
+    classes = class_sets(labels)
+    sources = [group or name for group, name in zip(clips.column("group"), clip_names(clips), strict=True)]
+    for split in splits:
+        left = np.delete(np.arange(len(labels)), split.test)
+        if len(np.unique(classes[left])) > 1:
+            continue
+        only = labels[left[0]] if len(left) else ("nothing",)
+        others = [clip for clip in split.test if labels[clip] != only]
+        names = sorted({label for clip in others for label in labels[clip]} - set(only))
+        of_others = list(dict.fromkeys(sources[clip] for clip in others))
+        lost, sources_lost = listed(quoted(names)), f"{len(of_others)} source{'s'[: len(of_others) > 1]}"
+        raise UserError(
+            f"corpus {corpus!r} ({split.protocol}): {split.name} holds every clip of {lost}, from {sources_lost} "
+            f"({listed(of_others)}), and a probe that is tested on it would learn from {listed(quoted(only))} alone; "
+            f"add recordings of {lost} from other sources, or correct corpora.{corpus}.group, .fold or .split"
+        )
+
+
+def _our_own_folds(corpus: str, clips: Annotations, number: int, seed: int) -> list[NDArray[np.int64]]:
+    labels = clips.labels()
+    parts = SourceFolds(labels, sources_of(clips.column("group")), seed).of(np.arange(len(labels)), number)
+    if len(parts) < 2:
         raise UserError(
             f"corpus {corpus!r}: all clips of a class are of one source, so none can be tested on what was learned "
             f"from another; add recordings of other sources, correct corpora.{corpus}.group, or name a column of folds "
             f"or splits in corpora.{corpus}.fold or .split (and folds to test on in probe.test_folds)"
         )
     return parts
-
-
-class _InnerSplits:
-    """Splits within training clips, on which hyper-parameters are chosen."""
-
-    def __init__(
-        self, labels: Sequence[tuple[str, ...]], groups: Sequence[str | None], number: int, seed: int
-    ) -> None:
-        self._label = rarest_labels(labels)
-        self._group = np.array([group or f"clip {n}" for n, group in enumerate(groups)])
-        self._number = number
-        self._seed = seed
-
-    def of(
-        self, train: NDArray[np.int64], fold_of: NDArray[np.str_]
-    ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
-        """(learn, choose) pairs: by official folds where at least two are left, else by class and source.
-
-        None at all where each class has one source.
-        """
-        names = sorted(set(fold_of[train].tolist()) - {""})
-        parts = (
-            [train[fold_of[train] == name] for name in names]
-            if len(names) >= 2
-            else self.folds(train, self._number)
-        )
-        return tuple((np.setdiff1d(train, part), part) for part in parts)
-
-    def folds(self, clips: NDArray[np.int64], number: int) -> list[NDArray[np.int64]]:
-        """Disjoint folds with about equal shares of each class, no source in two of them."""
-        from sklearn.model_selection import StratifiedGroupKFold
-
-        sources_of_class: dict[str, set[str]] = {}
-        for label, group in zip(self._label[clips].tolist(), self._group[clips].tolist(), strict=True):
-            sources_of_class.setdefault(label, set()).add(group)
-        # No more folds than the median class can fill; with one source a class nothing can be held out.
-        fillable = int(np.median([len(sources) for sources in sources_of_class.values()]))
-        if max(len(sources) for sources in sources_of_class.values()) < 2:
-            return []
-        splitter = StratifiedGroupKFold(max(2, min(number, fillable)), shuffle=True, random_state=self._seed)
-        with warnings.catch_warnings():
-            # A class of fewer clips than folds is no surprise: they are as many as the median class can fill.
-            warnings.filterwarnings("ignore", message="The least populated class")
-            return [
-                clips[test]
-                for _, test in splitter.split(clips, self._label[clips], self._group[clips])
-                if len(test)
-            ]
 
 
 def _natural(name: str) -> tuple[int, str]:

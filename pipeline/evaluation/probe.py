@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -14,11 +14,12 @@ from echopair.pipeline.cores import available_cores, end_with
 from echopair.pipeline.embed import FEATURES, PRETRAINED, Embeddings
 from echopair.pipeline.evaluation.base import Evaluation, ResultTable, Summary
 from echopair.pipeline.evaluation.bootstrap import (
+    FEWEST_SOURCES,
     accuracy_interval,
     average_precision_interval,
 )
-from echopair.pipeline.evaluation.folds import Fold, make_folds
-from echopair.pipeline.evaluation.labels import check_labelled, check_labels, label_targets
+from echopair.pipeline.evaluation.folds import Fold, find_test_splits, make_folds, never_learned
+from echopair.pipeline.evaluation.labels import Annotations, check_labels, label_targets, listed, sources_of
 from echopair.pipeline.evaluation.probe_files import write_probe_files
 from echopair.pipeline.progress import progress_bar
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from echopair.pipeline.config import RunConfig
-    from echopair.pipeline.corpora import Recording
     from echopair.pipeline.store import ClipStore
 
 CHANCE = "chance"
@@ -50,12 +50,14 @@ class ProbeConfig(BaseModel, frozen=True, extra="forbid", coerce_numbers_to_str=
         (), description="corpora whose clips give the validation score of a sweep; () is the probed ones"
     )
     folds: int = Field(5, ge=2, description="folds by class and source, where the corpus has none")
-    C: tuple[float, ...] = Field(
+    C: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
         (1e-4, 1e-3, 1e-2, 1e-1, 1.0),
         min_length=1,
         description="inverse regularisation strengths to choose from, as scikit-learn's C",
     )
-    bootstrap_samples: int = Field(1000, ge=100, description="resamples for the 95 % interval")
+    bootstrap_samples: int = Field(
+        1000, ge=100, description="resamples for the interval of a mean average precision"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -70,13 +72,21 @@ class LinearProbe(Evaluation):
     """The accuracy of a linear classifier on frozen embeddings, beside its baselines."""
 
     name = "probe"
-    code_version = 1
+    code_version = 2
     libraries = ("scikit-learn",)
     features = FEATURES
 
-    def check(self, config: RunConfig, recordings: Mapping[str, Sequence[Recording]]) -> None:
-        """See `check_labelled`."""
-        check_labelled(config, recordings, self.reads(config))
+    def check(self, config: RunConfig, clips: Mapping[str, Annotations]) -> list[str]:
+        """Try the labels and the folds; name classes that are tested and never learned."""
+        notes = []
+        for corpus in sorted(self.reads(config)):
+            check_labels(corpus, clips[corpus])
+            splits = find_test_splits(corpus, clips[corpus], config.probe, config.seed)
+            if unlearned := never_learned(clips[corpus], splits):
+                notes.append(
+                    f"corpus {corpus!r}: no probe can be right about {listed(unlearned)}, which it does not learn from"
+                )
+        return notes
 
     def settings(self, config: RunConfig, stores: Mapping[str, ClipStore], corpus: str) -> Any:
         """The config's slice but for the names of corpora, and the seed of folds and bootstrap."""
@@ -124,6 +134,8 @@ def probe_table(summary: Mapping[str, Any]) -> ResultTable:
     for name, result in results.items():
         interval = result["interval"]
         spread = f"{interval[0]:.1%} to {interval[1]:.1%}" if interval else ""
+        if not interval and name != CHANCE:
+            spread = f"none: {FEWEST_SOURCES} sources needed"
         rows.append([name, f"{result['score']:.1%}", spread])
     if any(result["macro_accuracy"] is not None for result in results.values()):
         headings.append("macro accuracy")
@@ -166,22 +178,11 @@ def probe(
     from echopair.pipeline.evaluation.linear_classifier import fit_fold
 
     labels = store.labels()
-    check_labels(corpus, labels, [path or "" for path in store.column("path")])
+    check_labels(corpus, store)
     classes, targets = label_targets(labels)
     multilabel = any(len(clip) > 1 for clip in labels)
-    groups = store.column("group")
-    protocol, folds = make_folds(
-        corpus,
-        labels,
-        store.column("fold"),
-        store.column("split"),
-        groups,
-        test_folds=config.test_folds,
-        test_split=config.test_split,
-        number=config.folds,
-        seed=seed,
-    )
-    sources = np.unique([group or f"clip {n}" for n, group in enumerate(groups)], return_inverse=True)[1]
+    protocol, folds = make_folds(corpus, store, config, seed)
+    sources = np.unique(sources_of(store.column("group")), return_inverse=True)[1]
 
     results = {CHANCE: _chance(targets, folds, multilabel)}
     tested = np.concatenate([fold.test for fold in folds])
@@ -243,29 +244,25 @@ def _evaluate(
     recall = [float(correct[true == label].mean()) for label in np.unique(true)]
     return {
         "score": float(np.mean(per_fold)),
-        "interval": accuracy_interval(correct, folds, sources, config.bootstrap_samples, seed),
+        "interval": accuracy_interval(correct, folds, sources),
         "macro_accuracy": float(np.mean(recall)),
         "per_fold": per_fold,
     }
 
 
 def _chance(targets: NDArray[np.int8], folds: Sequence[Fold], multilabel: bool) -> dict[str, Any]:
-    """What is reached without listening: always the commonest class of the training clips, or the classes' shares."""
-    if multilabel:
-        tested = np.concatenate([fold.test for fold in folds])
-        score = float(targets[tested].mean(0).mean())
-        return {
-            "score": score,
-            "interval": None,
-            "macro_accuracy": None,
-            "per_fold": [score],
-            "C": None,
-        }
-    per_fold = [float(targets[fold.test, targets[fold.train].sum(0).argmax()].mean()) for fold in folds]
+    """What is reached without listening: by always guessing the one class that is right most often.
+
+    With several labels, the mean over the classes of their shares: the average precision of equal scores.
+    """
+    shares = np.array([targets[fold.test].mean(0) for fold in folds])  # (folds, classes)
+    share = targets[np.concatenate([fold.test for fold in folds])].mean(0)  # (classes,)
+    tested = share > 0
+    per_fold = [float(share[tested].mean())] if multilabel else shares[:, shares.mean(0).argmax()].tolist()
     return {
         "score": float(np.mean(per_fold)),
         "interval": None,
-        "macro_accuracy": 1 / targets.shape[1],
+        "macro_accuracy": None if multilabel else float(1 / tested.sum()),
         "per_fold": per_fold,
         "C": None,
     }

@@ -13,19 +13,25 @@ from echopair.pipeline.embed import PRETRAINED, Embeddings
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation.base import Evaluation, ResultTable, Summary
 from echopair.pipeline.evaluation.bootstrap import score_of
-from echopair.pipeline.evaluation.folds import folds_by_source, official_folds, rarest_labels
-from echopair.pipeline.evaluation.labels import check_labelled, label_targets
+from echopair.pipeline.evaluation.folds import official_folds
+from echopair.pipeline.evaluation.labels import (
+    Annotations,
+    check_labels,
+    class_sets,
+    label_targets,
+    sources_of,
+)
+from echopair.pipeline.evaluation.source_folds import SourceFolds, rarest_labels
 from echopair.pipeline.evaluation.validation_clips import validation_sets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from echopair.pipeline.config import RunConfig
-    from echopair.pipeline.corpora import Recording
     from echopair.pipeline.evaluation.probe import ProbeConfig
     from echopair.pipeline.store import ClipStore
 
-VALIDATION_VERSION = 1
+VALIDATION_VERSION = 2
 # Values of C between which accuracies are flat; fixed, since a choice among few sources varies more than it gains.
 C_VALUES = (0.01, 0.1)
 # Not the seed of a run: all trials are scored on the same folds of the same clips.
@@ -48,9 +54,14 @@ class Validation(Evaluation):
         """The validation corpora, and those whose test clips are left out."""
         return {*self.corpora(config), *config.probe_corpora} if config.probe.test_split else set()
 
-    def check(self, config: RunConfig, recordings: Mapping[str, Sequence[Recording]]) -> None:
-        """See `check_labelled`."""
-        check_labelled(config, recordings, self.reads(config))
+    def check(self, config: RunConfig, clips: Mapping[str, Annotations]) -> list[str]:
+        """Try the labels and the folds of the validation clips."""
+        for corpus in sorted(self.reads(config)):
+            check_labels(corpus, clips[corpus])
+        if self.corpora(config):
+            for corpus, (own, chosen) in validation_sets(clips, config.probe, config.probe_corpora).items():
+                validation_task(corpus, own, chosen, config.probe)
+        return []
 
     def settings(self, config: RunConfig, stores: Mapping[str, ClipStore], corpus: str) -> Any:
         """The clips whose labels may choose settings, and the number of folds."""
@@ -109,6 +120,7 @@ class ValidationScore:
         score: mean over the folds, 0 to 1.
         per_fold: score of each fold, the mean over the fixed values of C.
         clips: validation clips, scored or learned from.
+        sources: of the clips that are scored; those of one source are alike.
     """
 
     corpus: str
@@ -117,6 +129,7 @@ class ValidationScore:
     score: float
     per_fold: tuple[float, ...]
     clips: int
+    sources: int
 
     def summary(self) -> dict[str, Any]:
         """What validation.json holds."""
@@ -167,6 +180,7 @@ def validation_score(
         float(np.mean(per_fold)),
         tuple(per_fold),
         len(clips),
+        len(np.unique(np.array(sources_of(store.column("group")))[clips[np.concatenate(task.folds)]])),
     )
 
 
@@ -193,7 +207,7 @@ class ValidationTask(NamedTuple):
 
 
 def validation_task(
-    corpus: str, store: ClipStore, clips: NDArray[np.int64], config: ProbeConfig
+    corpus: str, store: Annotations, clips: NDArray[np.int64], config: ProbeConfig
 ) -> ValidationTask:
     """The classes and folds of validation clips.
 
@@ -222,7 +236,8 @@ def validation_task(
         )
     protocol, folds = _validation_folds(store, clips, labels, config.folds)
     # Of one class alone nothing is learned.
-    folds = [fold for fold in folds if np.delete(targets, fold, axis=0).any(0).sum() > 1]
+    sets = class_sets(labels)
+    folds = [fold for fold in folds if len(np.unique(np.delete(sets, fold))) > 1]
     if not folds:
         raise UserError(
             f"corpus {corpus!r}: the {len(clips)} clips that are not tested on come from too few sources to learn "
@@ -234,7 +249,7 @@ def validation_task(
 
 
 def _validation_folds(
-    store: ClipStore, clips: NDArray[np.int64], labels: Sequence[tuple[str, ...]], number: int
+    store: Annotations, clips: NDArray[np.int64], labels: Sequence[tuple[str, ...]], number: int
 ) -> tuple[str, list[NDArray[np.int64]]]:
     """The split `validation` where it is given, else folds of whole sources; the protocol first.
 
@@ -249,5 +264,5 @@ def _validation_folds(
     known = official_folds(fold_of.tolist())
     if len(known) > 1 and not any(groups):
         return f"{len(known)} official folds", [np.flatnonzero(fold_of == fold) for fold in known]
-    folds = folds_by_source(labels, groups.tolist(), number, FOLDS_SEED)
+    folds = SourceFolds(labels, sources_of(groups.tolist()), FOLDS_SEED).of(np.arange(len(clips)), number)
     return f"{len(folds)} folds by class and source", folds

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from echopair.lazy import np
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation.folds import find_test_split
+from echopair.pipeline.evaluation.labels import Annotations
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from echopair.pipeline.evaluation.probe import ProbeConfig
-    from echopair.pipeline.store import ClipStore
+
+Clips = TypeVar("Clips", bound=Annotations)
 
 
 def validation_sets(
-    stores: Mapping[str, ClipStore], config: ProbeConfig, probed: Sequence[str]
-) -> dict[str, tuple[ClipStore, NDArray[np.int64]]]:
+    stores: Mapping[str, Clips], config: ProbeConfig, probed: Sequence[str]
+) -> dict[str, tuple[Clips, NDArray[np.int64]]]:
     """The clips of each validation corpus whose labels may choose settings.
 
     A clip whose very samples are tested on, in this corpus or under another name, is left out as well.
@@ -34,7 +36,7 @@ def validation_sets(
     tested: set[str | None] = set()
     for corpus in probed:
         sounds = np.array(stores[corpus].column("samples_sha256"), dtype=object)
-        tested |= set(sounds[_tested_clips(corpus, stores[corpus], config)])
+        tested |= set(sounds[_tested_clips(corpus, stores[corpus], config)]) - {None}
     sets = {}
     for corpus in config.validation_corpora or tuple(probed):
         store = stores[corpus]
@@ -51,7 +53,7 @@ def validation_sets(
 
 
 def validation_clips(
-    corpus: str, store: ClipStore, config: ProbeConfig, *, tested: bool
+    corpus: str, store: Annotations, config: ProbeConfig, *, tested: bool
 ) -> NDArray[np.int64]:
     """The clips of one corpus whose labels may choose settings.
 
@@ -71,13 +73,5 @@ def validation_clips(
     return everything[[split != "test" for split in store.column("split")]]
 
 
-def _tested_clips(corpus: str, store: ClipStore, config: ProbeConfig) -> NDArray[np.int64]:
-    return find_test_split(
-        corpus,
-        store.labels(),
-        store.column("fold"),
-        store.column("split"),
-        store.column("group"),
-        test_folds=config.test_folds,
-        number=config.folds,
-    ).test
+def _tested_clips(corpus: str, store: Annotations, config: ProbeConfig) -> NDArray[np.int64]:
+    return find_test_split(corpus, store, config).test

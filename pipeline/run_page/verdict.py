@@ -63,6 +63,8 @@ def _interval(ours: Mapping[str, Any], best: Mapping[str, Any]) -> tuple[float, 
         half = float(t.ppf(0.975, folds - 1)) * error
         low, high = float(differences.mean()) - half, float(differences.mean()) + half
         return low, high, f"(95 % interval {low:+.1f} to {high:+.1f}, paired over {folds} folds)"
+    if ours["interval"] is None:
+        return -100.0, 100.0, "(of too few sources for an interval)"
     point = [best["score"], best["score"]]  # chance has no interval
     ours_low, ours_high = ours["interval"]
     best_low, best_high = best["interval"] or point

@@ -30,7 +30,9 @@ class TrackingConfig(BaseModel, frozen=True, extra="forbid"):
         "the work folder",
     )
     experiment: str = Field(default="echopair", min_length=1, max_length=500, description="MLflow experiment")
-    connect_seconds: float = Field(default=5.0, gt=0, description="time to wait for the store's answer")
+    connect_seconds: float = Field(
+        default=5.0, gt=0, allow_inf_nan=False, description="time to wait for the store's answer"
+    )
 
 
 class TrackingError(UserError):

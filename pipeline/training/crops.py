@@ -36,6 +36,7 @@ class CropsConfig(BaseModel, frozen=True, extra="forbid"):
     segment_seconds: float = Field(
         10.0,
         gt=0,
+        allow_inf_nan=False,
         description="a longer clip counts as several segments of this length, each a source of pairs",
     )
 
@@ -100,12 +101,12 @@ class PairCrops:
         stores: clips to pretrain on.
         config: crops and positives.
         policy: decides how each view is augmented, and augments the waveforms.
-        pairs: N, pairs per step, at most the number of segments.
+        pairs: N, pairs per step; where there are fewer segments, each step has all of them.
         seed: of the run.
         with_labels: give each batch the labels of its clips; otherwise labels are used for positives alone.
 
     Raises:
-        UserError: positives need labels, and there are none.
+        UserError: positives need labels, and there are none; or one segment, which has no other to be told from.
     """
 
     def __init__(
@@ -121,11 +122,16 @@ class PairCrops:
         self.stores = list(stores)
         self.config = config
         self.policy = policy
-        self.pairs = pairs
         self.seed = seed
         rate = stores[0].sample_rate_hz
         self.crop_samples = round(config.crop_seconds * rate)
         self.segments = SegmentIndex(stores, max(self.crop_samples, round(config.segment_seconds * rate)))
+        if len(self.segments) < 2:
+            raise UserError(
+                f"the pretraining clips have {len(self.segments)} segment, and pairs of at least two are compared; add "
+                "recordings, or lower crops.segment_seconds for a long one"
+            )
+        self.pairs = min(pairs, len(self.segments))
         self._labels = (
             LabelIndex(self.segments.table, [store.labels() for store in stores])
             if config.positives.NEEDS_LABELS

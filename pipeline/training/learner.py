@@ -32,11 +32,18 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
         (),
         description="corpora to learn from; labels are used only by positives of the same label; empty: all corpora",
     )
-    batch_pairs: int = Field(256, ge=2, description="pairs of views per step, N")
+    batch_pairs: int = Field(
+        256, ge=2, description="pairs of views per step, N; as many as there are segments, if fewer"
+    )
     steps: int | None = Field(None, ge=1, description="budget in optimiser steps")
-    epochs: float | None = Field(None, gt=0, description="budget in passes over all segments of the clips")
+    epochs: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="budget in passes over all segments of the clips"
+    )
     minutes: float | None = Field(
-        None, gt=0, description="budget in minutes on this machine, turned into steps once"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="budget in minutes on this machine, turned into steps once",
     )
     learning_rate: float = Field(1e-3, gt=0, le=1, description="AdamW's, after warm-up")
     weight_decay: float = Field(
@@ -46,7 +53,9 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
         0.1, ge=0, lt=1, description="share of the steps in which the rate rises linearly"
     )
     log_every_steps: int = Field(10, ge=1, description="steps between two rows of metrics")
-    checkpoint_every_seconds: float = Field(60.0, ge=0, description="what a killed run loses at most")
+    checkpoint_every_seconds: float = Field(
+        60.0, ge=0, allow_inf_nan=False, description="what a killed run loses at most"
+    )
     device: Device = Field("auto", description="auto: the GPU where there is one")
     precision: Precision = Field("auto", description="auto: bfloat16 where the hardware multiplies in it")
     workers: int | None = Field(
@@ -83,7 +92,7 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
 class LearningConfig(BaseModel, frozen=True, extra="forbid"):
     """Everything that decides what the encoder becomes; its fingerprint is that of the stage."""
 
-    seed: int
+    seed: int = Field(ge=0)
     log_mel: LogMelConfig
     crops: CropsConfig
     augment: AugmentConfig

@@ -107,7 +107,7 @@ def pretrain(
                 batch = phase.batch(crops, log_mel, plan.statistics)
                 loss, figures = learner.step(batch, phase.config, crops.step, plan.steps)
                 steps_done = crops.step + 1
-                throughput.step_done(settings.batch_pairs)
+                throughput.step_done(phase.crops.pairs)
                 if steps_done % settings.log_every_steps == 0 or steps_done == plan.steps:
                     row = {
                         "step": steps_done,
@@ -161,7 +161,7 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
         folder: existing folder.
 
     Raises:
-        UserError: fewer segments than pairs per step.
+        UserError: see `PairCrops`.
     """
     plan = load_plan(folder)
     if plan is not None:
@@ -170,11 +170,10 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     settings = config.pretrain
     device = resolve_device(settings.device)
     phase = _Phase(stores, config.config_at(0), device)
-    if phase.crops.steps_per_epoch == 0:
-        segments = len(phase.crops.segments)
-        raise UserError(
-            f"pretrain.batch_pairs={settings.batch_pairs} is more than the {segments} segments of the "
-            f"pretraining clips; set pretrain.batch_pairs to at most {segments} or add recordings"
+    if phase.crops.pairs < settings.batch_pairs:
+        console.print(
+            f"[yellow]pretrain: batches of {phase.crops.pairs} pairs[/], the segments that the clips have; "
+            f"pretrain.batch_pairs={settings.batch_pairs} is more"
         )
     log_mel = LogMel(config.log_mel).to(device)
     statistics = measure_statistics(stores, log_mel, phase.crops.crop_samples, config.seed)

@@ -111,16 +111,7 @@ def grouped_accuracy(store: ClipStore, features: NDArray[np.float32]) -> float:
 def official_accuracy(store: ClipStore, features: NDArray[np.float32], config: RunConfig) -> float:
     """Mean over the official folds, C chosen within each fold's training clips."""
     targets = targets_of(store)
-    _, folds = make_folds(
-        "esc10",
-        store.labels(),
-        store.column("fold"),
-        store.column("split"),
-        store.column("group"),
-        test_folds=(),
-        number=config.probe.folds,
-        seed=config.seed,
-    )
+    _, folds = make_folds("esc10", store, config.probe, config.seed)
     fits = [fit_fold(features, targets, fold, config.probe.C, multilabel=False) for fold in folds]
     return float(
         np.mean(

@@ -1,7 +1,11 @@
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from echopair.pipeline.config import RunConfig, compose
 from echopair.pipeline.errors import UserError
@@ -127,6 +131,58 @@ def test_what_is_wrong_is_named_with_the_remedy(overrides: list[str], message: s
     with pytest.raises(UserError, match=message) as error:
         compose("synthetic", overrides)
     assert len(str(error.value).splitlines()) <= 2
+
+
+CONFIG_MODULES = (
+    "augment.policy",
+    "models.audio_encoder",
+    "pipeline.config",
+    "tuning.config",
+    "tuning.ray_trials",
+)
+
+
+def configs(model: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    for module in CONFIG_MODULES:
+        importlib.import_module(f"echopair.{module}")
+    for config in model.__subclasses__():
+        yield config
+        yield from configs(config)
+
+
+def test_no_number_of_a_config_may_be_nan_or_infinite() -> None:
+    seen = 0
+    for config in {one for one in configs() if one.__module__.startswith("echopair.")}:
+        for name, field in config.model_fields.items():
+            # What a sweep writes of its trials is no setting.
+            if "float" not in str(field.annotation) or config.__module__.endswith("tuning.trials"):
+                continue
+            field_type = TypeAdapter(Annotated[field.annotation, *(field.metadata or [None])])
+            seen += 1
+            for value in (".nan", ".inf", "-.inf"):
+                number = yaml.safe_load(value)
+                for given in (number, str(number), [number]):
+                    with pytest.raises(ValidationError):
+                        field_type.validate_python(given)
+                        pytest.fail(f"{config.__name__}.{name} takes {given!r}")
+    assert seen > 100
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["encoder.name=crnn", "log_mel.mel_bands=32"], r"32 mel bands .*encoder 'crnn' needs at least 40"),
+        (["crops.crop_seconds=0.1"], r"crop_seconds=0\.1: crops of 10 frames .* 'resnet' needs at least 16"),
+        (["log_mel.hop_seconds=0.064"], r"crops of 15 frames"),
+        (["probe.C=[0.1, -1]"], r"probe\.C\.1=-1: input should be greater than 0"),
+        (["pretrain.minutes=inf"], r"pretrain\.minutes='inf': input should be a finite number"),
+    ],
+)
+def test_what_the_encoder_or_the_classifier_cannot_take_is_refused(
+    overrides: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        compose("synthetic", overrides)
 
 
 def test_roots_that_are_not_set_are_asked_for() -> None:

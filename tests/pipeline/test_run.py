@@ -280,8 +280,12 @@ def test_a_killed_pipeline_goes_on_in_its_own_run(
 
 
 def test_a_stage_that_fails_ends_its_run_as_failed(config_file: Path, tmp_path: Path) -> None:
-    settings = compose(str(config_file), [f"work_folder={tmp_path}", "pretrain.batch_pairs=1000"])
-    with pytest.raises(UserError, match="more than the 24 segments"):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    soundfile.write(alone / "clip.wav", 0.1 * np.random.default_rng(0).normal(size=16000), 16000)
+    corpus = f"corpora.alone={{name: folder, root: {alone}, labels: none}}"
+    settings = compose(str(config_file), [corpus, "pretrain.corpora=[alone]", f"work_folder={tmp_path}"])
+    with pytest.raises(UserError, match="the pretraining clips have 1 segment"):
         run(settings)
     (summary,) = list_runs(settings.tracking, tmp_path)
     assert summary.status == "FAILED"

@@ -31,7 +31,7 @@ class Outcomes:
     Args:
         trials: all of them, in any state.
         space: distributions by dotted key.
-        clips: validation clips that a score comes from; None if that is not known.
+        clips: independent validation clips, one a source, that a score comes from; None if that is not known.
         chance: score of guessing, 0 to 1; None if that is not known.
     """
 
@@ -92,7 +92,7 @@ def _best(outcomes: Outcomes) -> str:
     values = ", ".join(
         f"{name} {value_text(best.current[key])}" for key, name in names if key in best.current
     )
-    source = f" (95 % interval from {outcomes.clips} validation clips)" if outcomes.clips else ""
+    source = f" (95 % interval from {outcomes.clips} sources of validation clips)" if outcomes.clips else ""
     return f"Best: trial {best.number} with {values}, {score_text(score, outcomes.clips)}{source}."
 
 

@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation.folds import Fold, find_test_split, folds_by_source, make_folds
+from echopair.pipeline.evaluation.folds import (
+    Fold,
+    find_test_split,
+    find_test_splits,
+    make_folds,
+    never_learned,
+)
+from echopair.pipeline.evaluation.labels import sources_of
+from echopair.pipeline.evaluation.probe import ProbeConfig
+from echopair.pipeline.evaluation.source_folds import SourceFolds
+from tests.pipeline.evaluation.test_probe import LabelledStore
 
 CLIPS = 60
 LABELS = [("a", "b", "c")[n % 3 : n % 3 + 1] for n in range(CLIPS)]
@@ -18,9 +28,8 @@ def folds_of(
     test_split: bool = False,
     seed: int = 0,
 ) -> tuple[str, list[Fold]]:
-    return make_folds(
-        "c", labels, folds, splits, groups, test_folds=test_folds, test_split=test_split, number=5, seed=seed
-    )
+    clips = LabelledStore(labels, fold=folds, split=splits, group=groups)
+    return make_folds("c", clips, ProbeConfig(test_folds=test_folds, test_split=test_split), seed)
 
 
 def check(folds: list[Fold]) -> None:
@@ -136,8 +145,14 @@ def test_a_find_test_split_is_the_same_for_every_seed() -> None:
     _, (one,) = folds_of(groups=SOURCES, test_split=True, seed=0)
     _, (other,) = folds_of(groups=SOURCES, test_split=True, seed=1)
     np.testing.assert_array_equal(one.test, other.test)
-    part = find_test_split("c", LABELS, NONE, NONE, SOURCES, test_folds=(), number=5)
+    part = find_test_split("c", LabelledStore(LABELS, group=SOURCES), ProbeConfig())
     np.testing.assert_array_equal(part.test, one.test)
+
+
+def folds_by_source(
+    labels: list[tuple[str, ...]], groups: list[str | None], number: int, seed: int
+) -> list[np.ndarray]:
+    return SourceFolds(labels, sources_of(groups), seed).of(np.arange(len(labels)), number)
 
 
 def test_parts_are_of_whole_sources_and_cover_all_clips() -> None:
@@ -158,13 +173,16 @@ def test_a_class_of_fewer_clips_than_parts_is_no_warning() -> None:
     [
         ({"test_folds": ("11",), "folds": ["1", "2"] * 30}, r"has no fold '11'; its folds are 1, 2"),
         ({"test_folds": ("1",)}, "its folds are none"),
-        ({"folds": ["1"] * CLIPS}, "only fold '1'"),
-        ({"folds": ["1", None] * 30}, "clip 1 has no fold"),
+        ({"folds": ["1"] * CLIPS}, "all clips are in fold '1'"),
+        ({"folds": ["1", None] * 30}, "30 of 60 clips have no fold, clip 1, clip 3, clip 5, "),
         ({"splits": ["test"] * CLIPS}, "none is left to learn from"),
         ({"groups": [label for (label,) in LABELS]}, "of one source.*corpora.c.group"),
         ({"test_split": True, "test_folds": ("11",), "folds": ["1", "2"] * 30}, "has no fold '11'"),
-        ({"test_split": True, "folds": ["1"] * CLIPS}, "only fold '1'"),
-        ({"test_split": True, "folds": ["1", None] * 30}, "clip 1 has no fold"),
+        ({"test_split": True, "folds": ["1"] * CLIPS}, "all clips are in fold '1'"),
+        (
+            {"test_split": True, "folds": ["1", None] * 30},
+            "30 of 60 clips have no fold, clip 1, clip 3, clip 5, ",
+        ),
         ({"test_split": True, "splits": ["test"] * CLIPS}, "none is left to learn from"),
         ({"test_split": True, "groups": [label for (label,) in LABELS]}, "of one source.*probe.test_folds"),
     ],
@@ -172,6 +190,54 @@ def test_a_class_of_fewer_clips_than_parts_is_no_warning() -> None:
 def test_folds_that_no_probe_can_use_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         folds_of(**arguments)  # type: ignore[arg-type]
+
+
+RARE = [("rare",) if n < 20 else ("common",) for n in range(CLIPS)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"groups": ["pond" if n < 20 else f"site {n % 9}" for n in range(CLIPS)]},
+            r"fold \d holds every clip of 'rare', from 1 source \(pond\), .* learn from 'common' alone",
+        ),
+        (
+            {"folds": ["1" if n < 20 else str(n % 3) for n in range(CLIPS)]},
+            "fold 1 holds every clip of 'rare'",
+        ),
+        (
+            {"splits": ["test"] * 30 + ["train"] * 30},
+            "split 'test' holds every clip of 'rare', from 20 sources",
+        ),
+        ({"folds": ["1"] * 20 + ["2"] * 40, "test_folds": ("1",)}, "fold 1 holds every clip of 'rare'"),
+    ],
+)
+def test_a_test_set_that_leaves_one_class_to_learn_from_is_refused(
+    arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        folds_of(labels=RARE, **arguments)  # type: ignore[arg-type]
+
+
+def test_nothing_is_chosen_on_a_split_that_would_learn_from_one_class() -> None:
+    labels = [("owl",)] * 2 + [("dog",)] * 40
+    clips = LabelledStore(labels)
+    _, folds = make_folds("c", clips, ProbeConfig(), 0)
+    assert len(folds) == 5
+    for fold in folds:
+        for learn, _ in fold.validation:
+            assert {labels[clip] for clip in learn} == {("owl",), ("dog",)}
+    splits: list[str | None] = ["validation", "test"] * 21
+    _, (fold,) = make_folds("c", LabelledStore(labels, split=splits), ProbeConfig(), 0)
+    assert fold.validation == ()
+
+
+def test_a_class_that_is_in_one_test_set_alone_is_named() -> None:
+    labels = [(name,) for name in "abc" for _ in range(20)]
+    clips = LabelledStore(labels, fold=["1" if n < 20 else str(n % 2) for n in range(CLIPS)])
+    splits = find_test_splits("c", clips, ProbeConfig(), 0)
+    assert never_learned(clips, splits) == ["'a' (all 20 clips are in fold 1)"]
 
 
 def test_overlapping_sets_cannot_be_made() -> None:

@@ -1,4 +1,5 @@
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -6,15 +7,15 @@ import pytest
 
 from echopair.pipeline.embed import Embeddings
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluation.labels import check_labels, label_targets
-from echopair.pipeline.evaluation.probe import ProbeConfig, probe
+from echopair.pipeline.evaluation.labels import check_labels, label_targets, lost_by_refusals
+from echopair.pipeline.evaluation.probe import ProbeConfig, probe, probe_table
 from echopair.pipeline.store import ClipStore
 
 
 class LabelledStore:
     """Annotations without audio: a probe reads nothing else of a store."""
 
-    def __init__(self, labels: list[tuple[str, ...]], **columns: list[str | None]) -> None:
+    def __init__(self, labels: list[tuple[str, ...]], **columns: Sequence[str | None]) -> None:
         self._labels = labels
         self._columns = columns
 
@@ -22,7 +23,7 @@ class LabelledStore:
         return self._labels
 
     def column(self, name: str) -> list[str | None]:
-        return self._columns.get(name, [None] * len(self._labels))
+        return list(self._columns.get(name, [None] * len(self._labels)))
 
 
 def features(labels: list[tuple[str, ...]], noise: float, seed: int = 0, width: int = 16) -> Embeddings:
@@ -51,6 +52,26 @@ def test_good_features_beat_bad_ones_and_chance(tmp_path: Path) -> None:
         (name, "40", "1.0000") for name in "abc"
     ]
     assert (tmp_path / "confusion_matrix.csv").read_text().splitlines()[1] == "a,40,0,0"
+
+
+def test_chance_is_the_level_of_a_constant_guess(tmp_path: Path) -> None:
+    labels = [("abcdefghij"[n % 10],) for n in range(130)]
+    summary = probe(
+        "c", LabelledStore(labels), {"f": features(labels, 1)}, ProbeConfig(C=(0.1,)), 0, tmp_path
+    )  # type: ignore[arg-type]
+    assert summary["features"]["chance"]["score"] == pytest.approx(0.1, abs=0.01)
+    assert summary["features"]["chance"]["score"] >= 0.1
+    assert summary["features"]["chance"]["macro_accuracy"] == 0.1
+
+
+def test_two_sources_have_no_interval_and_the_table_says_why(tmp_path: Path) -> None:
+    labels = [("ab"[n % 2],) for n in range(40)]
+    store = LabelledStore(
+        labels, group=[f"site {n // 20}" for n in range(40)], fold=[str(n // 20) for n in range(40)]
+    )
+    summary = probe("c", store, {"pretrained": features(labels, 1)}, ProbeConfig(C=(0.1,)), 0, tmp_path)  # type: ignore[arg-type]
+    assert summary["features"]["pretrained"]["interval"] is None
+    assert probe_table(summary).rows[1][2] == "none: 3 sources needed"
 
 
 def test_shuffled_labels_are_at_chance(tmp_path: Path) -> None:
@@ -130,9 +151,22 @@ def test_the_same_seed_gives_the_same_figures(tmp_path: Path) -> None:
     [
         ([("a",), (), ("b",)], "1 of 3 recordings have no label, first 1.wav"),
         ([("a",), ("a",)], "every recording is labelled 'a'"),
-        ([("a",), ("a",), ("b",)], "class 'b' has one clip, 2.wav"),
+        ([("a", "b"), ("a", "b")], "every recording is labelled 'a', 'b'"),
+        ([("a",), ("a",), ("b",)], r"class 'b' \(2.wav\) has one clip"),
     ],
 )
 def test_labels_that_no_probe_can_use(labels: list[tuple[str, ...]], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        check_labels("c", labels, [f"{n}.wav" for n in range(len(labels))])
+        check_labels("c", LabelledStore(labels, path=[f"{n}.wav" for n in range(len(labels))]))
+
+
+def test_what_refusals_took_away_is_named() -> None:
+    labels = [("dog",), ("dog",), ("lynx",), ("lynx",), ("owl",), ("wren",)]
+    before = LabelledStore(labels, split=["train", "train", "test", "test", "train", "train"])
+    left = [0, 1, 2, 5]
+    after = LabelledStore([labels[n] for n in left], split=["train"] * 4)
+    assert lost_by_refusals(before, after) == [
+        "class 'lynx' (1 of 2 left)",
+        "class 'owl' (none of 1 left)",
+        "split 'test' (none of 2 left)",
+    ]

@@ -17,10 +17,11 @@ from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.embed import EmbedConfig, embed_clips
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation import nearest_neighbours, validation
-from echopair.pipeline.evaluation.folds import folds_by_source, make_folds
-from echopair.pipeline.evaluation.labels import label_targets
+from echopair.pipeline.evaluation.folds import make_folds
+from echopair.pipeline.evaluation.labels import label_targets, sources_of
 from echopair.pipeline.evaluation.nearest_neighbours import NeighbourProbe, nearest_neighbour_score
 from echopair.pipeline.evaluation.probe import ProbeConfig
+from echopair.pipeline.evaluation.source_folds import SourceFolds
 from echopair.pipeline.evaluation.validation import validation_score
 from echopair.pipeline.evaluation.validation_clips import validation_clips, validation_sets
 from echopair.pipeline.store import ClipStore
@@ -70,17 +71,8 @@ def test_validation_clips_are_all_that_the_probe_does_not_test_on(kind: str) -> 
     columns, config, tested = KINDS.get(kind, ({"group": SOURCES}, ProbeConfig(), []))
     store = labelled(LABELS, **columns)
     clips = own_clips(config, store)
-    _, (fold,) = make_folds(
-        "c",
-        LABELS,
-        store.column("fold"),
-        store.column("split"),
-        store.column("group"),
-        test_folds=config.test_folds,
-        test_split=True,
-        number=config.folds,
-        seed=7,
-    )
+    probed = config.model_copy(update={"test_split": True})
+    _, (fold,) = make_folds("c", store, probed, seed=7)
     np.testing.assert_array_equal(clips, fold.train)
     if tested:
         assert fold.test.tolist() == tested
@@ -160,6 +152,7 @@ def test_good_embeddings_score_one_and_noise_scores_chance(labels: Labels, metri
         "score": noise.score,
         "per_fold": list(noise.per_fold),
         "clips": CLIPS,
+        "sources": 40,
     }
 
 
@@ -192,7 +185,7 @@ def test_clips_that_give_no_score_are_refused(labels: Labels, groups: list[str] 
 def test_a_part_that_leaves_one_class_to_learn_from_is_not_scored() -> None:
     labels: Labels = [("a" if n < 4 else "b",) for n in range(24)]
     groups = ["the one of a"] * 4 + [f"source {n // 4}" for n in range(20)]
-    assert len(folds_by_source(labels, groups, 5, validation.FOLDS_SEED)) == 3
+    assert len(SourceFolds(labels, groups, validation.FOLDS_SEED).of(np.arange(24), 5)) == 3
     embeddings = features(labels, 0.1).values
     score = validation_score("c", labelled(labels, group=groups), embeddings, np.arange(24), ProbeConfig())
     assert list(score.per_fold) == [1, 1]
@@ -241,7 +234,8 @@ def test_a_reading_is_the_nearest_neighbour_score_of_embedded_clips(store: ClipS
     labels = [store.labels()[clip] for clip in clips]
     groups = [store.column("group")[clip] for clip in clips]
     embeddings = embed_clips(store, clips, encoder, EMBED.batch_crops)
-    parts = folds_by_source(labels, groups, ProbeConfig().folds, validation.FOLDS_SEED)
+    source_folds = SourceFolds(labels, sources_of(groups), validation.FOLDS_SEED)
+    parts = source_folds.of(np.arange(len(labels)), ProbeConfig().folds)
     assert reading == nearest_neighbour_score(embeddings, label_targets(labels)[1], parts, multilabel=False)
     assert reading > 0.6  # tones high and low are told apart without training
 

@@ -1,3 +1,4 @@
+import copy
 import math
 from pathlib import Path
 
@@ -118,9 +119,22 @@ def test_calibration_leaves_the_learner_as_it_was(store: ClipStore, tmp_path: Pa
     assert_bit_equal(weights(tmp_path / "minutes"), weights(tmp_path / "steps"))
 
 
-def test_more_pairs_than_clips_are_refused(store: ClipStore, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"pretrain.batch_pairs=64 is more than the 24 segments"):
-        pretrain([store], learning(batch_pairs=64), tmp_path)
+def test_a_batch_larger_than_the_corpus_is_all_of_it_and_that_is_said(
+    store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for pairs in (24, 64):
+        (tmp_path / str(pairs)).mkdir()
+        pretrain([store], learning(batch_pairs=pairs, steps=2), tmp_path / str(pairs))
+        said = "batches of 24 pairs, the segments that the clips have" in capsys.readouterr().err
+        assert said == (pairs == 64)
+    assert_bit_equal(weights(tmp_path / "24"), weights(tmp_path / "64"))
+
+
+def test_one_clip_has_no_other_to_be_told_from(store: ClipStore, tmp_path: Path) -> None:
+    one = copy.copy(store)
+    one.samples = store.samples[:1]
+    with pytest.raises(UserError, match=r"have 1 segment, .* lower crops.segment_seconds"):
+        pretrain([one], learning(), tmp_path)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(

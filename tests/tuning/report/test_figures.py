@@ -52,7 +52,7 @@ def test_a_grid_has_cells_with_scores_or_how_their_trials_ended(saved: list[Figu
     assert "65.0" in cells
     axes = figure.axes[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("temperature", "strength")
-    assert axes.get_title(loc="left") == "score, ± 9 points (95 %, 96 clips)"
+    assert axes.get_title(loc="left") == "score, ± 9 points (95 %, 96 sources)"
 
 
 def test_a_heat_map_takes_the_two_most_important_parameters_and_no_seed(saved: list[Figure]) -> None:
@@ -67,7 +67,7 @@ def test_a_heat_map_takes_the_two_most_important_parameters_and_no_seed(saved: l
 def test_the_best_score_and_repeated_values_have_their_intervals(saved: list[Figure]) -> None:
     figure = drawn(saved, Outcomes(grid_sweep(), BOTH, clips=96, chance=0.3))["score_by_parameter"]
     assert legend(figure) == [
-        "finished trial", "chance", "mean of the trials, 95 % interval", "best, 95 % interval from 96 clips",
+        "finished trial", "chance", "mean of the trials, 95 % interval", "best, 95 % interval from 96 sources",
     ]  # fmt: skip
     bars = [bar for bar in figure.axes[0].containers if bar.get_label().startswith("best")]
     ((low, high),) = bars[0].lines[2][0].get_segments()

@@ -14,7 +14,8 @@ def strengths(scores: Sequence[float]) -> list[Trial]:
 def test_three_sentences_tell_the_best_the_differences_and_the_ends() -> None:
     best, differences, ends = summary(Outcomes(grid_sweep(), BOTH, clips=96))
     assert best == (
-        "Best: trial 6 with temperature 0.22, strength 1, 65.0 ± 9.4 % (95 % interval from 96 validation clips)."
+        "Best: trial 6 with temperature 0.22, strength 1, 65.0 ± 9.4 % "
+        "(95 % interval from 96 sources of validation clips)."
     )
     assert differences.startswith(
         "Scores of the 8 finished trials are 54.5 % to 65.0 %; 3 of the other 7 scored within the interval "
