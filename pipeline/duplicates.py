@@ -1,7 +1,7 @@
 """Finds clips that hold the same sound: copies that were re-encoded, resampled, amplified, trimmed or mixed with noise.
 
 Pairs of spectral peaks are compared first (A. Wang, "An industrial-strength audio search algorithm", ISMIR 2003): they
-name pairs of clips and the shift between them. The waveforms of such a pair are then compared by their cross-correlation
+name pairs of clips and the shift between them. The waveforms of each such pair are then compared by cross-correlation
 with the phase transform (Knapp and Carter, "The generalized correlation method for estimation of time delay", IEEE
 TASSP 1976). It is large for copies of one recording alone: two recordings of similar sounds share no phase.
 """
@@ -60,20 +60,25 @@ class Landmarks(NamedTuple):
     frames: NDArray[np.int32]
 
 
-def find_duplicates(corpus: str, store: ClipStore, places: Sequence[object]) -> NDArray[np.int64]:
+def find_duplicates(corpus: str, store: ClipStore) -> NDArray[np.int64]:
     """Number the sounds of a corpus: clips that hold the same recording, or parts of it, have the same number.
 
     Clips of equal samples are found always. Other copies are found where at least about a second is shared.
 
     Args:
         corpus: its name, for the progress bar.
-        store: the clips.
-        places: of each clip; pairs of clips in one place are not compared on their waveforms, since a copy there does
-            no harm (the same source in the same fold).
+        store: the clips. Two of one source in one fold and split are not compared: they are never on both sides of a
+            test.
 
     Returns:
         The number of the first clip of the same sound, for each clip, (clips,).
     """
+    places = [
+        (group or clip, fold, split)
+        for clip, (group, fold, split) in enumerate(
+            zip(*(store.column(name) for name in ("group", "fold", "split")), strict=True)
+        )
+    ]
     first_with: dict[object, int] = {}
     sound = np.arange(len(store))
     for clip, digest in enumerate(store.column("samples_sha256")):
@@ -84,7 +89,7 @@ def find_duplicates(corpus: str, store: ClipStore, places: Sequence[object]) -> 
         ThreadPoolExecutor(threads) as pool,
         progress_bar(f"duplicates {corpus}", len(distinct), "clips") as advance,
     ):
-        found = []
+        found: list[Landmarks] = []
         for first in range(0, len(distinct), 64 * threads):
             found += pool.map(
                 lambda clip: landmarks(store.read(clip)), distinct[first : first + 64 * threads]
@@ -172,10 +177,10 @@ def _candidates(found: Sequence[Landmarks]) -> Iterator[tuple[int, int, int]]:
         bins, counts = np.unique((every + offset) >> 1, return_counts=True)
         often = counts >= COMMON_LANDMARKS
         for one, count in zip(bins[often].tolist(), counts[often].tolist(), strict=True):
-            pair, shift = divmod(2 * one - offset, 2 * middle)
-            best[pair] = max(best.get(pair, (0, 0)), (count, shift - middle))
-    for pair, (_, shift) in sorted(best.items(), key=lambda item: -item[1][0]):
-        yield *divmod(pair, len(found)), shift
+            two, shift = divmod(2 * one - offset, 2 * middle)
+            best[two] = max(best.get(two, (0, 0)), (count, shift - middle))
+    for two, (_, hops) in sorted(best.items(), key=lambda item: -item[1][0]):
+        yield two // len(found), two % len(found), hops
 
 
 def correlation(one: NDArray[np.float32], other: NDArray[np.float32], shift: int) -> float:

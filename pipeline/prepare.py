@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from echopair.pipeline.cores import available_cores, end_with
 from echopair.pipeline.corpora.recording import Recording
+from echopair.pipeline.duplicates import find_duplicates
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import progress_bar
 from echopair.pipeline.stages import StageOutput, fingerprint
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from echopair.pipeline.config import RunConfig
     from echopair.pipeline.decoding.decode import Clip
 
-PREPARE_VERSION = 1
-PREPARE_LIBRARIES = ("soundfile", "soxr")
+PREPARE_VERSION = 2
+PREPARE_LIBRARIES = ("soundfile", "soxr", "scipy")
 RECORDINGS_PER_TASK = 8
 REFUSALS_NAMED_IN_ERROR = 3
 
@@ -90,8 +91,8 @@ def prepare(
         folder: existing folder to write shards, manifest and report to.
 
     Returns:
-        Figures for the stage's marker: `digest` of the samples, `annotations_digest` of labels, folds, splits and
-        groups, `clips`, `refused`, `seconds_of_audio`.
+        Figures for the stage's marker: `digest` of the samples, `annotations_digest` of labels, folds, splits,
+        groups and copies, `clips`, `refused`, `seconds_of_audio`.
 
     Raises:
         UserError: more refused than `max_refused_share` (after the report was written), or a full disk.
@@ -100,7 +101,7 @@ def prepare(
     import pyarrow.parquet as pq
 
     from echopair.pipeline.corpus_report import Refusal, write_report
-    from echopair.pipeline.store import MANIFEST_FILE, manifest_schema, shard_file
+    from echopair.pipeline.store import MANIFEST_FILE, ClipStore, manifest_schema, shard_file
 
     outcomes = sorted(_decode_all(corpus, recordings, config, sample_rate_hz, folder))
     shards = {
@@ -132,12 +133,18 @@ def prepare(
                 "split": recording.split,
                 "group": recording.group,
                 **asdict(clip),
+                "sound": clip.samples_sha256,
                 "shard": shards[outcome.worker_shard],
                 "offset": outcome.offset,
             }
         )
     manifest = pa.Table.from_pylist(rows, schema=manifest_schema())
     pq.write_table(manifest, folder / MANIFEST_FILE)
+    if any(row["labels"] for row in rows):  # a copy does harm where one is tested and another learned from
+        sounds = find_duplicates(corpus, ClipStore(folder, sample_rate_hz))
+        column = manifest["samples_sha256"].take(pa.array(sounds))
+        manifest = manifest.set_column(manifest.schema.get_field_index("sound"), "sound", column)
+        pq.write_table(manifest, folder / MANIFEST_FILE)
     write_report(folder, corpus, manifest, refused, sample_rate_hz=sample_rate_hz)
 
     refused_share = len(refused) / len(recordings)
@@ -152,7 +159,7 @@ def prepare(
         )
     return {
         "digest": content.hexdigest(),
-        "annotations_digest": fingerprint(annotations),
+        "annotations_digest": fingerprint([annotations, manifest["sound"].to_pylist()]),
         "clips": len(rows),
         "refused": len(refused),
         "seconds_of_audio": round(sum(row["seconds"] for row in rows), 2),

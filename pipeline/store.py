@@ -32,6 +32,8 @@ def manifest_schema() -> "pa.Schema":
             ("peak_dbfs", pa.float32()),
             ("loudness_lufs", pa.float32()),
             ("samples_sha256", pa.string()),
+            # samples_sha256 of the first clip that holds the same recording, or a part of it
+            ("sound", pa.string()),
             ("shard", pa.int32()),
             ("offset", pa.int64()),
             ("scale", pa.float32()),
@@ -97,6 +99,6 @@ class ClipStore:
         return [tuple(labels) for labels in self.manifest["labels"].to_pylist()]
 
     def column(self, name: str) -> list[str | None]:
-        """A text column of the manifest: path, fold, split or group."""
+        """A text column of the manifest: path, fold, split, group, samples_sha256 or sound."""
         values: list[str | None] = self.manifest[name].to_pylist()
         return values

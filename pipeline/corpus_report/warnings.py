@@ -21,11 +21,11 @@ CLIPS_SEARCHED = 200
 
 
 def duplicate_warnings(manifest: "pa.Table", sounds: Codes, spreads: dict[str, Codes]) -> list[Json]:
-    """Clips with identical samples, worst first: across folds or splits, then with different labels.
+    """Clips that hold the same sound, worst first: across folds or splits, then with different labels.
 
     Args:
         manifest: one row per clip.
-        sounds: code of each clip's samples.
+        sounds: code of each clip's sound.
         spreads: codes of the sounds that occur in several "folds", several "splits", with several "labels".
     """
     copies = np.bincount(sounds, minlength=1)
@@ -40,7 +40,7 @@ def duplicate_warnings(manifest: "pa.Table", sounds: Codes, spreads: dict[str, C
                 "duplicates_leak",
                 len(leaking),
                 f"{counted(len(leaking), 'sound is', 'sounds are')} in more than one fold or split",
-                "Identical samples are in the training and the test part of a split, so scores are too high. "
+                "Copies of one recording are in the training and the test part of a split, so scores are too high. "
                 "Keep one copy, or put all copies in one fold and split.",
                 _examples(manifest, sounds, leaking, " = ", "fold", "split"),
                 serious=True,
@@ -52,7 +52,7 @@ def duplicate_warnings(manifest: "pa.Table", sounds: Codes, spreads: dict[str, C
                 "duplicates_disagree",
                 len(contradicted),
                 f"{counted(len(contradicted), 'sound has', 'sounds have')} different labels",
-                "Identical samples have different labels: at most one of them is right.",
+                "Copies of one recording have different labels: look whether one of them is wrong.",
                 _examples(manifest, sounds, contradicted, " = ", "labels"),
                 serious=True,
             )
@@ -63,8 +63,9 @@ def duplicate_warnings(manifest: "pa.Table", sounds: Codes, spreads: dict[str, C
         _warning(
             "duplicates",
             surplus,
-            f"{counted(surplus, 'clip repeats', 'clips repeat')} the samples of another",
-            f"{counted(len(repeated), 'sound occurs', 'sounds occur')} more than once, sample for sample. "
+            f"{counted(surplus, 'clip repeats', 'clips repeat')} the sound of another",
+            f"{counted(len(repeated), 'sound occurs', 'sounds occur')} more than once: equal samples, or a copy that "
+            "was re-encoded, resampled, trimmed, made louder or mixed with noise. "
             "Contrastive training treats copies as different sounds.",
             _examples(manifest, sounds, harmless, " = "),
         )

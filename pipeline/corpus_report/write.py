@@ -84,7 +84,7 @@ def describe_corpus(
     loudness_lufs = np.maximum(number_column(manifest, "loudness_lufs"), SILENT_LUFS)
     peak_dbfs = np.maximum(number_column(manifest, "peak_dbfs"), LOWEST_PEAK_DBFS)
     folds, splits, groups = (StringColumn(manifest[name]) for name in ("fold", "split", "group"))
-    sounds = StringColumn(manifest["samples_sha256"]).codes
+    sounds = StringColumn(manifest["sound"]).codes
     labels = LabelColumn(manifest["labels"])
     classes = labels.class_rows(folds, splits)
 

@@ -164,7 +164,7 @@ def make_folds(corpus: str, clips: Annotations, config: ProbeConfig, seed: int) 
     classes = class_sets(labels)
     everything = np.arange(len(labels))
     fold_of = np.array([fold or "" for fold in clips.column("fold")])
-    source_folds = SourceFolds(labels, sources_of(clips.column("group")), seed)
+    source_folds = SourceFolds(labels, sources_of(clips.column("group"), clips.column("sound")), seed)
     made = []
     for split in splits:
         train = np.setdiff1d(everything, split.test)
@@ -242,7 +242,9 @@ def _check_several_classes_are_left(corpus: str, clips: Annotations, splits: Seq
 
 def _our_own_folds(corpus: str, clips: Annotations, number: int, seed: int) -> list[NDArray[np.int64]]:
     labels = clips.labels()
-    parts = SourceFolds(labels, sources_of(clips.column("group")), seed).of(np.arange(len(labels)), number)
+    parts = SourceFolds(labels, sources_of(clips.column("group"), clips.column("sound")), seed).of(
+        np.arange(len(labels)), number
+    )
     if len(parts) < 2:
         raise UserError(
             f"corpus {corpus!r}: all clips of a class are of one source, so none can be tested on what was learned "

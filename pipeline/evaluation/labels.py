@@ -24,7 +24,7 @@ class Annotations(Protocol):
         """The labels of each clip, none or several."""
 
     def column(self, name: str) -> list[str | None]:
-        """One value a clip: path, fold, split, group or samples_sha256."""
+        """One value a clip: path, fold, split, group, samples_sha256 or sound."""
 
 
 class ListedRecordings:
@@ -39,7 +39,7 @@ class ListedRecordings:
 
     def column(self, name: str) -> list[str | None]:
         """See `Annotations`."""
-        if name == "samples_sha256":
+        if name in ("samples_sha256", "sound"):
             return [None] * len(self._recordings)
         return [getattr(one, "name" if name == "path" else name) for one in self._recordings]
 
@@ -121,9 +121,28 @@ def quoted(names: Iterable[str]) -> list[str]:
     return [repr(name) for name in names]
 
 
-def sources_of(groups: Sequence[str | None]) -> list[str]:
-    """The source of each clip by its group; a clip without one is a source of its own."""
-    return [group or f"clip {number}" for number, group in enumerate(groups)]
+def sources_of(groups: Sequence[str | None], sounds: Sequence[str | None]) -> list[str]:
+    """The source of each clip: its group, or itself without one; two that hold one sound are one source.
+
+    Args:
+        groups: of each clip, the column `group`.
+        sounds: of each clip, the column `sound`.
+    """
+    merged: dict[str, str] = {}
+
+    def source(name: str) -> str:
+        while name in merged:
+            name = merged[name]
+        return name
+
+    names = [group or f"clip {number}" for number, group in enumerate(groups)]
+    source_with: dict[str, str] = {}
+    for name, sound in zip(names, sounds, strict=True):
+        if sound is not None:
+            one, other = source(source_with.setdefault(sound, name)), source(name)
+            if one != other:
+                merged[other] = one
+    return [source(name) for name in names]
 
 
 def label_targets(labels: Sequence[tuple[str, ...]]) -> tuple[list[str], NDArray[np.int8]]:

@@ -18,8 +18,15 @@ from echopair.pipeline.evaluation.bootstrap import (
     accuracy_interval,
     average_precision_interval,
 )
+from echopair.pipeline.evaluation.copies import check_copies, copies_in_training
 from echopair.pipeline.evaluation.folds import Fold, find_test_splits, make_folds, never_learned
-from echopair.pipeline.evaluation.labels import Annotations, check_labels, label_targets, listed, sources_of
+from echopair.pipeline.evaluation.labels import (
+    Annotations,
+    check_labels,
+    label_targets,
+    listed,
+    sources_of,
+)
 from echopair.pipeline.evaluation.probe_files import write_probe_files
 from echopair.pipeline.progress import progress_bar
 
@@ -55,6 +62,9 @@ class ProbeConfig(BaseModel, frozen=True, extra="forbid", coerce_numbers_to_str=
         min_length=1,
         description="inverse regularisation strengths to choose from, as scikit-learn's C",
     )
+    allow_copies: bool = Field(
+        False, description="score clips whose very samples are learned from too, in another fold or split"
+    )
     bootstrap_samples: int = Field(
         1000, ge=100, description="resamples for the interval of a mean average precision"
     )
@@ -72,7 +82,7 @@ class LinearProbe(Evaluation):
     """The accuracy of a linear classifier on frozen embeddings, beside its baselines."""
 
     name = "probe"
-    code_version = 2
+    code_version = 3
     libraries = ("scikit-learn",)
     features = FEATURES
 
@@ -86,6 +96,7 @@ class LinearProbe(Evaluation):
                 notes.append(
                     f"corpus {corpus!r}: no probe can be right about {listed(unlearned)}, which it does not learn from"
                 )
+            notes += check_copies(corpus, clips[corpus], splits, allow_equal=config.probe.allow_copies)
         return notes
 
     def settings(self, config: RunConfig, stores: Mapping[str, ClipStore], corpus: str) -> Any:
@@ -108,7 +119,7 @@ class LinearProbe(Evaluation):
 
     def metrics(self, corpus: str, summary: Summary) -> dict[str, float]:
         """Scores under the names that tables and the MLflow UI show, as `esc10/accuracy`."""
-        metrics: dict[str, float] = {}
+        metrics: dict[str, float] = {f"{corpus}/test_clips_with_copies": summary["test_clips_with_copies"]}
         for name, result in summary["features"].items():
             key = str(summary["metric"]) if name == PRETRAINED else name.replace(" ", "_")
             metrics[f"{corpus}/{key}"] = result["score"]
@@ -143,6 +154,8 @@ def probe_table(summary: Mapping[str, Any]) -> ResultTable:
             macro = result["macro_accuracy"]
             row.append("" if macro is None else f"{macro:.1%}")
     title = f"{summary['corpus']}: {metric} of a linear probe, {summary['clips_tested']} clips, {summary['protocol']}"
+    if copies := summary["test_clips_with_copies"]:
+        title += f", {copies} with a copy among the training clips"
     return ResultTable(title, headings, rows)
 
 
@@ -182,7 +195,7 @@ def probe(
     classes, targets = label_targets(labels)
     multilabel = any(len(clip) > 1 for clip in labels)
     protocol, folds = make_folds(corpus, store, config, seed)
-    sources = np.unique(sources_of(store.column("group")), return_inverse=True)[1]
+    sources = np.unique(sources_of(store.column("group"), store.column("sound")), return_inverse=True)[1]
 
     results = {CHANCE: _chance(targets, folds, multilabel)}
     tested = np.concatenate([fold.test for fold in folds])
@@ -219,6 +232,7 @@ def probe(
         "protocol": protocol,
         "clips": len(labels),
         "clips_tested": len(tested),
+        "test_clips_with_copies": len(copies_in_training(store, folds, "sound")),
         "classes": classes,
         "features": results,
     }

@@ -173,6 +173,7 @@ def validation_score(
             per_fold.append(
                 float(np.mean([score_of(one, task.targets[fold], task.multilabel) for one in scores]))
             )
+    sources = sources_of(store.column("group"), store.column("sound"))
     return ValidationScore(
         corpus,
         "mean_average_precision" if task.multilabel else "accuracy",
@@ -180,7 +181,7 @@ def validation_score(
         float(np.mean(per_fold)),
         tuple(per_fold),
         len(clips),
-        len(np.unique(np.array(sources_of(store.column("group")))[clips[np.concatenate(task.folds)]])),
+        len(np.unique(np.array(sources)[clips[np.concatenate(task.folds)]])),
     )
 
 
@@ -255,8 +256,8 @@ def _validation_folds(
 
     Where no source is named the official folds are taken, since those who made them kept sources together.
     """
-    fold_of, splits, groups = (
-        np.array(store.column(name), dtype=object)[clips] for name in ("fold", "split", "group")
+    fold_of, splits, groups, sounds = (
+        np.array(store.column(name), dtype=object)[clips] for name in ("fold", "split", "group", "sound")
     )
     set_aside = np.flatnonzero(splits == "validation")
     if 0 < len(set_aside) < len(clips):
@@ -264,5 +265,7 @@ def _validation_folds(
     known = official_folds(fold_of.tolist())
     if len(known) > 1 and not any(groups):
         return f"{len(known)} official folds", [np.flatnonzero(fold_of == fold) for fold in known]
-    folds = SourceFolds(labels, sources_of(groups.tolist()), FOLDS_SEED).of(np.arange(len(clips)), number)
+    folds = SourceFolds(labels, sources_of(groups.tolist(), sounds.tolist()), FOLDS_SEED).of(
+        np.arange(len(clips)), number
+    )
     return f"{len(folds)} folds by class and source", folds

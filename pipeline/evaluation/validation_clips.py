@@ -23,7 +23,7 @@ def validation_sets(
 ) -> dict[str, tuple[Clips, NDArray[np.int64]]]:
     """The clips of each validation corpus whose labels may choose settings.
 
-    A clip whose very samples are tested on, in this corpus or under another name, is left out as well.
+    A clip whose sound is tested on is left out as well: a copy in this corpus, or equal samples in another.
 
     Args:
         stores: of all corpora that are probed or validate.
@@ -35,14 +35,15 @@ def validation_sets(
     """
     tested: set[str | None] = set()
     for corpus in probed:
-        sounds = np.array(stores[corpus].column("samples_sha256"), dtype=object)
-        tested |= set(sounds[_tested_clips(corpus, stores[corpus], config)]) - {None}
+        sounds = _sounds(stores[corpus])
+        tested.update(sounds[_tested_clips(corpus, stores[corpus], config)].flat)
+    tested.discard(None)
     sets = {}
     for corpus in config.validation_corpora or tuple(probed):
         store = stores[corpus]
-        sounds = np.array(store.column("samples_sha256"), dtype=object)
+        sounds = _sounds(store)
         clips = validation_clips(corpus, store, config, tested=corpus in probed)
-        clips = clips[[sound not in tested for sound in sounds[clips]]]
+        clips = clips[[tested.isdisjoint(both) for both in sounds[clips]]]
         if not len(clips):
             raise UserError(
                 f"corpus {corpus!r}: every clip is tested on, and none is left to choose settings on; name "
@@ -71,6 +72,10 @@ def validation_clips(
     if tested:
         return np.setdiff1d(everything, _tested_clips(corpus, store, config))
     return everything[[split != "test" for split in store.column("split")]]
+
+
+def _sounds(store: Annotations) -> NDArray[np.object_]:
+    return np.array([store.column("samples_sha256"), store.column("sound")], dtype=object).T
 
 
 def _tested_clips(corpus: str, store: Annotations, config: ProbeConfig) -> NDArray[np.int64]:

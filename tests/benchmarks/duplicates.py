@@ -70,18 +70,19 @@ COPIES: dict[str, Callable[[Waveform], Waveform]] = {
 }
 
 
-def sounds_of(waveforms: list[Waveform], places: list[object]) -> NDArray[np.int64]:
+def sounds_of(waveforms: list[Waveform], places: list[str]) -> NDArray[np.int64]:
     class Store:
         read = staticmethod(waveforms.__getitem__)
 
         def __len__(self) -> int:
             return len(waveforms)
 
-        def column(self, _name: str) -> list[str]:
-            return [str(n) for n in range(len(waveforms))]
+        def column(self, name: str) -> list[str | None]:
+            numbers = range(len(waveforms))
+            return [{"samples_sha256": str(n), "group": places[n]}.get(name) for n in numbers]
 
     store: Any = Store()
-    return find_duplicates("benchmark", store, places)
+    return find_duplicates("benchmark", store)
 
 
 def main() -> None:

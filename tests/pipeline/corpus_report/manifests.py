@@ -23,6 +23,7 @@ def manifest_of(*clips: dict[str, Any]) -> pa.Table:
             "peak_dbfs": -3.0,
             "loudness_lufs": -20.0,
             "samples_sha256": f"sha-{n}",
+            "sound": clip.get("samples_sha256", f"sha-{n}"),
             "shard": 0,
             "offset": n * 32000,
             "scale": 1.0,

@@ -181,6 +181,7 @@ def test_the_page_stays_small_and_says_what_it_leaves_out(tmp_path: Path) -> Non
             "peak_dbfs": -numbers / 1000.0,
             "loudness_lufs": -10 - numbers / 1000.0,
             "samples_sha256": [str(n // 2) for n in numbers],
+            "sound": [str(n // 2) for n in numbers],
             "shard": numbers,
             "offset": numbers,
             "scale": np.ones(clips),
