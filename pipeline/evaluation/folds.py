@@ -203,7 +203,7 @@ def _check_every_clip_has_a_fold(corpus: str, clips: Annotations) -> None:
     names = [name for name, fold in zip(clip_names(clips), clips.column("fold"), strict=True) if not fold]
     if names:
         raise UserError(
-            f"corpus {corpus!r}: {len(names)} of {len(clips.column('fold'))} clips have no fold, {listed(names)}; give "
+            f"corpus {corpus!r}: no fold for {len(names)} of {len(clips.column('fold'))} clips, {listed(names)}; give "
             f"each a fold, or leave out corpora.{corpus}.fold"
         )
 
