@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from pydantic import BaseModel
 from echopair.pipeline.progress import console
 
 MARKER_FILE = "done.json"
+NAME_BYTES = 200
 LEFT_PROCESSES_SECONDS = 3.0  # as long as `pipeline.cores.end_with` takes, and more
 
 
@@ -168,11 +170,21 @@ def locked(folder: Path) -> Iterator[None]:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file in one step: whoever reads it sees the old content or the new, never half of it."""
     aside = path.with_name(path.name + ".new")
-    with aside.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with aside.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)  # on a full disk it may hold what the end of the MLflow run needs
+        raise
+
+
+def file_name(text: str) -> str:
+    """A text as the beginning of a file's name, which systems limit to 255 bytes."""
+    name = re.sub(r"[/\s]+", "-", text)
+    return name.encode(errors="surrogateescape")[:NAME_BYTES].decode(errors="ignore")
 
 
 def digest_files(*paths: Path) -> str:

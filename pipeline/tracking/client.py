@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from echopair.pipeline.errors import system_failure
 from echopair.pipeline.stages import locked
 from echopair.pipeline.tracking.interruption import interruption_later
 from echopair.pipeline.tracking.store import (
@@ -55,7 +56,9 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        reason = (
+            system_failure(error) or shown((str(error).strip() or type(error).__name__).splitlines()[0])[:300]
+        )
         raise TrackingError(f"MLflow store {shown(uri)} failed: {reason}") from error
 
 

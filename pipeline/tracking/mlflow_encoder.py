@@ -35,9 +35,10 @@ class EncoderModel(PythonModel):
         Returns:
             (n, D) float32.
         """
-        given = params or {}
-        rate, channels = given.get("sample_rate_hz"), given.get("channels")
-        recordings = model_input if isinstance(model_input, list | tuple | str) else np.asarray(model_input)
+        rate, channels = ((params or {}).get(name) for name in ("sample_rate_hz", "channels"))
+        recordings: Any = model_input
+        if not isinstance(recordings, list | tuple | str):
+            recordings = np.asarray(recordings)
         first = recordings[0] if isinstance(recordings, list | tuple) and recordings else recordings
         if rate is None and not is_file(first):
             rate = self._encoder.config.log_mel.sample_rate_hz
