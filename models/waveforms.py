@@ -17,6 +17,7 @@ LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 10_000_000
 SHORTEST_SECONDS_OF_MANY = 0.01
 # 40 dB above full scale: no float recording, but integers as floats.
 HIGHEST_PEAK = 100.0
+MOST_CHANNELS = 1024  # of libsndfile
 INTEGERS = (np.int8, np.int16, np.int32)
 
 
@@ -124,9 +125,9 @@ def _mono(array: NDArray[Any], channels: Channels | None) -> NDArray[np.float32]
         )
     if array.ndim == 2:
         axis = 0 if channels == "first" else 1
-        if array.shape[axis] > array.shape[1 - axis]:
+        if array.shape[axis] > MOST_CHANNELS:
             raise ValueError(
-                f"channels={channels!r}: shape {array.shape} has more channels than samples; give the other axis"
+                f"channels={channels!r}: shape {array.shape} has more than {MOST_CHANNELS} of them; name the other axis"
             )
         array = array.astype(np.float32, copy=False).mean(axis=axis)
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite

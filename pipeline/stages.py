@@ -80,7 +80,7 @@ class StageOutput:
             work: writes the output to an existing folder; returns its `digest` and figures for the marker.
             did: gets the title if the stage was worked on.
         """
-        with locked(self.path):
+        with locked(self.path, self.title):
             done = read_done(self.path)
             if done is not None:
                 console.print(f"[dim]{self.title}: done before[/]")
@@ -159,11 +159,21 @@ def _remove_left(partial: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a stage's folder for this process; another one that wants the same waits, then finds it done."""
+def locked(folder: Path, title: str = "") -> Iterator[None]:
+    """Hold a stage's folder for this process; another one that wants the same waits, then finds it done.
+
+    Args:
+        folder: of the stage.
+        title: of the stage, for a message if this process has to wait.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if title:
+                console.print(f"{title}: another process works on it; waiting for its end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
