@@ -275,9 +275,13 @@ class TrackedRun:
         digest = digest_files(*sorted(path for path in Path(encoder_folder).rglob("*") if path.is_file()))
         with explained(self._uri):
             outputs = self._client.get_run(self.run_id).outputs
-            for output in outputs.model_outputs if outputs else []:
-                model = self._client.get_logged_model(output.model_id)
-                if model.tags.get(DIGEST_TAG) == digest and model.status == entities.LoggedModelStatus.READY:
+            linked = {output.model_id for output in outputs.model_outputs} if outputs else set()
+            # A killed process may have left a model that is not linked to the run yet.
+            for model in self._client.search_logged_models(
+                [self._experiment_id], filter_string=f"source_run_id = '{self.run_id}'"
+            ):
+                is_ready = model.model_id in linked and model.status == entities.LoggedModelStatus.READY
+                if is_ready and model.tags.get(DIGEST_TAG) == digest:
                     return str(model.model_uri)
                 self._client.delete_logged_model(model.model_id)
             model = self._client.create_logged_model(

@@ -275,7 +275,12 @@ def test_equal_runs_log_the_same_data_set_at_once(folder: Path) -> None:
 
 def test_encoder_loads_in_another_process_and_takes_any_length(folder: Path, encoder_folder: Path) -> None:
     run = TrackedRun.open(CONFIG, folder, "encoder1", "encoder")
+    client = client_of(CONFIG, folder)
+    experiment = client.get_run(run.run_id).info.experiment_id
+    client.create_logged_model(experiment, "encoder", run.run_id)  # left by a process that was killed
     uri = run.log_encoder(encoder_folder)
+    models = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run.run_id}'")
+    assert [model.model_uri for model in models] == [uri]
     assert run.log_encoder(encoder_folder) == uri
     run.end("FINISHED")
     short = np.sin(np.arange(16_000) / 7).astype(np.float32)
