@@ -1,14 +1,15 @@
 """What a user takes home: log-mel front end, statistics and encoder, in a folder that describes itself."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from echopair.models.encoders import EncoderConfig, build_encoder
@@ -16,6 +17,7 @@ from echopair.models.log_mel import LogMel, LogMelStatistics
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.precision import Device, Precision, autocast, resolve_device
 from echopair.models.resample import resample
+from echopair.models.waveforms import Channels, OneRecording, is_one, waveforms
 
 CONFIG_FILE = "encoder.json"
 WEIGHTS_FILE = "encoder.safetensors"
@@ -23,7 +25,7 @@ WEIGHTS_FILE = "encoder.safetensors"
 CROPS_PER_BATCH = 128
 
 
-class AudioEncoderConfig(BaseModel, frozen=True, extra="forbid"):
+class AudioEncoderConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Everything besides the weights that decides an embedding; stored as JSON beside them."""
 
     format: Literal["echopair-encoder"] = "echopair-encoder"
@@ -32,7 +34,7 @@ class AudioEncoderConfig(BaseModel, frozen=True, extra="forbid"):
     log_mel_mean: float = Field(allow_inf_nan=False)
     log_mel_standard_deviation: float = Field(gt=0, allow_inf_nan=False)
     encoder: EncoderConfig
-    crop_seconds: float = Field(gt=0, allow_inf_nan=False, description="length of a crop")
+    crop_seconds: float = Field(gt=0, le=3600, description="length of a crop")
     crop_hop_seconds: float = Field(
         gt=0, allow_inf_nan=False, description="time between the starts of two crops"
     )
@@ -135,38 +137,56 @@ class AudioEncoder(nn.Module):
             embeddings: Tensor = self.encoder(log_mel.unsqueeze(1))  # (B, D)
         return embeddings.float().cpu()
 
-    def embed(self, waveform: ArrayLike | Tensor, sample_rate_hz: int) -> Tensor:
-        """Embed one recording or a batch of recordings of the same length.
+    def embed(
+        self,
+        recordings: OneRecording | Sequence[OneRecording],
+        sample_rate_hz: int | None = None,
+        *,
+        channels: Channels | None = None,
+    ) -> Tensor:
+        """Embed one recording or several.
 
         Args:
-            waveform: (L,) or (B, L), numpy or torch, any real type; floats within about -1..1, integers are
-                scaled by their type's range. Any length of at least one sample.
-            sample_rate_hz: its rate, at least 1; resampled to the encoder's where it differs.
+            recordings: a path, an open file, or (L,) numpy or torch; or several: a list of these, or (B, L). Floats
+                within about -1..1, or integers of at most 32 bits, scaled by their type's range.
+            sample_rate_hz: of arrays, 1000 to 10 million; resampled to the encoder's where it differs.
+            channels: "last" if a 2-D array is one recording of (samples, channels), as soundfile returns it, "first"
+                for (channels, samples), as torchaudio does. The channels are averaged, as those of files are.
 
         Returns:
-            (D,) for a 1-D waveform, (B, D) for a 2-D one; float32 on the CPU, D = `embedding_dim`.
+            (D,) for one recording, (B, D) for several; float32 on the CPU, D = `embedding_dim`.
 
         Raises:
-            ValueError: another shape, no samples, NaN or infinite samples, or a rate below 1.
+            ValueError: another shape or type, no samples, NaN, infinite or huge samples, a rate out of range, a file
+                that is no sound, or an encoder whose output is not finite.
         """
-        batch = _as_float_batch(waveform)
-        if sample_rate_hz < 1:
-            raise ValueError(f"sample_rate_hz={sample_rate_hz} must be at least 1")
-        embeddings = torch.stack([self._embed_one(one, int(sample_rate_hz)) for one in batch])
-        return embeddings[0] if np.ndim(waveform) == 1 else embeddings
+        one = is_one(recordings, channels)
+        numbers, batch = [], []
+        pool = ClipPool(1 if one else len(recordings), self.crop_embedding_dim)  # type: ignore[arg-type]
+        for number, (waveform, rate) in enumerate(waveforms(recordings, sample_rate_hz, channels)):
+            for crop in self._crops(waveform, rate):
+                numbers.append(number)
+                batch.append(crop)
+                if len(batch) == CROPS_PER_BATCH:
+                    pool.add(self.embed_crops(torch.from_numpy(np.stack(batch))), torch.tensor(numbers))
+                    numbers, batch = [], []
+        if batch:
+            pool.add(self.embed_crops(torch.from_numpy(np.stack(batch))), torch.tensor(numbers))
+        embeddings = pool.result()
+        if not embeddings.isfinite().all():
+            raise ValueError("the embedding is not finite: weights or statistics of the encoder are damaged")
+        return embeddings[0] if one else embeddings
 
-    def _embed_one(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> Tensor:
-        crop_samples = self.config.crop_samples
-        waveform = resample(waveform, sample_rate_hz, self.config.log_mel.sample_rate_hz)
-        waveform = tile_to_length(waveform, crop_samples)
-        starts = crop_starts(waveform.shape[0], crop_samples, self.config.crop_hop_samples)
-        pool = ClipPool(1, self.crop_embedding_dim)
-        for first in range(0, len(starts), CROPS_PER_BATCH):
-            crops = np.stack(
-                [waveform[s : s + crop_samples] for s in starts[first : first + CROPS_PER_BATCH]]
+    def _crops(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> Iterator[NDArray[np.float32]]:
+        own_rate, crop_samples = self.config.log_mel.sample_rate_hz, self.config.crop_samples
+        resampled = resample(waveform, sample_rate_hz, own_rate)
+        if not resampled.size:
+            raise ValueError(
+                f"a waveform of {waveform.size} samples leaves none at {own_rate} Hz; it is too short"
             )
-            pool.add(self.embed_crops(torch.from_numpy(crops)), torch.zeros(len(crops), dtype=torch.int64))
-        return pool.result()[0]
+        resampled = tile_to_length(resampled, crop_samples)
+        for start in crop_starts(resampled.shape[0], crop_samples, self.config.crop_hop_samples):
+            yield resampled[start : start + crop_samples]
 
     def save(self, folder: str | Path) -> None:
         """Write weights (safetensors) and config (JSON) into a folder, which is made if it is missing."""
@@ -190,34 +210,39 @@ class AudioEncoder(nn.Module):
         for name in (CONFIG_FILE, WEIGHTS_FILE):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder} is no encoder folder: it has no {name}")
-        text = (folder / CONFIG_FILE).read_text(encoding="utf-8")
         try:
+            text = (folder / CONFIG_FILE).read_text(encoding="utf-8")
             config = AudioEncoderConfig.model_validate(json.loads(text))
-        except (ValidationError, json.JSONDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{folder / CONFIG_FILE} is not an encoder's config: {error}") from error
-        audio_encoder = cls(config, device=device, precision=precision)
         try:
+            _check_shapes(config, folder / WEIGHTS_FILE)
+            audio_encoder = cls(config, device=device, precision=precision)
             weights = safetensors.torch.load_file(folder / WEIGHTS_FILE)
             audio_encoder.encoder.load_state_dict(weights, strict=True)
         except (RuntimeError, safetensors.SafetensorError) as error:
             raise ValueError(
                 f"{folder / WEIGHTS_FILE} does not hold the weights of its config: {error}"
             ) from error
+        damaged = [name for name, value in weights.items() if not value.isfinite().all()]
+        if damaged:
+            raise ValueError(
+                f"{folder / WEIGHTS_FILE} is damaged: {damaged[0]} holds NaN or infinite weights"
+            )
         return audio_encoder
 
 
-def _as_float_batch(waveform: ArrayLike | Tensor) -> NDArray[np.float32]:
-    array = waveform.detach().cpu().numpy() if isinstance(waveform, Tensor) else np.asarray(waveform)
-    if array.ndim not in (1, 2) or array.size == 0:
-        raise ValueError(
-            f"waveform has shape {array.shape}; give (samples,) for one recording or (recordings, samples), "
-            "with at least one sample"
-        )
-    if np.issubdtype(array.dtype, np.signedinteger):
-        array = array / -float(np.iinfo(array.dtype).min)
-    elif not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"waveform is of type {array.dtype}; give floats within -1..1 or signed integers")
-    array = np.atleast_2d(array.astype(np.float32, copy=False))
-    if not np.isfinite(array).all():
-        raise ValueError("waveform holds NaN or infinite samples; remove them before embedding")
-    return array
+def _check_shapes(config: AudioEncoderConfig, file: Path) -> None:
+    """Compare shapes before any memory is taken for weights: an absurd width would take all there is."""
+    with torch.device("meta"):
+        expected = {
+            name: list(value.shape) for name, value in build_encoder(config.encoder).state_dict().items()
+        }
+    with safetensors.safe_open(file, framework="pt") as weights:
+        found = {name: list(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+    different = sorted(
+        name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+    )
+    if different:
+        name = different[0]
+        raise RuntimeError(f"{name} has shape {found.get(name)}, not {expected.get(name)}")

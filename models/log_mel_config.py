@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import BaseModel, Field, model_validator
 
 
-class LogMelConfig(BaseModel, frozen=True, extra="forbid"):
+class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Parameters of the log-mel; the defaults are those of BYOL-A (Niizumi et al. 2021, section III-A)."""
 
     sample_rate_hz: int = Field(16000, ge=1000, le=500000, description="rate of the clips and of the encoder")

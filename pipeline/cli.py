@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, system_failure
 
 if TYPE_CHECKING:
     from echopair.pipeline.config import RunConfig
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 INTERRUPTED = 130
 PIPE_COLUMNS = 200
+UNRECORDED = 1
+CONTINUED = ("run", "prepare", "pretrain", "embed", "probe", "sweep")
 
 app = typer.Typer(
     name="echopair",
@@ -164,8 +166,14 @@ def main() -> None:
         _fail(error.format_message(), USAGE_ERROR)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
+    except Exception as error:
+        reason = system_failure(error)
+        if not reason:
+            raise
+        _fail(reason, USAGE_ERROR)
     if status == INTERRUPTED:
-        _fail("interrupted", INTERRUPTED)
+        continues = sys.argv[1:2] and sys.argv[1] in CONTINUED
+        _fail("interrupted; the same command continues" if continues else "interrupted", INTERRUPTED)
     sys.exit(status or 0)
 
 
@@ -183,8 +191,12 @@ def _interrupt_again(ignored: "sys.UnraisableHookArgs") -> None:
 
 
 def _fail(message: str, status: int) -> None:
+    from echopair.pipeline.tracking.store import shown
+
     # The message may hold brackets, which are no markup.
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {escape(message)}")
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        f"[bold red]error:[/] {escape(shown(message))}"
+    )
     sys.exit(status)
 
 
@@ -233,6 +245,8 @@ def _run(arguments: list[str] | None, until: str) -> None:
 
     result = run_stages(config, Stage[until])
     _print_result(result, Stage[until].name.lower())
+    if result.unrecorded:
+        _fail(f"the run is not wholly recorded; the same command records it. {result.unrecorded}", UNRECORDED)
 
 
 def _print_result(result: "RunResult", stage: str) -> None:

@@ -66,8 +66,8 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         for name in self.corpora:
-            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-                raise ValueError(f"corpora.{name}: name a corpus with letters, digits, _ and - alone")
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
+                raise ValueError(f"corpora.{name}: name a corpus with at most 100 letters, digits, _ and -")
         for key, names in (
             ("pretrain.corpora", self.pretrain.corpora),
             ("probe.corpora", self.probe.corpora),

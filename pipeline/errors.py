@@ -1,6 +1,8 @@
 """The one kind of error that is shown to a person without a traceback, and what a mistyped word was meant to be."""
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
 
 
@@ -9,6 +11,38 @@ class UserError(Exception):
 
     The command line prints it in a line or two and exits with status 2.
     """
+
+
+REMEDIES = {
+    errno.ENOSPC: "free space on it, or set work_folder to another disk",
+    errno.EDQUOT: "free space of your quota, or set work_folder to another disk",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EROFS: "set work_folder to a disk that can be written to",
+    errno.EACCES: "correct its permissions",
+    errno.EIO: "check the disk",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+}
+# Libraries pass on the words of the system without its number.
+WORDS = {
+    os.strerror(errno.ENOSPC): errno.ENOSPC,
+    "disk is full": errno.ENOSPC,
+    os.strerror(errno.EDQUOT): errno.EDQUOT,
+    os.strerror(errno.EFBIG): errno.EFBIG,
+}
+
+
+def system_failure(error: BaseException | None) -> str:
+    """What the system refused and the remedy, if that is what caused an error; else empty."""
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else None
+        number = number or next((one for words, one in WORDS.items() if words in str(error)), None)
+        if number in REMEDIES:
+            file = getattr(error, "filename", None)
+            where = f" ({str(file)[:200]})" if file else ""
+            return f"{os.strerror(number)}{where}: {REMEDIES[number]}; the same command continues then"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

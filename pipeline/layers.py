@@ -117,12 +117,17 @@ def origins(message: str, sources: Sequence[str], overrides: Sequence[str], pack
     return "; ".join(dict.fromkeys(notes))
 
 
-def _chain(source: str, packages: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+def _chain(
+    source: str, packages: Sequence[str], above: Sequence[str] = ()
+) -> list[tuple[str, dict[str, Any]]]:
     """A preset or file and those that it starts from, lowest first, each with what messages call it."""
     from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS
 
     known = presets(*packages)
     path = Path(source).expanduser()
+    if source in above:
+        loop = " starts from ".join([*above[above.index(source) :], source])
+        raise UserError(f"{loop}: they name each other; take the key {PRESET_KEY!r} out of one of them")
     if source in known:
         name = f"preset {source!r}"
         text = next(
@@ -142,7 +147,7 @@ def _chain(source: str, packages: Sequence[str]) -> list[tuple[str, dict[str, An
         raise UserError(f"there is no preset or file {source!r}{hint}")
     values = _read_yaml(text, source)
     below = values.pop(PRESET_KEY, None)
-    return [*([] if below is None else _chain(str(below), packages)), (name, values)]
+    return [*([] if below is None else _chain(str(below), packages, [*above, source])), (name, values)]
 
 
 def _recordings_are_no_preset(source: str, path: Path) -> str:

@@ -1,6 +1,7 @@
 """The progress bar of everything that takes more than a few seconds."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+SECONDS_PER_LINE = 60.0
+
 # Progress is for eyes; standard output is for results.
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -23,7 +26,7 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 def progress_bar(task: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[..., None]]:
     """A bar on standard error; yields `advance(steps=1, note="")`.
 
-    Without a terminal nothing is drawn but a line when the task ends, so that logs stay readable.
+    Without a terminal it is a line a minute, so that logs stay readable.
     """
     columns = (
         SpinnerColumn(),
@@ -39,9 +42,17 @@ def progress_bar(task: str, total: int, unit: str, done: int = 0) -> Iterator[Ca
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task(task, total=total, completed=done, note="")
 
+        printed_at = time.monotonic()
+
         def advance(steps: int = 1, note: str | None = None) -> None:
+            nonlocal printed_at
             progress.update(bar, advance=steps)
             if note is not None:
                 progress.update(bar, note=note)
+            if progress.disable and time.monotonic() - printed_at >= SECONDS_PER_LINE:
+                printed_at = time.monotonic()
+                state = progress.tasks[0]
+                ending = f", {state.fields['note']}" if state.fields["note"] else ""
+                console.print(f"{task}: {state.completed:.0f} of {total} {unit}{ending}", markup=False)
 
         yield advance

@@ -23,6 +23,7 @@ from echopair.pipeline.config import RunConfig
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.embed import FEATURES, Embedder
+from echopair.pipeline.errors import system_failure
 from echopair.pipeline.evaluation import Summary
 from echopair.pipeline.evaluation.labels import ListedRecordings, lost_by_refusals
 from echopair.pipeline.evaluation.validation import mean_score
@@ -31,6 +32,7 @@ from echopair.pipeline.progress import console
 from echopair.pipeline.run_record import RunRecord
 from echopair.pipeline.stages import Done, StageOutput, digest_files
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.tracking import TrackingError
 from echopair.pipeline.training.callback import TrainingCallback
 from echopair.pipeline.training.identity import encoder_output
 from echopair.pipeline.training.pretrain import ENCODER_FOLDER, pretrain
@@ -50,6 +52,7 @@ class RunResult:
         evaluations: summaries by evaluation and corpus, as ("probe", "esc10").
         run_id: in MLflow.
         seconds: wall time.
+        unrecorded: why its record is not complete, in MLflow or on disk; empty if it is.
     """
 
     config: RunConfig
@@ -61,6 +64,7 @@ class RunResult:
     evaluations: dict[tuple[str, str], Summary] = field(default_factory=dict)
     run_id: str | None = None
     seconds: float = 0.0
+    unrecorded: str = ""
 
     def summaries(self, evaluation: str) -> dict[str, Summary]:
         """The summaries of one evaluation by corpus."""
@@ -91,9 +95,18 @@ def run(config: RunConfig, until: Stage = Stage.EVALUATE) -> RunResult:
             console.print(f"[yellow]{escape(note)}[/]")
         record = RunRecord.open(config, result.clips)
         result.folder, result.run_id = record.folder, record.tracked.run_id
-        with record.tracked.until_end(), cpu_threads(config.threads):
-            learn(config, until, result, record.callback())
-            record.write(until.name.lower(), result)
+        learned = False
+        try:
+            with record.tracked.until_end():
+                with cpu_threads(config.threads):
+                    learn(config, until, result, record.callback())
+                learned = True
+                record.write(until.name.lower(), result)
+        except Exception as error:
+            reason = system_failure(error) or (str(error) if isinstance(error, TrackingError) else "")
+            if not (learned and reason):
+                raise
+            result.unrecorded = reason  # the results are there, and are shown all the same
     result.seconds = time.monotonic() - started
     return result
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,10 @@ from echopair.pipeline.config import RunConfig
 from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
 from echopair.pipeline.run_page import PAGE_FILE, write_run_page
-from echopair.pipeline.stages import Done, fingerprint, locked, write_atomically
+from echopair.pipeline.stages import Done, file_name, fingerprint, locked, write_atomically
 from echopair.pipeline.tracking import TrackedRun, tracking_uri
 from echopair.pipeline.tracking.outputs import log_outputs, log_training
+from echopair.pipeline.tracking.store import shown
 from echopair.pipeline.training.callback import TrainingCallback
 from echopair.pipeline.training.identity import sounds
 
@@ -73,7 +73,7 @@ class RunRecord:
         """
         record = {
             "run_id": self.tracked.run_id,
-            "tracking_uri": tracking_uri(self.config.tracking, self.config.work_folder.absolute()),
+            "tracking_uri": shown(tracking_uri(self.config.tracking, self.config.work_folder.absolute())),
             "stage": stage,
             "encoder": str(result.encoder),
             "evaluations": [summary["folder"] for summary in result.evaluations.values()],
@@ -120,8 +120,7 @@ def named_folder(config: RunConfig, kind: str, identity: str) -> Path:
         kind: as `runs`.
         identity: fingerprint of all that decides what is in it.
     """
-    name = re.sub(r"[/\s]+", "-", config.run_name)
-    return config.work_folder.absolute() / kind / f"{name}-{identity[:8]}"
+    return config.work_folder.absolute() / kind / f"{file_name(config.run_name)}-{identity[:8]}"
 
 
 def _results_config(config: RunConfig) -> dict[str, Any]:

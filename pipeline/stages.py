@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from pydantic import BaseModel
 from echopair.pipeline.progress import console
 
 MARKER_FILE = "done.json"
+NAME_BYTES = 200
 LEFT_PROCESSES_SECONDS = 3.0  # as long as `pipeline.cores.end_with` takes, and more
 
 
@@ -78,7 +80,7 @@ class StageOutput:
             work: writes the output to an existing folder; returns its `digest` and figures for the marker.
             did: gets the title if the stage was worked on.
         """
-        with locked(self.path):
+        with locked(self.path, self.title):
             done = read_done(self.path)
             if done is not None:
                 console.print(f"[dim]{self.title}: done before[/]")
@@ -157,22 +159,42 @@ def _remove_left(partial: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a stage's folder for this process; another one that wants the same waits, then finds it done."""
+def locked(folder: Path, title: str = "") -> Iterator[None]:
+    """Hold a stage's folder for this process; another one that wants the same waits, then finds it done.
+
+    Args:
+        folder: of the stage.
+        title: of the stage, for a message if this process has to wait.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if title:
+                console.print(f"{title}: another process works on it; waiting for its end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file in one step: whoever reads it sees the old content or the new, never half of it."""
     aside = path.with_name(path.name + ".new")
-    with aside.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with aside.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)  # on a full disk it may hold what the end of the MLflow run needs
+        raise
+
+
+def file_name(text: str) -> str:
+    """A text as the beginning of a file's name, which systems limit to 255 bytes."""
+    name = re.sub(r"[/\s]+", "-", text)
+    return name.encode(errors="surrogateescape")[:NAME_BYTES].decode(errors="ignore")
 
 
 def digest_files(*paths: Path) -> str:

@@ -89,8 +89,10 @@ def compose_sweep(arguments: Sequence[str]) -> SweepSettings:
         values = _lay([DEFAULT_SWEEP, *sources], overrides)
     sweep, ray = values.pop(SWEEP_KEY), values.pop(RAY_KEY)
     sweep[SPACE] = space_of(sweep.get(SPACE) or {})
-    base = validated(values, _hint).model_dump(mode="json")
-    settings = validated_settings({"run": base, SWEEP_KEY: sweep, RAY_KEY: ray})
+    run = validated(values, _hint)
+    base = run.model_dump(mode="json")
+    # Dumped, the address of the tracking store has no password.
+    settings = validated_settings({"run": {**base, "tracking": run.tracking}, SWEEP_KEY: sweep, RAY_KEY: ray})
     check_space(settings.sweep.space, base, validated)
     return settings
 

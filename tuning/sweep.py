@@ -17,8 +17,10 @@ from echopair.pipeline.config import RunConfig
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
 from echopair.pipeline.run import RunResult
+from echopair.pipeline.stages import file_name
 from echopair.pipeline.tracking import TrackedRun, TrackingError
 from echopair.pipeline.tracking.interruption import interruption_later
+from echopair.pipeline.tracking.store import shown
 from echopair.tuning.cluster import check_nodes, environment, ray_session
 from echopair.tuning.config import SweepSettings
 from echopair.tuning.context import TrialContext, config_of
@@ -43,8 +45,8 @@ STEPS_PLAN, THREADS_PLAN = "steps", "threads"
 
 def sweep_folder(settings: SweepSettings) -> Path:
     """The folder of a sweep."""
-    name = settings.sweep.sweep_name.replace("/", "-")
-    return settings.run.work_folder.absolute() / SWEEPS_FOLDER / f"{name}-{settings.identity[:8]}"
+    name = f"{file_name(settings.sweep.sweep_name)}-{settings.identity[:8]}"
+    return settings.run.work_folder.absolute() / SWEEPS_FOLDER / name
 
 
 def sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepResult:
@@ -158,8 +160,11 @@ def _run_trials(
 
 
 def _context(state: SweepState, prepared: Mapping[int, RunResult]) -> TrialContext:
+    run = state.settings.run
     # A worker of a cluster that was there before has another current folder.
-    run = state.settings.run.model_copy(update={"work_folder": state.settings.run.work_folder.absolute()})
+    # Trials log nothing themselves: they, and the files of Ray, get no password.
+    tracking = run.tracking.model_copy(update={"uri": run.tracking.uri and shown(run.tracking.uri)})
+    run = run.model_copy(update={"work_folder": run.work_folder.absolute(), "tracking": tracking})
     return TrialContext(
         settings=state.settings.model_copy(update={"run": run}),
         clips={

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, Field, PositiveInt
+from pydantic import BaseModel, Field
 
 DOWNSAMPLING_OF_STEM = {"fine": 1, "strided": 2, "patch": 4, "coarse": 4}
 
@@ -12,7 +12,7 @@ class ResNetConfig(BaseModel, frozen=True, extra="forbid"):
 
     name: Literal["resnet"] = "resnet"
     width: int = Field(
-        32, ge=8, multiple_of=8, description="channels of the first stage; each stage doubles them"
+        32, ge=8, le=4096, multiple_of=8, description="channels of the first stage; each stage doubles them"
     )
     stem: Literal["fine", "strided", "patch", "coarse"] = Field(
         # Of "strided" and "coarse" the one whose probe was better after equal minutes of pretraining.
@@ -20,7 +20,7 @@ class ResNetConfig(BaseModel, frozen=True, extra="forbid"):
         description="fine: 3x3, keeps every band and frame; strided: 3x3 stride 2; "
         "patch: 4x4 stride 4; coarse: 7x7 stride 2 and max pooling, stride 4 in all",
     )
-    blocks: tuple[PositiveInt, ...] = Field(
+    blocks: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
         (2, 2, 2, 2), min_length=1, max_length=5, description="residual blocks of each stage"
     )
 
@@ -41,8 +41,10 @@ class VggLikeConfig(BaseModel, frozen=True, extra="forbid"):
     minimum_mel_bands: ClassVar = 8
     minimum_frames: ClassVar = 8
     name: Literal["vgg_like"] = "vgg_like"
-    width: int = Field(32, ge=8, multiple_of=8, description="channels of the first stage; each doubles them")
-    embedding_dim: int = Field(512, ge=8, multiple_of=8, description="width of the embedding")
+    width: int = Field(
+        32, ge=8, le=4096, multiple_of=8, description="channels of the first stage; each doubles them"
+    )
+    embedding_dim: int = Field(512, ge=8, le=4096, multiple_of=8, description="width of the embedding")
 
 
 class CrnnConfig(BaseModel, frozen=True, extra="forbid"):
@@ -51,8 +53,10 @@ class CrnnConfig(BaseModel, frozen=True, extra="forbid"):
     minimum_mel_bands: ClassVar = 5 * 4 * 2
     minimum_frames: ClassVar = 2 * 2 * 2
     name: Literal["crnn"] = "crnn"
-    width: int = Field(128, ge=8, multiple_of=8, description="channels of each convolution")
-    embedding_dim: int = Field(64, ge=8, multiple_of=8, description="units of the GRU in each direction")
+    width: int = Field(128, ge=8, le=4096, multiple_of=8, description="channels of each convolution")
+    embedding_dim: int = Field(
+        64, ge=8, le=4096, multiple_of=8, description="units of the GRU in each direction"
+    )
 
 
 class TimmConfig(BaseModel, frozen=True, extra="forbid"):

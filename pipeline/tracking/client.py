@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from echopair.pipeline.errors import system_failure
 from echopair.pipeline.stages import locked
 from echopair.pipeline.tracking.interruption import interruption_later
 from echopair.pipeline.tracking.store import (
@@ -38,6 +39,8 @@ def load_mlflow() -> Any:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it warns of every retry
+    # It prints a traceback of every error, which `explained` says in a line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     import mlflow
     import mlflow.pyfunc
 
@@ -55,7 +58,9 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        reason = (
+            system_failure(error) or shown((str(error).strip() or type(error).__name__).splitlines()[0])[:300]
+        )
         raise TrackingError(f"MLflow store {shown(uri)} failed: {reason}") from error
 
 

@@ -11,7 +11,7 @@ import echopair
 from echopair.pipeline.tracking.client import load_mlflow
 
 # What `echopair.models` imports to embed; its code itself is stored in the model.
-PACKAGES = ("torch", "torchaudio", "numpy", "pydantic", "safetensors", "soxr", "timm")
+PACKAGES = ("torch", "torchaudio", "numpy", "pydantic", "safetensors", "soundfile", "soxr", "timm")
 
 
 def write_model(folder: Path, encoder_folder: Path, logged_model: Any, run_id: str) -> None:
@@ -24,7 +24,12 @@ def write_model(folder: Path, encoder_folder: Path, logged_model: Any, run_id: s
         run_id: run that made it.
     """
     mlflow = load_mlflow()
-    schema = mlflow.types.ParamSchema([mlflow.types.ParamSpec("sample_rate_hz", "long", None)])
+    schema = mlflow.types.ParamSchema(
+        [
+            mlflow.types.ParamSpec("sample_rate_hz", "long", None),
+            mlflow.types.ParamSpec("channels", "string", None),
+        ]
+    )
     # MLflow warns that it has no input example to infer types from; it has no type for waveforms of different lengths.
     with warnings.catch_warnings(), TemporaryDirectory() as code:
         warnings.simplefilter("ignore")

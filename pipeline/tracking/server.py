@@ -18,6 +18,7 @@ from echopair.pipeline.tracking.store import (
     TrackingConfig,
     TrackingError,
     artifacts_folder,
+    shown,
     store_kind,
     tracking_uri,
 )
@@ -75,7 +76,7 @@ def start_server(config: TrackingConfig, work_folder: Path, port: int) -> subpro
     uri = tracking_uri(config, work_folder)
     if store_kind(uri) == "http":
         raise TrackingError(
-            f"tracking.uri={uri} is a server with its own web interface: open it in a browser"
+            f"tracking.uri={shown(uri)} is a server with its own web interface: open it in a browser"
         )
     _require_free(port)
     check_tracking(config, work_folder)

@@ -1,5 +1,8 @@
 """Where runs are tracked: the settings, the store's address, and whether it answers; does not import mlflow."""
 
+import http.client
+import os
+import re
 import socket
 import sqlite3
 import ssl
@@ -7,9 +10,9 @@ import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_serializer
 
 from echopair.pipeline.errors import UserError
 
@@ -18,6 +21,12 @@ ARTIFACTS_FOLDER = "mlflow-artifacts"
 RUN_TAG = "echopair.run"  # on every run of echopair: the fingerprint of its pipeline
 KIND_TAG = "echopair.kind"  # on other runs, such as previews, which tables leave out
 PREVIEW_KIND = "preview"
+HIDDEN = "***"
+PASSWORD_VARIABLE = "MLFLOW_TRACKING_PASSWORD"  # MLflow's own
+SECRETS = (
+    r"(\w://[^\s/:@]*:)(?!\d+(?:/|$))\S*(?=@)",  # user:password@host, and no host:port/folder@
+    r"((?i:[?&;](?:password|passwd|pwd|token|sslpassword|odbc_connect)=))[^&;\s]*",
+)
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -27,12 +36,16 @@ class TrackingConfig(BaseModel, frozen=True, extra="forbid"):
     uri: str | None = Field(
         default=None,
         description="MLflow server (http://host:port) or database (sqlite:///file); default: mlflow.db in "
-        "the work folder",
+        "the work folder; a password in it is not stored, see `MLFLOW_TRACKING_PASSWORD`",
     )
     experiment: str = Field(default="echopair", min_length=1, max_length=500, description="MLflow experiment")
     connect_seconds: float = Field(
         default=5.0, gt=0, allow_inf_nan=False, description="time to wait for the store's answer"
     )
+
+    @field_serializer("uri")
+    def _without_password(self, uri: str | None) -> str | None:
+        return uri and shown(uri)
 
 
 class TrackingError(UserError):
@@ -49,15 +62,16 @@ def tracking_uri(config: TrackingConfig, work_folder: Path) -> str:
     Raises:
         TrackingError: neither a server nor a database, such as a folder of files (`./mlruns`).
     """
-    if config.uri is None:
+    uri = config.uri
+    if uri is None:
         return _sqlite_uri(Path(work_folder) / DATABASE_FILE)
-    kind = store_kind(config.uri)
+    kind = store_kind(uri)
     if kind == "sqlite":
-        return _sqlite_uri(Path(config.uri.partition(":///")[2]))
+        return _sqlite_uri(Path(uri.partition(":///")[2]))
     if kind == "http" or kind in DATABASE_PORTS:
-        return config.uri.rstrip("/")
+        return _with_password(uri.rstrip("/"))
     raise TrackingError(
-        f"tracking.uri={config.uri} is neither a server nor a database (MLflow no longer keeps runs in "
+        f"tracking.uri={shown(uri)} is neither a server nor a database (MLflow no longer keeps runs in "
         "folders of files): give http://host:port or sqlite:////folder/mlflow.db, or leave it out"
     )
 
@@ -86,10 +100,24 @@ def artifacts_folder(work_folder: Path) -> Path:
     return Path(work_folder).resolve() / ARTIFACTS_FOLDER
 
 
-def shown(uri: str) -> str:
-    """An address without its password, for messages."""
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
+def shown(text: str) -> str:
+    """A text without the passwords of addresses in it, for whatever is shown, logged or stored."""
+    for secret in SECRETS:
+        text = re.sub(secret, rf"\g<1>{HIDDEN}", text)
+    return text
+
+
+def _with_password(uri: str) -> str:
+    """An address as it was stored, with the password of the environment."""
+    if HIDDEN not in uri:
+        return uri
+    password = os.environ.get(PASSWORD_VARIABLE)
+    if password is None:
+        raise TrackingError(
+            f"tracking.uri={uri} was stored without its password; set {PASSWORD_VARIABLE} in the environment, or give "
+            "the whole address as tracking.uri=ADDRESS"
+        )
+    return uri.replace(HIDDEN, quote(password, safe=""))
 
 
 def require_answer(uri: str, seconds: float) -> None:
@@ -140,6 +168,8 @@ def _failure(uri: str, seconds: float) -> str:
     except urllib.error.URLError as error:
         # MLflow's calls apply its own settings for certificates.
         return "" if isinstance(error.reason, ssl.SSLError) else _sentence(error.reason)
+    except http.client.InvalidURL:  # its message may hold a part of a password
+        return "the address is not valid; write / @ : of a password as %2F %40 %3A"
     except (OSError, sqlite3.Error, ValueError) as error:
         return _sentence(error)
     return ""

@@ -7,6 +7,7 @@ pipelines and the trials of a sweep can share a process and a store.
 import contextlib
 import json
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ from echopair.pipeline.tracking.store import (
     TrackingConfig,
     TrackingError,
     require_answer,
+    sqlite_file,
     store_kind,
     tracking_uri,
 )
@@ -34,6 +36,9 @@ PARAMETERS_PER_REQUEST = 100
 PARAMETER_CHARACTERS = 6000
 TAG_CHARACTERS = 8000
 DIGEST_CHARACTERS = 36
+RESERVE_BYTES = 1 << 18
+# How SQLite, PostgreSQL and MySQL call a row that is there already.
+TWICE = ("IntegrityError", "UniqueViolation", "Duplicate entry")
 
 logger = logging.getLogger(__name__)
 
@@ -233,9 +238,16 @@ class TrackedRun:
             source=json.dumps({"uri": source}),
             profile=json.dumps({"num_rows": rows, **profile}),
         )
-        with explained(self._uri):
-            tag = entities.InputTag("mlflow.data.context", context)
-            self._client.log_inputs(self.run_id, [entities.DatasetInput(dataset, [tag])])
+        tag = entities.InputTag("mlflow.data.context", context)
+        for attempt in range(2):
+            try:
+                with explained(self._uri):
+                    self._client.log_inputs(self.run_id, [entities.DatasetInput(dataset, [tag])])
+                return
+            except TrackingError as error:
+                # An equal run stored the same data set in between: now it is found.
+                if attempt or not any(word in str(error) for word in TWICE):
+                    raise
 
     def log_artifacts(self, folder_or_file: Path, artifact_path: str | None = None) -> None:
         """Store a file, or the content of a folder, in a folder of the run's artifacts."""
@@ -263,9 +275,13 @@ class TrackedRun:
         digest = digest_files(*sorted(path for path in Path(encoder_folder).rglob("*") if path.is_file()))
         with explained(self._uri):
             outputs = self._client.get_run(self.run_id).outputs
-            for output in outputs.model_outputs if outputs else []:
-                model = self._client.get_logged_model(output.model_id)
-                if model.tags.get(DIGEST_TAG) == digest and model.status == entities.LoggedModelStatus.READY:
+            linked = {output.model_id for output in outputs.model_outputs} if outputs else set()
+            # A killed process may have left a model that is not linked to the run yet.
+            for model in self._client.search_logged_models(
+                [self._experiment_id], filter_string=f"source_run_id = '{self.run_id}'"
+            ):
+                is_ready = model.model_id in linked and model.status == entities.LoggedModelStatus.READY
+                if is_ready and model.tags.get(DIGEST_TAG) == digest:
                     return str(model.model_uri)
                 self._client.delete_logged_model(model.model_id)
             model = self._client.create_logged_model(
@@ -282,8 +298,13 @@ class TrackedRun:
     @contextlib.contextmanager
     def until_end(self) -> Iterator[None]:
         """End the run with the outcome of the body; an error of the store does not replace an error of the body."""
+        path = sqlite_file(self._uri)
         try:
-            yield
+            with contextlib.ExitStack() as reserve:
+                if path is not None:  # on a full disk, room for the end of the run
+                    file = reserve.enter_context(tempfile.TemporaryFile(dir=path.parent))
+                    os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+                yield
         except BaseException as error:
             with contextlib.suppress(TrackingError):
                 self.end("KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED")

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import soundfile
 import torch
 
 from echopair import AudioEncoder
@@ -83,6 +85,10 @@ def test_saved_and_loaded_is_bit_equal(encoder: AudioEncoder, tmp_path: Path) ->
         (np.zeros(0), r"shape \(0,\)"),
         (np.array([0.0, np.nan]), "NaN or infinite"),
         (np.array(["a"]), "of type"),
+        (np.ones(16000, np.int64), "of type int64"),
+        ([1, 2, 3], "of type int64"),
+        (np.ones(16000) * 20000.0, "far above the full scale"),
+        ([], r"shape \(0,\)"),
     ],
 )
 def test_what_is_no_waveform_is_refused(encoder: AudioEncoder, waveform: np.ndarray, message: str) -> None:
@@ -90,9 +96,79 @@ def test_what_is_no_waveform_is_refused(encoder: AudioEncoder, waveform: np.ndar
         encoder.embed(waveform, 16000)
 
 
-def test_a_rate_of_zero_is_refused(encoder: AudioEncoder) -> None:
-    with pytest.raises(ValueError, match="sample_rate_hz=0"):
-        encoder.embed(noise(1, 16000), 0)
+@pytest.mark.parametrize("rate", [0, 999, 44100.5, float("nan"), 10**9, None])
+def test_an_impossible_rate_is_refused(encoder: AudioEncoder, rate: int | None) -> None:
+    with pytest.raises(ValueError, match="sample_rate_hz"):
+        encoder.embed(noise(1, 16000), rate)
+
+
+def test_channels_are_averaged_only_where_they_are_named(encoder: AudioEncoder) -> None:
+    stereo = np.stack([noise(1, 16000), noise(1, 16000, 1)], axis=1)  # as soundfile returns it
+    expected = encoder.embed(stereo.mean(axis=1), 16000)
+    assert torch.equal(encoder.embed(stereo, 16000, channels="last"), expected)
+    assert torch.equal(encoder.embed(stereo.T, 16000, channels="first"), expected)
+    assert torch.equal(encoder.embed([stereo], 16000, channels="last")[0], expected)
+    with pytest.raises(ValueError, match="give channels='last'"):
+        encoder.embed(stereo, 16000)
+    with pytest.raises(ValueError, match="needs channels="):
+        encoder.embed([stereo], 16000)
+    with pytest.raises(ValueError, match="more than 1024 of them"):
+        encoder.embed(stereo, 16000, channels="first")
+
+
+def test_files_and_lists_of_any_lengths(encoder: AudioEncoder, tmp_path: Path) -> None:
+    arrays = [noise(0.3, 8000), noise(2, 8000, 1)]
+    for number, array in enumerate(arrays):
+        soundfile.write(tmp_path / f"{number}.wav", array, 8000, subtype="FLOAT")
+    paths = [tmp_path / "0.wav", str(tmp_path / "1.wav")]
+    together = encoder.embed(paths)
+    assert together.shape == (2, encoder.embedding_dim)
+    torch.testing.assert_close(together, encoder.embed(arrays, 8000))
+    torch.testing.assert_close(together[1], encoder.embed(arrays[1], 8000))
+    with (tmp_path / "0.wav").open("rb") as file:
+        torch.testing.assert_close(encoder.embed(file), together[0])
+    with pytest.raises(ValueError, match=r"0\.wav has 8000 Hz"):
+        encoder.embed(paths[0], 16000)
+    (tmp_path / "text.wav").write_text("no sound")
+    with pytest.raises(ValueError, match=r"text\.wav cannot be read as sound"):
+        encoder.embed(tmp_path / "text.wav")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"log_mel_mean": float("nan")}, "finite number"),
+        ({"log_mel_standard_deviation": float("inf")}, "finite number"),
+        ({"encoder": {"name": "resnet", "width": 8 * 10**9}}, "less than or equal"),
+        ({"encoder": {"name": "resnet", "width": 4096, "blocks": [100] * 5}}, "does not hold the weights"),
+    ],
+)
+def test_a_config_that_cannot_be_is_refused(
+    encoder: AudioEncoder, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    encoder.save(tmp_path)
+    config = json.loads((tmp_path / "encoder.json").read_text())
+    (tmp_path / "encoder.json").write_text(json.dumps(config | change))
+    with pytest.raises(ValueError, match=message):
+        AudioEncoder.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "\xff", "{}"])
+def test_a_file_that_is_no_config_is_refused(encoder: AudioEncoder, tmp_path: Path, text: str) -> None:
+    encoder.save(tmp_path)
+    (tmp_path / "encoder.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=r"encoder\.json is not an encoder's config"):
+        AudioEncoder.load(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_refused(encoder: AudioEncoder, tmp_path: Path) -> None:
+    encoder.save(tmp_path)
+    weights = safetensors.torch.load_file(tmp_path / "encoder.safetensors")
+    name = next(name for name, value in weights.items() if value.is_floating_point())
+    weights[name].view(-1)[0] = float("nan")
+    safetensors.torch.save_file(weights, tmp_path / "encoder.safetensors")
+    with pytest.raises(ValueError, match=f"{name} holds NaN"):
+        AudioEncoder.load(tmp_path)
 
 
 def test_weights_of_another_encoder_are_refused(encoder: AudioEncoder, tmp_path: Path) -> None:

@@ -141,6 +141,33 @@ def test_keys_of_before_name_the_new_ones(refused) -> None:  # type: ignore[no-u
     assert "probe.strengths is now called probe.C" in refused("config", "probe.strengths=[1]")
 
 
+def test_presets_that_name_each_other(refused, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    a, b = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    a.write_text(f"preset: {b}")
+    b.write_text(f"preset: {a}")
+    assert f"{a} starts from {b} starts from {a}: they name each other" in refused("config", a)
+
+
+def test_a_name_that_is_too_long_for_the_system(refused, config_file: Path) -> None:  # type: ignore[no-untyped-def]
+    name = "x" * 300
+    assert "File name too long" in refused("run", name)
+    assert "File name too long" in refused("prepare", config_file, f"work_folder={config_file.parent}/{name}")
+    assert "at most 100 letters" in refused("config", config_file, f"corpora.{name}.name=synthetic")
+
+
+def test_passwords_are_not_shown(refused, config_file: Path) -> None:  # type: ignore[no-untyped-def]
+    for override in (
+        "tracking.uri=http://me:se:cr/et@127.0.0.1:9",
+        "tracking.uri=ftp://me:se@cret@host",
+        "tracking.uri={uri: 'http://me:secret@host'}",
+        "tracking.uri=http://me:secret@host: x",
+        "tracking={uri: 'postgresql://127.0.0.1:9/runs?password=secret'}",
+    ):
+        message = refused("run", config_file, override)
+        assert "cret" not in message
+        assert "cr/et" not in message
+
+
 def test_an_unknown_command(refused) -> None:  # type: ignore[no-untyped-def]
     assert "No such command 'runn'" in refused("runn")
 
@@ -268,7 +295,7 @@ def test_an_interrupted_training_says_so_and_exits_with_130(
         said, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "pretrain: interrupted after step" in said + error
-    assert error.strip().endswith("error: interrupted")
+    assert error.strip().endswith("error: interrupted; the same command continues")
     assert "Traceback" not in error
 
 

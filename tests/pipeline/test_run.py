@@ -29,8 +29,9 @@ from echopair.pipeline.evaluation import EVALUATIONS, Evaluation, ResultTable, S
 from echopair.pipeline.evaluation.probe import probe_table
 from echopair.pipeline.results import comparison_table
 from echopair.pipeline.run import RunResult, run
+from echopair.pipeline.run_record import RunRecord
 from echopair.pipeline.store import ClipStore
-from echopair.pipeline.tracking import list_runs
+from echopair.pipeline.tracking import TrackingConfig, list_runs
 from tests.pipeline.conftest import write_tones
 
 
@@ -120,6 +121,30 @@ def test_a_second_run_does_nothing(first: RunResult, config: RunConfig) -> None:
     assert again.run_id == first.run_id
     assert again.evaluations == first.evaluations
     assert again.seconds < 15
+
+
+def test_a_store_that_fails_at_the_end_hides_no_result(
+    first: RunResult, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "runs.db"
+    again = config.model_copy(
+        update={"run_name": "lost", "tracking": TrackingConfig(uri=f"sqlite:///{database}")}
+    )
+    write = RunRecord.write
+
+    def lose_and_write(self: RunRecord, stage: str, result: RunResult) -> None:
+        database.rename(tmp_path / "aside.db")
+        database.write_bytes(b"no database" * 1000)
+        write(self, stage, result)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecord, "write", lose_and_write)
+        result = run(again)
+    assert result.evaluations == first.evaluations
+    assert f"MLflow store sqlite:///{database} failed" in result.unrecorded
+    (tmp_path / "aside.db").replace(database)
+    assert not run(again).unrecorded
+    assert [one.status for one in list_runs(again.tracking, config.work_folder)] == ["FINISHED"]
 
 
 def test_the_embed_stage_is_what_a_user_gets(first: RunResult, config: RunConfig) -> None:

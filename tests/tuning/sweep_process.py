@@ -500,7 +500,10 @@ def assert_interrupted(sweep: SmallSweep, process: SweepProcess, number: signal.
     else:
         must("Traceback" not in complaints, f"it showed its inside: {complaints}")
         must(status == 130, f"exit status {status}: {process.last_words}")
-        must(complaints.strip().endswith("error: interrupted"), f"its last words: {process.last_words}")
+        must(
+            "error: interrupted" in complaints.strip().splitlines()[-1],
+            f"its last words: {process.last_words}",
+        )
     if not sweep.identity:
         return seconds
     for trial_number, trial in sweep.trials.items():

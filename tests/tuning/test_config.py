@@ -31,6 +31,12 @@ def swept(settings: SweepSettings) -> dict[str, str]:
     }
 
 
+def test_the_password_of_the_tracking_store_is_kept_and_not_dumped() -> None:
+    settings = compose_sweep(["tracking.uri=http://me:secret@host"])
+    assert settings.run.tracking.uri == "http://me:secret@host"
+    assert "secret" not in settings.model_dump_json()
+
+
 def test_presets_files_and_overrides_lie_over_each_other(tmp_path: Path) -> None:
     first = write(
         tmp_path / "first.yaml",

@@ -11,7 +11,7 @@ import pytest
 
 from echopair.pipeline.tracking import TrackingConfig, TrackingError, check_tracking, tracking_uri
 from echopair.pipeline.tracking.series import PendingSeries, name_of
-from echopair.pipeline.tracking.store import require_answer
+from echopair.pipeline.tracking.store import require_answer, shown
 
 CONFIG = TrackingConfig()
 
@@ -86,6 +86,20 @@ def test_password_is_not_shown() -> None:
         require_answer(f"postgresql://me:secret@127.0.0.1:{free_port()}/runs", 2)
     assert "secret" not in str(caught.value)
     assert "me:***@" in str(caught.value)
+
+
+def test_a_password_is_not_stored_and_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrackingConfig(uri="postgresql+psycopg2://me:s:e@cret@host/runs?sslmode=require")
+    assert tracking_uri(config, Path()) == config.uri
+    stored = TrackingConfig.model_validate_json(config.model_dump_json())
+    assert stored.uri == "postgresql+psycopg2://me:***@host/runs?sslmode=require"
+    monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD", raising=False)
+    with pytest.raises(TrackingError, match="set MLFLOW_TRACKING_PASSWORD"):
+        tracking_uri(stored, Path())
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "p@ss")
+    assert tracking_uri(stored, Path()) == "postgresql+psycopg2://me:p%40ss@host/runs?sslmode=require"
+    assert shown("http://h/?a=1&token=secret&b=2") == "http://h/?a=1&token=***&b=2"
+    assert shown("http://host:5000/a@b") == "http://host:5000/a@b"
 
 
 def test_names_that_mlflow_accepts() -> None:

@@ -8,9 +8,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -254,9 +256,31 @@ def test_dataset_used_for_both_contexts(folder: Path) -> None:
     assert '"num_rows": 400' in contexts["pretrain"].profile
 
 
+def test_equal_runs_log_the_same_data_set_at_once(folder: Path) -> None:
+    together = threading.Barrier(4, timeout=30)
+
+    def log(_: int) -> None:
+        run = TrackedRun.open(CONFIG, folder, "equal1", "equal")
+        for number in range(5):
+            together.wait()
+            run.log_dataset("birds", f"{number}{'0' * 30}", "/birds", "probe", rows=1)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(log, range(4)))
+    run = TrackedRun.open(CONFIG, folder, "equal1", "equal")
+    run.end("FINISHED")
+    inputs = client_of(CONFIG, folder).get_run(run.run_id).inputs.dataset_inputs
+    assert sorted(one.dataset.digest[6] for one in inputs) == list("01234")
+
+
 def test_encoder_loads_in_another_process_and_takes_any_length(folder: Path, encoder_folder: Path) -> None:
     run = TrackedRun.open(CONFIG, folder, "encoder1", "encoder")
+    client = client_of(CONFIG, folder)
+    experiment = client.get_run(run.run_id).info.experiment_id
+    client.create_logged_model(experiment, "encoder", run.run_id)  # left by a process that was killed
     uri = run.log_encoder(encoder_folder)
+    models = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run.run_id}'")
+    assert [model.model_uri for model in models] == [uri]
     assert run.log_encoder(encoder_folder) == uri
     run.end("FINISHED")
     short = np.sin(np.arange(16_000) / 7).astype(np.float32)

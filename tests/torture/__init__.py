@@ -1,0 +1,1 @@
+"""Long tests, outside `make test`: what a machine may do to a run, done at random moments."""

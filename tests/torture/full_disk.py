@@ -1,0 +1,104 @@
+"""Runs on a small disk that fills up at a certain moment: one line, a closed MLflow run, and the same command goes on.
+
+    sudo python -m tests.torture.full_disk [--only checkpoint ...]
+
+The disk is a tmpfs (mount needs root). At a moment, seen by a file that appears, all that is left of it is taken. The
+run must end with exit status 1 or 2 and a message that says so, without a traceback and with its run in MLflow closed;
+with the space back, the same command must come to the result of an undisturbed run.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+MOMENTS = {
+    "clips": "clips/*.partial",
+    "checkpoint": "encoders/*.partial/checkpoints/latest.pt",
+    "picture": "encoders/*.partial/preview/*.wav",
+    "embeddings": "embeddings/*.partial",
+    "evaluation": "evaluations/*.partial",
+    "record": "runs/*/report.html",
+}
+DISK_MEGABYTES = 32
+ECHOPAIR = Path(sys.executable).with_name("echopair")
+
+
+def fill(file: Path) -> None:
+    """Take all that is left of a disk."""
+    with file.open("wb", buffering=0) as ballast:
+        for size in (1 << 20, 1 << 12):
+            try:
+                while True:
+                    ballast.write(bytes(size))
+            except OSError:
+                continue
+
+
+def play(moment: str, file: Path, disk: Path, oracle: dict[str, object]) -> str:
+    """Fill the disk at a moment of a run; returns what the run said, and fails if it did not go on."""
+    import sqlite3
+
+    from tests.torture.kills import SETTINGS, result_of, undisturbed
+
+    work = disk / "work"
+    command = [ECHOPAIR, "run", file, f"work_folder={work}", *SETTINGS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not any(work.glob(MOMENTS[moment])) and process.poll() is None:
+            time.sleep(0.001)
+        fill(disk / "ballast")
+        said, complained = process.communicate(timeout=300)
+    last = complained.strip().splitlines()[-1]
+    assert process.returncode in (1, 2), f"exit status {process.returncode}: {last}"
+    assert "Traceback" not in complained, complained
+    assert "No space left" in last or "disk is full" in last, last
+    assert "free space" in last, last
+    statuses = []
+    (disk / "ballast").unlink()
+    if (work / "mlflow.db").is_file():
+        with closing(sqlite3.connect(work / "mlflow.db")) as connection:
+            statuses = [status for (status,) in connection.execute("select status from runs")]
+    assert all(status == "FAILED" for status in statuses), statuses
+    undisturbed("run", file, work)
+    assert result_of(work) == oracle, "another result"
+    return f"exit {process.returncode}, {statuses}, table {'shown' if 'pretrained' in said else 'not shown'}: {last}"
+
+
+def main() -> None:
+    """Play the moments and print a line of each."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", action="append", choices=MOMENTS, metavar="MOMENT", help=", ".join(MOMENTS))
+    arguments = parser.parse_args()
+    from tests.pipeline.test_run import write_config
+    from tests.torture.kills import load, result_of, undisturbed
+
+    load()
+    violations = 0
+    with tempfile.TemporaryDirectory(prefix="full-disk-") as temporary:
+        folder = Path(temporary)
+        file = write_config(folder)
+        undisturbed("run", file, folder / "oracle")
+        oracle = result_of(folder / "oracle")
+        for moment in arguments.only or MOMENTS:
+            disk = folder / moment
+            disk.mkdir()
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={DISK_MEGABYTES}m", "tmpfs", disk], check=True
+            )
+            try:
+                print(f"{moment:<11} equal; {play(moment, file, disk, oracle)}", flush=True)
+            except AssertionError as error:
+                violations += 1
+                print(f"{moment:<11} VIOLATION: {error}", flush=True)
+            finally:
+                subprocess.run(["umount", "-l", disk], check=True)
+    sys.exit(1 if violations else 0)
+
+
+if __name__ == "__main__":
+    main()
