@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 INTERRUPTED = 130
 PIPE_COLUMNS = 200
+LINE_CHARACTERS = 10_000
 SWEEP_PRESETS = "echopair.tuning.presets"
 
 app = typer.Typer(
@@ -184,7 +185,10 @@ def _interrupt_again(ignored: "sys.UnraisableHookArgs") -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    # The message may hold brackets, which are no markup.
+    from echopair.pipeline.pages import printable
+
+    # The message may hold brackets, which are no markup, and names of files, whose control characters rule a terminal.
+    message = "\n".join(printable(line, LINE_CHARACTERS) for line in message.split("\n"))
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {escape(message)}")
     sys.exit(status)
 
