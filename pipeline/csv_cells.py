@@ -9,7 +9,7 @@ CELL_CHARACTERS = 32_000  # of a cell in spreadsheets
 
 
 def csv_cell(value: Any) -> Any:
-    """A value for a CSV writer: control characters other than line ends are spelled out, and an apostrophe precedes formulas.
+    """A value for a CSV writer: an apostrophe precedes formulas, and control characters but line ends are spelled out.
 
     Source: OWASP, "CSV Injection".
     """

@@ -1,5 +1,6 @@
 """SweepSettings: a run to vary, how to vary it, and where its trials run; from presets, files and overrides."""
 
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -131,7 +132,7 @@ def _field(parts: Sequence[str]) -> list[Any]:
     match list(parts):
         case [section, space, *swept] if (section, space) == (SWEEP_KEY, SPACE):
             swept = swept[:-1] if swept[-1:] == ["values"] else swept
-            return [tuple[one, ...] for one in run_field(swept)] if swept else []
+            return [types.GenericAlias(tuple, (one, ...)) for one in run_field(swept)] if swept else []
         case [section, *below] if section in (SWEEP_KEY, RAY_KEY) and below:
             return list(field_types(SweepConfig if section == SWEEP_KEY else RayConfig, below))
     return run_field(parts)
