@@ -29,6 +29,7 @@ INTERRUPTED = 130
 PIPE_COLUMNS = 200
 UNRECORDED = 1
 CONTINUED = ("run", "prepare", "pretrain", "embed", "probe", "sweep")
+LINE_CHARACTERS = 10_000
 
 app = typer.Typer(
     name="echopair",
@@ -191,12 +192,12 @@ def _interrupt_again(ignored: "sys.UnraisableHookArgs") -> None:
 
 
 def _fail(message: str, status: int) -> None:
+    from echopair.pipeline.pages import printable
     from echopair.pipeline.tracking.store import shown
 
-    # The message may hold brackets, which are no markup.
-    Console(stderr=True, soft_wrap=True, highlight=False).print(
-        f"[bold red]error:[/] {escape(shown(message))}"
-    )
+    # The message may hold brackets, which are no markup, and names of files, whose control characters rule a terminal.
+    message = "\n".join(printable(line, LINE_CHARACTERS) for line in shown(message).split("\n"))
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"[bold red]error:[/] {escape(message)}")
     sys.exit(status)
 
 

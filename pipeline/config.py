@@ -13,6 +13,7 @@ from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.methods import ObjectiveConfig, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.config_errors import explain, nearest_key
+from echopair.pipeline.config_text import field_types
 from echopair.pipeline.corpora import CorpusConfig
 from echopair.pipeline.embed import EmbedConfig
 from echopair.pipeline.errors import UserError, did_you_mean
@@ -130,7 +131,7 @@ def compose(sources: str | Sequence[str] | None = None, overrides: Sequence[str]
         sources: names of presets or paths of YAML files (which may start from another preset by their key
             `preset`), later ones over earlier ones, their names joined. If only presets are given and none has
             a corpus, they override the preset `synthetic`.
-        overrides: `dotted.key=value`, values as in YAML; later ones win.
+        overrides: `dotted.key=value`, text as it is written and other values as in YAML; later ones win.
 
     Raises:
         UserError: an unknown preset, key or corpus, an unreadable file, a wrong type or a value out of range.
@@ -158,6 +159,7 @@ def lay(
     packages: Sequence[str] = (PRESETS,),
     on_layer: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     more_defaults: Mapping[str, Any] | None = None,
+    field: Callable[[Sequence[str]], Sequence[Any]] | None = None,
 ) -> dict[str, Any]:
     """Values of presets and files laid over the defaults, and overrides over them; as `compose`, unvalidated.
 
@@ -167,6 +169,7 @@ def lay(
         packages: where presets are looked for.
         on_layer: what is done to the values of each preset, file and override before.
         more_defaults: of keys that a run does not have.
+        field: gives the types of a key from its parts; by default of those of a run.
 
     Raises:
         UserError: an unknown preset, an unreadable file or override.
@@ -184,8 +187,13 @@ def lay(
     # In one layer, so that a name and the settings that belong to it may come in any order.
     given: dict[str, Any] = {}
     for override in overrides:
-        given = merge(given, on_layer(parse_override(override)))
+        given = merge(given, on_layer(parse_override(override, field or run_field)))
     return merge(values, given)
+
+
+def run_field(parts: Sequence[str]) -> list[Any]:
+    """The types that a key of a run may have, from its parts; none if there is no such key."""
+    return list(field_types(RunConfig, parts))
 
 
 def validated(values: Mapping[str, Any], hint: Callable[[str], str] | None = None) -> RunConfig:

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from echopair.pipeline.config_text import is_verbatim, with_text
 from echopair.pipeline.errors import UserError, did_you_mean
 
 PRESETS = "echopair.pipeline.presets"
@@ -173,13 +174,17 @@ def _read_yaml(text: str, source: str) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def parse_override(override: str) -> dict[str, Any]:
-    """The nested values of `dotted.key=value`.
+def parse_override(override: str, field: Callable[[Sequence[str]], Sequence[Any]]) -> dict[str, Any]:
+    """The nested values of `dotted.key=value`: text as it is written, everything else as in YAML.
+
+    Args:
+        override: as on the command line.
+        field: gives the types of a key from its parts, see `config_text.field_types`.
 
     Raises:
         UserError: it is not of this form, or its value is not valid YAML.
     """
-    key, equals, _ = override.partition("=")
+    key, equals, value = override.partition("=")
     if not equals or not key:
         raise UserError(
             f"{override!r} is not an override; write key=value, as objective.temperature=0.1, and presets and "
@@ -189,9 +194,25 @@ def parse_override(override: str) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    parts = key.split(".")
+    types = field(parts)
+    if is_verbatim(value, types):
+        return _nested(parts, value)
     try:
         values = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=True)
+        assert isinstance(values, dict)
+        if types and "${" not in value:
+            read = values
+            for part in parts:
+                read = read[part]
+            written = yaml.load(value, yaml.BaseLoader)
+            return _nested(parts, with_text(read, written, types))
     except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
         raise UserError(f"{override!r} is not valid YAML: {' '.join(str(error).split())}") from error
-    assert isinstance(values, dict)
     return {str(name): value for name, value in values.items()}
+
+
+def _nested(parts: Sequence[str], value: Any) -> dict[str, Any]:
+    for part in reversed(parts):
+        value = {part: value}
+    return dict(value)

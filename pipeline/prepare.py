@@ -54,7 +54,7 @@ def clips_output(config: "RunConfig", corpus: str, recordings: Sequence[Recordin
     """Where the clips of a corpus are kept, and what decides them."""
     rate = config.log_mel.sample_rate_hz
     listed = [
-        [one.name, list(one.labels), one.fold, one.split, one.group, *_size_and_time(one.path)]
+        [one.name, list(one.labels), one.fold, one.split, one.group, *_size_and_time(one.path), one.excerpt]
         for one in recordings
     ]
     return StageOutput(
@@ -171,13 +171,37 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
+class _File(NamedTuple):
+    """A file that is decoded whole, or of which several recordings are excerpts."""
+
+    path: str
+    recordings: list[int]
+    excerpts: list[tuple[float, float]]  # none: the whole file
+
+
+def _files(recordings: Sequence[Recording]) -> list[_File]:
+    """The files to decode; one with excerpts comes once, as it is read once for all of them."""
+    files: list[_File] = []
+    with_excerpts: dict[Path, _File] = {}
+    for number, recording in enumerate(recordings):
+        if recording.excerpt is None:
+            files.append(_File(str(recording.path), [number], []))
+            continue
+        if recording.path not in with_excerpts:
+            with_excerpts[recording.path] = _File(str(recording.path), [], [])
+            files.append(with_excerpts[recording.path])
+        with_excerpts[recording.path].recordings.append(number)
+        with_excerpts[recording.path].excerpts.append(recording.excerpt)
+    return files
+
+
 def _decode_all(
     corpus: str, recordings: Sequence[Recording], config: PrepareConfig, sample_rate_hz: int, folder: Path
 ) -> Iterator[Outcome]:
-    workers = min(config.workers or available_cores(), max(1, len(recordings) // RECORDINGS_PER_TASK))
+    files = _files(recordings)
+    workers = min(config.workers or available_cores(), max(1, len(files) // RECORDINGS_PER_TASK))
     tasks = iter(
-        [(n, str(r.path)) for n, r in enumerate(recordings[first : first + RECORDINGS_PER_TASK], start=first)]
-        for first in range(0, len(recordings), RECORDINGS_PER_TASK)
+        files[first : first + RECORDINGS_PER_TASK] for first in range(0, len(files), RECORDINGS_PER_TASK)
     )
     pool = ProcessPoolExecutor(
         workers,
@@ -187,7 +211,7 @@ def _decode_all(
         initargs=(os.getpid(), str(folder), sample_rate_hz, config.min_seconds),
     )
     with pool, progress_bar(f"prepare {corpus}", len(recordings), "recordings") as advance:
-        pending: dict[Future[list[Outcome]], list[tuple[int, str]]] = {}
+        pending: dict[Future[list[Outcome]], list[_File]] = {}
         try:
             while True:
                 # A bounded queue: the list of a million recordings is not copied into the pool at once.
@@ -202,7 +226,7 @@ def _decode_all(
                     advance(len(outcomes))
                     yield from outcomes
         except BrokenProcessPool as error:
-            suspects = ", ".join(path for task in list(pending.values())[: 2 * workers] for _, path in task)
+            suspects = ", ".join(path for task in list(pending.values())[: 2 * workers] for path, *_ in task)
             raise UserError(
                 f"corpus {corpus!r}: a worker process was killed (out of memory, or a file that crashes the "
                 f"decoder) while reading one of: {suspects}; remove the file, or set prepare.workers=1"
@@ -233,17 +257,25 @@ def _open_worker_shard(parent: int, folder: str, sample_rate_hz: int, min_second
     _worker = _Worker(sink, sample_rate_hz, min_seconds)
 
 
-def _decode_task(task: list[tuple[int, str]]) -> list[Outcome]:
+def _decode_task(task: list[_File]) -> list[Outcome]:
     from echopair.pipeline.decoding.decode import Refused, decode
+    from echopair.pipeline.decoding.excerpts import cut
 
     assert _worker is not None
     sink = _worker.sink
     outcomes = []
-    for number, path in task:
+    sounds = (
+        (file.recordings[index], sound)
+        for file in task
+        for index, sound in (cut(file.path, file.excerpts) if file.excerpts else [(0, file.path)])
+    )
+    for number, sound in sounds:
         offset = sink.seek(0, os.SEEK_END) // 2
         shard = Path(sink.name).name
         try:
-            clip = decode(path, _worker.sample_rate_hz, sink, min_seconds=_worker.min_seconds)
+            if isinstance(sound, Refused):
+                raise sound
+            clip = decode(sound, _worker.sample_rate_hz, sink, min_seconds=_worker.min_seconds)
             outcomes.append(Outcome(number, clip, "", shard, offset))
         except Refused as refusal:
             outcomes.append(Outcome(number, None, str(refusal), shard, offset))

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from echopair.pipeline.embed import PRETRAINED
 from echopair.pipeline.evaluation.base import ResultTable
+from echopair.pipeline.pages import printable
 from echopair.pipeline.tracking import TrackingConfig
 from echopair.pipeline.tracking.runs import RunSummary, list_runs
 
@@ -79,7 +81,7 @@ def comparison_table(config: TrackingConfig, work_folder: Path) -> Table | str:
     table.add_column("run id", overflow="fold", min_width=16)  # of 32 characters, in two lines of a terminal
     for run in sorted(runs, key=best, reverse=True):
         table.add_row(
-            run.name,
+            escape(printable(run.name)),
             *_percent(run, scores),
             *_percent(run, baselines),
             *(_parameter(run, key) for key in varied),
@@ -97,7 +99,7 @@ def _percent(run: RunSummary, keys: Sequence[str]) -> list[str]:
 
 def _parameter(run: RunSummary, key: str) -> str:
     value = run.parameters.get(key, "")
-    return "" if value == "None" else value
+    return "" if value == "None" else escape(printable(value))
 
 
 def _duration(seconds: float | None) -> str:

@@ -1,12 +1,14 @@
 """SweepSettings: a run to vary, how to vary it, and where its trials run; from presets, files and overrides."""
 
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
-from echopair.pipeline.config import RAY_KEY, SWEEP_KEY, RunConfig, lay, run_keys, validated
+from echopair.pipeline.config import RAY_KEY, SWEEP_KEY, RunConfig, lay, run_field, run_keys, validated
 from echopair.pipeline.config_errors import explain, nearest_key
+from echopair.pipeline.config_text import field_types
 from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, presets, split_arguments
 from echopair.pipeline.stages import fingerprint
@@ -123,7 +125,18 @@ _ALTERNATIVES: dict[str, Any] = {
 def _lay(sources: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
     """Run, sweep and ray, each layer overriding those before."""
     defaults = {SWEEP_KEY: _ALTERNATIVES, RAY_KEY: {}}
-    return lay(sources, overrides, (PRESETS, SWEEP_PRESETS), _sections, defaults)
+    return lay(sources, overrides, (PRESETS, SWEEP_PRESETS), _sections, defaults, _field)
+
+
+def _field(parts: Sequence[str]) -> list[Any]:
+    """The types that a key of a run, a sweep or Ray may have; below the space, lists of those of the swept key."""
+    match list(parts):
+        case [section, space, *swept] if (section, space) == (SWEEP_KEY, SPACE):
+            swept = swept[:-1] if swept[-1:] == ["values"] else swept
+            return [types.GenericAlias(tuple, (one, ...)) for one in run_field(swept)] if swept else []
+        case [section, *below] if section in (SWEEP_KEY, RAY_KEY) and below:
+            return list(field_types(SweepConfig if section == SWEEP_KEY else RayConfig, below))
+    return run_field(parts)
 
 
 def _sections(layer: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from pydantic import Field
 from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
 from echopair.pipeline.corpora.recording import Recording
 from echopair.pipeline.corpora.synthetic import SyntheticCorpusConfig, find_synthetic_recordings
-from echopair.pipeline.corpora.table import TableCorpusConfig, find_table_recordings
+from echopair.pipeline.corpora.table import find_table_recordings
+from echopair.pipeline.corpora.table_config import TableCorpusConfig
 
 __all__ = ["CorpusConfig", "Recording", "SyntheticCorpusConfig", "find_recordings"]
 

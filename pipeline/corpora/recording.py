@@ -20,3 +20,4 @@ class Recording:
     fold: str | None = None
     split: Split | None = None
     group: str | None = None  # the source, which several recordings may share
+    excerpt: tuple[float, float] | None = None  # begin and end in seconds, of an event in a longer file

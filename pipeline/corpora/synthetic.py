@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from echopair.pipeline.cores import available_cores, end_with
 from echopair.pipeline.corpora.recording import Recording
-from echopair.pipeline.corpora.table import TableCorpusConfig, find_table_recordings
+from echopair.pipeline.corpora.table import find_table_recordings
+from echopair.pipeline.corpora.table_config import TableCorpusConfig
 from echopair.pipeline.progress import progress_bar
 from echopair.pipeline.stages import StageOutput, digest_files, read_done
 

@@ -1,191 +1,252 @@
-"""A corpus that a CSV or TSV lists: one row per recording, configurable columns."""
+"""A corpus that tables list: a row for each recording, or for each event in one."""
 
-import csv
-import string
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, cast, get_args
+from typing import NamedTuple
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from rich.markup import escape
 
 from echopair.pipeline.corpora.folder import existing_folder
-from echopair.pipeline.corpora.recording import Recording, Split
-from echopair.pipeline.errors import UserError, did_you_mean
+from echopair.pipeline.corpora.recording import Recording
+from echopair.pipeline.corpora.spelling import alike, in_words, same_value, spellings
+from echopair.pipeline.corpora.table_config import TableConfig, TableCorpusConfig
+from echopair.pipeline.corpora.table_paths import Found, PathFinder
+from echopair.pipeline.corpora.table_rows import Row, clean, read_rows
+from echopair.pipeline.corpora.table_values import (
+    AUDACITY_FREQUENCIES,
+    MISSING_VALUES,
+    RAVEN_BEGIN,
+    RAVEN_OFFSET,
+    SPREADSHEET_ERRORS,
+    excerpt_of,
+    one_label,
+    several_labels,
+    split_of,
+)
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.pages import printable
+from echopair.pipeline.progress import console
 
-SPLIT_SYNONYMS = {"val": "validation", "valid": "validation", "training": "train", "eval": "test"}
-ROWS_NAMED_IN_ERRORS = 3
-
-
-Cell = Annotated[str, Field(coerce_numbers_to_str=True)]  # YAML reads 1 as a number, a table as text
-
-
-class TableConfig(BaseModel, frozen=True, extra="forbid"):
-    """One table and the meaning of its columns."""
-
-    table: str = Field("labels.csv", description="the CSV or TSV, below the corpus's root")
-    path: str = Field(
-        "{path}",
-        description="the recording's path below the root; {column} is replaced by that column's value",
-    )
-    label: str | None = Field(None, description="column with the single label of a clip")
-    labels: str | None = Field(None, description="column with several labels of a clip")
-    label_separator: str = Field(",", min_length=1, description="what separates several labels")
-    fold: str | None = Field(None, description="column with the fold")
-    split: str | None = Field(
-        None, description="column with train, validation or test; without it, `all_split` applies"
-    )
-    all_split: Split | None = Field(None, description="the split of every row of this table")
-    group: str | None = Field(
-        None, description="column with the source; clips of one source stay in one fold"
-    )
-    where: dict[str, Cell | tuple[Cell, ...]] = Field(
-        {}, description="only rows in which each of these columns has this value, or one of these"
-    )
-
-    @model_validator(mode="after")
-    def _one_kind_of_label(self) -> "TableConfig":
-        if self.label is not None and self.labels is not None:
-            raise ValueError(
-                f"give label={self.label} for one label per clip or labels={self.labels} for several, not both"
-            )
-        return self
-
-    @field_validator("path")
-    @classmethod
-    def _path_is_a_template(cls, path: str) -> str:
-        if not template_columns(path):
-            raise ValueError(
-                f"{path!r} contains no column; write for instance {{path}} or audio/{{filename}}"
-            )
-        return path
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """The required columns, and the key that names each."""
-        named = {
-            "label": self.label,
-            "labels": self.labels,
-            "fold": self.fold,
-            "split": self.split,
-            "group": self.group,
-        }
-        columns = {column: key for key, column in named.items() if column is not None}
-        columns |= dict.fromkeys(template_columns(self.path), "path")
-        return columns | dict.fromkeys(self.where, "where")
+NAMED_IN_MESSAGES = 3
 
 
-class TableCorpusConfig(TableConfig, frozen=True, extra="forbid"):
-    """Recordings that a table lists; further tables add to it, fallbacks replace a missing `table`."""
+class _Listed(NamedTuple):
+    """A recording, or an excerpt of one, as a row lists it."""
 
-    name: Literal["table"] = "table"
-    root: Path = Field(description="the folder that paths and tables are relative to")
-    further_tables: tuple[TableConfig, ...] = Field((), description="more tables of the same corpus")
-    fallbacks: tuple[TableConfig, ...] = Field(
-        (), description="other layouts, tried in order if `table` does not exist"
-    )
-    allow_missing_files: bool = Field(
-        False, description="count rows without a file as refused recordings instead of raising an error"
-    )
-
-    def layouts(self) -> list[tuple[TableConfig, ...]]:
-        """The possible layouts of this corpus, in order of preference."""
-        return [(self, *self.further_tables), *((fallback,) for fallback in self.fallbacks)]
-
-
-def template_columns(template: str) -> list[str]:
-    """The columns in a path template."""
-    try:
-        return [field for _, field, _, _ in string.Formatter().parse(template) if field]
-    except ValueError:
-        return []
+    recording: Recording
+    found: Found
+    where: str  # the file and line of the row
+    may_have_several_labels: bool
 
 
 def find_table_recordings(corpus: str, config: TableCorpusConfig) -> list[Recording]:
     """List the recordings of the first layout whose tables all exist, in the order of their rows.
 
+    Rows with begin and end are excerpts; those of one recording have one source unless `group` names another. What
+    was guessed, or taken as equal though spelt in several ways, is said on standard error.
+
     Raises:
-        UserError: a table or column is missing, a table is empty, or a row has no file or is a duplicate.
+        UserError: a table or column is missing, a table is empty, a row is not clear, or it has no file, one out of
+            the root, or that of another row.
     """
+    key = f"corpora.{corpus}"
     root = existing_folder(corpus, config.root)
     for layout in config.layouts():
-        if all((root / table.table).is_file() for table in layout):
-            recordings = [recording for table in layout for recording in _read_table(corpus, root, table)]
+        files = [_table_files(root, table.table) for table in layout]
+        if all(files):
             break
     else:
         wanted = " or ".join(" and ".join(table.table for table in layout) for layout in config.layouts())
-        raise UserError(
-            f"corpora.{corpus}.root={root} has no {wanted}; name another root or set corpora.{corpus}.table"
-        )
-    seen: set[str] = set()
-    for recording in recordings:
-        if recording.name in seen:
-            raise UserError(f"corpora.{corpus}: {recording.name} is in two rows of its table; remove one")
-        seen.add(recording.name)
-    missing = [recording.name for recording in recordings if not recording.path.exists()]
-    if missing and not config.allow_missing_files:
-        raise UserError(
-            f"corpora.{corpus}.root={root}: {len(missing)} of {len(recordings)} rows have no file, "
-            f"{', '.join(missing[:ROWS_NAMED_IN_ERRORS])}{', ...' if len(missing) > ROWS_NAMED_IN_ERRORS else ''}; "
-            f"correct the paths or set corpora.{corpus}.allow_missing_files=true to count them as refused"
-        )
+        raise UserError(f"{key}.root={root} has no {wanted}; name another root or set {key}.table")
+    notes: list[str] = []
+    finder = PathFinder(root)
+    listed = [
+        one
+        for table, found in zip(layout, files, strict=True)
+        for one in _read_tables(key, found, table, finder, notes)
+    ]
+    _check_files(key, root, config, [one.found for one in listed])
+    recordings = _one_spelling(_once(key, listed, notes), notes)
+    for note in notes:
+        console.print(f"  [yellow]{key}[/]: {escape(printable(note, 1000))}")
     return recordings
 
 
-def _read_table(corpus: str, root: Path, table: TableConfig) -> list[Recording]:
-    file = root / table.table
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            delimiter = "\t" if file.suffix.lower() in (".tsv", ".tab") else ","
-            reader = csv.DictReader(lines, delimiter=delimiter)
-            header = list(reader.fieldnames or ())
-            for column, key in table.columns.items():
-                if column not in header:
-                    hint = did_you_mean(column, header) or f"; its columns are {', '.join(header) or 'none'}"
-                    raise UserError(f"corpora.{corpus}.{key}: {file} has no column {column!r}{hint}")
-            rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise UserError(
-            f"corpora.{corpus}.table: {file} cannot be read as a table in UTF-8: {error}"
-        ) from error
-    wanted = [
-        _recording(corpus, root, table, line, row)
-        for line, row in rows
-        if all(
-            row[column] in ((value,) if isinstance(value, str) else value)
-            for column, value in table.where.items()
+def _table_files(root: Path, table: str) -> list[tuple[Path, str]]:
+    """The files of a table that exist, and what * stands for in the name of each."""
+    if "*" not in table:
+        return [(root / table, "")] if (root / table).is_file() else []
+    before, after = str(root / table).split("*")
+    files, visited = [], set()
+    for folder, subfolders, names in os.walk(before.rpartition("/")[0], followlinks=True):
+        if (real := os.path.realpath(folder)) in visited:
+            subfolders.clear()
+            continue
+        visited.add(real)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for file in (f"{folder}/{name}" for name in names if not name.startswith(".")):
+            if file.startswith(before) and file.endswith(after) and len(file) > len(before) + len(after):
+                files.append((Path(file), file[len(before) : len(file) - len(after)]))
+    return sorted(files)
+
+
+def _read_tables(
+    key: str, files: Sequence[tuple[Path, str]], table: TableConfig, finder: PathFinder, notes: list[str]
+) -> list[_Listed]:
+    listed: list[_Listed] = []
+    values: dict[str, set[str]] = {column: set() for column in table.where}
+    wanted = {
+        column: {same_value(value) for value in ([values] if isinstance(values, str) else values)}
+        for column, values in table.where.items()
+    }
+    optional = [RAVEN_OFFSET] if table.begin == RAVEN_BEGIN else []
+    for file, table_name in files:
+        rows, delimiter, note = read_rows(file, table, key, table.used_columns, optional)
+        notes += [note] if note and note not in notes else []
+        for row in rows:
+            for column, seen in values.items():
+                seen.add(row.cells[column])
+            is_chosen = all(same_value(row.cells[column]) in chosen for column, chosen in wanted.items())
+            if is_chosen and not (table.begin and row.cells[table.begin] == AUDACITY_FREQUENCIES):
+                listed.append(_listing(key, file, row, table, table_name, delimiter, finder))
+    if not listed:
+        held = "".join(
+            f"; column {column!r} holds {', '.join(map(repr, sorted(seen)[:NAMED_IN_MESSAGES])) or 'nothing'}"
+            for column, seen in values.items()
         )
-    ]
-    if not wanted:
-        where = f" with {table.where}" if table.where else ""
-        raise UserError(f"corpora.{corpus}.table: {file} has no rows{where}; add rows or name another table")
-    return wanted
+        where = f" with {table.where}{held}" if table.where else ""
+        raise UserError(f"{key}.table: {files[0][0]} has no rows{where}; add rows or name another table")
+    return listed
 
 
-def _recording(
-    corpus: str, root: Path, table: TableConfig, line: int, row: dict[str, str | None]
-) -> Recording:
-    def value(column: str | None) -> str | None:
-        return (row[column] or "").strip() or None if column is not None else None
+def _listing(
+    key: str, file: Path, row: Row, table: TableConfig, table_name: str, delimiter: str, finder: PathFinder
+) -> _Listed:
+    place = f"{file}, line {row.line}"
 
-    cells = {column: value(column) for column in table.columns}
-    for column in template_columns(table.path):
-        if cells[column] is None:
+    def value(column: str | None) -> str:
+        return clean(row.cells[column]) if column is not None else ""
+
+    for column in table.used_columns:
+        if row.cells[column] in SPREADSHEET_ERRORS:
             raise UserError(
-                f"corpora.{corpus}.table: {root / table.table}, line {line}: column {column!r} is empty"
+                f"{key}.table: {place}: column {column!r} holds {row.cells[column]}; correct the formula"
             )
-    name = table.path.format_map({column: cell or "" for column, cell in cells.items()})
-    labels: tuple[str, ...] = ()
-    if table.labels is not None:
-        parts = (part.strip() for part in (value(table.labels) or "").split(table.label_separator))
-        labels = tuple(sorted({part for part in parts if part}))
-    elif (label := value(table.label)) is not None:
-        labels = (label,)
-    split = value(table.split) or table.all_split
-    split = SPLIT_SYNONYMS.get(split.lower(), split.lower()) if split is not None else None
-    if split is not None and split not in get_args(Split):
-        raise UserError(
-            f"corpora.{corpus}.split: {root / table.table}, line {line}: {split!r} is not a split; "
-            f"write {', '.join(get_args(Split))}"
+        if column in table.path_columns and not row.cells[column]:
+            raise UserError(f"{key}.table: {place}: column {column!r} is empty; name the recording")
+    found = finder.find(table.path_of(row.cells, table_name))
+    asked = "labels" if table.labels is not None else "label"
+    try:
+        labels = (
+            several_labels(value(table.labels), table.label_separator)
+            if table.labels is not None
+            else one_label(value(table.label))
         )
-    return Recording(
-        root / name, name, labels, value(table.fold), cast(Split | None, split), value(table.group)
-    )
+        asked = "split"
+        split = split_of(value(table.split)) if value(table.split) else table.all_split
+        recording = Recording(
+            found.path, found.name, labels, value(table.fold) or None, split, value(table.group) or None
+        )
+        if table.begin is not None and table.end is not None:
+            asked = "begin"
+            excerpt = excerpt_of(row.cells, table.begin, table.end, delimiter)
+            recording = replace(
+                recording,
+                name=f"{found.name} ({excerpt[0]:.12g} to {excerpt[1]:.12g} s)",
+                group=recording.group or found.name,
+                excerpt=excerpt,
+            )
+    except ValueError as error:
+        raise UserError(f"{key}.{asked}: {place}: {error}") from error
+    return _Listed(recording, found, place, table.labels is not None)
+
+
+def _check_files(key: str, root: Path, config: TableCorpusConfig, files: Sequence[Found]) -> None:
+    def some(names: list[str]) -> str:
+        shown = list(dict.fromkeys(names))[:NAMED_IN_MESSAGES]
+        return f"{', '.join(shown)}{', ...' if len(names) > len(shown) else ''}"
+
+    outside = [one.name for one in files if one.is_outside]
+    if outside and not config.allow_outside_root:
+        raise UserError(
+            f"{key}.root={root}: {len(outside)} of {len(files)} rows name files out of this folder, {some(outside)}; "
+            f"correct them, set the root to a folder that holds all files, or set {key}.allow_outside_root=true"
+        )
+    missing = [one.name for one in files if not one.exists]
+    if missing and not config.allow_missing_files:
+        raise UserError(
+            f"{key}.root={root}: {len(missing)} of {len(files)} rows have no file, {some(missing)}; "
+            f"correct the paths or set {key}.allow_missing_files=true to count them as refused"
+        )
+
+
+def _once(key: str, listed: Sequence[_Listed], notes: list[str]) -> list[Recording]:
+    """Each recording, or excerpt of one, once; rows that name several labels of one excerpt are joined."""
+    first: dict[object, tuple[Recording, str]] = {}
+    repeated = 0
+    for recording, found, where, may_have_several_labels in listed:
+        place = (found.identity, recording.excerpt)
+        if place not in first:
+            first[place] = (recording, where)
+            continue
+        known, known_where = first[place]
+        if recording.excerpt is None:
+            also = f" as {known.name}" if known.name != recording.name else ""
+            raise UserError(
+                f"{key}: {recording.name} is in two rows of its table, {where}, and{also} {known_where}; remove one"
+            )
+        if recording.labels != known.labels and not may_have_several_labels:
+            both = " and ".join(", ".join(one.labels) or "no label" for one in (known, recording))
+            raise UserError(
+                f"{key}.label: {recording.name} has two labels, {both}: {known_where}, and {where}; correct one, "
+                "or name the column by labels=, not by label=, if an event may have several"
+            )
+        repeated += recording.labels == known.labels
+        joined = tuple(sorted({*known.labels, *recording.labels}))
+        if replace(recording, labels=joined, name=known.name, path=known.path) != replace(
+            known, labels=joined
+        ):
+            raise UserError(
+                f"{key}: {recording.name} has two folds, splits or groups, {known_where}, and {where}"
+            )
+        first[place] = (replace(known, labels=joined), known_where)
+    if repeated:
+        notes.append(f"{repeated} rows repeat an event, and count once")
+    return [recording for recording, _ in first.values()]
+
+
+def _one_spelling(recordings: list[Recording], notes: list[str]) -> list[Recording]:
+    """Recordings in which equal folds, groups and labels are spelt alike."""
+
+    def chosen(kind: str, values: list[str]) -> dict[str, str]:
+        several = spellings(values, same_value)
+        if several:
+            notes.append(f"{kind} {in_words(several)} are equal: the first spelling is taken for all")
+        changed = {value: one[0] for one in several for value in one}
+        rest = sorted({changed.get(value, value) for value in values})
+        if likely := spellings(rest, alike):
+            notes.append(
+                f"{kind} {in_words(likely)} differ in capital letters or spaces alone, and count as different"
+            )
+        if missing := [value for value in rest if value.lower() in MISSING_VALUES]:
+            notes.append(
+                f"{kind} {', '.join(map(repr, missing))}: counts as a value; empty the cells that have none"
+            )
+        return changed
+
+    folds = chosen("folds", [one.fold for one in recordings if one.fold is not None])
+    groups = chosen("groups", [one.group for one in recordings if one.group is not None])
+    labels = chosen("labels", [label for one in recordings for label in one.labels])
+    if not folds and not groups and not labels:
+        return recordings
+    return [
+        replace(
+            one,
+            fold=folds.get(one.fold or "", one.fold),
+            group=groups.get(one.group or "", one.group),
+            labels=tuple(dict.fromkeys(labels.get(label, label) for label in one.labels)),
+        )
+        for one in recordings
+    ]

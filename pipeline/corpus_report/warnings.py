@@ -1,11 +1,12 @@
 """Warnings about a corpus before training: leakage, contradictory labels, imbalance, unsuitable sound."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from echopair.pipeline.corpora.spelling import alike, in_words, spellings
 from echopair.pipeline.corpus_report.statistics import Codes, Json
 
 if TYPE_CHECKING:
@@ -148,6 +149,27 @@ def class_warnings(classes: Sequence[Json]) -> list[Json]:
             f"{counted(len(rare), 'class has', 'classes have')} at most a tenth of the largest one's "
             f"{counted(largest, 'clip')}. Look at the accuracy of each class, not only at the mean.",
             [f"{row['label']}: {counted(row['clips'], 'clip')}" for row in rare[: -EXAMPLES - 1 : -1]],
+        )
+    ]
+
+
+def spelling_warnings(names: Mapping[str, Sequence[str]]) -> list[Json]:
+    """Classes, sources or folds whose names differ in capital letters, spaces or invisible marks alone.
+
+    Args:
+        names: distinct names by what they name, such as "class".
+    """
+    several = [(kind, one) for kind, found in names.items() for one in spellings(found, alike)]
+    if not several:
+        return []
+    return [
+        _warning(
+            "spelling",
+            len(several),
+            f"{counted(len(several), 'name is', 'names are')} spelt in several ways",
+            "They differ in capital letters or spaces alone, and count as different. Spell them alike if one is meant.",
+            [f"{kind} {in_words([one])}" for kind, one in several[:EXAMPLES]],
+            serious=True,
         )
     ]
 

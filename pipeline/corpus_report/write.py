@@ -25,6 +25,7 @@ from echopair.pipeline.corpus_report.warnings import (
     duplicate_warnings,
     group_warnings,
     sound_warnings,
+    spelling_warnings,
 )
 from echopair.pipeline.pages import render_page
 from echopair.pipeline.stages import write_atomically
@@ -100,6 +101,13 @@ def describe_corpus(
         *duplicate_warnings(manifest, sounds, sound_spreads),
         *group_warnings(manifest, groups.codes, group_spreads),
         *class_warnings(classes),
+        *spelling_warnings(
+            {
+                "class": labels.names,
+                "source": groups.names.to_pylist(),
+                "fold": folds.names.to_pylist(),
+            }
+        ),
         *sound_warnings(manifest, seconds, loudness_lufs, sample_rate_hz),
     ]
     return {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from echopair.lazy import np
+from echopair.pipeline.csv_cells import csv_cell
 from echopair.pipeline.evaluation.bootstrap import average_precision
 
 if TYPE_CHECKING:
@@ -50,14 +51,16 @@ def write_probe_files(
         rows = [_class_row(confusion, n, classes) for n in range(len(classes))]
         with (folder / CONFUSION_FILE).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(["true \\ predicted", *classes])
-            writer.writerows([name, *confusion[n].tolist()] for n, name in enumerate(classes))
+            writer.writerow(["true \\ predicted", *map(csv_cell, classes)])
+            writer.writerows([csv_cell(name), *confusion[n].tolist()] for n, name in enumerate(classes))
         title = f"{summary['corpus']}: {main}, {summary['features'][main]['score']:.1%} of {len(true)} clips"
         confusion_matrix_figure(confusion, classes, folder / "confusion_matrix.png", title)
     with (folder / PER_CLASS_FILE).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
-        writer.writerows([f"{cell:.4f}" if isinstance(cell, float) else cell for cell in row] for row in rows)
+        writer.writerows(
+            [f"{cell:.4f}" if isinstance(cell, float) else csv_cell(cell) for cell in row] for row in rows
+        )
     results = summary["features"]
     accuracy_bars_figure(
         list(results),

@@ -323,3 +323,16 @@ main()
         [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30
     )
     assert (done.returncode, done.stderr.strip()) == (130, "error: interrupted")
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "labels.csv").write_text("path\n\x1b[2Ja.wav\n")
+    arguments = ["corpora.c.name=table", f"corpora.c.root={tmp_path}", f"work_folder={tmp_path / 'work'}"]
+    monkeypatch.setattr(sys, "argv", ["echopair", "prepare", *arguments])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert "\\x1b[2Ja.wav" in said
+    assert "\x1b[2J" not in said

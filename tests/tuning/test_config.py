@@ -325,3 +325,11 @@ def test_every_key_is_described() -> None:
                 assert field.description or name in ("search", "scheduler"), f"{prefix}{name}"
 
     describe(SweepConfig, "sweep.")
+
+
+def test_text_of_a_sweep_is_taken_as_it_is_written() -> None:
+    settings = compose_sweep(
+        ["quick", "sweep.sweep_name=2024 #2", "sweep.space.encoder.name=[vgg_like, resnet]"]
+    )
+    assert settings.sweep.sweep_name == "2024 #2"
+    assert settings.sweep.space["encoder.name"].values == ("vgg_like", "resnet")  # type: ignore[union-attr]

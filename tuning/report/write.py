@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from echopair.pipeline.csv_cells import csv_cell
 from echopair.pipeline.evaluation.probe import probe_table
 from echopair.pipeline.figure_style import DOTS_PER_INCH
 from echopair.pipeline.pages import embedded_png, render_page
@@ -89,7 +90,8 @@ def _table(outcomes: Outcomes) -> bytes:
     text = io.StringIO()
     rows = csv.DictWriter(text, row(Trial(number=0, values={})), lineterminator="\n")
     rows.writeheader()
-    rows.writerows(map(row, sorted(outcomes.trials, key=lambda trial: trial.number)))
+    for trial in sorted(outcomes.trials, key=lambda trial: trial.number):
+        rows.writerow({key: csv_cell(value) for key, value in row(trial).items()})
     return _bytes(text.getvalue())
 
 

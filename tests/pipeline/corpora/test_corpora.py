@@ -8,7 +8,8 @@ from echopair.pipeline.config import compose
 from echopair.pipeline.corpora import find_recordings
 from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
 from echopair.pipeline.corpora.synthetic import SyntheticCorpusConfig, find_synthetic_recordings
-from echopair.pipeline.corpora.table import TableCorpusConfig, find_table_recordings
+from echopair.pipeline.corpora.table import find_table_recordings
+from echopair.pipeline.corpora.table_config import TableCorpusConfig
 from echopair.pipeline.errors import UserError
 
 
@@ -143,7 +144,7 @@ def test_a_table_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_binary_file_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(b"\xff\xfe\x00path")
-    with pytest.raises(UserError, match=r"labels\.csv cannot be read as a table in UTF-8"):
+    with pytest.raises(UserError, match=r"labels\.csv, line 1: cannot be read as UTF-16"):
         find_table_recordings("c", TableCorpusConfig(root=tmp_path))
 
 

@@ -95,3 +95,9 @@ def test_imbalance_is_warned_of_from_ten_to_one(tmp_path: Path, largest: int, wa
     clips = [{"labels": ["owl"]}] * largest + [{"labels": ["wren"]}] * 2
     report = write_report(tmp_path, "x", manifest_of(*clips), [])
     assert ("class_imbalance" in warnings_of(report)) == warned
+
+
+def test_names_in_two_spellings_are_named(tmp_path: Path) -> None:
+    manifest = manifest_of({"labels": ["Dog"]}, {"labels": ["dog"]}, {"labels": ["Great  tit"], "group": "1"})
+    warning = warnings_of(write_report(tmp_path, "x", manifest, []))["spelling"]
+    assert (warning["count"], warning["examples"]) == (1, ["class 'Dog' and 'dog'"])
