@@ -33,6 +33,7 @@ from echopair.pipeline.decoding.truncation import Envelope
 __all__ = ["Clip", "Refused", "decode"]
 
 SAMPLE_STEP = 1 / 32768  # one 16-bit step of a full scale from -1 to 1
+SAMPLES_OF_A_SOUND = 2  # a single sample has no width, and would be called silent
 SPOOL_BYTES = 64 << 20
 QUANTISE_BYTES = 4 << 20
 TOLERANCE_SECONDS = 0.1  # of lengths of MP3 and Ogg, which may or may not include the encoder's delay
@@ -76,6 +77,16 @@ def decode(path: str | Path, sample_rate_hz: int, sink: BinaryIO, *, min_seconds
         Refused: the recording cannot be a clip; the message is the reason. OSError: the sink or the disk fails.
             In both cases nothing stays appended.
     """
+    try:
+        return _decode(path, sample_rate_hz, sink, min_seconds)
+    except (Refused, OSError):
+        raise
+    except Exception as error:
+        # Decoders and the resampler meet hostile content here; whatever they raise concerns this file alone.
+        raise Refused(f"cannot be decoded: {type(error).__name__}: {error}") from error
+
+
+def _decode(path: str | Path, sample_rate_hz: int, sink: BinaryIO, min_seconds: float) -> Clip:
     envelope = read_envelope(path)
     with (
         tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool,
@@ -190,8 +201,8 @@ class _Mixdown:
 
 
 def _check_clip(span: _Span, samples: int, sample_rate_hz: int) -> None:
-    if not samples:
-        raise Refused(f"too short: it leaves no sample at {sample_rate_hz} Hz")
+    if samples < SAMPLES_OF_A_SOUND:
+        raise Refused(f"too short: it leaves {samples} samples at {sample_rate_hz} Hz")
     if not math.isfinite(span.width):
         raise Refused("its samples are too large to resample")
     if span.width < SAMPLE_STEP:

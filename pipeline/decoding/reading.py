@@ -19,6 +19,7 @@ BLOCK_SECONDS = 10
 BLOCK_VALUES = 1 << 22  # a block's limit where rate or channels are extreme: 16 MiB as float32
 # A lower rate is that of a damaged header, and the clip would be far larger than the recording.
 LOWEST_RATE_HZ = 1000
+HIGHEST_RATE_HZ = 2_000_000  # above it, too, the header is damaged; resampling from 2 GHz takes minutes
 UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's number for a FLAC that declares no length
 UNRECOGNISED_FORMAT = 1  # libsndfile's code
 
@@ -117,6 +118,8 @@ def check_header(sound: Recording, envelope: Envelope) -> None:
         raise Refused(f"truncated: {declared_and_found(held * envelope.declared_ratio, held)}")
     if sound.samplerate < LOWEST_RATE_HZ:
         raise Refused(f"sample rate of {sound.samplerate} Hz: below {LOWEST_RATE_HZ} Hz")
+    if sound.samplerate > HIGHEST_RATE_HZ:
+        raise Refused(f"sample rate of {sound.samplerate} Hz: above {HIGHEST_RATE_HZ} Hz")
 
 
 def declared_and_found(declared: float, held: float) -> str:

@@ -195,8 +195,8 @@ def write_huge(folder: Path, rate_hz: int, channels: int) -> Path:
     return write(folder / "huge.wav", signs * np.float32(3.4e38), rate_hz, "FLOAT")
 
 
-def low_rate(folder: Path) -> Path:
-    return write(folder / "low_rate.wav", tone(), 20)
+def rate_of(rate_hz: int, frames: int) -> Writer:
+    return lambda folder: write(folder / "rate.wav", tone()[:frames], rate_hz)
 
 
 REFUSED: dict[str, tuple[Writer, str]] = {
@@ -257,7 +257,9 @@ REFUSED: dict[str, tuple[Writer, str]] = {
     "below one step": (waveform("faint.wav", tone() * np.float32(1e-5)), "silent: it moves by less"),
     "cancelled": (cancelled, "silent once mixed down: its channels cancel each other"),
     "ultrasound": (ultrasound, "silent at 16000 Hz: its sound is above 8000 Hz"),
-    "rate of 20 Hz": (low_rate, "sample rate of 20 Hz: below 1000 Hz"),
+    "rate of 20 Hz": (rate_of(20, frames=24000), "sample rate of 20 Hz: below 1000 Hz"),
+    "rate of 2 GHz": (rate_of(2_000_000_000, frames=24000), "sample rate of 2000000000 Hz: above 2000000 Hz"),
+    "three samples at 500 kHz": (rate_of(500_000, frames=3), r"too short: 6e-06 s \(samples: 3\)"),
     "too large to mix": (lambda folder: write_huge(folder, RATE_HZ, channels=2), "too large to mix down"),
     "too large to resample": (lambda folder: write_huge(folder, 44100, channels=1), "too large to resample"),
 }

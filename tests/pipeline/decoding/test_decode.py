@@ -113,6 +113,53 @@ def test_blocks_resample_as_one(tmp_path: Path, rate_hz: int, monkeypatch: pytes
     assert np.abs(waveform - expected).max() <= clip.scale * 0.51
 
 
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@given(
+    rate_hz=st.sampled_from([8000, 11025, 22050, 44100, 48000, 96000, 192000, 250000, 384000]),
+    clip_rate_hz=st.sampled_from([1000, 4000, 16000, 32000]),
+    blocks=st.integers(1, 3),
+    excess=st.integers(-3, 40) | st.integers(-500, 500),
+)
+def test_a_length_around_a_border_of_blocks_decodes_as_in_one_go(
+    rate_hz: int, clip_rate_hz: int, blocks: int, excess: int
+) -> None:
+    block = rate_hz // 10
+    original = tone(seconds=0.5, rate_hz=rate_hz)[: blocks * block + excess]
+    expected = soxr.resample(original[:, 0], rate_hz, clip_rate_hz)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(reading_module, "BLOCK_VALUES", block)
+        path = write(Path(folder) / "a.wav", original, rate_hz, "FLOAT")
+        sink = io.BytesIO()
+        clip = decode(path, clip_rate_hz, sink, min_seconds=1e-3)
+    assert clip.samples == len(expected)
+    assert np.array_equal(
+        np.frombuffer(sink.getvalue(), "<i2"), np.rint(expected / np.float32(clip.scale)).astype("<i2")
+    )
+
+
+@pytest.mark.parametrize("frames", [2, 3, 30])
+def test_a_recording_of_a_few_samples_is_too_short(tmp_path: Path, frames: int) -> None:
+    path = write(tmp_path / "a.wav", tone()[:frames], 44100 if frames < 30 else 1_000_000)
+    with pytest.raises(Refused, match="too short: it leaves [01] samples at 16000 Hz"):
+        decode(path, RATE_HZ, io.BytesIO(), min_seconds=1e-9)
+
+
+def test_1024_channels_are_averaged(tmp_path: Path) -> None:
+    clip, _ = decoded(write(tmp_path / "a.wav", np.tile(tone(0.2, 44100), 1024), 44100))
+    assert (clip.channels, clip.samples) == (1024, 3200)
+
+
+def test_whatever_a_library_raises_costs_the_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("unexpected state")  # as no content known today makes it do
+
+    monkeypatch.setattr(soxr, "resample", fail)
+    with pytest.raises(Refused, match="cannot be decoded: RuntimeError: unexpected state"):
+        decode(write(tmp_path / "a.wav", tone(rate_hz=8000), 8000), RATE_HZ, io.BytesIO(), min_seconds=0.1)
+
+
 def test_block_size_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [
         write(tmp_path / f"a{extension}", tone(3.3, 44100), 44100) for extension in (".flac", ".ogg", ".mp3")
