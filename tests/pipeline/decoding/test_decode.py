@@ -29,6 +29,7 @@ from echopair.pipeline.decoding import decode as decode_module
 from echopair.pipeline.decoding import reading as reading_module
 from echopair.pipeline.decoding.decode import Clip, Refused, decode
 from echopair.pipeline.decoding.loudness import LoudnessMeter
+from echopair.pipeline.decoding.truncation import HEADER_TOLERANCE_BYTES
 from tests.pipeline.decoding.bad_recordings import RATE_HZ, REFUSED, SECONDS, cut, tone, write
 from tests.pipeline.decoding.odd_recordings import ACCEPTED
 
@@ -140,7 +141,7 @@ def test_a_length_around_a_border_of_blocks_decodes_as_in_one_go(
 @pytest.mark.parametrize("frames", [2, 3, 30])
 def test_a_recording_of_a_few_samples_is_too_short(tmp_path: Path, frames: int) -> None:
     path = write(tmp_path / "a.wav", tone()[:frames], 44100 if frames < 30 else 1_000_000)
-    with pytest.raises(Refused, match="too short: it leaves [01] samples at 16000 Hz"):
+    with pytest.raises(Refused, match=r"too short: it leaves [01] samples at 16000 Hz"):
         decode(path, RATE_HZ, io.BytesIO(), min_seconds=1e-9)
 
 
@@ -328,7 +329,11 @@ def test_a_cut_recording_is_refused_or_decodes_whole(
             assert kept < len(recording)
             assert not sink.getvalue()
         else:
-            assert sink.getvalue() == expected
+            # A header that is wrong by a few bytes is no truncation, so as many may be missing.
+            lost = HEADER_TOLERANCE_BYTES if container in ("WAV", "RF64", "AIFF") else 0
+            if len(recording) - kept > lost or not lost:
+                assert sink.getvalue() == expected
+            assert len(expected) - len(sink.getvalue()) <= lost
 
 
 def test_extensions_are_lower_case_and_dotted() -> None:
