@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from pydantic import BaseModel, Field
 
 from echopair.pipeline.cores import available_cores, end_with
-from echopair.pipeline.corpora.recording import Recording
+from echopair.pipeline.corpora.recording import Recording, printable
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import progress_bar
 from echopair.pipeline.stages import StageOutput, fingerprint
@@ -157,11 +157,6 @@ def prepare(
         "refused": len(refused),
         "seconds_of_audio": round(sum(row["seconds"] for row in rows), 2),
     }
-
-
-def printable(name: str) -> str:
-    """A recording's name as text; bytes that are not UTF-8 become escapes such as \\xe9."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _decode_all(

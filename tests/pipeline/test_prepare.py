@@ -7,8 +7,9 @@ import soundfile
 
 from echopair.pipeline import prepare as prepare_module
 from echopair.pipeline.corpora import Recording
+from echopair.pipeline.corpora.recording import printable
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.prepare import PrepareConfig, prepare, printable
+from echopair.pipeline.prepare import PrepareConfig, prepare
 from echopair.pipeline.store import ClipStore
 from tests.pipeline.conftest import RATE, write_tones
 from tests.pipeline.decoding.bad_recordings import REFUSED

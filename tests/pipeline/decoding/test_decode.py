@@ -24,7 +24,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS
 from echopair.pipeline.decoding import decode as decode_module
 from echopair.pipeline.decoding import reading as reading_module
 from echopair.pipeline.decoding.decode import Clip, Refused, decode
@@ -334,10 +333,6 @@ def test_a_cut_recording_is_refused_or_decodes_whole(
             if len(recording) - kept > lost or not lost:
                 assert sink.getvalue() == expected
             assert len(expected) - len(sink.getvalue()) <= lost
-
-
-def test_extensions_are_lower_case_and_dotted() -> None:
-    assert set(AUDIO_EXTENSIONS) == {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"}
 
 
 def test_workers_need_no_torch() -> None:
