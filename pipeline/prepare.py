@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from pydantic import BaseModel, Field
 
 from echopair.pipeline.cores import available_cores, end_with
-from echopair.pipeline.corpora.recording import Recording
+from echopair.pipeline.corpora.recording import Recording, name_as_text
 from echopair.pipeline.duplicates import find_duplicates
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import progress_bar
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from echopair.pipeline.config import RunConfig
     from echopair.pipeline.decoding.decode import Clip
 
-PREPARE_VERSION = 2
+PREPARE_VERSION = 3
 PREPARE_LIBRARIES = ("soundfile", "soxr", "scipy")
 RECORDINGS_PER_TASK = 8
 REFUSALS_NAMED_IN_ERROR = 3
@@ -118,7 +118,7 @@ def prepare(
     annotations = []
     for outcome in outcomes:
         recording = recordings[outcome.recording]
-        name = printable(recording.name)
+        name = name_as_text(recording.name)
         if outcome.clip is None:
             refused.append(Refusal(name, outcome.reason))
             continue
@@ -164,11 +164,6 @@ def prepare(
         "refused": len(refused),
         "seconds_of_audio": round(sum(row["seconds"] for row in rows), 2),
     }
-
-
-def printable(name: str) -> str:
-    """A recording's name as text; bytes that are not UTF-8 become escapes such as \\xe9."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 class _File(NamedTuple):

@@ -1,13 +1,15 @@
 """A corpus of all audio files below a folder; the name of the parent folder is the label."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS, Recording
+from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS, Recording, name_as_text
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.progress import console
 
 
 class FolderCorpusConfig(BaseModel, frozen=True, extra="forbid"):
@@ -22,24 +24,49 @@ def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> list[Reco
     """List the audio files below the root, in an order that does not depend on the file system.
 
     Raises:
-        UserError: the folder does not exist, is a file, or contains no audio.
+        UserError: the folder does not exist, is a file, or contains no audio, or one below it cannot be listed.
     """
+
+    def refuse(error: OSError) -> None:
+        folder = name_as_text(str(error.filename))
+        raise UserError(
+            f"corpora.{corpus}.root: the folder {folder} cannot be listed ({error.strerror}); "
+            "change its permissions or move it out of the root"
+        ) from error
+
     root = existing_folder(corpus, config.root)
     recordings = []
-    visited = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        if os.path.realpath(folder) in visited:  # a link back up the tree
+    passed_over: Counter[str] = Counter()
+    real_folders = {os.path.realpath(folder) for folder, _, _ in os.walk(root, onerror=refuse)}
+    visited: set[str] = set()
+    for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        is_link = Path(folder) != root and Path(folder).is_symlink()
+        if real in visited or (is_link and real in real_folders):
+            console.print(
+                f"corpus {corpus}: {name_as_text(folder)} is a link to a folder that is read elsewhere; passed over",
+                style="yellow",
+                markup=False,
+            )
             subfolders.clear()
             continue
-        visited.add(os.path.realpath(folder))
+        visited.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for file in sorted(files):
-            if file.startswith(".") or not file.lower().endswith(AUDIO_EXTENSIONS):
+            if file.startswith("."):
+                continue
+            if not file.lower().endswith(AUDIO_EXTENSIONS):
+                passed_over[Path(file).suffix.lower() or "no extension"] += 1
                 continue
             path = Path(folder, file)
             is_labelled = config.labels == "parent_folder" and Path(folder) != root
-            labels = (path.parent.name,) if is_labelled else ()
+            labels = (name_as_text(path.parent.name),) if is_labelled else ()
             recordings.append(Recording(path, str(path.relative_to(root)), labels))
+    if passed_over:
+        counts = ", ".join(
+            f"{count} {name_as_text(extension)}" for extension, count in passed_over.most_common()
+        )
+        console.print(f"corpus {corpus}: files passed over by extension: {counts}", markup=False)
     if not recordings:
         raise UserError(
             f"corpora.{corpus}.root={root}: no audio below this folder; "

@@ -1,5 +1,6 @@
 """A recording as a corpus lists it, before decoding."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -7,7 +8,7 @@ from typing import Literal
 Split = Literal["train", "validation", "test"]
 
 # What libsndfile decodes, by the file's name.
-AUDIO_EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
+AUDIO_EXTENSIONS = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,8 @@ class Recording:
     split: Split | None = None
     group: str | None = None  # the source, which several recordings may share
     excerpt: tuple[float, float] | None = None  # begin and end in seconds, of an event in a longer file
+
+
+def name_as_text(name: str) -> str:
+    """A file's name as text; bytes that are not UTF-8 become escapes such as \\xe9."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

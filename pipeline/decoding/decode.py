@@ -17,6 +17,7 @@ import soxr
 from numpy.typing import NDArray
 
 from echopair.models.resample import RESAMPLING_QUALITY
+from echopair.pipeline.decoding.envelope import Envelope
 from echopair.pipeline.decoding.loudness import LoudnessMeter
 from echopair.pipeline.decoding.reading import (
     UNKNOWN_FRAMES,
@@ -27,15 +28,17 @@ from echopair.pipeline.decoding.reading import (
     open_recording,
     read_blocks,
     read_envelope,
+    undecodable,
 )
-from echopair.pipeline.decoding.truncation import Envelope
 
 __all__ = ["Clip", "Refused", "decode"]
 
 SAMPLE_STEP = 1 / 32768  # one 16-bit step of a full scale from -1 to 1
+SAMPLES_OF_A_SOUND = 2  # a single sample has no width, and would be called silent
 SPOOL_BYTES = 64 << 20
 QUANTISE_BYTES = 4 << 20
-TOLERANCE_SECONDS = 0.1  # of lengths of MP3 and Ogg, which may or may not include the encoder's delay
+TOLERANCE_SECONDS = 0.1  # of lengths of MPEG audio and Ogg, which may or may not include the encoder's delay
+MPEG_DELAY_FRAMES = 2304  # that a decoder leaves out at both ends, where the stream declares them
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,15 @@ def decode(path: str | Path, sample_rate_hz: int, sink: BinaryIO, *, min_seconds
         Refused: the recording cannot be a clip; the message is the reason. OSError: the sink or the disk fails.
             In both cases nothing stays appended.
     """
+    try:
+        return _decode(path, sample_rate_hz, sink, min_seconds)
+    except (Refused, OSError):
+        raise
+    except Exception as error:
+        raise undecodable(error) from error
+
+
+def _decode(path: str | Path, sample_rate_hz: int, sink: BinaryIO, min_seconds: float) -> Clip:
     envelope = read_envelope(path)
     with (
         tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool,
@@ -179,19 +191,25 @@ class _Mixdown:
             raise Refused("silent: it moves by less than a 16-bit step")
 
     def _check_length(self, envelope: Envelope) -> None:
-        declared, read, rate_hz = self._sound.frames, self._frames, self._sound.samplerate
-        missing = 0 if declared == UNKNOWN_FRAMES else declared - read
-        tolerated = TOLERANCE_SECONDS * rate_hz if self._sound.format in ("MP3", "OGG") else 0
+        read, rate_hz, sound = self._frames, self._sound.samplerate, self._sound
+        tolerated = TOLERANCE_SECONDS * rate_hz if sound.is_mpeg or sound.format == "OGG" else 0
+        declared = 0 if sound.frames == UNKNOWN_FRAMES else max(sound.frames, envelope.declared_frames)
+        counted = None if envelope.mpeg_seconds is None else envelope.mpeg_seconds * rate_hz
+        if sound.format == "MP3" and counted is not None:
+            if counted - read > tolerated + MPEG_DELAY_FRAMES and counted > sound.frames:
+                seconds = f"{read / rate_hz:.2f} s of {counted / rate_hz:.2f} s"
+                why = "it declares no length" if envelope.length_is_guessed else "it declares no more"
+                raise Refused(f"only {seconds} would be read, as {why}: convert it")
+            if envelope.length_is_guessed:
+                declared = min(declared, round(counted))
+        missing = declared - read
         if missing > tolerated or (missing > 0 and envelope.may_be_cut):
             raise Refused(f"truncated: {declared_and_found(declared / rate_hz, read / rate_hz)}")
-        if envelope.frames_counted and envelope.frames_counted - read > TOLERANCE_SECONDS * rate_hz:
-            seconds = f"{read / rate_hz:.2f} s of {envelope.frames_counted / rate_hz:.2f} s"
-            raise Refused(f"only {seconds} would be read, as it declares no length: convert it")
 
 
 def _check_clip(span: _Span, samples: int, sample_rate_hz: int) -> None:
-    if not samples:
-        raise Refused(f"too short: it leaves no sample at {sample_rate_hz} Hz")
+    if samples < SAMPLES_OF_A_SOUND:
+        raise Refused(f"too short: it leaves {samples} samples at {sample_rate_hz} Hz")
     if not math.isfinite(span.width):
         raise Refused("its samples are too large to resample")
     if span.width < SAMPLE_STEP:

@@ -15,6 +15,7 @@ from echopair.pipeline.decoding.reading import (
     open_recording,
     read_blocks,
     read_envelope,
+    undecodable,
 )
 
 TOLERANCE_SECONDS = 0.1  # of the end of an event behind that of the recording: tables round
@@ -60,7 +61,10 @@ def cut(path: str | Path, excerpts: Sequence[tuple[float, float]]) -> Iterator[t
                 yield one.index, file if is_whole else Refused(_beyond("ends", end, held))
             for index in waiting:
                 yield index, Refused(_beyond("begins", excerpts[index][0], held))
-        except Refused as refusal:
+        except OSError:
+            raise
+        except Exception as error:
+            refusal = error if isinstance(error, Refused) else undecodable(error)
             for index in [*(one.index for one in active), *waiting]:
                 yield index, refusal
 

@@ -46,7 +46,9 @@ class LoudnessMeter:
         self._step_energies: list[NDArray[np.float64]] = []
 
     def add(self, waveform: NDArray[np.float32]) -> None:
-        """Add the next samples, float32 of shape (samples,)."""
+        """Add the next samples, float32 of shape (samples,), which may be none."""
+        if not waveform.size:  # the resampler holds a short block back
+            return
         weighted: NDArray[Any]
         # In digital silence the filters' state would decay to subnormal numbers, on which processors are ten
         # times slower; an offset at -300 dB prevents that.

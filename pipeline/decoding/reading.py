@@ -1,17 +1,16 @@
 """Opens a recording by its content and reads it in blocks; raises `Refused` with the reason."""
 
-import io
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from echopair.pipeline.decoding.truncation import Envelope, inspect
+from echopair.pipeline.decoding.envelope import Envelope, PartOfFile
+from echopair.pipeline.decoding.truncation import inspect
 
 # libsndfile reads other formats too, but truncation of those cannot be detected, and some contain no sound.
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF")
@@ -19,6 +18,7 @@ BLOCK_SECONDS = 10
 BLOCK_VALUES = 1 << 22  # a block's limit where rate or channels are extreme: 16 MiB as float32
 # A lower rate is that of a damaged header, and the clip would be far larger than the recording.
 LOWEST_RATE_HZ = 1000
+HIGHEST_RATE_HZ = 2_000_000  # above it, too, the header is damaged; resampling from 2 GHz takes minutes
 UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's number for a FLAC that declares no length
 UNRECOGNISED_FORMAT = 1  # libsndfile's code
 
@@ -33,7 +33,7 @@ class Recording(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
     soundfile seeks after each block of a seekable file; that fails in a FLAC that declares no length.
     """
 
-    def __init__(self, source: bytes | io.FileIO) -> None:
+    def __init__(self, source: bytes | PartOfFile) -> None:
         self._source = source
         super().__init__(source)
 
@@ -42,23 +42,13 @@ class Recording(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
 
     def close(self) -> None:
         super().close()
-        if isinstance(self._source, io.FileIO):
+        if isinstance(self._source, PartOfFile):
             self._source.close()
 
-
-class _UnsetLengthFile(io.FileIO):
-    """A WAV whose data length was never filled in and is 0; read as "up to the end of the file"."""
-
-    def __init__(self, path: bytes, length_at: int) -> None:
-        super().__init__(path)
-        self._length_at = length_at
-
-    def readinto(self, buffer: Any) -> int:
-        start = self.tell()
-        count = super().readinto(buffer) or 0
-        for at in range(max(start, self._length_at), min(start + count, self._length_at + 4)):
-            memoryview(buffer).cast("B")[at - start] = 0xFF
-        return count
+    @property
+    def is_mpeg(self) -> bool:
+        """Whether its samples are MPEG audio frames, in whatever container."""
+        return str(self.subtype).startswith("MPEG")
 
 
 def read_envelope(path: str | Path) -> Envelope:
@@ -84,15 +74,22 @@ def open_recording(path: str | Path, envelope: Envelope) -> Recording:
     # Bytes, as a name need not be UTF-8.
     name = os.fsencode(path)
     try:
-        if envelope.unset_length_at is not None:
-            return Recording(_UnsetLengthFile(name, envelope.unset_length_at))
+        if envelope.part is not None:
+            return Recording(PartOfFile(Path(path).open("rb"), envelope.part))
         return Recording(name)
     except soundfile.LibsndfileError as error:
+        if envelope.joined:
+            raise Refused(f"{envelope.joined} in one file: split it") from error
         if envelope.cut or envelope.may_be_cut:
             raise Refused("truncated: it ends before its first sample") from error
         if error.code == UNRECOGNISED_FORMAT:
             raise Refused("not audio: its content is of no known audio format") from error
         raise Refused(f"cannot be decoded: {_reason(error)}") from error
+
+
+def undecodable(error: Exception) -> Refused:
+    """Why a file is refused whose content makes a decoder or the resampler raise; it concerns this file alone."""
+    return Refused(f"cannot be decoded: {type(error).__name__}: {error}")
 
 
 def _reason(error: soundfile.LibsndfileError) -> str:
@@ -106,8 +103,8 @@ def check_header(sound: Recording, envelope: Envelope) -> None:
         raise Refused(f"not of a known audio format but {sound.format}: convert it to WAV or FLAC")
     if sound.subtype == "MPEG_LAYER_I":
         raise Refused("not audio: UTF-16 text, or MPEG audio of layer I")
-    if envelope.several_streams:
-        raise Refused("several Ogg streams in one file, only the first would be read: split it")
+    if envelope.joined:
+        raise Refused(f"{envelope.joined} in one file, only the first would be read: split it")
     if envelope.cut:
         held = sound.frames / sound.samplerate
         if not held:
@@ -115,8 +112,13 @@ def check_header(sound: Recording, envelope: Envelope) -> None:
         if envelope.declared_ratio is None:
             raise Refused(f"truncated: the end of its stream is missing, holds {held:.2f} s")
         raise Refused(f"truncated: {declared_and_found(held * envelope.declared_ratio, held)}")
+    held = sound.frames / sound.samplerate
+    if envelope.held_ratio > 1:
+        raise Refused(f"wrong header: {declared_and_found(held, held * envelope.held_ratio)}")
     if sound.samplerate < LOWEST_RATE_HZ:
         raise Refused(f"sample rate of {sound.samplerate} Hz: below {LOWEST_RATE_HZ} Hz")
+    if sound.samplerate > HIGHEST_RATE_HZ:
+        raise Refused(f"sample rate of {sound.samplerate} Hz: above {HIGHEST_RATE_HZ} Hz")
 
 
 def declared_and_found(declared: float, held: float) -> str:

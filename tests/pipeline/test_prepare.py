@@ -7,8 +7,9 @@ import soundfile
 
 from echopair.pipeline import prepare as prepare_module
 from echopair.pipeline.corpora import Recording
+from echopair.pipeline.corpora.recording import name_as_text
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.prepare import PrepareConfig, prepare, printable
+from echopair.pipeline.prepare import PrepareConfig, prepare
 from echopair.pipeline.store import ClipStore
 from tests.pipeline.conftest import RATE, write_tones
 from tests.pipeline.decoding.bad_recordings import REFUSED
@@ -86,5 +87,5 @@ def test_a_full_disk_is_said_so(
 
 
 def test_names_that_are_not_utf8_are_shown_with_escapes() -> None:
-    assert printable("caf\udce9.wav") == "caf\\xe9.wav"
-    assert printable("größe.wav") == "größe.wav"
+    assert name_as_text("caf\udce9.wav") == "caf\\xe9.wav"
+    assert name_as_text("größe.wav") == "größe.wav"

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,41 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "corpus" / "circle").symlink_to(tmp_path / "corpus")
     found = find_folder_recordings("c", FolderCorpusConfig(root=tmp_path / "corpus"))
     assert sorted(one.name for one in found) == ["b.wav", "linked/a.wav"]
+
+
+def test_a_real_folder_wins_over_a_link_to_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    touch(tmp_path, "dog/a.wav", "dog/notes.txt", "dog/b.m4a")
+    (tmp_path / "a link").symlink_to(tmp_path / "dog")
+    found = find_folder_recordings("c", FolderCorpusConfig(root=tmp_path))
+    assert [(one.name, one.labels) for one in found] == [("dog/a.wav", ("dog",))]
+    shown = " ".join("".join(capsys.readouterr()).split())
+    assert "is a link to a folder that is read elsewhere" in shown
+    assert "1 .txt" in shown
+    assert "1 .m4a" in shown
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path, "dog/a.wav", "locked/b.wav")
+    (tmp_path / "locked").chmod(0)
+    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    is_root = os.geteuid() == 0
+    if is_root:  # whom no permission stops
+        os.seteuid(65534)
+    try:
+        with pytest.raises(UserError, match="locked cannot be listed"):
+            find_folder_recordings("c", FolderCorpusConfig(root=tmp_path))
+    finally:
+        if is_root:
+            os.seteuid(0)
+        (tmp_path / "locked").chmod(0o755)
+
+
+def test_a_name_that_is_not_utf8_is_a_label(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    touch(folder, "a.wav")
+    (found,) = find_folder_recordings("c", FolderCorpusConfig(root=tmp_path))
+    assert found.labels == ("caf\\xe9",)
 
 
 def test_folders_that_hold_no_corpus(tmp_path: Path) -> None:

@@ -152,6 +152,59 @@ def chained_ogg(folder: Path) -> Path:
     return path
 
 
+def joined(extension: str) -> Writer:
+    """Two recordings in one file, as `cat` makes them; the second is shorter."""
+
+    def writer(folder: Path) -> Path:
+        path = write(folder / f"joined{extension}")
+        second = write(folder / f"second{extension}", tone(seconds=0.7))
+        path.write_bytes(path.read_bytes() + second.read_bytes())
+        second.unlink()
+        return path
+
+    return writer
+
+
+def declares_less(name: str, at: int, fmt: str, value: int, container: str | None = None) -> Writer:
+    """A header that was written during the recording, or whose 32 bits were not enough."""
+
+    def writer(folder: Path) -> Path:
+        return patched(
+            write(folder / name, container=container, subtype="PCM_16"), at, struct.pack(fmt, value)
+        )
+
+    return writer
+
+
+def aiff_of_more_frames(folder: Path) -> Path:
+    path = write(folder / "more.aiff")
+    return patched(path, path.read_bytes().find(b"COMM") + 10, struct.pack(">I", 48000))
+
+
+def tag(payload_bytes: int = 300) -> bytes:
+    return b"ID3\x04\0\0" + bytes([0, 0, payload_bytes >> 7, payload_bytes & 127]) + bytes(payload_bytes)
+
+
+def tagged_half(extension: str) -> Writer:
+    def writer(folder: Path) -> Path:
+        path = cut(write(folder / f"half{extension}"), share=0.5)
+        path.write_bytes(tag() + path.read_bytes())
+        return path
+
+    return writer
+
+
+def varying_mp3_behind_zeros(folder: Path) -> Path:
+    path = mp3_without_length(folder)
+    path.write_bytes(tag() + bytes(500) + path.read_bytes()[mp3_frames(path)[0] :])
+    return path
+
+
+def mp3_of_small_length(folder: Path) -> Path:
+    path = write(folder / "small.mp3")
+    return patched(path, xing_offset(path) + 8, struct.pack(">I", 10))
+
+
 def mp3_of_absurd_length(folder: Path) -> Path:
     path = write(folder / "absurd.mp3")
     return patched(path, xing_offset(path) + 8, struct.pack(">I", 0x7FFFFFFF))
@@ -195,8 +248,8 @@ def write_huge(folder: Path, rate_hz: int, channels: int) -> Path:
     return write(folder / "huge.wav", signs * np.float32(3.4e38), rate_hz, "FLOAT")
 
 
-def low_rate(folder: Path) -> Path:
-    return write(folder / "low_rate.wav", tone(), 20)
+def rate_of(rate_hz: int, frames: int) -> Writer:
+    return lambda folder: write(folder / "rate.wav", tone()[:frames], rate_hz)
 
 
 REFUSED: dict[str, tuple[Writer, str]] = {
@@ -244,6 +297,29 @@ REFUSED: dict[str, tuple[Writer, str]] = {
     ),
     "ogg of absurd length": (ogg_of_absurd_length, r"truncated: declares 62500000000.00 s, holds 1.5\d s"),
     "chained ogg": (chained_ogg, "several Ogg streams"),
+    **{
+        f"joined {extension}": (joined(extension), reason)
+        for extension, reason in {
+            ".wav": "several parts of sound in one file",
+            ".aiff": "several parts of sound in one file",
+            ".flac": "several FLAC streams in one file",
+            ".opus": "several Ogg streams in one file",
+            ".mp3": r"only 1.5\d s of 2.\d\d s would be read",
+        }.items()
+    },
+    "wav that declares less": (
+        declares_less("less.wav", 40, "<I", 16000),
+        "wrong header: declares 0.50 s, holds 1.50 s",
+    ),
+    "aiff that declares less": (
+        declares_less("less.aiff", 42, ">I", 16008),
+        "wrong header: declares 0.50 s, holds 1.50 s",
+    ),
+    "aiff of more frames": (aiff_of_more_frames, "truncated: declares 3.00 s, holds 1.50 s"),
+    "tagged half of a wav": (tagged_half(".wav"), "truncated: declares 1.50 s, holds 0.75 s"),
+    "tagged half of an ogg": (tagged_half(".ogg"), "truncated: "),
+    "mp3 of small length": (mp3_of_small_length, r"only 0.\d\d s of 1.\d\d s would be read"),
+    "varying mp3 behind zeros": (varying_mp3_behind_zeros, r"only \d.\d\d s of 1\d.\d\d s would be read"),
     "mp3 of absurd length": (mp3_of_absurd_length, r"truncated: declares \d{7,}.\d\d s, holds 1.\d\d s"),
     "mp3 without a length": (mp3_without_length, r"only \d.\d\d s of 1\d.\d\d s would be read"),
     "damaged flac": (damaged_flac, "truncated or damaged: declares 1.50 s"),
@@ -257,7 +333,9 @@ REFUSED: dict[str, tuple[Writer, str]] = {
     "below one step": (waveform("faint.wav", tone() * np.float32(1e-5)), "silent: it moves by less"),
     "cancelled": (cancelled, "silent once mixed down: its channels cancel each other"),
     "ultrasound": (ultrasound, "silent at 16000 Hz: its sound is above 8000 Hz"),
-    "rate of 20 Hz": (low_rate, "sample rate of 20 Hz: below 1000 Hz"),
+    "rate of 20 Hz": (rate_of(20, frames=24000), "sample rate of 20 Hz: below 1000 Hz"),
+    "rate of 2 GHz": (rate_of(2_000_000_000, frames=24000), "sample rate of 2000000000 Hz: above 2000000 Hz"),
+    "three samples at 500 kHz": (rate_of(500_000, frames=3), r"too short: 6e-06 s \(samples: 3\)"),
     "too large to mix": (lambda folder: write_huge(folder, RATE_HZ, channels=2), "too large to mix down"),
     "too large to resample": (lambda folder: write_huge(folder, 44100, channels=1), "too large to resample"),
 }

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import soundfile
 
-from tests.pipeline.decoding.bad_recordings import FORMATS, RATE_HZ, Writer, mp3_frames, patched, tone, write
+from tests.pipeline.decoding.bad_recordings import (
+    FORMATS,
+    RATE_HZ,
+    Writer,
+    mp3_frames,
+    patched,
+    tag,
+    tone,
+    write,
+)
 
 
 def streaming_wav(length: int) -> Writer:
@@ -27,6 +36,52 @@ def streaming_flac(folder: Path) -> Path:
     path = write(folder / "streaming.flac")
     # The lower 36 bits of bytes 18 to 26 hold the number of samples; 0 is "unknown".
     return patched(patched(path, 21, bytes([path.read_bytes()[21] & 0xF0])), 22, bytes(4))
+
+
+def flac_of_small_total(folder: Path) -> Path:
+    path = write(folder / "small.flac")
+    return patched(path, 22, struct.pack(">I", 5000))
+
+
+def unset_data_length(folder: Path) -> Path:
+    """The RIFF length was reserved beforehand, the data length never filled in."""
+    return patched(write(folder / "reserved.wav"), 40, bytes(4))
+
+
+def counted_header(excess: int) -> Writer:
+    """The writer counted its own header as sound."""
+
+    def writer(folder: Path) -> Path:
+        path = write(folder / "counted.wav")
+        return patched(path, 40, struct.pack("<I", 2 * len(tone()) + excess))
+
+    return writer
+
+
+def forgotten_pad(folder: Path) -> Path:
+    """A chunk of odd length in front of the sound, without the pad byte."""
+    path = write(folder / "unpadded.wav")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:36] + b"LIST" + struct.pack("<I", 17) + b"INFOICMT\x05\0\0\0hello" + whole[36:])
+    return path
+
+
+def bw64(folder: Path) -> Path:
+    path = write(folder / "long.wav", container="RF64", subtype="PCM_16")
+    return patched(path, 0, b"BW64")
+
+
+def tagged_ogg(folder: Path) -> Path:
+    path = write(folder / "tagged.ogg")
+    path.write_bytes(tag() + path.read_bytes())
+    return path
+
+
+def zeros_behind(folder: Path) -> Path:
+    """Space that the recorder reserved and did not need."""
+    path = write(folder / "reserved.wav")
+    path.write_bytes(path.read_bytes() + bytes(50_000))
+    return path
 
 
 def trailing_chunk(folder: Path) -> Path:
@@ -100,6 +155,14 @@ ACCEPTED: dict[str, Writer] = {
     "streaming, 0x7FFFF000": streaming_wav(0x7FFFF000),
     "streaming, 0x80000000": streaming_wav(0x80000000),
     "streaming flac": streaming_flac,
+    "flac of small total": flac_of_small_total,
+    "unset data length": unset_data_length,
+    "counted header": counted_header(44),
+    "counted riff header": counted_header(36),
+    "forgotten pad": forgotten_pad,
+    "bw64": bw64,
+    "tagged ogg": tagged_ogg,
+    "zeros behind": zeros_behind,
     "trailing chunk": trailing_chunk,
     "cut trailing chunk": cut_trailing_chunk,
     "missing pad byte": missing_pad_byte,
