@@ -36,7 +36,7 @@ def validation_sets(
     tested: set[str | None] = set()
     for corpus in probed:
         sounds = _sounds(stores[corpus])
-        tested.update(sounds[_tested_clips(corpus, stores[corpus], config)].flat)
+        tested.update(sounds[_tested_clips(corpus, stores[corpus], config)].ravel().tolist())
     tested.discard(None)
     sets = {}
     for corpus in config.validation_corpora or tuple(probed):
