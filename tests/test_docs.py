@@ -177,6 +177,7 @@ def test_the_encoder_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest
     AudioEncoder(config).save("work/encoders/resnet-.../encoder")
     noise = np.random.default_rng(0).normal(0, 0.1, (8000 * 25, 2))
     soundfile.write("dog.wav", noise[: 44100 // 2], 44100)
+    soundfile.write("wind.flac", noise[:44100], 44100)
     soundfile.write("night.wav", noise, 8000)
     names: dict[str, object] = {"labels": ["dog", "rain", "dog"]}
     for snippet in blocks(page, "python"):

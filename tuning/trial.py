@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 
 from echopair.models.audio_encoder import AudioEncoder
-from echopair.pipeline.checks import Stage
+from echopair.pipeline.checks import Stage, check_clips
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.run import RunResult, learn, training_folder
+from echopair.pipeline.run import RunResult, learn, open_stores, training_folder
 from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.training.callback import TrainingCallback
 from echopair.pipeline.training.checkpoints import steps_done
@@ -140,6 +140,7 @@ def _train_and_score(
         report(row)
 
     after = origin.step if origin else 0
+    check_clips(own, Stage.VALIDATE, open_stores(own, result))
     probe = neighbour_probe(own, result.clips)
     scores = _IntermediateScores(folder, sweep.evaluations, after, probe.score, report, may_be_copied)
     done = math.inf if training.exists() else steps_done(under_way(training))

@@ -92,7 +92,7 @@ def find_test_split(corpus: str, clips: Annotations, config: ProbeConfig) -> Tes
         if unknown:
             raise UserError(
                 f"probe.test_folds={list(test_folds)}: corpus {corpus!r} has no fold {unknown[0]!r}; "
-                f"its folds are {', '.join(known) or 'none'}"
+                f"{'its folds are ' + ', '.join(known) if known else 'it has no folds'}"
             )
         _check_every_clip_has_a_fold(corpus, clips)
         test = everything[np.isin(fold_of, list(test_folds))]

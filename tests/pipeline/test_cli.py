@@ -80,7 +80,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         ("tracking.uri=http://127.0.0.1:9", "http://127.0.0.1:9"),
         ("tracking.uri=./mlruns", "mlruns"),
         ("work_folder=/proc/echopair", "work_folder=/proc/echopair cannot be written to"),
-        ("probe.test_folds=[3]", "probe.test_folds: corpus 'tones' has no fold '3'"),
+        ("probe.test_folds=[3]", "probe.test_folds=['3']: corpus 'tones' has no fold '3'; it has no folds"),
     ],
 )
 def test_bad_config(refused, config_file: Path, override: str, message: str) -> None:  # type: ignore[no-untyped-def]
@@ -189,7 +189,7 @@ def test_corpora_that_no_probe_can_use(refused, config_file: Path, tmp_path: Pat
     (tmp_path / "empty").mkdir()
     cases = {
         corpus(tmp_path / "empty"): "no audio below this folder",
-        corpus(tmp_path / "one", "a/1.wav", "a/2.wav", "b/3.wav"): "class 'b' has one clip, b/3.wav",
+        corpus(tmp_path / "one", "a/1.wav", "a/2.wav", "b/3.wav"): "class 'b' (b/3.wav) has one clip",
         corpus(tmp_path / "same", "a/1.wav", "a/2.wav"): "every recording is labelled 'a'",
         corpus(tmp_path / "flat", "1.wav", "2.wav"): "2 of 2 recordings have no label, first 1.wav",
     }

@@ -104,8 +104,8 @@ def test_spaces_that_fit_a_run(raw: dict[str, Any]) -> None:
             r"pretrain\.steps=9, pretrain\.epochs=1 do not go together: pretrain: give one budget",
         ),
         (
-            {"crops.crop_seconds": [0.1, 1], "log_mel.window_seconds": [0.05, 0.2], "seed": [1, 2]},
-            r": crops\.crop_seconds=0\.1, log_mel\.window_seconds=0\.2 do not go together: .* is shorter than",
+            {"crops.crop_seconds": [0.3, 1], "log_mel.window_seconds": [0.05, 0.4], "seed": [1, 2]},
+            r": crops\.crop_seconds=0\.3, log_mel\.window_seconds=0\.4 do not go together: .* is shorter than",
         ),
     ],
 )

@@ -261,7 +261,7 @@ def test_a_process_killed_at_any_moment_costs_no_more_than_time(
     ("values", "status", "score", "error"),
     [
         ({TEMPERATURE: 1e-39}, "diverged", 0.0, "is nan; lower pretrain.learning_rate"),
-        ({"log_mel.hop_seconds": 0.1}, "failed", None, "crops of 3 frames"),
+        ({"log_mel.hop_seconds": 0.06}, "failed", None, "crops of 5 frames"),
         ({"log_mel.window_seconds": 0.5}, "failed", None, "crops.crop_seconds=0.32 is shorter than"),
     ],
 )

@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -66,21 +67,22 @@ def test_a_real_folder_wins_over_a_link_to_it(tmp_path: Path, capsys: pytest.Cap
     assert "1 .m4a" in shown
 
 
-def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
-    touch(tmp_path, "dog/a.wav", "locked/b.wav")
-    (tmp_path / "locked").chmod(0)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(folder.stat().st_mode | 0o055)
+def test_a_folder_that_cannot_be_listed_is_an_error() -> None:
     is_root = os.geteuid() == 0
-    if is_root:  # whom no permission stops
-        os.seteuid(65534)
-    try:
-        with pytest.raises(UserError, match="locked cannot be listed"):
-            find_folder_recordings("c", FolderCorpusConfig(root=tmp_path))
-    finally:
-        if is_root:
-            os.seteuid(0)
-        (tmp_path / "locked").chmod(0o755)
+    with TemporaryDirectory() as name:  # not below pytest's folder, which another user cannot enter
+        root = Path(name)
+        touch(root, "dog/a.wav", "locked/b.wav")
+        root.chmod(0o755)
+        (root / "locked").chmod(0)
+        if is_root:  # whom no permission stops
+            os.seteuid(65534)
+        try:
+            with pytest.raises(UserError, match="locked cannot be listed"):
+                find_folder_recordings("c", FolderCorpusConfig(root=root))
+        finally:
+            if is_root:
+                os.seteuid(0)
+            (root / "locked").chmod(0o755)
 
 
 def test_a_name_that_is_not_utf8_is_a_label(tmp_path: Path) -> None:

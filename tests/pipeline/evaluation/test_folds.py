@@ -152,7 +152,7 @@ def test_a_find_test_split_is_the_same_for_every_seed() -> None:
 def folds_by_source(
     labels: list[tuple[str, ...]], groups: list[str | None], number: int, seed: int
 ) -> list[np.ndarray]:
-    return SourceFolds(labels, sources_of(groups), seed).of(np.arange(len(labels)), number)
+    return SourceFolds(labels, sources_of(groups, [None] * len(labels)), seed).of(np.arange(len(labels)), number)
 
 
 def test_parts_are_of_whole_sources_and_cover_all_clips() -> None:
@@ -172,7 +172,7 @@ def test_a_class_of_fewer_clips_than_parts_is_no_warning() -> None:
     ("arguments", "message"),
     [
         ({"test_folds": ("11",), "folds": ["1", "2"] * 30}, r"has no fold '11'; its folds are 1, 2"),
-        ({"test_folds": ("1",)}, "its folds are none"),
+        ({"test_folds": ("1",)}, "it has no folds"),
         ({"folds": ["1"] * CLIPS}, "all clips are in fold '1'"),
         ({"folds": ["1", None] * 30}, "no fold for 30 of 60 clips, clip 1, clip 3, clip 5, "),
         ({"splits": ["test"] * CLIPS}, "none is left to learn from"),
