@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from echopair.pipeline.config import RunConfig
     from echopair.pipeline.decoding.decode import Clip
 
-PREPARE_VERSION = 3
+PREPARE_VERSION = 4
 PREPARE_LIBRARIES = ("soundfile", "soxr", "scipy")
 RECORDINGS_PER_TASK = 8
 REFUSALS_NAMED_IN_ERROR = 3
