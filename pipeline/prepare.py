@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -92,7 +93,8 @@ def prepare(
 
     Returns:
         Figures for the stage's marker: `digest` of the samples, `annotations_digest` of labels, folds, splits,
-        groups and copies, `clips`, `refused`, `seconds_of_audio`.
+        groups and copies, `clips`, `refused`, `original_rates` (clips by the rate of their recording in Hz),
+        `seconds_of_audio`.
 
     Raises:
         UserError: more refused than `max_refused_share` (after the report was written), or a full disk.
@@ -162,6 +164,10 @@ def prepare(
         "annotations_digest": fingerprint([annotations, manifest["sound"].to_pylist()]),
         "clips": len(rows),
         "refused": len(refused),
+        "original_rates": {
+            str(rate): n
+            for rate, n in sorted(Counter(o.clip.original_rate_hz for o in outcomes if o.clip).items())
+        },
         "seconds_of_audio": round(sum(row["seconds"] for row in rows), 2),
     }
 

@@ -84,6 +84,7 @@ def describe_corpus(
     seconds = number_column(manifest, "seconds")
     loudness_lufs = np.maximum(number_column(manifest, "loudness_lufs"), SILENT_LUFS)
     peak_dbfs = np.maximum(number_column(manifest, "peak_dbfs"), LOWEST_PEAK_DBFS)
+    rates_hz = number_column(manifest, "original_rate_hz")
     folds, splits, groups = (StringColumn(manifest[name]) for name in ("fold", "split", "group"))
     sounds = StringColumn(manifest["sound"]).codes
     labels = LabelColumn(manifest["labels"])
@@ -131,7 +132,9 @@ def describe_corpus(
         "seconds_distribution": distribution(seconds, finest_step=0.1, long_tails=True),
         "loudness_lufs_distribution": distribution(loudness_lufs, finest_step=1.0),
         "peak_dbfs_distribution": distribution(peak_dbfs, finest_step=1.0),
-        "original_rates": counted_values(number_column(manifest, "original_rate_hz"), "rate_hz"),
+        "original_rates": counted_values(rates_hz, "rate_hz"),
+        "highest_hz": sample_rate_hz / 2,
+        "above_highest_hz": int((rates_hz > sample_rate_hz).sum()),
         "original_channels": counted_values(number_column(manifest, "channels"), "channels"),
         "refusal_kinds": [{"kind": kind, "refused": n} for kind, n in Counter(kinds).most_common()],
         "refusals": [

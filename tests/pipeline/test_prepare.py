@@ -30,6 +30,7 @@ def test_the_number_of_workers_changes_no_clip(tones: list[Recording], tmp_path:
 def test_figures(tones: list[Recording], tmp_path: Path) -> None:
     figures = prepare("tones", tones, PrepareConfig(), RATE, tmp_path)
     assert (figures["clips"], figures["refused"]) == (len(tones), 0)
+    assert sum(figures["original_rates"].values()) == len(tones)  # type: ignore[attr-defined]
     seconds = sum(soundfile.info(one.path).duration for one in tones)
     assert figures["seconds_of_audio"] == pytest.approx(seconds, abs=0.01)
 
