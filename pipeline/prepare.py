@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -76,7 +76,13 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 
 
 def prepare(
-    corpus: str, recordings: Sequence[Recording], config: PrepareConfig, sample_rate_hz: int, folder: Path
+    corpus: str,
+    recordings: Sequence[Recording],
+    config: PrepareConfig,
+    sample_rate_hz: int,
+    folder: Path,
+    *,
+    passed_over: Mapping[str, int] | None = None,
 ) -> dict[str, object]:
     """Decode, mix down and resample recordings on all cores into a clip store.
 
@@ -90,6 +96,7 @@ def prepare(
         config: workers and limits.
         sample_rate_hz: rate of the clips.
         folder: existing folder to write shards, manifest and report to.
+        passed_over: number of files that are no recordings by their extension, for the report.
 
     Returns:
         Figures for the stage's marker: `digest` of the samples, `annotations_digest` of labels, folds, splits,
@@ -147,7 +154,7 @@ def prepare(
         column = manifest["samples_sha256"].take(pa.array(sounds))
         manifest = manifest.set_column(manifest.schema.get_field_index("sound"), "sound", column)
         pq.write_table(manifest, folder / MANIFEST_FILE)
-    write_report(folder, corpus, manifest, refused, sample_rate_hz=sample_rate_hz)
+    write_report(folder, corpus, manifest, refused, sample_rate_hz=sample_rate_hz, passed_over=passed_over)
 
     refused_share = len(refused) / len(recordings)
     if refused_share > config.max_refused_share or not rows:
@@ -185,6 +192,8 @@ def _files(recordings: Sequence[Recording]) -> list[_File]:
     files: list[_File] = []
     with_excerpts: dict[Path, _File] = {}
     for number, recording in enumerate(recordings):
+        if recording.refusal:
+            continue
         if recording.excerpt is None:
             files.append(_File(str(recording.path), [number], []))
             continue
@@ -212,6 +221,10 @@ def _decode_all(
         initargs=(os.getpid(), str(folder), sample_rate_hz, config.min_seconds),
     )
     with pool, progress_bar(f"prepare {corpus}", len(recordings), "recordings") as advance:
+        for number, recording in enumerate(recordings):
+            if recording.refusal:
+                advance(1)
+                yield Outcome(number, None, recording.refusal, "", 0)
         pending: dict[Future[list[Outcome]], list[_File]] = {}
         try:
             while True:

@@ -22,6 +22,7 @@ from echopair.pipeline.checks import Stage, check, check_clips, evaluations_unti
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.corpora import Recording
+from echopair.pipeline.corpora.recording import FolderListing
 from echopair.pipeline.embed import FEATURES, Embedder
 from echopair.pipeline.errors import system_failure
 from echopair.pipeline.evaluation import Summary
@@ -116,7 +117,9 @@ def run(config: RunConfig, until: Stage = Stage.EVALUATE) -> RunResult:
 def prepare_corpora(config: RunConfig, recordings: Mapping[str, list[Recording]], result: RunResult) -> None:
     """Stage 1 for each corpus; fills `result.clips`."""
     for corpus, found in recordings.items():
-        work = partial(prepare, corpus, found, config.prepare, config.log_mel.sample_rate_hz)
+        passed_over = found.passed_over if isinstance(found, FolderListing) else None
+        rate = config.log_mel.sample_rate_hz
+        work = partial(prepare, corpus, found, config.prepare, rate, passed_over=passed_over)
         clips = clips_output(config, corpus, found).make(work, result.did)
         result.clips[corpus] = clips
         if above := sound_above(clips.marker["original_rates"], config.log_mel.max_hz):
@@ -124,7 +127,7 @@ def prepare_corpora(config: RunConfig, recordings: Mapping[str, list[Recording]]
         if refused := int(clips.marker["refused"]):
             report = escape(str(clips.folder / "report.html"))
             console.print(f"  [yellow]{refused} of {len(found)} recordings refused[/]: {report}")
-            store = ClipStore(clips.folder, config.log_mel.sample_rate_hz)
+            store = ClipStore(clips.folder, rate)
             if lost := lost_by_refusals(ListedRecordings(found), store):
                 console.print(f"  [yellow]lost by refusals[/]: {escape(', '.join(lost))}")
 
