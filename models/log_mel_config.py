@@ -1,8 +1,8 @@
 """Parameters of the log-mel, apart from its computation: importing them does not import torch."""
 
-from typing import Self
+from typing import Any, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 
 class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -13,8 +13,20 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     window_seconds: float = Field(0.064, gt=0, le=0.5, description="length of the Hann window")
     hop_seconds: float = Field(0.010, gt=0, le=0.1, description="time between two frames")
     min_hz: float = Field(60.0, ge=0, allow_inf_nan=False, description="lower edge of the lowest mel band")
-    max_hz: float = Field(7800.0, gt=0, allow_inf_nan=False, description="upper edge of the highest mel band")
+    max_hz: float = Field(
+        None,
+        validate_default=True,
+        gt=0,
+        allow_inf_nan=False,
+        description="upper edge of the highest mel band; by default 0.4875 of the sample rate (7800 at 16000)",
+    )
     floor_db: float = Field(-90.0, ge=-200, le=-20, description="added power, dB below a full-scale sine")
+
+    @field_validator("max_hz", mode="before")
+    @classmethod
+    def _follow_the_sample_rate(cls, value: Any, info: ValidationInfo) -> Any:
+        # 39 / 80 is 0.4875, exactly. The rate is missing if it was itself refused.
+        return info.data.get("sample_rate_hz", 16000) * 39 / 80 if value is None else value
 
     @model_validator(mode="after")
     def _ranges_fit(self) -> Self:

@@ -179,6 +179,7 @@ def lay(
     if all(source in known and "corpora" not in load(source, packages) for source in named):
         named.insert(0, DEFAULT_PRESET)
     values = default_values() | dict(more_defaults or {})
+    values["log_mel"]["max_hz"] = None  # it follows the sample rate unless it is given
     for source in named:
         layer = load(source, packages, on_layer)
         if source != named[0] and "run_name" not in layer:

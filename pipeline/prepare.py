@@ -3,7 +3,8 @@
 import errno
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from echopair.pipeline.config import RunConfig
     from echopair.pipeline.decoding.decode import Clip
 
-PREPARE_VERSION = 3
+PREPARE_VERSION = 4
 PREPARE_LIBRARIES = ("soundfile", "soxr", "scipy")
 RECORDINGS_PER_TASK = 8
 REFUSALS_NAMED_IN_ERROR = 3
@@ -75,7 +76,13 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 
 
 def prepare(
-    corpus: str, recordings: Sequence[Recording], config: PrepareConfig, sample_rate_hz: int, folder: Path
+    corpus: str,
+    recordings: Sequence[Recording],
+    config: PrepareConfig,
+    sample_rate_hz: int,
+    folder: Path,
+    *,
+    passed_over: Mapping[str, int] | None = None,
 ) -> dict[str, object]:
     """Decode, mix down and resample recordings on all cores into a clip store.
 
@@ -89,10 +96,12 @@ def prepare(
         config: workers and limits.
         sample_rate_hz: rate of the clips.
         folder: existing folder to write shards, manifest and report to.
+        passed_over: number of files that are no recordings by their extension, for the report.
 
     Returns:
         Figures for the stage's marker: `digest` of the samples, `annotations_digest` of labels, folds, splits,
-        groups and copies, `clips`, `refused`, `seconds_of_audio`.
+        groups and copies, `clips`, `refused`, `original_rates` (clips by the rate of their recording in Hz),
+        `seconds_of_audio`.
 
     Raises:
         UserError: more refused than `max_refused_share` (after the report was written), or a full disk.
@@ -145,7 +154,7 @@ def prepare(
         column = manifest["samples_sha256"].take(pa.array(sounds))
         manifest = manifest.set_column(manifest.schema.get_field_index("sound"), "sound", column)
         pq.write_table(manifest, folder / MANIFEST_FILE)
-    write_report(folder, corpus, manifest, refused, sample_rate_hz=sample_rate_hz)
+    write_report(folder, corpus, manifest, refused, sample_rate_hz=sample_rate_hz, passed_over=passed_over)
 
     refused_share = len(refused) / len(recordings)
     if refused_share > config.max_refused_share or not rows:
@@ -162,6 +171,10 @@ def prepare(
         "annotations_digest": fingerprint([annotations, manifest["sound"].to_pylist()]),
         "clips": len(rows),
         "refused": len(refused),
+        "original_rates": {
+            str(rate): n
+            for rate, n in sorted(Counter(o.clip.original_rate_hz for o in outcomes if o.clip).items())
+        },
         "seconds_of_audio": round(sum(row["seconds"] for row in rows), 2),
     }
 
@@ -179,6 +192,8 @@ def _files(recordings: Sequence[Recording]) -> list[_File]:
     files: list[_File] = []
     with_excerpts: dict[Path, _File] = {}
     for number, recording in enumerate(recordings):
+        if recording.refusal:
+            continue
         if recording.excerpt is None:
             files.append(_File(str(recording.path), [number], []))
             continue
@@ -206,6 +221,10 @@ def _decode_all(
         initargs=(os.getpid(), str(folder), sample_rate_hz, config.min_seconds),
     )
     with pool, progress_bar(f"prepare {corpus}", len(recordings), "recordings") as advance:
+        for number, recording in enumerate(recordings):
+            if recording.refusal:
+                advance(1)
+                yield Outcome(number, None, recording.refusal, "", 0)
         pending: dict[Future[list[Outcome]], list[_File]] = {}
         try:
             while True:

@@ -2,14 +2,19 @@
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS, Recording, name_as_text
+from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS, FolderListing, Recording, name_as_text
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
+
+NO_LABEL = (
+    "no label: it is at the root, not in the folder of a class; move it to one, or set labels=none for all"
+)
 
 
 class FolderCorpusConfig(BaseModel, frozen=True, extra="forbid"):
@@ -20,8 +25,10 @@ class FolderCorpusConfig(BaseModel, frozen=True, extra="forbid"):
     labels: Literal["parent_folder", "none"] = Field("parent_folder", description="where labels come from")
 
 
-def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> list[Recording]:
+def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> FolderListing:
     """List the audio files below the root, in an order that does not depend on the file system.
+
+    A file without a label is refused where others have one.
 
     Raises:
         UserError: the folder does not exist, is a file, or contains no audio, or one below it cannot be listed.
@@ -56,23 +63,23 @@ def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> list[Reco
             if file.startswith("."):
                 continue
             if not file.lower().endswith(AUDIO_EXTENSIONS):
-                passed_over[Path(file).suffix.lower() or "no extension"] += 1
+                passed_over[name_as_text(Path(file).suffix.lower()) or "no extension"] += 1
                 continue
             path = Path(folder, file)
             is_labelled = config.labels == "parent_folder" and Path(folder) != root
             labels = (name_as_text(path.parent.name),) if is_labelled else ()
             recordings.append(Recording(path, str(path.relative_to(root)), labels))
     if passed_over:
-        counts = ", ".join(
-            f"{count} {name_as_text(extension)}" for extension, count in passed_over.most_common()
-        )
+        counts = ", ".join(f"{count} {extension}" for extension, count in passed_over.most_common())
         console.print(f"corpus {corpus}: files passed over by extension: {counts}", markup=False)
     if not recordings:
         raise UserError(
             f"corpora.{corpus}.root={root}: no audio below this folder; "
             f"add recordings ({', '.join(e[1:] for e in AUDIO_EXTENSIONS)}) or name another folder"
         )
-    return recordings
+    if any(one.labels for one in recordings):
+        recordings = [one if one.labels else replace(one, refusal=NO_LABEL) for one in recordings]
+    return FolderListing(recordings, passed_over)
 
 
 def existing_folder(corpus: str, root: Path) -> Path:

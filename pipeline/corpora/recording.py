@@ -1,6 +1,7 @@
 """A recording as a corpus lists it, before decoding."""
 
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,15 @@ class Recording:
     split: Split | None = None
     group: str | None = None  # the source, which several recordings may share
     excerpt: tuple[float, float] | None = None  # begin and end in seconds, of an event in a longer file
+    refusal: str = ""  # why it cannot be used, where that is known before decoding
+
+
+class FolderListing(list[Recording]):
+    """The recordings below a folder, and how many other files are there, by their extension."""
+
+    def __init__(self, recordings: Iterable[Recording], passed_over: Mapping[str, int]) -> None:
+        super().__init__(recordings)
+        self.passed_over = passed_over
 
 
 def name_as_text(name: str) -> str:

@@ -3,12 +3,13 @@
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS
 from echopair.pipeline.corpus_report.statistics import (
     Json,
     LabelColumn,
@@ -57,6 +58,7 @@ def write_report(
     refused: Sequence[Refusal],
     *,
     sample_rate_hz: int = 16000,
+    passed_over: Mapping[str, int] | None = None,
 ) -> Json:
     """Describe a prepared corpus in `report.json` (everything) and `report.html` (a page of bounded size).
 
@@ -66,11 +68,13 @@ def write_report(
         manifest: of the clip store, one row per clip; no rows if everything was refused.
         refused: the refused recordings.
         sample_rate_hz: rate of the clips in the store; a warning names originals below it.
+        passed_over: number of files that are no recordings, by extension.
 
     Returns:
         What report.json holds.
     """
     report = describe_corpus(corpus, manifest, refused, sample_rate_hz)
+    report["passed_over"] = dict(Counter(passed_over).most_common())
     write_atomically(folder / REPORT_JSON, json.dumps(report, indent=1, allow_nan=False) + "\n")
     write_atomically(folder / REPORT_HTML, _page(report))
     return report
@@ -84,6 +88,7 @@ def describe_corpus(
     seconds = number_column(manifest, "seconds")
     loudness_lufs = np.maximum(number_column(manifest, "loudness_lufs"), SILENT_LUFS)
     peak_dbfs = np.maximum(number_column(manifest, "peak_dbfs"), LOWEST_PEAK_DBFS)
+    rates_hz = number_column(manifest, "original_rate_hz")
     folds, splits, groups = (StringColumn(manifest[name]) for name in ("fold", "split", "group"))
     sounds = StringColumn(manifest["sound"]).codes
     labels = LabelColumn(manifest["labels"])
@@ -131,7 +136,9 @@ def describe_corpus(
         "seconds_distribution": distribution(seconds, finest_step=0.1, long_tails=True),
         "loudness_lufs_distribution": distribution(loudness_lufs, finest_step=1.0),
         "peak_dbfs_distribution": distribution(peak_dbfs, finest_step=1.0),
-        "original_rates": counted_values(number_column(manifest, "original_rate_hz"), "rate_hz"),
+        "original_rates": counted_values(rates_hz, "rate_hz"),
+        "highest_hz": sample_rate_hz / 2,
+        "above_highest_hz": int((rates_hz > sample_rate_hz).sum()),
         "original_channels": counted_values(number_column(manifest, "channels"), "channels"),
         "refusal_kinds": [{"kind": kind, "refused": n} for kind, n in Counter(kinds).most_common()],
         "refusals": [
@@ -167,6 +174,7 @@ def _page(report: Json) -> str:
         partition="folds" if report["folds"] else "splits",
         refusal_groups=_refusals_on_page(report),
         classes_on_page=CLASSES_ON_PAGE,
+        extensions=[extension[1:] for extension in AUDIO_EXTENSIONS],
     )
 
 

@@ -38,6 +38,8 @@ SAMPLES_OF_A_SOUND = 2  # a single sample has no width, and would be called sile
 SPOOL_BYTES = 64 << 20
 QUANTISE_BYTES = 4 << 20
 TOLERANCE_SECONDS = 0.1  # of lengths of MPEG audio and Ogg, which may or may not include the encoder's delay
+HIGHEST_PEAK = 100.0  # 40 dB above full scale: no recorder's floating point goes there
+MOST_LOST_SHARE = 0.5
 MPEG_DELAY_FRAMES = 2304  # that a decoder leaves out at both ends, where the stream declares them
 
 
@@ -71,7 +73,7 @@ def decode(path: str | Path, sample_rate_hz: int, sink: BinaryIO, *, min_seconds
 
     Args:
         path: a WAV, RF64, FLAC, Ogg (Vorbis, Opus), MP3 or AIFF file, recognised by its content.
-        sample_rate_hz: rate of the clip, 4000 or more.
+        sample_rate_hz: rate of the clip, 1000 or more.
         sink: seekable binary file, to which little-endian int16 of shape (samples,) is appended.
         min_seconds: shortest duration of a recording.
 
@@ -145,12 +147,14 @@ class _Mixdown:
         self._frames = self._not_finite = 0
         self._span = _Span()
         self._channel_spans = [_Span() for _ in range(sound.channels)]
+        self._is_whole = sound.subtype in ("FLOAT", "DOUBLE")  # whether every value is a whole number
 
     def blocks(self) -> Iterator[NDArray[np.float32]]:
         """Yield mono blocks of shape (frames,) at the recording's rate, up to the first that is not finite."""
         channels = self._sound.channels
         for block in read_blocks(self._sound):
             self._frames += len(block)
+            self._is_whole = self._is_whole and bool((block == np.rint(block)).all())
             mono = block[:, 0]
             if channels > 1:
                 mono = mono.copy()
@@ -178,6 +182,7 @@ class _Mixdown:
                 raise Refused("its samples are too large to mix down")
             values = self._frames * self._sound.channels
             raise Refused(f"{self._not_finite} of its {values} samples are NaN or infinite")
+        self._check_unit()
         seconds = self._frames / self._sound.samplerate
         if seconds < min_seconds:
             raise Refused(
@@ -189,6 +194,19 @@ class _Mixdown:
             if self._span.width == 0:
                 raise Refused(f"silent: every sample is {self._span.low:g}")
             raise Refused("silent: it moves by less than a 16-bit step")
+
+    def _check_unit(self) -> None:
+        peak = self._span.peak
+        if peak > 1 and self._is_whole:
+            raise Refused(
+                f"in integer units: every value is a whole number and the peak is {peak:g}, but full scale of floating "
+                "point is 1; divide by 32768 if they were of 16 bit, or save as PCM"
+            )
+        if peak > HIGHEST_PEAK:
+            raise Refused(
+                f"far above full scale: its peak is {peak:g}, but full scale of floating point is 1; divide by the "
+                "full scale of its unit (32768 for 16 bit), or cut out its damaged samples"
+            )
 
     def _check_length(self, envelope: Envelope) -> None:
         read, rate_hz, sound = self._frames, self._sound.samplerate, self._sound
@@ -210,8 +228,6 @@ class _Mixdown:
 def _check_clip(span: _Span, samples: int, sample_rate_hz: int) -> None:
     if samples < SAMPLES_OF_A_SOUND:
         raise Refused(f"too short: it leaves {samples} samples at {sample_rate_hz} Hz")
-    if not math.isfinite(span.width):
-        raise Refused("its samples are too large to resample")
     if span.width < SAMPLE_STEP:
         raise Refused(f"silent at {sample_rate_hz} Hz: its sound is above {sample_rate_hz / 2:g} Hz")
 
@@ -234,17 +250,32 @@ def _resampled(
 
 
 def _append(spool: Any, sink: BinaryIO, peak: float) -> tuple[float, str]:
-    """Quantise the spooled samples so that the peak becomes 32767; returns the scale and the hash."""
+    """Quantise the spooled samples so that the peak becomes 32767; returns the scale and the hash.
+
+    Raises:
+        Refused: the peak is so far above the rest that most samples become zero.
+    """
     scale = np.float32(peak / 32767)
     digest = hashlib.sha256(scale.astype("<f4").tobytes())
     start = sink.seek(0, os.SEEK_END)
+    audible = lost = 0
     try:
         while data := spool.read(QUANTISE_BYTES):
-            waveform = np.frombuffer(data, np.float32) / scale
-            samples = np.rint(waveform, out=waveform).astype("<i2")
+            waveform = np.frombuffer(data, np.float32)
+            quotient = waveform / scale
+            samples = np.rint(quotient, out=quotient).astype("<i2")
+            if peak > 1:  # up to full scale, whatever is at least a 16-bit step is kept
+                is_audible = np.abs(waveform) >= SAMPLE_STEP
+                audible += int(np.count_nonzero(is_audible))
+                lost += int(np.count_nonzero(is_audible & (samples == 0)))
             digest.update(samples.data)
             if sink.write(samples.data) != samples.nbytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if lost > MOST_LOST_SHARE * audible:
+            raise Refused(
+                f"a wild peak: it is {peak:g}, so far above the rest that {lost / audible:.0%} of the samples would be "
+                "lost in 16 bit; cut the peak out, or limit it to 1"
+            )
         # Before the return: a buffered file reports a full disk only when it is flushed.
         sink.flush()
     except BaseException:

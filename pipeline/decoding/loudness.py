@@ -4,12 +4,15 @@ import math
 from typing import Any
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 from scipy.signal import sosfilt
 
 FLOOR_LUFS = -70.0  # the absolute gate
 RELATIVE_GATE_LU = -10.0
 OFFSET_LU = -0.691
+# Of the filters: at lower rates the bilinear transform bends the shelf, and below 3364 Hz it is unstable.
+LOWEST_RATE_HZ = 16000
 STEPS_PER_GATE = 4  # 400 ms, overlapping by three quarters
 
 
@@ -35,10 +38,14 @@ class LoudnessMeter:
     """Measures a waveform block by block; memory grows by 80 bytes per second of sound.
 
     Args:
-        sample_rate_hz: rate of the waveform, 4000 or more (the shelf is at 1682 Hz).
+        sample_rate_hz: rate of the waveform; one below 16000 is resampled to that.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:
+        self._resampler: soxr.ResampleStream | None = None
+        if sample_rate_hz < LOWEST_RATE_HZ:
+            self._resampler = soxr.ResampleStream(sample_rate_hz, LOWEST_RATE_HZ, 1, dtype="float32")
+            sample_rate_hz = LOWEST_RATE_HZ
         self._sections = k_weighting(sample_rate_hz)
         self._state: NDArray[np.float64] = np.zeros((2, 2))
         self._step_samples = round(0.1 * sample_rate_hz)
@@ -47,6 +54,11 @@ class LoudnessMeter:
 
     def add(self, waveform: NDArray[np.float32]) -> None:
         """Add the next samples, float32 of shape (samples,), which may be none."""
+        if self._resampler is not None:
+            waveform = self._resampler.resample_chunk(waveform)
+        self._add(waveform)
+
+    def _add(self, waveform: NDArray[np.float32]) -> None:
         if not waveform.size:  # the resampler holds a short block back
             return
         weighted: NDArray[Any]
@@ -64,8 +76,10 @@ class LoudnessMeter:
     def lufs(self) -> float:
         """Loudness of all added samples in LUFS, -70.0 if nothing exceeds the absolute gate.
 
-        Less than 400 ms count as one gating block.
+        Less than 400 ms count as one gating block. Nothing can be added after it.
         """
+        if self._resampler is not None:
+            self._add(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
         energies = np.concatenate([*self._step_energies, np.zeros(0)])
         if len(energies) >= STEPS_PER_GATE:
             sums = np.convolve(energies, np.ones(STEPS_PER_GATE), mode="valid")

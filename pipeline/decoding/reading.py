@@ -21,6 +21,12 @@ LOWEST_RATE_HZ = 1000
 HIGHEST_RATE_HZ = 2_000_000  # above it, too, the header is damaged; resampling from 2 GHz takes minutes
 UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's number for a FLAC that declares no length
 UNRECOGNISED_FORMAT = 1  # libsndfile's code
+IMPOSSIBLE_HEADERS = {  # by libsndfile's codes, whose own words are those of its programmers
+    24: "wrong header: a sample rate of zero, or an impossible one",
+    32: "wrong header: it declares no channels",
+    33: "wrong header: it declares more than 1,024 channels",
+    34: "wrong header: it declares no channels",
+}
 
 
 class Refused(Exception):  # noqa: N818 - a verdict on a recording, not an error of the program
@@ -84,7 +90,7 @@ def open_recording(path: str | Path, envelope: Envelope) -> Recording:
             raise Refused("truncated: it ends before its first sample") from error
         if error.code == UNRECOGNISED_FORMAT:
             raise Refused("not audio: its content is of no known audio format") from error
-        raise Refused(f"cannot be decoded: {_reason(error)}") from error
+        raise Refused(IMPOSSIBLE_HEADERS.get(error.code, f"cannot be decoded: {_reason(error)}")) from error
 
 
 def undecodable(error: Exception) -> Refused:

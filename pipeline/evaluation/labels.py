@@ -28,10 +28,10 @@ class Annotations(Protocol):
 
 
 class ListedRecordings:
-    """Annotations of recordings that are not decoded yet; their samples are unknown, and refusals too."""
+    """Annotations of recordings that are not decoded yet; their samples are unknown, and most refusals too."""
 
     def __init__(self, recordings: Sequence[Recording]) -> None:
-        self._recordings = recordings
+        self._recordings = [one for one in recordings if not one.refusal]
 
     def labels(self) -> list[tuple[str, ...]]:
         """See `Annotations`."""

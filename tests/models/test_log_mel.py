@@ -73,6 +73,12 @@ def test_is_the_same_on_bands_that_a_low_rate_allows() -> None:
     assert LogMel(config)(torch.randn(1, 8000)).shape == (1, 64, 100)
 
 
+def test_the_highest_band_follows_the_sample_rate_unless_it_is_given() -> None:
+    rates = (16000, 48000, 8000)
+    assert [LogMelConfig(sample_rate_hz=rate).max_hz for rate in rates] == [7800, 23400, 3900]
+    assert LogMelConfig(sample_rate_hz=48000, max_hz=7800).max_hz == 7800
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

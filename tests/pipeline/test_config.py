@@ -57,6 +57,13 @@ def test_the_whole_config_is_yaml_that_composes_to_itself(tmp_path: Path) -> Non
     assert compose(str(file)) == config
 
 
+def test_the_mel_range_follows_the_sample_rate_from_any_layer() -> None:
+    assert compose().log_mel.max_hz == 7800
+    assert compose("synthetic", ["log_mel.sample_rate_hz=48000"]).log_mel.max_hz == 23400
+    given = ["log_mel.sample_rate_hz=48000", "log_mel.max_hz=7800"]
+    assert compose("synthetic", given).log_mel.max_hz == 7800
+
+
 def test_a_name_and_its_settings_may_come_in_any_order() -> None:
     forwards = [
         "augment.policy.name=random",

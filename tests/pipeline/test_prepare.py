@@ -1,4 +1,5 @@
 import errno
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import soundfile
 
 from echopair.pipeline import prepare as prepare_module
 from echopair.pipeline.corpora import Recording
+from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
 from echopair.pipeline.corpora.recording import name_as_text
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.evaluation.labels import ListedRecordings
 from echopair.pipeline.prepare import PrepareConfig, prepare
 from echopair.pipeline.store import ClipStore
 from tests.pipeline.conftest import RATE, write_tones
@@ -30,6 +33,7 @@ def test_the_number_of_workers_changes_no_clip(tones: list[Recording], tmp_path:
 def test_figures(tones: list[Recording], tmp_path: Path) -> None:
     figures = prepare("tones", tones, PrepareConfig(), RATE, tmp_path)
     assert (figures["clips"], figures["refused"]) == (len(tones), 0)
+    assert sum(figures["original_rates"].values()) == len(tones)  # type: ignore[attr-defined]
     seconds = sum(soundfile.info(one.path).duration for one in tones)
     assert figures["seconds_of_audio"] == pytest.approx(seconds, abs=0.01)
 
@@ -58,6 +62,25 @@ def test_refused_recordings_are_named_and_the_rest_is_taken(tmp_path: Path) -> N
     assert len(ClipStore(out, RATE)) == 10
     report = (out / "report.json").read_text()
     assert all(f"bad-{number}/" in report for number in range(len(REFUSED)))
+
+
+def test_a_recording_that_is_refused_beforehand_is_named_and_files_passed_over_counted(
+    tmp_path: Path,
+) -> None:
+    root, out = tmp_path / "root", tmp_path / "out"
+    (root / "low").mkdir(parents=True)
+    out.mkdir()
+    for one in write_tones(root, clips=10)[:-1]:
+        one.path.rename(root / "low" / one.path.name)
+    (root / "notes.m4a").touch()
+    found = find_folder_recordings("c", FolderCorpusConfig(root=root))
+    assert ListedRecordings(found).labels() == [("low",)] * 9
+    figures = prepare("c", found, PrepareConfig(), RATE, out, passed_over=found.passed_over)
+    assert (figures["clips"], figures["refused"]) == (9, 1)
+    report = json.loads((out / "report.json").read_text())
+    assert report["refusals"][0]["reason"].startswith("no label: it is at the root")
+    assert report["passed_over"] == {".m4a": 1}
+    assert "1 <bdi>.m4a</bdi>" in (out / "report.html").read_text()
 
 
 def test_too_many_refused_end_the_stage_after_the_report(tmp_path: Path) -> None:

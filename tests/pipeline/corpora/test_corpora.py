@@ -48,6 +48,17 @@ def test_a_folder_s_recordings_and_labels(tmp_path: Path) -> None:
     assert [one.labels for one in unlabelled] == [()] * 4
 
 
+def test_a_file_without_a_label_is_refused_alone_where_others_have_one(tmp_path: Path) -> None:
+    touch(tmp_path, "top.wav", "flat/a.wav")
+    found = find_folder_recordings("c", FolderCorpusConfig(root=tmp_path))
+    assert [bool(one.refusal) for one in found] == [True, False]
+    for config in (
+        FolderCorpusConfig(root=tmp_path / "flat"),
+        FolderCorpusConfig(root=tmp_path, labels="none"),
+    ):
+        assert not any(one.refusal for one in find_folder_recordings("c", config))
+
+
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     touch(tmp_path, "elsewhere/a.wav", "corpus/b.wav")
     (tmp_path / "corpus" / "linked").symlink_to(tmp_path / "elsewhere")

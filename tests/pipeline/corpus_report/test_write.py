@@ -71,6 +71,10 @@ def test_figures_equal_hand_computed_ones(tmp_path: Path) -> None:
     assert report["original_channels"] == [{"channels": 1, "clips": 3}, {"channels": 2, "clips": 1}]
     assert report["refusals"] == [{"path": "bad.wav", "reason": "cut short", "kind": "cut short"}]
     assert report["warnings"] == []
+    assert (report["highest_hz"], report["above_highest_hz"]) == (8000, 4)
+    assert "4 clips come from recordings that go up to 24 kHz; the clips hold sound up to 8 kHz" in page_of(
+        tmp_path
+    )
 
 
 def test_an_equal_histogram_has_half_open_bins_with_round_edges(tmp_path: Path) -> None:

@@ -230,6 +230,17 @@ def mp3_frames(path: Path) -> list[int]:
     return [at for at in range(len(data) - 1) if data[at : at + 2] == data[:2]]
 
 
+def wild(value: float, level: float) -> Writer:
+    """One damaged sample in a recording."""
+
+    def writer(folder: Path) -> Path:
+        samples = tone() * np.float32(level)
+        samples[1000] = value
+        return write(folder / "wild.wav", samples, subtype="FLOAT")
+
+    return writer
+
+
 def cancelled(folder: Path) -> Path:
     mono = tone()
     return write(folder / "cancelled.wav", np.concatenate([mono, -mono], axis=1))
@@ -337,5 +348,22 @@ REFUSED: dict[str, tuple[Writer, str]] = {
     "rate of 2 GHz": (rate_of(2_000_000_000, frames=24000), "sample rate of 2000000000 Hz: above 2000000 Hz"),
     "three samples at 500 kHz": (rate_of(500_000, frames=3), r"too short: 6e-06 s \(samples: 3\)"),
     "too large to mix": (lambda folder: write_huge(folder, RATE_HZ, channels=2), "too large to mix down"),
-    "too large to resample": (lambda folder: write_huge(folder, 44100, channels=1), "too large to resample"),
+    "huge": (
+        lambda folder: write_huge(folder, 44100, channels=1),
+        r"in integer units: .* the peak is 3.4e\+38",
+    ),
+    "integer units": (
+        waveform("units.wav", np.rint(tone(channels=2) * 32768)),
+        r"in integer units: every value is a whole number and the peak is \d+.*; divide by 32768",
+    ),
+    "wild sample": (wild(1e6, level=1.0), "far above full scale: its peak is 1e\\+06"),
+    "wild sample of a quiet recording": (wild(99, level=1e-3), "a wild peak: it is 99, .* would be lost"),
+    "wav of rate zero": (
+        lambda folder: patched(write(folder / "rate.wav"), 24, bytes(4)),
+        "wrong header: a sample rate of zero",
+    ),
+    "wav without channels": (
+        lambda folder: patched(write(folder / "none.wav"), 22, bytes(2)),
+        "wrong header: it declares no channels",
+    ),
 }

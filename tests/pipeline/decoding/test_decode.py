@@ -250,6 +250,16 @@ def test_loudness_agrees_with_torchaudio(rate_hz: int, seconds: float) -> None:
     assert meter.lufs() == pytest.approx(expected, abs=0.2 if rate_hz > 8000 else 0.3)
 
 
+@pytest.mark.parametrize("rate_hz", [1000, 3300, 8000])
+def test_loudness_at_a_low_rate_is_that_of_the_same_sound_at_a_high_one(rate_hz: int) -> None:
+    meters = [LoudnessMeter(rate) for rate in (rate_hz, 48000)]
+    for meter, rate in zip(meters, (rate_hz, 48000), strict=True):
+        waveform = np.sin(2 * np.pi * 0.4 * rate_hz * np.arange(2 * rate) / rate).astype(np.float32)
+        for block in np.array_split(waveform, 5):
+            meter.add(block)
+    assert meters[0].lufs() == pytest.approx(meters[1].lufs(), abs=0.2)
+
+
 @pytest.mark.parametrize("seconds", [0.2, 1.0])
 def test_loudness_of_the_standards_own_tone(seconds: float) -> None:
     # BS.1770-4: 997 Hz at 0 dBFS in one channel reads -3.01.
