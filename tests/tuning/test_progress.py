@@ -161,6 +161,7 @@ from echopair.pipeline.progress import console
 from echopair.tuning.progress import SweepProgress
 from echopair.tuning.trials import Status
 
+signal.alarm(60)  # no test waits for ever
 print("before")
 try:
     with SweepProgress("birds", 16, KEYS, 9) as progress:
