@@ -77,9 +77,10 @@ def _of_any_width() -> Console:
 def _print(result: "SweepResult") -> None:
     from echopair.pipeline.evaluation.probe import probe_table
     from echopair.pipeline.results import rich_table
-    from echopair.tuning.results import ResultsTable, exit_note, summary_line
+    from echopair.tuning.results import exit_note, results_table, summary_line
 
-    _of_any_width().print(ResultsTable(result.trials, result.keys, clips=result.clips))
+    console = _of_any_width()
+    console.print(results_table(result.trials, result.keys, console, result.clips))
     output.print(summary_line(result.trials), style="bold", highlight=False)
     if result.failed:
         again = "once that is fixed, the same command with --retry-failed tries them again"

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, field_validator
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.tracking.interruption import interruption_later
 from echopair.tuning.own_ray import LOCAL_ENVIRONMENT, check_import, own_ray
-from echopair.tuning.resources import Available, Node
+from echopair.tuning.resources import Node
 
 ADDRESS_FORM = "auto, or host:port as `ray start --head` prints it, such as 10.0.0.5:6379"
 LOGS_FOLDER = "ray_logs"  # in the sweep's folder: what Ray and the trials' processes wrote
@@ -69,7 +69,7 @@ class RayConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 @contextmanager
-def ray_session(config: RayConfig, folder: Path) -> Iterator[Available]:
+def ray_session(config: RayConfig, folder: Path) -> Iterator[list[Node]]:
     """Ray, for as long as the body runs; started by us it is ended whatever happens, SIGKILL of this process included.
 
     SIGINT and SIGTERM do in the body what they did before: Ray's handlers are taken off. Main thread only. What Ray
@@ -80,7 +80,7 @@ def ray_session(config: RayConfig, folder: Path) -> Iterator[Available]:
         folder: of the sweep; gets Ray's logs, if it was started here.
 
     Yields:
-        What Ray has to give.
+        Its nodes.
 
     Raises:
         UserError: the cluster cannot be joined, or Ray cannot be started here.
@@ -108,7 +108,7 @@ def ray_session(config: RayConfig, folder: Path) -> Iterator[Available]:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except SystemExit:  # Ray's answer to SIGTERM
                 raise KeyboardInterrupt from None
-        yield _available()
+        yield _nodes()
 
 
 def _check_joinable(address: str, seconds: float) -> None:
@@ -188,20 +188,11 @@ def _set_environment(settings: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _available() -> Available:
+def _nodes() -> list[Node]:
     import ray
 
-    return Available(
-        tuple(
-            Node(
-                cpus=int(node["Resources"].get("CPU", 0)),
-                gpus=int(node["Resources"].get("GPU", 0)),
-                memory_bytes=int(node["Resources"].get("memory", 0)),
-            )
-            for node in ray.nodes()
-            if node["Alive"]
-        )
-    )
+    alive = (node["Resources"] for node in ray.nodes() if node["Alive"])
+    return [Node(*(int(has.get(name, 0)) for name in ("CPU", "GPU", "memory"))) for has in alive]
 
 
 def check_nodes(config: RayConfig, folder: Path) -> None:
@@ -212,10 +203,10 @@ def check_nodes(config: RayConfig, folder: Path) -> None:
     """
     if config.address is None:
         return
-    with ray_session(config, folder) as available:
+    with ray_session(config, folder) as nodes:
         if not _nodes_share(folder):
             raise UserError(
-                f"work_folder: not all {len(available.nodes)} nodes of the cluster see {folder}; set work_folder to a "
+                f"work_folder: not all {len(nodes)} nodes of the cluster see {folder}; set work_folder to a "
                 "folder on storage that is mounted at the same path on every node, such as NFS, or leave out "
                 "ray.address to run on this machine alone"
             )

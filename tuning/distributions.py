@@ -37,9 +37,14 @@ class _Range(BaseModel, frozen=True, extra="forbid"):
         """Whether equal factors, rather than equal differences, are equally likely."""
         return isinstance(self, LogUniform) or (isinstance(self, Integers) and self.log)
 
-    def every_value(self) -> Sequence[Any] | None:
-        """All values; None where they are too many to list."""
-        return None
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        return math.inf
+
+    def every_value(self) -> Sequence[Any]:
+        """All values, where they can be counted."""
+        raise NotImplementedError
 
     def at(self, quantile: float) -> Any:
         """The value at a quantile of the distribution, 0 <= quantile < 1."""
@@ -64,11 +69,6 @@ class _Range(BaseModel, frozen=True, extra="forbid"):
         last = self.points - 1
         between = [_between(self.low, self.high, number / last, self.is_log) for number in range(1, last)]
         return list(dict.fromkeys([self.low, *map(self.rounded, between), self.high]))
-
-    def contains(self, value: Any) -> bool:
-        """Whether a value is in the range."""
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and self.low <= value <= self.high
 
     def examples(self) -> list[Any]:
         """Values to check in place of all: the ends, and some between."""
@@ -121,6 +121,11 @@ class Integers(_Range, frozen=True, extra="forbid"):
             raise ValueError(f"low={self.low}: log=true needs a low of 1 or more")
         return self
 
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return self.high - self.low + 1
+
     def every_value(self) -> Sequence[int]:
         """All values, in rising order."""
         return range(self.low, self.high + 1)
@@ -132,10 +137,6 @@ class Integers(_Range, frozen=True, extra="forbid"):
     def rounded(self, value: float) -> int:
         """The whole number next to a value, within the range."""
         return min(max(math.floor(value + 0.5), self.low), self.high)
-
-    def contains(self, value: Any) -> bool:
-        """Whether a value is in the range."""
-        return isinstance(value, int) and super().contains(value)
 
     def examples(self) -> list[Any]:
         """All values where they are few, else the ends and some between."""
@@ -162,6 +163,11 @@ class _Listed(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(f"{in_words(value)} is listed twice; list each value once")
         return values
 
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
     def every_value(self) -> list[Any]:
         """All values."""
         return list(self.values)
@@ -181,10 +187,6 @@ class _Listed(BaseModel, frozen=True, extra="forbid"):
     def at(self, quantile: float) -> Any:
         """The value at a quantile of the list, 0 <= quantile < 1."""
         return self.values[int(quantile * len(self.values))]
-
-    def contains(self, value: Any) -> bool:
-        """Whether a value is in the list."""
-        return any(_same(value, other) for other in self.values)
 
     def to_optuna(self) -> "BaseDistribution":
         """Places in the list: optuna's categories can be neither lists nor mappings."""

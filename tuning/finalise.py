@@ -11,6 +11,7 @@ from echopair.pipeline.checks import Stage
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.evaluation import EVALUATIONS
 from echopair.pipeline.evaluation.validation import validated_by
+from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
 from echopair.pipeline.run import RunResult, learn
 from echopair.pipeline.stages import write_atomically
@@ -19,7 +20,7 @@ from echopair.pipeline.tracking.outputs import log_outputs
 from echopair.tuning.config import SweepSettings
 from echopair.tuning.context import TrialContext, clips_of, config_of
 from echopair.tuning.state import SETTINGS_FILE, SweepState
-from echopair.tuning.tracking import child_of, log_sweep
+from echopair.tuning.tracking import child_of
 from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
 
@@ -147,7 +148,10 @@ def _log(state: SweepState, parent: TrackedRun, result: SweepResult, run: RunRes
         for (name, corpus), summary in run.evaluations.items():
             found = EVALUATIONS[name].metrics(corpus, summary)
             metrics |= {f"test/{metric}": value for metric, value in found.items()}
-    log_sweep(parent, state, files, metrics)
+    parent.log_parameters(dict(flatten(state.settings.sweep.model_dump(mode="json"))))
+    for file in files:
+        parent.log_artifacts(file)
+    parent.log_metrics(metrics)
     if not result.unrecorded:
         parent.end("FINISHED")
 

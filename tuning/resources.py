@@ -73,18 +73,6 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Available:
-    """What Ray has to give."""
-
-    nodes: tuple[Node, ...]
-
-    @property
-    def gpus(self) -> int:
-        """GPUs of all nodes."""
-        return sum(node.gpus for node in self.nodes)
-
-
-@dataclass(frozen=True)
 class Resources:
     """What a trial gets.
 
@@ -101,30 +89,37 @@ class Resources:
     memory_bytes: int
 
 
-def resolve_resources(config: ResourcesConfig, available: Available, wants_gpu: bool) -> Resources:
+def resolve_resources(config: ResourcesConfig, nodes: Sequence[Node], wants_gpu: bool) -> Resources:
     """Share out what there is.
 
     Args:
         config: what was asked for.
-        available: what there is.
+        nodes: what there is.
         wants_gpu: whether a training runs on CUDA.
 
     Raises:
         UserError: more is asked for than there is.
     """
-    nodes, at_once, cpus = available.nodes, config.trials_at_once, config.cpus_per_trial or 1
+    at_once, cpus = config.trials_at_once, config.cpus_per_trial or 1
     gpus = config.gpus_per_trial if config.gpus_per_trial is not None else float(wants_gpu)
     memory = round((config.memory_gb_per_trial or 0) * 1e9)
-    _check_a_trial_fits(config, nodes, gpus, memory)
 
     def fits(cpus: int) -> int:
         return sum(node.fits(cpus, gpus, memory) for node in nodes)
 
     if fits(cpus) < (at_once or 1):
-        size = [f"{cpus} CPU", f"{gpus:g} GPU" if gpus else "", f"{memory / 1e9:g} GB" if memory else ""]
+        asked = {
+            "trials_at_once": at_once or 1,
+            "cpus_per_trial": cpus,
+            "gpus_per_trial": gpus,
+            "memory_gb_per_trial": memory / 1e9,
+        }
+        text = ", ".join(f"{key}={number:g}" for key, number in asked.items() if number)
+        default = " (one GPU each is the default where pretrain.device is cuda)" if wants_gpu else ""
         raise UserError(
-            f"sweep.resources.trials_at_once={at_once or 1} with {', '.join(filter(None, size))} each is more than "
-            f"there is: {_described(nodes)} can hold {fits(cpus)}; ask for fewer, or for less each"
+            f"sweep.resources: {text}{default} is more than there is: {_described(nodes)} can hold {fits(cpus)}; ask "
+            "for fewer trials at once, or for less each"
+            + (", or train with pretrain.device=cpu" if gpus else "")
         )
     if config.cpus_per_trial is None and (at_once is not None or gpus > 0):
         wanted = at_once or fits(1)
@@ -136,46 +131,24 @@ def resolve_resources(config: ResourcesConfig, available: Available, wants_gpu: 
     return Resources(cpus, gpus, at_once, memory)
 
 
-def memory_share(resources: Resources, available: Available) -> int:
+def memory_share(resources: Resources, nodes: Sequence[Node]) -> int:
     """What Ray is asked to keep for a trial, bytes: the most with which so many trials fit at once, and hardly more.
 
     This limits how many members of a population run at once, all of which have begun.
 
     Args:
         resources: of a trial, from `resolve_resources` of the same machines.
-        available: what there is.
+        nodes: what there is.
     """
 
     def fit(memory: int) -> list[int]:
-        return [node.fits(resources.cpus, resources.gpus, memory) for node in available.nodes]
+        return [node.fits(resources.cpus, resources.gpus, memory) for node in nodes]
 
-    most = zip(available.nodes, fit(resources.memory_bytes), strict=True)
+    most = zip(nodes, fit(resources.memory_bytes), strict=True)
     shares = {node.memory_bytes // count for node, trials in most for count in range(1, trials + 1)}
     return max(
         share for share in shares if share >= resources.memory_bytes and sum(fit(share)) >= resources.at_once
     )
-
-
-def _check_a_trial_fits(
-    config: ResourcesConfig, nodes: Sequence[Node], gpus: float, memory_bytes: int
-) -> None:
-    default = " (the default, since the training runs on cuda)" if config.gpus_per_trial is None else ""
-    for asked, key, reason, most, otherwise in (
-        (config.cpus_per_trial or 1, "cpus_per_trial", "", max(node.cpus for node in nodes), ""),
-        (
-            gpus,
-            "gpus_per_trial",
-            default,
-            max(node.gpus for node in nodes),
-            ", or train with pretrain.device=cpu",
-        ),
-        (memory_bytes / 1e9, "memory_gb_per_trial", "", max(node.memory_bytes for node in nodes) / 1e9, ""),
-    ):
-        if asked > most:
-            raise UserError(
-                f"sweep.resources.{key}={asked:g}{reason} is more than there is: {_described(nodes)}; take at most "
-                f"{math.floor(10 * most) / 10:g}{otherwise}"
-            )
 
 
 def _described(nodes: Sequence[Node]) -> str:

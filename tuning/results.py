@@ -2,12 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -27,8 +27,7 @@ from echopair.tuning.trials import Status, Trial
 
 TRIALS_FILE = "trials.csv"
 MOST_ROWS = 20
-# Below these, a word or a heading says nothing any more.
-NARROWEST_TEXT, NARROWEST_HEADING = 8, 5
+NARROWEST_TEXT, WIDEST_TABLE = 13, 10_000  # characters
 
 
 def summary_line(trials: Sequence[Trial]) -> str:
@@ -69,119 +68,78 @@ def ranked(trials: Iterable[Trial]) -> list[Trial]:
     return sorted(trials, key=place)
 
 
-class Column(NamedTuple):
-    """A column of a table of trials: numbers, which are never cut, or text, which is where there is no room.
+def trial_table(
+    trials: Sequence[Trial],
+    keys: Sequence[str],
+    figures: Mapping[str, Callable[[Trial], str]],
+    console: Console,
+    best: Trial | None,
+) -> tuple[Table, list[str]]:
+    """A table with a row for each trial, and the swept keys that are left out because there is no room for them.
 
     Args:
-        heading: a word per line where that saves room.
-        cells: one a row.
-        is_text: whether it may be cut.
-        key: the swept key of which it has the values, if any; such columns are left out where there is no room.
+        trials: in the order of their rows.
+        keys: dotted, of the swept values; the last ones are left out first.
+        figures: text of a trial by heading; these columns are always shown, "score" before the values.
+        console: that the table has to fit.
+        best: the trial whose row is bold.
     """
-
-    heading: str
-    cells: Sequence[str]
-    is_text: bool = False
-    key: str = ""
-
-    @property
-    def widest(self) -> int:
-        """Characters that it wants."""
-        return max(map(cell_len, [*self.heading.split(), *self.cells]))
-
-    @property
-    def narrowest(self) -> int:
-        """Characters that it can do with."""
-        cells = max(map(cell_len, self.cells), default=0)
-        return max(min(cells, NARROWEST_TEXT) if self.is_text else cells, min(self.widest, NARROWEST_HEADING))
-
-
-def fitted_table(columns: Sequence[Column], width: int, bold: int | None = None) -> tuple[Table, list[str]]:
-    """A table that fits a width, and the swept keys that are left out for that, the last first.
-
-    Args:
-        columns: as wanted.
-        width: in characters.
-        bold: the row to stand out.
-    """
-    kept = list(columns)
-    while sum(column.narrowest + 1 for column in kept) - 1 > width and any(column.key for column in kept):
-        kept.remove([column for column in kept if column.key][-1])
-    room = width - len(kept) + 1
-    widths = [max(column.widest, cell_len(column.heading)) for column in kept]
-    if not (one_line := sum(widths) <= room):
-        widths = [column.widest for column in kept]
-    while sum(widths) > room:
-        excess = [wide - column.narrowest for wide, column in zip(widths, kept, strict=True)]
-        if max(excess) <= 0:
+    unlimited = console.options.update(max_width=WIDEST_TABLE)
+    for count in range(len(keys), -1, -1):
+        columns = {"trial": lambda trial: str(trial.number), "score": figures["score"]}
+        for key, words in zip(keys[:count], short_keys(keys), strict=False):
+            columns[words] = partial(_value, key=key)
+        columns |= figures
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        for heading, text in columns.items():
+            cells = [text(trial) for trial in trials]
+            widest = max(map(cell_len, cells), default=0)
+            is_text = any(cell and not cell[0].isdigit() and cell[0] != "-" for cell in cells)
+            table.add_column(
+                heading.replace(" ", "\n"),
+                justify="left" if is_text else "right",
+                min_width=min(widest, NARROWEST_TEXT) if is_text else widest,  # no number is cut
+                vertical="bottom",
+                no_wrap=True,
+            )
+        for trial in trials:
+            row = [Text(text(trial)) for text in columns.values()]  # not markup: values may hold brackets
+            table.add_row(*row, style="bold" if trial is best else "")
+        if Measurement.get(console, unlimited, table).minimum <= console.width:
             break
-        widths[excess.index(max(excess))] -= 1
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for column, wide in zip(kept, widths, strict=True):
-        heading = column.heading if one_line else column.heading.replace(" ", "\n")
-        title = Text(heading, justify="left" if column.is_text else "right")
-        table.add_column(title, vertical="bottom", width=wide, no_wrap=True, overflow="ellipsis")
-    for row, cells in enumerate(zip(*(column.cells for column in kept), strict=True)):
-        # Not markup, since values may hold brackets; not justified by rich, which would strip the aligning spaces.
-        padded = [
-            cell if column.is_text else " " * (wide - cell_len(cell)) + cell
-            for column, wide, cell in zip(kept, widths, cells, strict=True)
-        ]
-        table.add_row(*map(Text, padded), style="bold" if row == bold else "")
-    return table, [column.key for column in columns if column not in kept]
+    return table, list(keys[count:])
 
 
-def value_columns(trials: Sequence[Trial], keys: Sequence[str]) -> list[Column]:
-    """A column for each swept key; decimal points stand below each other."""
-    columns = []
-    for key, heading in zip(keys, short_keys(keys), strict=True):
-        values = [trial.current[key] for trial in trials if key in trial.current]
-        texts = [value_text(trial.current[key]) if key in trial.current else "" for trial in trials]
-        is_text = any(isinstance(value, bool) or not isinstance(value, int | float) for value in values)
-        if not is_text:
-            after = [len(text) - len(text.partition("e")[0].partition(".")[0]) for text in texts]
-            most = max(after, default=0)
-            texts = [text and text + " " * (most - n) for text, n in zip(texts, after, strict=True)]
-        columns.append(Column(heading, texts, is_text, key))
-    return columns
+def _value(trial: Trial, key: str) -> str:
+    return value_text(trial.current[key]) if key in trial.current else ""
 
 
-@dataclass(frozen=True)
-class ResultsTable:
+def results_table(
+    trials: Sequence[Trial], keys: Sequence[str], console: Console, clips: int | None = None
+) -> RenderableType:
     """The trials, best first: score, values, last intermediate score, share of the steps done, time, status.
-
-    Numbers are never cut. Where the terminal is narrow, words are; then values are left out, the last key first, and a
-    note below the table says so.
 
     Args:
         trials: of the sweep, in any order.
         keys: dotted, in the order of their columns.
+        console: that the table has to fit; where it is narrow, values are left out, and a note says so.
         clips: independent validation clips, one a source, if known; scores then have a 95 % interval.
     """
-
-    trials: Sequence[Trial]
-    keys: Sequence[str]
-    clips: int | None = None
-
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        shown = ranked(self.trials)[:MOST_ROWS]
-        has_best = bool(shown) and shown[0].status is Status.FINISHED
-        columns = [
-            Column("trial", [str(trial.number) for trial in shown]),
-            Column("score", [score_text(final_score(trial), self.clips) for trial in shown]),
-            *value_columns(shown, self.keys),
-            Column("last k-NN", [percent_text(last_intermediate(trial)) for trial in shown]),
-            Column("done", [percent_text(done_share(trial), digits=0) for trial in shown]),
-            Column("time", [duration_text(trial.seconds) for trial in shown]),
-            Column("status", [status_words(trial.status) for trial in shown], is_text=True),
-        ]
-        table, left_out = fitted_table(columns, options.max_width, bold=0 if has_best else None)
-        yield table
-        notes = []
-        if len(self.trials) > len(shown):
-            notes.append(f"... and {len(self.trials) - len(shown)} more in {TRIALS_FILE}")
-        if left_out:
-            notes.append(f"no room for {', '.join(short_keys(left_out))}: see {TRIALS_FILE}")
-        if any(len(trial.lineage) > 1 for trial in shown):
-            notes.append("values are a trial's last ones: the population changed them during training")
-        yield from (Text(note, style="dim") for note in notes)
+    shown = ranked(trials)[:MOST_ROWS]
+    figures: dict[str, Callable[[Trial], str]] = {
+        "score": lambda trial: score_text(final_score(trial), clips),
+        "last k-NN": lambda trial: percent_text(last_intermediate(trial)),
+        "done": lambda trial: percent_text(done_share(trial), digits=0),
+        "time": lambda trial: duration_text(trial.seconds),
+        "status": lambda trial: status_words(trial.status),
+    }
+    best = next((trial for trial in shown if trial.status is Status.FINISHED), None)
+    table, left_out = trial_table(shown, keys, figures, console, best)
+    notes = []
+    if len(trials) > len(shown):
+        notes.append(f"... and {len(trials) - len(shown)} more in {TRIALS_FILE}")
+    if left_out:
+        notes.append(f"no room for {', '.join(short_keys(left_out))}: see {TRIALS_FILE}")
+    if any(len(trial.lineage) > 1 for trial in shown):
+        notes.append("values are a trial's last ones: the population changed them during training")
+    return Group(table, *(Text(note, style="dim") for note in notes))

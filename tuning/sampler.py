@@ -7,11 +7,13 @@ sweep that was killed proposes what it would have proposed.
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from echopair.lazy import np
 from echopair.pipeline.errors import UserError
 from echopair.tuning.distributions import Choices, Distribution, Grid
 from echopair.tuning.trials import Status, Trial
@@ -106,9 +108,10 @@ class Sampler:
         self._combinations = [
             dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())
         ]
-        self._points = _Points({key: one for key, one in sorted(space.items()) if key not in grid}, seed)
-        points = trials if self._points.size is None else min(trials, self._points.size)
-        self.total = points * len(self._combinations)
+        self.space = {key: one for key, one in sorted(space.items()) if key not in grid}
+        self.seed = seed
+        self._number_of_points = min(trials, math.prod(one.size for one in self.space.values()))
+        self.total = int(self._number_of_points) * len(self._combinations)
 
     def propose(self, number: int, others: Sequence[Trial] = ()) -> dict[str, Any]:
         """The values of a trial, by dotted key.
@@ -129,7 +132,30 @@ class Sampler:
     def _point(self, number: int, others: Sequence[Trial]) -> dict[str, Any]:
         """Point `number`, the same for all combinations of grid values."""
         del others  # the sequence does not depend on the scores
-        return self._points[number]
+        return dict(self.points[number])
+
+    @cached_property
+    def points(self) -> list[dict[str, Any]]:
+        """Different points, evenly spread: a scrambled Sobol' sequence without its repeats."""
+        # Of scipy: optuna's QMCSampler is experimental, and draws the first point independently.
+        from scipy.stats import qmc
+
+        sequence = qmc.Sobol(len(self.space), scramble=True, rng=np.random.default_rng(self.seed))
+        found: dict[str, dict[str, Any]] = {}
+        repeats = 0
+        while len(found) < self._number_of_points and repeats < MOST_REPEATS:
+            quantiles = zip(self.space, sequence.random(1)[0], strict=True)
+            point = {key: self.space[key].at(float(quantile)) for key, quantile in quantiles}
+            repeats = repeats + 1 if _identity(point) in found else 0
+            found.setdefault(_identity(point), point)
+        if len(found) < self._number_of_points:
+            # What is left of a small space are rare values, such as the high numbers of several logarithmic ranges.
+            whole = itertools.product(*(one.every_value() for one in self.space.values()))
+            rest = [dict(zip(self.space, values, strict=True)) for values in whole]
+            np.random.default_rng([self.seed, 1]).shuffle(rest)
+            for point in rest:
+                found.setdefault(_identity(point), point)
+        return list(found.values())[: int(self._number_of_points)]
 
 
 def _grid_sampler(space: Mapping[str, Distribution], seed: int) -> Sampler:
@@ -140,13 +166,13 @@ def _grid_sampler(space: Mapping[str, Distribution], seed: int) -> Sampler:
             listed[key] = Choices(values=tuple(distribution.grid_values()))
         except UserError as error:
             raise UserError(f"sweep.space.{key}: {error}") from error
-    combinations = math.prod(len(one.grid_values()) for one in listed.values())
+    combinations = math.prod(one.size for one in listed.values())
     if combinations > MOST_TRIALS:
         raise UserError(
             f"sweep.search.name=grid: the space has {combinations:,} combinations, more than the {MOST_TRIALS:,} "
             "that a sweep may have; give fewer points or values, or set sweep.search.name=random"
         )
-    return Sampler(listed, combinations, seed)
+    return Sampler(listed, int(combinations), seed)
 
 
 class OptunaSampler(Sampler):
@@ -154,88 +180,34 @@ class OptunaSampler(Sampler):
 
     def __init__(self, space: Mapping[str, Distribution], config: OptunaSearchConfig, seed: int) -> None:
         super().__init__(space, config.trials, seed)
-        self._seed = seed
         self._startup_points = config.startup_trials
 
     def _point(self, number: int, others: Sequence[Trial]) -> dict[str, Any]:
-        space = self._points.space
-        known = [trial for trial in others if has_values(trial, space)]
-        points = {trial.number: trial.number // len(self._combinations) for trial in known}
-        for trial in known:
-            if points[trial.number] == number:  # begun, with another combination of grid values
-                return {key: trial.values[key] for key in space}
-        tried = {_identity({key: trial.values[key] for key in space}) for trial in known}
-        observed = {points[trial.number] for trial in known if trial.status.ended and _outcome(trial)}
+        point_of = {trial.number: trial.number // len(self._combinations) for trial in others}
+        tried = set()
+        for trial in others:
+            values = {key: trial.values[key] for key in self.space}
+            if point_of[trial.number] == number:  # begun, with another combination of grid values
+                return values
+            tried.add(_identity(values))
+        observed = {point_of[trial.number] for trial in others if trial.status.ended and _outcome(trial)}
         if len(observed) >= self._startup_points:
-            values = self._ask(study_of(known, space), number)
+            values = self._ask(study_of(others, self.space), number)
             if _identity(values) not in tried:
                 return values
-        return self._points.first_from(number, tried)
+        from_here = [*self.points[number:], *self.points[:number]]
+        return next(dict(point) for point in from_here if _identity(point) not in tried)
 
     def _ask(self, study: "optuna.Study", number: int) -> dict[str, Any]:
         """Values that optuna proposes for a point."""
-        import numpy as np
         import optuna
 
-        seed = int(np.random.SeedSequence([self._seed, number, 0]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self.seed, number, 0]).generate_state(1)[0])
         study.sampler = optuna.samplers.TPESampler(
             multivariate=True, constant_liar=True, n_startup_trials=0, seed=seed
         )
-        space = self._points.space
-        asked = study.ask({key: distribution.to_optuna() for key, distribution in space.items()})
-        return {key: distribution.value(asked.params[key]) for key, distribution in space.items()}
-
-
-class _Points:
-    """Different points of a space, evenly spread: a scrambled Sobol' sequence without its repeats."""
-
-    # Of scipy: optuna's QMCSampler draws the first point independently and takes milliseconds per point.
-
-    def __init__(self, space: Mapping[str, Distribution], seed: int) -> None:
-        self.space = space
-        self._seed = seed
-        self._listed = {key: one.every_value() for key, one in space.items()}
-        self._drawn: list[dict[str, Any]] = []
-        self._drawing = self._draw()
-
-    @property
-    def size(self) -> int | None:
-        """How many different points there are; None for too many to count."""
-        listed = [values for values in self._listed.values() if values is not None]
-        return math.prod(map(len, listed)) if len(listed) == len(self.space) else None
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        """Point `number` from 0 to size - 1: a function of the space, the seed and the number."""
-        while len(self._drawn) <= number:
-            self._drawn.append(next(self._drawing))
-        return dict(self._drawn[number])
-
-    def first_from(self, number: int, without: set[str]) -> dict[str, Any]:
-        """Point `number`, or the next one with an identity that is not in `without`; after the last, from the first."""
-        numbers = range(number, number + len(without) + 1)
-        points = (self[place if self.size is None else place % self.size] for place in numbers)
-        return next(point for point in points if _identity(point) not in without)
-
-    def _draw(self) -> Iterator[dict[str, Any]]:
-        import numpy as np
-        from scipy.stats import qmc
-
-        sequence = qmc.Sobol(len(self.space), scramble=True, rng=np.random.default_rng(self._seed))
-        generator = np.random.default_rng([self._seed, 1])
-        seen: set[str] = set()
-        repeats = 0
-        while True:
-            if repeats < MOST_REPEATS or self.size is None:
-                quantiles = zip(self.space, sequence.random(1)[0], strict=True)
-                point = {key: self.space[key].at(float(quantile)) for key, quantile in quantiles}
-            else:  # what is left are rare values, such as the high numbers of several logarithmic ranges
-                listed = ((key, values or ()) for key, values in self._listed.items())
-                point = {key: values[int(generator.integers(len(values)))] for key, values in listed}
-            repeats += 1
-            if _identity(point) not in seen:
-                seen.add(_identity(point))
-                repeats = 0
-                yield point
+        asked = study.ask({key: distribution.to_optuna() for key, distribution in self.space.items()})
+        return {key: distribution.value(asked.params[key]) for key, distribution in self.space.items()}
 
 
 def study_of(trials: Sequence[Trial], space: Mapping[str, Distribution]) -> "optuna.Study":
@@ -276,11 +248,6 @@ def _outcome(trial: Trial) -> dict[str, Any] | None:
         case Trial(status=Status.WAITING | Status.RUNNING):
             return {"state": TrialState.RUNNING}
     return None
-
-
-def has_values(trial: Trial, space: Mapping[str, Distribution]) -> bool:
-    """Whether a trial has a value of every key, within its distribution."""
-    return all(key in trial.values and one.contains(trial.values[key]) for key, one in space.items())
 
 
 def _identity(values: Mapping[str, Any]) -> str:

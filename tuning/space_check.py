@@ -35,8 +35,6 @@ NOT_SWEPT: dict[str, str] = {
     "pretrain.schedule": "population-based training writes it (sweep.scheduler.name=pbt)",
 }
 
-Refusal = Callable[[Mapping[str, Any]], str | None]  # what is wrong with a trial's values; None if nothing is
-
 
 def check_space(
     space: Mapping[str, Distribution], base: Mapping[str, Any], make: Callable[[dict[str, Any]], RunConfig]
@@ -61,17 +59,18 @@ def check_space(
     for key, distribution in space.items():
         _refuse_what_is_not_swept(key, distribution)
 
-    def refusal(values: Mapping[str, Any]) -> str | None:
+    def refusal(values: Mapping[str, Any]) -> str:
+        """What is wrong with a trial's values; empty if nothing is."""
         try:
             make(lay_over(base, values))
         except UserError as error:
             return str(error)
-        return None
+        return ""
 
     for values in _trials_to_check(space):
-        if refusal(values) is not None:
+        if refusal(values):
             few = _fewest_refused(values, refusal)
-            raise UserError(f"{SPACE_KEY}: {_explain(space, base, few, refusal)}")
+            raise UserError(f"{SPACE_KEY}: {_explain(space, few, refusal)}")
 
 
 def _refuse_what_is_not_swept(key: str, distribution: Distribution) -> None:
@@ -100,71 +99,50 @@ def _trials_to_check(space: Mapping[str, Distribution]) -> Iterator[dict[str, An
             yield from (corner() | {key: value} for _ in range(CORNERS_PER_EXAMPLE))
 
 
-def _fewest_refused(values: Mapping[str, Any], refusal: Refusal) -> dict[str, Any]:
+def _fewest_refused(values: Mapping[str, Any], refusal: Callable[[Mapping[str, Any]], str]) -> dict[str, Any]:
     """The values that matter to a refusal's first line: without any one of them it would be another."""
     few = dict(values)
-    reason = _first_line(refusal(few))
+    reason = refusal(few).partition("\n")[0]
     for key in values:
         without = {other: value for other, value in few.items() if other != key}
-        if _first_line(refusal(without)) == reason:
+        if refusal(without).partition("\n")[0] == reason:
             few = without
     return few
 
 
 def _explain(
-    space: Mapping[str, Distribution], base: Mapping[str, Any], values: Mapping[str, Any], refusal: Refusal
+    space: Mapping[str, Distribution], values: Mapping[str, Any], refusal: Callable[[Mapping[str, Any]], str]
 ) -> str:
     """Which of a trial's values are refused, why, and what to write instead."""
-    reason = refusal(values) or ""
-    # The alternatives around other keys: encoder.name beside encoder.width.
-    beside = {name: value for name, value in values.items() if any(_is_named_by(key, name) for key in values)}
-    refused = [key for key in values if key not in beside]
-    if len(refused) != 1:
+    reason = refusal(values)
+    if len(values) > 1:
+        assignments = ", ".join(f"{key}={in_words(value)}" for key, value in values.items())
         return (
-            f"{_assignments(values)} do not go together: {reason}\n"
+            f"{assignments} do not go together: {reason}\n"
             "narrow their values, or list what goes together as choices of the mapping that holds them"
         )
-    key = refused[0]
-    surroundings = dict(flatten(lay_over(base, beside)))
-    parents = [".".join(key.split(".")[:depth]) for depth in range(1, key.count(".") + 1)]
-    names = [name for name in space if _is_named_by(key, name)]
-    if whole := [parent for parent in parents if surroundings.get(parent) not in (None, {})]:
-        return f"unknown key {key!r}: {whole[0]} has no keys below it; sweep it as a whole"
-    if names and reason.startswith("unknown key"):
-        parent = names[-1].removesuffix(".name")
-        setting = f"{key.removeprefix(f'{parent}.')}: {in_words(values[key])}"
+    ((key, value),) = values.items()
+    parent, _, setting = key.rpartition(".")
+    if f"{parent}.name" in space and reason.startswith("unknown key"):
         return (
-            f"{key} is no setting of {names[-1]}={surroundings[names[-1]]}; write the alternatives out, each with "
-            f"its settings, as {SPACE_KEY}.{parent}=[{{name: ...}}, {{name: ..., {setting}}}]"
+            f"{key} is no setting of every {parent}.name; write the alternatives out, each with its settings, as "
+            f"{SPACE_KEY}.{parent}=[{{name: ...}}, {{name: ..., {setting}: {in_words(value)}}}]"
         )
-    message = reason if key in reason else f"{key}={in_words(values[key])}: {reason}"
-    where = f" (with {_assignments(beside)})" if beside else ""
-    return f"{message}{where}{_remedy(space[key], key, values, refusal)}"
+    message = reason if key in reason else f"{key}={in_words(value)}: {reason}"
+    return f"{message}{_remedy(space[key], key, value, refusal)}"
 
 
-def _remedy(distribution: Distribution, key: str, values: Mapping[str, Any], refusal: Refusal) -> str:
+def _remedy(
+    distribution: Distribution, key: str, value: Any, refusal: Callable[[Mapping[str, Any]], str]
+) -> str:
     """What to write in place of a range of which some values are refused."""
     if isinstance(distribution, Choices | Grid):
         return ""
-    value = values[key]
-    if value != math.ceil(value) and refusal({**values, key: math.ceil(value)}) is None:
+    if value != math.ceil(value) and not refusal({key: math.ceil(value)}):
         low, high = math.ceil(distribution.low), math.floor(distribution.high)
         log = ", log: true" if distribution.is_log else ""
         return f"; it takes whole numbers: {{name: integers, low: {low}, high: {high}{log}}}"
-    if all(refusal({**values, key: end}) is None for end in distribution.ends()):
+    if not any(refusal({key: end}) for end in distribution.ends()):
         listed = in_words([int(end) if end == int(end) else end for end in distribution.ends()])
         return f"; list the values that are possible, as {SPACE_KEY}.{key}={listed}"
     return ""
-
-
-def _is_named_by(key: str, name: str) -> bool:
-    """Whether `name` chooses among alternatives of which the key is a setting."""
-    return key != name and name.endswith(".name") and key.startswith(name.removesuffix("name"))
-
-
-def _first_line(refusal: str | None) -> str | None:
-    return refusal and refusal.partition("\n")[0]
-
-
-def _assignments(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={in_words(value)}" for key, value in values.items())

@@ -9,7 +9,7 @@
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from echopair.tuning.context import TrialContext, config_of
 from echopair.tuning.finalise import SweepResult, finalise
 from echopair.tuning.preparation import check_sweep, prepare_sweep, settle_recordings
 from echopair.tuning.progress import SweepProgress
-from echopair.tuning.resources import Available, Resources, memory_share, resolve_resources
+from echopair.tuning.resources import Node, Resources, memory_share, resolve_resources
 from echopair.tuning.sampler import Sampler
 from echopair.tuning.schedulers import build_scheduler
 from echopair.tuning.state import SWEEPS_FOLDER, SweepState
@@ -142,9 +142,9 @@ def _run_trials(
 ) -> list[int]:
     """Run the trials that have not ended; returns those that are not in the tracking store."""
     settings = state.settings
-    with ray_session(settings.ray, state.folder) as available:
+    with ray_session(settings.ray, state.folder) as nodes:
         resources = resolve_resources(
-            settings.sweep.resources, available, wants_gpu=_wants_gpu(settings.run, available)
+            settings.sweep.resources, nodes, wants_gpu=_wants_gpu(settings.run, nodes)
         )
         if THREADS_PLAN not in state.plan:
             state.settle(**{THREADS_PLAN: resources.cpus})
@@ -155,7 +155,7 @@ def _run_trials(
         _settle_budget(state, prepared, sampler.total, resources)
         context = _context(state, prepared)
         with _recorded(state, parent, context) as unrecorded:
-            _run_on_ray(state, sampler, context, resources, memory_share(resources, available))
+            _run_on_ray(state, sampler, context, resources, memory_share(resources, nodes))
     return unrecorded
 
 
@@ -198,10 +198,10 @@ def _settle_budget(
     )
 
 
-def _wants_gpu(config: RunConfig, available: Available) -> bool:
+def _wants_gpu(config: RunConfig, nodes: Sequence[Node]) -> bool:
     if "cuda" in (config.pretrain.device, config.embed.device):
         return True
-    return config.pretrain.device == "auto" and available.gpus > 0
+    return config.pretrain.device == "auto" and any(node.gpus for node in nodes)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ ERROR_CHARACTERS = 160
 VALUE_CHARACTERS = 24
 ITEMS_SHOWN = 2  # of a list or mapping that is a value
 SIGNIFICANT_DIGITS = 3
-NUMBER_CHARACTERS = 7  # 0.00123 is written out, 1.23e-4 is not
 Z_95 = 1.96
 
 
@@ -45,7 +44,7 @@ def value_text(value: Any) -> str:
         case bool():
             text = str(value).lower()
         case float():
-            text = _number_text(value)
+            text = f"{float(f'{value:.{SIGNIFICANT_DIGITS}g}'):g}"  # 7800 rather than 7.8e+03
         case Mapping():
             # {name: gain, max_gain_db: 3} is gain (max_gain_db 3).
             items = [f"{key} {value_text(item)}" for key, item in value.items() if key != "name"]
@@ -123,15 +122,6 @@ def done_share(trial: Trial) -> float:
 def cut(text: str, width: int) -> str:
     """The text, or as much of it as fits a width and an ellipsis."""
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
-
-
-def _number_text(value: float) -> str:
-    rounded = float(f"{value:.{SIGNIFICANT_DIGITS}g}")
-    plain = f"{rounded:.{NUMBER_CHARACTERS}g}"  # 7800 rather than 7.8e+03
-    if len(plain) <= NUMBER_CHARACTERS and "e" not in plain:
-        return plain
-    mantissa, _, exponent = f"{rounded:.{SIGNIFICANT_DIGITS - 1}e}".partition("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def _first_items(items: Sequence[str]) -> str:

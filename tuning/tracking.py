@@ -7,8 +7,7 @@ trial ended, ends its run.
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from rich.markup import escape
@@ -250,13 +249,3 @@ def child_of(state: SweepState, parent: TrackedRun, trial: Trial) -> TrackedRun:
             TRIAL_TAG: str(trial.number),
         },
     )
-
-
-def log_sweep(
-    parent: TrackedRun, state: SweepState, files: Sequence[Path], metrics: Mapping[str, float]
-) -> None:
-    """Log the sweep's settings, its figures and tables, and its metrics to its own run."""
-    parent.log_parameters(dict(flatten(state.settings.sweep.model_dump(mode="json"))))
-    for file in files:
-        parent.log_artifacts(file)
-    parent.log_metrics(metrics)

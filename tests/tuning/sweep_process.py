@@ -144,7 +144,7 @@ class SmallSweep:
         for one in self.processes:
             with suppress(ProcessLookupError):
                 one.kill(signal.SIGKILL)
-            one.process.wait()
+            one.process.wait(LEFT_SECONDS)
         for process in self.alive:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -563,5 +563,5 @@ class Server:
         """As if its machine were switched off."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self.process.wait(LEFT_SECONDS)
         self.process = None

@@ -28,6 +28,7 @@ from echopair.tuning.own_ray import LOCAL_ENVIRONMENT
 from tests.tuning.conftest import RayCluster, processes_with
 
 ROOT = Path(__file__).parents[2]
+END_SECONDS = 30.0  # in which a killed process ends
 
 
 @pytest.mark.parametrize("address", ["head", "ray://head:10001", "http://head:8265", "head:", ""])
@@ -62,11 +63,11 @@ def say(**facts):
 for round in range(2):
     before = dict(os.environ)
     try:
-        with ray_session(RayConfig(), folder) as available:
+        with ray_session(RayConfig(), folder) as nodes:
             import ray
             actors = [ray.remote(num_cpus=0)(work).remote() for _ in range(2)]
             time.sleep(2)
-            say(nodes=len(available.nodes), cpus=sum(node.cpus for node in available.nodes))
+            say(nodes=len(nodes), cpus=sum(node.cpus for node in nodes))
             ray.get(actors)
     except KeyboardInterrupt:
         say(interrupted=time.time(), changed=sorted(dict(os.environ).items() ^ before.items()))
@@ -119,7 +120,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
         yield Driver(process, folder, home, temporary)
     finally:
         process.kill()
-        process.wait()
+        process.wait(END_SECONDS)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -137,7 +138,7 @@ def bystanders(session: Path) -> Iterator[list["subprocess.Popen[bytes]"]]:
     finally:
         for one in others:
             one.kill()
-            one.wait()
+            one.wait(END_SECONDS)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> None:
@@ -189,7 +190,7 @@ def test_a_killed_driver_takes_all_of_its_second_session_along_and_nothing_else(
     assert len(driver.family) >= 8
     with bystanders(driver.session) as others:
         driver.process.kill()
-        _, errors = driver.process.communicate()
+        _, errors = driver.process.communicate(timeout=END_SECONDS)
         wait_until(lambda: not driver.family, seconds=10)
         assert not list(driver.temporary.glob("ray-*"))
         assert [one.poll() for one in others] == [None, None]
@@ -211,6 +212,7 @@ def test_a_ray_that_was_imported_otherwise_is_refused(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     assert "UserError: Ray was imported in this process before the sweep" in refused.stderr
 
@@ -235,8 +237,8 @@ from echopair.tuning.cluster import RayConfig, check_nodes, ray_session
 folder = Path(sys.argv[2])
 config = RayConfig(address=sys.argv[1], connect_seconds=100)
 try:
-    with ray_session(config, folder) as available:
-        print(json.dumps([sum(node.cpus for node in available.nodes), len(available.nodes)]))
+    with ray_session(config, folder) as nodes:
+        print(json.dumps([sum(node.cpus for node in nodes), len(nodes)]))
     check_nodes(config, folder)
 except UserError as error:
     print(error)
@@ -244,7 +246,9 @@ except UserError as error:
 IN_ITS_OWN_MOUNTS = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
 HIDING = 'mount -t tmpfs none "$0" && exec "$@"'
 needs_mounts = pytest.mark.skipif(
-    subprocess.run([*IN_ITS_OWN_MOUNTS, HIDING, "/mnt", "true"], check=False, capture_output=True).returncode
+    subprocess.run(
+        [*IN_ITS_OWN_MOUNTS, HIDING, "/mnt", "true"], check=False, capture_output=True, timeout=30
+    ).returncode
     != 0,
     reason="needs the right to mount",
 )

@@ -42,7 +42,7 @@ def test_a_sweep_whose_driver_and_trial_are_killed_comes_to_the_same(oracle: Ora
         process = sweep.begin()
         wait_for_scores(4, sweep, process)
         process.kill(signal.SIGKILL)
-        process.process.wait()
+        process.wait()
         assert_nothing_left(sweep)
 
         process = sweep.begin()  # the same command goes on

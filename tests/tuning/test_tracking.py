@@ -28,7 +28,6 @@ from echopair.tuning.tracking import (
     TRIAL_TAG,
     SweepTracker,
     child_of,
-    log_sweep,
     open_parent,
 )
 from echopair.tuning.trial_folder import TrialFolder
@@ -167,11 +166,9 @@ def test_every_trial_has_one_run_that_tells_how_it_ended(work: Path) -> None:
     assert series(again[4].run_id, "pretrain/loss", uri) == [(0, 6), (5, 5), (10, 4), (15, 3)]
     assert series(parent.run_id, "best_score", uri) == [(4, 0.5), (5, 0.75)]
 
-    log_sweep(parent, state, [state.folder / "sweep.yaml"], {"best_score": 0.75})
     parent.end("FINISHED")
     [summary] = tagged_runs(TrackingConfig(), work, "echopair.run", state.settings.identity)
     assert (summary.status, summary.name, summary.tags["echopair.kind"]) == ("FINISHED", "all", "sweep")
-    assert summary.parameters["space.objective.temperature.low"] == "0.01"
 
 
 def test_what_is_recorded_is_not_sent_again(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

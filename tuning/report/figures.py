@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,31 +33,17 @@ STATUS_COLOURS = {
 FEWEST_FOR_AN_INTERVAL = 3  # trials
 
 
-class DrawnFigure(NamedTuple):
-    """A figure.
-
-    Args:
-        name: of its file, without `.png`.
-        title: what it shows, for those who do not see it.
-        png: the file.
-    """
-
-    name: str
-    title: str
-    png: bytes
-
-
-def draw_figures(outcomes: Outcomes) -> list[DrawnFigure]:
-    """Draw what the trials have something to show in."""
+def draw_figures(outcomes: Outcomes) -> dict[str, bytes]:
+    """PNG files by the names in FIGURES, of the figures that the trials have something to show in."""
     import matplotlib
 
-    drawn = []
+    drawn = {}
     with matplotlib.rc_context(STYLE):  # type: ignore[arg-type] # the stub lists every key as a literal
-        for name, (title, draw) in FIGURES.items():
+        for name, (_, draw) in FIGURES.items():
             if figure := draw(outcomes):
                 file = io.BytesIO()
                 figure.savefig(file, dpi=DOTS_PER_INCH, format="png", bbox_inches="tight", pad_inches=0.12)
-                drawn.append(DrawnFigure(name, title, file.getvalue()))
+                drawn[name] = file.getvalue()
     return drawn
 
 
@@ -208,6 +194,7 @@ def _learning_curves(outcomes: Outcomes) -> "Figure | None":
     return figure
 
 
+# By the name of the file, without `.png`: what it shows, for those who do not see it, and what draws it.
 FIGURES: dict[str, tuple[str, Callable[[Outcomes], "Figure | None"]]] = {
     "score_by_parameter": ("Score over the values of each parameter", _score_by_parameter),
     "heat_map": ("Score over two parameters", _heat_map),

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 
 from echopair.tuning.distributions import Distribution
 from echopair.tuning.results import exit_note, ranked, summary_line
-from echopair.tuning.sampler import has_values, study_of
+from echopair.tuning.sampler import study_of
 from echopair.tuning.texts import (
     done_share,
     duration_text,
@@ -62,13 +62,12 @@ class Outcomes:
         Source: Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter Importance (fANOVA),
             ICML 2014, by optuna.
         """
-        known = [(trial, score) for trial, score in self.finished if has_values(trial, self.space)]
-        scores = {score for _, score in known}
-        if len(self.space) < 2 or len(known) < FEWEST_FOR_IMPORTANCE or len(scores) < 2:
+        scores = {score for _, score in self.finished}
+        if len(self.space) < 2 or len(self.finished) < FEWEST_FOR_IMPORTANCE or len(scores) < 2:
             return {}
         from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-        study = study_of([trial for trial, _ in known], self.space)
+        study = study_of([trial for trial, _ in self.finished], self.space)
         return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
 
 

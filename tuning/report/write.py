@@ -12,7 +12,7 @@ from echopair.pipeline.evaluation.probe import probe_table
 from echopair.pipeline.figure_style import DOTS_PER_INCH
 from echopair.pipeline.pages import embedded_png, render_page
 from echopair.pipeline.stages import write_atomically
-from echopair.tuning.report.figures import FIGURES, DrawnFigure, draw_figures
+from echopair.tuning.report.figures import FIGURES, draw_figures
 from echopair.tuning.report.outcomes import Outcomes, summary
 from echopair.tuning.results import TRIALS_FILE, ranked
 from echopair.tuning.texts import (
@@ -58,7 +58,7 @@ def write_report(
     content = {
         REPORT_HTML: _page(outcomes, title, about, tests, seconds_of_wall_time, figures),
         TRIALS_FILE: _table(outcomes),
-        **{f"{figure.name}.png": figure.png for figure in figures},
+        **{f"{name}.png": png for name, png in figures.items()},
     }
     for name in FIGURES:
         if f"{name}.png" not in content:
@@ -105,7 +105,7 @@ def _page(
     about: str,
     tests: Sequence[Mapping[str, Any]],
     seconds_of_wall_time: float | None,
-    figures: Sequence[DrawnFigure],
+    figures: Mapping[str, bytes],
 ) -> bytes:
     keys = list(outcomes.space)
     page = render_page(
@@ -115,7 +115,7 @@ def _page(
         about=about,
         tests=[probe_table(one) for one in tests],
         summary=summary(outcomes),
-        figures=[(embedded_png(figure.png, DOTS_PER_INCH), figure.title) for figure in figures],
+        figures=[(embedded_png(png, DOTS_PER_INCH), FIGURES[name][0]) for name, png in figures.items()],
         headings=dict(zip(keys, short_keys(keys), strict=True)),
         rows=[_row(trial, outcomes) for trial in ranked(outcomes.trials)],
         changed=any(len(trial.lineage) > 1 for trial in outcomes.trials),

@@ -152,7 +152,9 @@ def test_a_find_test_split_is_the_same_for_every_seed() -> None:
 def folds_by_source(
     labels: list[tuple[str, ...]], groups: list[str | None], number: int, seed: int
 ) -> list[np.ndarray]:
-    return SourceFolds(labels, sources_of(groups, [None] * len(labels)), seed).of(np.arange(len(labels)), number)
+    return SourceFolds(labels, sources_of(groups, [None] * len(labels)), seed).of(
+        np.arange(len(labels)), number
+    )
 
 
 def test_parts_are_of_whole_sources_and_cover_all_clips() -> None:

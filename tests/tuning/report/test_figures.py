@@ -32,8 +32,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 def drawn(saved: list[Figure], outcomes: Outcomes) -> dict[str, Figure]:
     """The figures by name."""
-    names = [figure.name for figure in draw_figures(outcomes)]
-    return dict(zip(names, saved, strict=True))
+    return dict(zip(draw_figures(outcomes), saved, strict=True))
 
 
 def texts(figure: Figure) -> list[str]:
@@ -113,8 +112,8 @@ def test_a_sweep_of_lists_and_mappings_is_drawn(saved: list[Figure]) -> None:
 @pytest.mark.parametrize("status", [Status.WAITING, Status.RUNNING, Status.DIVERGED, Status.FAILED])
 def test_nothing_is_drawn_of_trials_that_did_nothing(status: Status) -> None:
     idle = [trial(0, {"augment.strength": 1.0}, status=status, intermediate_scores=0, steps=0, seconds=0.0)]
-    assert draw_figures(Outcomes(idle, STRENGTH)) == []
-    assert draw_figures(Outcomes([], STRENGTH)) == []
+    assert draw_figures(Outcomes(idle, STRENGTH)) == {}
+    assert draw_figures(Outcomes([], STRENGTH)) == {}
 
 
 def test_drawing_leaves_the_style_of_the_caller_alone() -> None:
