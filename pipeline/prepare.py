@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from pydantic import BaseModel, Field
 
 from echopair.pipeline.cores import available_cores, end_with
-from echopair.pipeline.corpora.recording import Recording, name_as_text
+from echopair.pipeline.corpora.recording import Recording, ffmpeg_version, name_as_text
 from echopair.pipeline.duplicates import find_duplicates
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import progress_bar
@@ -61,7 +61,7 @@ def clips_output(config: "RunConfig", corpus: str, recordings: Sequence[Recordin
     return StageOutput(
         f"prepare {corpus}",
         config.work_folder.absolute() / "clips" / corpus,
-        [rate, config.prepare.min_seconds, listed],
+        [rate, config.prepare.min_seconds, listed, ffmpeg_version(recordings)],
         PREPARE_VERSION,
         PREPARE_LIBRARIES,
     )
@@ -273,7 +273,7 @@ def _open_worker_shard(parent: int, folder: str, sample_rate_hz: int, min_second
 
 def _decode_task(task: list[_File]) -> list[Outcome]:
     from echopair.pipeline.decoding.decode import Refused, decode
-    from echopair.pipeline.decoding.excerpts import cut
+    from echopair.pipeline.decoding.excerpts import sounds_of
 
     assert _worker is not None
     sink = _worker.sink
@@ -281,7 +281,7 @@ def _decode_task(task: list[_File]) -> list[Outcome]:
     sounds = (
         (file.recordings[index], sound)
         for file in task
-        for index, sound in (cut(file.path, file.excerpts) if file.excerpts else [(0, file.path)])
+        for index, sound in sounds_of(file.path, file.excerpts)
     )
     for number, sound in sounds:
         offset = sink.seek(0, os.SEEK_END) // 2

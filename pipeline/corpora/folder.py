@@ -8,7 +8,14 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS, FolderListing, Recording, name_as_text
+from echopair.pipeline.corpora.recording import (
+    AUDIO_EXTENSIONS,
+    FFMPEG_FORMATS,
+    FolderListing,
+    Recording,
+    has_ffmpeg,
+    name_as_text,
+)
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
 
@@ -42,6 +49,7 @@ def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> FolderLis
         ) from error
 
     root = existing_folder(corpus, config.root)
+    extensions = (*AUDIO_EXTENSIONS, *(FFMPEG_FORMATS if has_ffmpeg() else ()))
     recordings = []
     passed_over: Counter[str] = Counter()
     real_folders = {os.path.realpath(folder) for folder, _, _ in os.walk(root, onerror=refuse)}
@@ -62,7 +70,7 @@ def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> FolderLis
         for file in sorted(files):
             if file.startswith("."):
                 continue
-            if not file.lower().endswith(AUDIO_EXTENSIONS):
+            if not file.lower().endswith(extensions):
                 passed_over[name_as_text(Path(file).suffix.lower()) or "no extension"] += 1
                 continue
             path = Path(folder, file)
@@ -71,7 +79,10 @@ def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> FolderLis
             recordings.append(Recording(path, str(path.relative_to(root)), labels))
     if passed_over:
         counts = ", ".join(f"{count} {extension}" for extension, count in passed_over.most_common())
-        console.print(f"corpus {corpus}: files passed over by extension: {counts}", markup=False)
+        lack = (
+            "" if passed_over.keys().isdisjoint(FFMPEG_FORMATS) else "; ffmpeg on the PATH reads some of them"
+        )
+        console.print(f"corpus {corpus}: files passed over by extension: {counts}{lack}", markup=False)
     if not recordings:
         raise UserError(
             f"corpora.{corpus}.root={root}: no audio below this folder; "

@@ -1,6 +1,8 @@
 """A recording as a corpus lists it, before decoding."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,15 @@ Split = Literal["train", "validation", "test"]
 
 # What libsndfile decodes, by the file's name.
 AUDIO_EXTENSIONS = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc")
+
+# What ffmpeg decodes where it is on the PATH: its name of the format, by extension. Not W64, CAF and AU, which it reads
+# without a word when they are truncated.
+FFMPEG_FORMATS = {
+    **dict.fromkeys((".m4a", ".m4b", ".mp4", ".3gp"), "mov"),
+    **dict.fromkeys((".webm", ".mka"), "matroska"),
+    ".wma": "asf",
+    **{f".{name}": name for name in ("aac", "ac3", "amr", "ape", "tta", "wv")},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,20 @@ class FolderListing(list[Recording]):
     def __init__(self, recordings: Iterable[Recording], passed_over: Mapping[str, int]) -> None:
         super().__init__(recordings)
         self.passed_over = passed_over
+
+
+def has_ffmpeg() -> bool:
+    """Whether ffmpeg is on the PATH."""
+    return shutil.which("ffmpeg") is not None
+
+
+def ffmpeg_version(recordings: Iterable[Recording]) -> str | None:
+    """The version of the ffmpeg that decodes some of the recordings; None if it decodes none."""
+    if not has_ffmpeg() or not any(one.path.suffix.lower() in FFMPEG_FORMATS for one in recordings):
+        return None
+    return subprocess.run(
+        ["ffmpeg", "-version"], capture_output=True, text=True, check=False
+    ).stdout.partition("\n")[0]
 
 
 def name_as_text(name: str) -> str:

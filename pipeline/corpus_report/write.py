@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS
+from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS, FFMPEG_FORMATS
 from echopair.pipeline.corpus_report.statistics import (
     Json,
     LabelColumn,
@@ -175,6 +175,7 @@ def _page(report: Json) -> str:
         refusal_groups=_refusals_on_page(report),
         classes_on_page=CLASSES_ON_PAGE,
         extensions=[extension[1:] for extension in AUDIO_EXTENSIONS],
+        ffmpeg_extensions=[extension[1:] for extension in FFMPEG_FORMATS],
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from echopair.pipeline.decoding.ffmpeg import readable
 from echopair.pipeline.decoding.reading import (
     Refused,
     check_header,
@@ -20,6 +21,20 @@ from echopair.pipeline.decoding.reading import (
 
 TOLERANCE_SECONDS = 0.1  # of the end of an event behind that of the recording: tables round
 LARGEST_WAV_BYTES = 1 << 31
+
+
+def sounds_of(
+    path: str | Path, excerpts: Sequence[tuple[float, float]]
+) -> Iterator[tuple[int, str | Path | Refused]]:
+    """What to decode of a recording: its excerpts, see `cut`, or without any the whole, with the number 0.
+
+    A recording that libsndfile cannot read is converted by ffmpeg before.
+    """
+    try:
+        with readable(path) as sound:
+            yield from cut(sound, excerpts) if excerpts else [(0, sound)]
+    except Refused as refusal:
+        yield from ((index, refusal) for index in range(max(1, len(excerpts))))
 
 
 def cut(path: str | Path, excerpts: Sequence[tuple[float, float]]) -> Iterator[tuple[int, Path | Refused]]:

@@ -72,15 +72,15 @@ def test_a_recording_that_is_refused_beforehand_is_named_and_files_passed_over_c
     out.mkdir()
     for one in write_tones(root, clips=10)[:-1]:
         one.path.rename(root / "low" / one.path.name)
-    (root / "notes.m4a").touch()
+    (root / "notes.zip").touch()
     found = find_folder_recordings("c", FolderCorpusConfig(root=root))
     assert ListedRecordings(found).labels() == [("low",)] * 9
     figures = prepare("c", found, PrepareConfig(), RATE, out, passed_over=found.passed_over)
     assert (figures["clips"], figures["refused"]) == (9, 1)
     report = json.loads((out / "report.json").read_text())
     assert report["refusals"][0]["reason"].startswith("no label: it is at the root")
-    assert report["passed_over"] == {".m4a": 1}
-    assert "1 <bdi>.m4a</bdi>" in (out / "report.html").read_text()
+    assert report["passed_over"] == {".zip": 1}
+    assert "1 <bdi>.zip</bdi>" in (out / "report.html").read_text()
 
 
 def test_too_many_refused_end_the_stage_after_the_report(tmp_path: Path) -> None:
