@@ -64,5 +64,5 @@ def test_a_class_that_loses_its_recordings_is_noticed_before_any_trial(tmp_path:
     (recordings / "labels.csv").write_text(rows)
     soundfile.write(recordings / "rare-1.wav", np.random.default_rng(0).normal(scale=0.1, size=9000), 16000)
     soundfile.write(recordings / "rare-2.wav", np.zeros(9000), 16000)  # silent, and refused
-    with pytest.raises(UserError, match="class 'rare' has one clip"):
+    with pytest.raises(UserError, match=r"class 'rare' \(rare-1.wav\) has one clip"):
         prepare_sweep(settings, check_sweep(settings))

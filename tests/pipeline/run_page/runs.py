@@ -59,6 +59,7 @@ def probe_summary(pretrained: list[float], untrained: list[float]) -> dict[str, 
         "protocol": f"{len(pretrained)} folds of the corpus",
         "clips": 96,
         "clips_tested": 96,
+        "test_clips_with_copies": 0,
         "classes": CLASSES,
         "features": features(pretrained, untrained),
     }

@@ -142,6 +142,7 @@ def test_the_page_says_what_scores_are_of_and_what_the_best_trial_got_on_test_cl
         "metric": "accuracy",
         "protocol": "test on fold 5",
         "clips_tested": 80,
+        "test_clips_with_copies": 0,
     }
     write_report(
         Outcomes(sweep, STRENGTH, clips=96),
