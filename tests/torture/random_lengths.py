@@ -30,6 +30,7 @@ RATE_HZ = 16000
 LOW_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 HIGH_RATES = (88200, 96000, 176400, 192000, 250000, 256000, 300000, 384000)
 LARGEST_FRAMES = 4_000_000  # 10 s at 384 kHz; a higher product of rate and length is drawn again
+WRITTEN_FRAMES = 1 << 16
 # Subtypes for soundfile, and the highest rate that the format has.
 FORMATS: dict[str, tuple[tuple[str, ...], int]] = {
     "wav": (("PCM_16", "PCM_24", "FLOAT", "PCM_U8"), 384000),
@@ -64,7 +65,9 @@ def write(path: Path, noise: np.ndarray, draw: random.Random) -> None:  # type: 
     channels = 2 if draw.random() < 0.2 and frames < LARGEST_FRAMES / 4 else 1
     first = draw.randrange(len(noise))
     waveform = np.resize(noise[first:], (frames, channels))
-    soundfile.write(path, waveform, rate_hz, subtype=draw.choice(subtypes))
+    with soundfile.SoundFile(path, "w", rate_hz, channels, draw.choice(subtypes)) as file:
+        for begin in range(0, frames, WRITTEN_FRAMES):  # libsndfile can crash on minutes of Vorbis at once
+            file.write(waveform[begin : begin + WRITTEN_FRAMES])
 
 
 def main() -> None:
