@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from echopair.pipeline import prepare as prepare_module
+from echopair.pipeline import workers as workers_module
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
 from echopair.pipeline.corpora.recording import name_as_text
@@ -15,6 +15,7 @@ from echopair.pipeline.evaluation.labels import ListedRecordings
 from echopair.pipeline.prepare import PrepareConfig, prepare
 from echopair.pipeline.store import ClipStore
 from tests.pipeline.conftest import RATE, write_tones
+from tests.pipeline.deadly_decoding import DEADLY, decode_or_die, die
 from tests.pipeline.decoding.bad_recordings import REFUSED
 
 
@@ -97,6 +98,29 @@ def test_too_many_refused_end_the_stage_after_the_report(tmp_path: Path) -> None
     assert "empty1.wav" in (out / "report.html").read_text()
 
 
+def test_a_file_that_kills_its_process_is_refused_and_the_rest_is_taken(
+    tones: list[Recording], store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = list(tones)
+    recordings.insert(4, Recording(tones[0].path.with_name(DEADLY), DEADLY))
+    # No recording is known that kills libsndfile; the stand-in kills its process when it is given one name.
+    monkeypatch.setattr(workers_module, "decode_task", decode_or_die)
+    figures = prepare("mixed", recordings, PrepareConfig(workers=1), RATE, tmp_path)
+    assert (figures["clips"], figures["refused"]) == (len(tones), 1)
+    assert (tmp_path / "report.json").read_text().count(workers_module.KILLED) == 1
+    assert ClipStore(tmp_path, RATE).column("samples_sha256") == store.column("samples_sha256")
+    assert ClipStore(tmp_path, RATE).read(3).tolist() == store.read(3).tolist()
+    assert not list(tmp_path.glob("worker-*"))
+
+
+def test_workers_that_cannot_start_are_no_fault_of_a_file(
+    tones: list[Recording], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_module, "decode_task", die)
+    with pytest.raises(UserError, match="killed before it decoded anything"):
+        prepare("tones", tones[:2], PrepareConfig(), RATE, tmp_path)
+
+
 def test_a_full_disk_is_said_so(
     tones: list[Recording], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +128,7 @@ def test_a_full_disk_is_said_so(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     # A disk cannot be filled in a test; the error is raised where a worker's would arrive.
-    monkeypatch.setattr(prepare_module, "wait", full)
+    monkeypatch.setattr(workers_module, "wait", full)
     with pytest.raises(UserError, match="the disk is full; free space there or set work_folder"):
         prepare("tones", tones, PrepareConfig(), RATE, tmp_path)
 

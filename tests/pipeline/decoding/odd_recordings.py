@@ -9,7 +9,7 @@ from pathlib import Path
 
 import soundfile
 
-from tests.pipeline.decoding.bad_recordings import (
+from tests.pipeline.decoding.tone_recordings import (
     FORMATS,
     RATE_HZ,
     Writer,

@@ -1,0 +1,72 @@
+"""Recordings that are cut anywhere are refused, or have all of their samples."""
+
+import io
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from echopair.pipeline.decoding.decode import Refused, decode
+from echopair.pipeline.decoding.truncation import HEADER_TOLERANCE_BYTES
+from tests.pipeline.decoding.tone_recordings import RATE_HZ, cut, tone, write
+
+
+def test_an_ogg_cut_late_says_what_it_holds(tmp_path: Path) -> None:
+    path = cut(write(tmp_path / "a.ogg", tone(seconds=8)), share=0.9)
+    with pytest.raises(Refused, match=r"truncated: the end of its stream is missing, holds [4-7]\.\d\d s"):
+        decode(path, RATE_HZ, io.BytesIO(), min_seconds=0.1)
+
+
+CUT_KINDS = [
+    ("WAV", "PCM_16"),
+    ("WAV", "FLOAT"),
+    ("RF64", "PCM_16"),
+    ("AIFF", "PCM_24"),
+    ("FLAC", "PCM_16"),
+    ("MP3", "MPEG_LAYER_III"),
+    ("OGG", "VORBIS"),
+    ("OGG", "OPUS"),
+]
+
+
+@cache
+def whole_recording(container: str, subtype: str) -> tuple[bytes, bytes]:
+    """A recording, and the samples of its clip."""
+    sink = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "whole"
+        soundfile.write(path, tone(seconds=2), RATE_HZ, format=container, subtype=subtype)
+        decode(path, RATE_HZ, sink, min_seconds=0.1)
+        return path.read_bytes(), sink.getvalue()
+
+
+@pytest.mark.parametrize(("container", "subtype"), CUT_KINDS)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
+@given(data=st.data())
+def test_a_cut_recording_is_refused_or_decodes_whole(
+    container: str, subtype: str, data: st.DataObject
+) -> None:
+    """Where the format permits: see pipeline.decoding.truncation for cuts that leave no trace."""
+    recording, expected = whole_recording(container, subtype)
+    # Cuts near the end are the hard ones, so half of the examples are there.
+    anywhere = st.integers(0, len(recording) - 1)
+    kept = data.draw(anywhere | st.integers(len(recording) - 600, len(recording)))
+    sink = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cut"
+        path.write_bytes(recording[:kept])
+        try:
+            decode(path, RATE_HZ, sink, min_seconds=0.1)
+        except Refused:
+            assert kept < len(recording)
+            assert not sink.getvalue()
+        else:
+            # A header that is wrong by a few bytes is no truncation, so as many may be missing.
+            lost = HEADER_TOLERANCE_BYTES if container in ("WAV", "RF64", "AIFF") else 0
+            if len(recording) - kept > lost or not lost:
+                assert sink.getvalue() == expected
+            assert len(expected) - len(sink.getvalue()) <= lost
