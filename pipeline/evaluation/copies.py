@@ -27,7 +27,8 @@ def check_copies(
     names = clip_names(clips)
 
     def pairs(copies: Mapping[int, int]) -> str:
-        return listed([f"{names[one]} = {names[other]}" for one, other in copies.items()])
+        both = dict.fromkeys((min(pair), max(pair)) for pair in copies.items())
+        return listed([f"{names[one]} = {names[other]}" for one, other in both])
 
     if (equal := copies_in_training(clips, splits, "samples_sha256")) and not allow_equal:
         raise UserError(

@@ -14,7 +14,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from ray.tune.experiment import Trial as RayTrial
 
 from echopair.pipeline.checks import Stage
@@ -421,13 +423,15 @@ def test_a_trial_that_takes_too_much_memory_says_so_though_it_has_no_second_atte
     assert "--retry-failed" in swept.output
 
 
-def test_a_training_that_cannot_begin_is_told_of_without_a_traceback(file: Path) -> None:
+def test_a_training_that_cannot_begin_is_told_of_without_a_traceback(file: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "alone.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 16_000), 16_000)
     impossible = [
         "pretrain.minutes=0.02",
-        "pretrain.batch_pairs=512",
+        f"corpora.one={{name: folder, root: {tmp_path}, labels: none}}",
+        "pretrain.corpora=[one]",
         f"sweep.space.{TEMPERATURE}=[0.1, 0.2]",
     ]
-    with pytest.raises(UserError, match=r"^pretrain\.batch_pairs=512 is more than .*"):
+    with pytest.raises(UserError, match=r"^the pretraining clips have 1 segment"):
         sweep(compose_sweep([str(file), "sweep.sweep_name=impossible", *impossible]))
 
 

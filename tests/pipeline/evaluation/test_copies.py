@@ -25,7 +25,7 @@ def test_test_clips_with_copies_are_counted_beside_the_score(tmp_path: Path) -> 
     store = LabelledStore(LABELS, fold=FOLDS, **with_copies("sound", (0, 30), (3, 4)))
     notes = check_copies("c", store, find_test_splits("c", store, ProbeConfig(), 0), allow_equal=False)
     assert [note.partition(",")[0] for note in notes] == [
-        "corpus 'c': 2 test clips have a copy among the training clips (clip 0 = clip 30"
+        "corpus 'c': 2 test clips have a copy among the training clips (clip 0 = clip 30)"
     ]
     summary = probe("c", store, {"pretrained": features(LABELS, 1)}, ProbeConfig(C=(0.1,)), 0, tmp_path)  # type: ignore[arg-type]
     assert summary["test_clips_with_copies"] == 2
