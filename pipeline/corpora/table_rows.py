@@ -154,7 +154,8 @@ def _place(column: str, header: Sequence[str], key: str, file: Path) -> int:
     if len(places) > 1:
         numbers = " and ".join(str(place + 1) for place in places)
         raise UserError(
-            f"{key}: {file} has {len(places)} columns {column!r}, the {numbers}.; rename all but the one that is meant"
+            f"{key}: {file} has {len(places)} columns {column!r}, numbers {numbers}; rename all but the "
+            "one that is meant"
         )
     return places[0]
 
@@ -210,8 +211,9 @@ class _Reader:
             known = DELIMITERS.get(delimiter, repr(delimiter))
             self._refuse(
                 line,
-                f"{count} cells, and the header has {len(header)}{more}; complete the row, put a cell that contains "
-                f"{known} in quotation marks, or set {self._key}.delimiter if another character is between cells",
+                f"{count} cell{'s'[: count != 1]}, and the header has {len(header)}{more}; complete the row, put a "
+                f"cell that contains {known} in quotation marks, or set {self._key}.delimiter if another character is "
+                "between cells",
             )
 
     def _parsed(self, delimiter: str, width: int | None = None) -> Iterator[tuple[int, list[str]]]:

@@ -56,8 +56,8 @@ def test_lines_are_counted_past_blank_rows_and_cells_of_several_lines(tmp_path: 
             {},
             r"line 2: 4 cells, and the header has 3, as in 1 other row; .*a comma in quotation marks",
         ),
-        ("path,label,fold\na,x,1\nb\n", {}, "line 3: 1 cells, and the header has 3"),
-        ("path,label,label\na,x,y\n", {}, r"corpora\.c\.label: .* has 2 columns 'label', the 2 and 3\."),
+        ("path,label,fold\na,x,1\nb\n", {}, "line 3: 1 cell, and the header has 3"),
+        ("path,label,label\na,x,y\n", {}, r"corpora\.c\.label: .* has 2 columns 'label', numbers 2 and 3;"),
         (
             "path,label\na,Gr\u00fcn\n".encode("cp1252"),
             {},
