@@ -211,7 +211,7 @@ def _open_worker_shard(parent: int, folder: str, sample_rate_hz: int, min_second
 def decode_task(task: list[File]) -> list[Outcome]:
     """Decode files in a worker process, into its shard."""
     from echopair.pipeline.decoding.decode import Refused, decode
-    from echopair.pipeline.decoding.excerpts import cut
+    from echopair.pipeline.decoding.excerpts import sounds_of
 
     assert _worker is not None
     sink = _worker.sink
@@ -219,7 +219,7 @@ def decode_task(task: list[File]) -> list[Outcome]:
     sounds = (
         (file.recordings[index], sound)
         for file in task
-        for index, sound in (cut(file.path, file.excerpts) if file.excerpts else [(0, file.path)])
+        for index, sound in sounds_of(file.path, file.excerpts)
     )
     for number, sound in sounds:
         offset = sink.seek(0, os.SEEK_END) // 2

@@ -45,6 +45,7 @@ def wait_for_scores(number: int, sweep: SmallSweep, process: SweepProcess) -> No
     assert not process.ended, process.last_words
 
 
+@pytest.mark.timeout(1200)  # a sweep three times; on a slow machine some minutes
 def test_a_sweep_whose_driver_and_trial_are_killed_comes_to_the_same(oracle: Oracle, tmp_path: Path) -> None:
     with SmallSweep(oracle.sweep.file, tmp_path / "killed") as sweep:
         process = sweep.begin()

@@ -12,7 +12,8 @@ from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_rec
 from echopair.pipeline.corpora.recording import Recording, ffmpeg_version
 from echopair.pipeline.decoding.decode import Clip, Refused, decode
 from echopair.pipeline.decoding.excerpts import sounds_of
-from tests.pipeline.decoding.bad_recordings import RATE_HZ, SECONDS, cut, write
+from echopair.pipeline.prepare import PrepareConfig, prepare
+from tests.pipeline.decoding.tone_recordings import RATE_HZ, SECONDS, cut, write
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not on the PATH")
 
@@ -37,6 +38,14 @@ def test_ffmpeg_decodes_what_libsndfile_cannot(tmp_path: Path) -> None:
     assert clip_of(path, (0.5, 1.0)) == clip_of(tmp_path / "a.wav", (0.5, 1.0))
     assert str(ffmpeg_version([Recording(path, "a.tta")])).startswith("ffmpeg version")
     assert ffmpeg_version([Recording(tmp_path / "a.wav", "a.wav")]) is None
+
+
+@needs_ffmpeg
+def test_prepare_decodes_through_ffmpeg(tmp_path: Path) -> None:
+    recordings = [Recording(converted(tmp_path, f"a.{kind}"), f"a.{kind}") for kind in ("tta", "m4a")]
+    excerpt = Recording(recordings[0].path, "event", excerpt=(0.5, 1.0))
+    figures = prepare("c", [*recordings, excerpt], PrepareConfig(), RATE_HZ, tmp_path)
+    assert (figures["clips"], figures["refused"]) == (3, 0)
 
 
 @needs_ffmpeg
