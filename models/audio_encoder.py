@@ -31,13 +31,11 @@ class AudioEncoderConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=F
     format: Literal["echopair-encoder"] = "echopair-encoder"
     format_version: Literal[1] = 1
     log_mel: LogMelConfig
-    log_mel_mean: float = Field(allow_inf_nan=False)
-    log_mel_standard_deviation: float = Field(gt=0, allow_inf_nan=False)
+    log_mel_mean: float
+    log_mel_standard_deviation: float = Field(gt=0)
     encoder: EncoderConfig
     crop_seconds: float = Field(gt=0, le=3600, description="length of a crop")
-    crop_hop_seconds: float = Field(
-        gt=0, allow_inf_nan=False, description="time between the starts of two crops"
-    )
+    crop_hop_seconds: float = Field(gt=0, description="time between the starts of two crops")
 
     @model_validator(mode="after")
     def _crops_cover_the_clip(self) -> Self:
@@ -149,7 +147,7 @@ class AudioEncoder(nn.Module):
         Args:
             recordings: a path, an open file, or (L,) numpy or torch; or several: a list of these, or (B, L). Floats
                 within about -1..1, or integers of at most 32 bits, scaled by their type's range.
-            sample_rate_hz: of arrays, 1000 to 10 million; resampled to the encoder's where it differs.
+            sample_rate_hz: of arrays, 1000 to 2 million; resampled to the encoder's where it differs.
             channels: "last" if a 2-D array is one recording of (samples, channels), as soundfile returns it, "first"
                 for (channels, samples), as torchaudio does. The channels are averaged, as those of files are.
 

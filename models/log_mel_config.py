@@ -12,12 +12,11 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     mel_bands: int = Field(64, ge=8, le=256, description="mel bands (HTK scale), F")
     window_seconds: float = Field(0.064, gt=0, le=0.5, description="length of the Hann window")
     hop_seconds: float = Field(0.010, gt=0, le=0.1, description="time between two frames")
-    min_hz: float = Field(60.0, ge=0, allow_inf_nan=False, description="lower edge of the lowest mel band")
+    min_hz: float = Field(60.0, ge=0, description="lower edge of the lowest mel band")
     max_hz: float = Field(
         None,
         validate_default=True,
         gt=0,
-        allow_inf_nan=False,
         description="upper edge of the highest mel band; by default 0.4875 of the sample rate (7800 at 16000)",
     )
     floor_db: float = Field(-90.0, ge=-200, le=-20, description="added power, dB below a full-scale sine")

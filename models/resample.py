@@ -3,6 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+# A rate beyond them is that of a damaged header, or a number of samples; resampling from 2 GHz takes minutes.
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 2_000_000
+# 40 dB above full scale, where no floating-point recording goes: integers as floats, or damage.
+HIGHEST_PEAK = 100.0
 # soxr's "HQ": 20-bit precision, enough for the 16 bits of a clip.
 RESAMPLING_QUALITY = "HQ"
 

@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from echopair.models.resample import HIGHEST_PEAK, HIGHEST_RATE_HZ, LOWEST_RATE_HZ
+
 Channels = Literal["first", "last"]
 OneRecording = ArrayLike | Tensor | str | os.PathLike[str] | BinaryIO
 
-# Beyond them a rate is that of a damaged header, or the number of samples.
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1000, 10_000_000
 # A batch of more recordings than samples of each is (samples, channels), as soundfile returns it.
 SHORTEST_SECONDS_OF_MANY = 0.01
-# 40 dB above full scale: no float recording, but integers as floats.
-HIGHEST_PEAK = 100.0
 MOST_CHANNELS = 1024  # of libsndfile
 INTEGERS = (np.int8, np.int16, np.int32)
 

@@ -73,7 +73,8 @@ def check_clips(config: RunConfig, until: Stage, stores: Mapping[str, ClipStore]
         What a person should know of the scores beforehand, a sentence each.
 
     Raises:
-        UserError: labels or folds that no probe can use; clips that are learned from by label and scored too.
+        UserError: labels or folds that no probe can use; equal samples in both parts of a split; clips that are learned
+            from by label and scored too.
     """
     notes = check_annotations(config, until, stores)
     _check_disjoint(config, until, stores)

@@ -91,7 +91,10 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         try:
             check_input(self.encoder, self.log_mel.mel_bands, self.log_mel.frames(crop_samples))
         except ValueError as error:
-            raise ValueError(f"crops.crop_seconds={self.crops.crop_seconds:g}: {error}") from error
+            keys = (
+                f"log_mel.mel_bands={self.log_mel.mel_bands}, crops.crop_seconds={self.crops.crop_seconds:g}"
+            )
+            raise ValueError(f"{keys}: {error}") from error
         return self
 
     @property

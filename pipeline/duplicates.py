@@ -43,8 +43,8 @@ MIN_OVERLAP_SAMPLES = 2048
 TAPER_SAMPLES = 512
 REACH_SAMPLES = 3 * HOP_SAMPLES
 NOISE_FLOOR = 0.02  # of the mean spectral power; weaker bins count less
-# In standard deviations of unrelated clips. Measured on 2,148 + 400 real clips: at most 14 between unrelated ones, at
-# least 28 between a clip and its copies (tests/benchmarks/duplicates.py).
+# In standard deviations of unrelated clips. The largest of unrelated clips of ESC-10 and three folds of UrbanSound8K
+# was 14; the smallest between a clip of ESC-10 and a copy of it, as those in tests/benchmarks/duplicates.py, was 43.
 MIN_CORRELATION = 20.0
 
 

@@ -1,9 +1,11 @@
-"""The one kind of error that is shown to a person without a traceback, and what a mistyped word was meant to be."""
+"""The one kind of error that is shown to a person without a traceback, and the parts that messages are made of."""
 
 import difflib
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+NAMED = 3
 
 
 class UserError(Exception):
@@ -49,3 +51,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The nearest known word as the end of a message: "; did you mean 'x'?", or nothing if none is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names, as "a, b, c, ..."."""
+    return ", ".join([*names[:NAMED], *(["..."] if len(names) > NAMED else [])])
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: "1 clip", "2,000 clips"."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -1,7 +1,6 @@
 """Stage 1: recordings -> clips in the store, and a report of what was refused."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 PREPARE_VERSION = 4
 PREPARE_LIBRARIES = ("soundfile", "soxr", "scipy")
 REFUSALS_NAMED_IN_ERROR = 3
+CLEARLY_HIGHER = 1.1
 
 
 class PrepareConfig(BaseModel, frozen=True, extra="forbid"):
@@ -82,8 +82,7 @@ def prepare(
 
     Returns:
         Figures for the stage's marker: `digest` of the samples, `annotations_digest` of labels, folds, splits,
-        groups and copies, `clips`, `refused`, `original_rates` (clips by the rate of their recording in Hz),
-        `seconds_of_audio`.
+        groups and copies, `clips`, `refused`, `seconds_of_audio`.
 
     Raises:
         UserError: more refused than `max_refused_share` (after the report was written), or a full disk.
@@ -155,9 +154,22 @@ def prepare(
         "annotations_digest": fingerprint([annotations, manifest["sound"].to_pylist()]),
         "clips": len(rows),
         "refused": len(refused),
-        "original_rates": {
-            str(rate): n
-            for rate, n in sorted(Counter(o.clip.original_rate_hz for o in outcomes if o.clip).items())
-        },
         "seconds_of_audio": round(sum(row["seconds"] for row in rows), 2),
     }
+
+
+def sound_above(rates_hz: Sequence[int], max_hz: float) -> str:
+    """A sentence about the recordings that go clearly higher than the mel range, "" if there is none.
+
+    Args:
+        rates_hz: sample rate of each recording.
+        max_hz: upper edge of the highest mel band.
+    """
+    above = [rate for rate in rates_hz if rate / 2 > CLEARLY_HIGHER * max_hz]
+    if not above:
+        return ""
+    return (
+        f"{len(above)} of {len(rates_hz)} clips come from recordings that go up to {max(above) / 2000:.3g} kHz; the "
+        f"encoder hears up to {max_hz / 1000:.3g} kHz. A higher log_mel.sample_rate_hz hears more; see the recipes for "
+        "birds and bats"
+    )

@@ -28,7 +28,7 @@ from echopair.pipeline.errors import system_failure
 from echopair.pipeline.evaluation import Summary
 from echopair.pipeline.evaluation.labels import ListedRecordings, lost_by_refusals
 from echopair.pipeline.evaluation.validation import mean_score
-from echopair.pipeline.prepare import clips_output, prepare
+from echopair.pipeline.prepare import clips_output, prepare, sound_above
 from echopair.pipeline.progress import console
 from echopair.pipeline.run_record import RunRecord
 from echopair.pipeline.stages import Done, StageOutput, digest_files
@@ -37,8 +37,6 @@ from echopair.pipeline.tracking import TrackingError
 from echopair.pipeline.training.callback import TrainingCallback
 from echopair.pipeline.training.identity import encoder_output
 from echopair.pipeline.training.pretrain import ENCODER_FOLDER, pretrain
-
-CLEARLY_HIGHER = 1.1
 
 
 @dataclass
@@ -122,31 +120,14 @@ def prepare_corpora(config: RunConfig, recordings: Mapping[str, list[Recording]]
         work = partial(prepare, corpus, found, config.prepare, rate, passed_over=passed_over)
         clips = clips_output(config, corpus, found).make(work, result.did)
         result.clips[corpus] = clips
-        if above := sound_above(clips.marker["original_rates"], config.log_mel.max_hz):
+        store = ClipStore(clips.folder, rate)
+        if above := sound_above(store.manifest["original_rate_hz"].to_pylist(), config.log_mel.max_hz):
             console.print(f"  {corpus}: {above}", markup=False)
         if refused := int(clips.marker["refused"]):
             report = escape(str(clips.folder / "report.html"))
             console.print(f"  [yellow]{refused} of {len(found)} recordings refused[/]: {report}")
-            store = ClipStore(clips.folder, rate)
             if lost := lost_by_refusals(ListedRecordings(found), store):
                 console.print(f"  [yellow]lost by refusals[/]: {escape(', '.join(lost))}")
-
-
-def sound_above(rates: Mapping[str, int], max_hz: float) -> str:
-    """A sentence about the recordings that go clearly higher than the mel range, "" if there is none.
-
-    Args:
-        rates: number of clips by the sample rate of their recordings in Hz.
-        max_hz: upper edge of the highest mel band.
-    """
-    above = {int(rate): count for rate, count in rates.items() if int(rate) / 2 > CLEARLY_HIGHER * max_hz}
-    if not above:
-        return ""
-    return (
-        f"{sum(above.values())} of {sum(rates.values())} clips come from recordings that go up to "
-        f"{max(above) / 2000:.3g} kHz; the encoder hears up to {max_hz / 1000:.3g} kHz. "
-        "A higher log_mel.sample_rate_hz hears more; see the recipes for birds and bats"
-    )
 
 
 def open_stores(config: RunConfig, result: RunResult) -> dict[str, ClipStore]:

@@ -133,7 +133,7 @@ def _in_words(figures: Mapping[str, Any]) -> str:
         if isinstance(value, float)
         else f"{value:,} {name.replace('_', ' ')}, "
         for name, value in figures.items()
-        if isinstance(value, int | float)
+        if not isinstance(value, str)
     )
 
 

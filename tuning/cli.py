@@ -80,7 +80,7 @@ def _print(result: "SweepResult") -> None:
     from echopair.tuning.results import exit_note, results_table, summary_line
 
     console = _of_any_width()
-    console.print(results_table(result.trials, result.keys, console, result.clips))
+    console.print(results_table(result.trials, result.keys, console, result.sources))
     output.print(summary_line(result.trials), style="bold", highlight=False)
     if result.failed:
         again = "once that is fixed, the same command with --retry-failed tries them again"

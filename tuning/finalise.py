@@ -36,7 +36,7 @@ class SweepResult:
         keys: dotted, that are swept.
         trials: all of them, by number.
         best: the finished trial with the highest score; None if none finished.
-        clips: independent validation clips, one a source, that a score comes from; None if that is not known.
+        sources: of the validation clips that a score comes from; None if that is not known.
         probes: what the best trial got on the test folds, by corpus, as probe.json holds it.
         best_file: the best trial as a run.
         encoder: folder of the best trial's encoder.
@@ -49,7 +49,7 @@ class SweepResult:
     keys: list[str]
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
-    clips: int | None = None
+    sources: int | None = None
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
     best_file: Path | None = None
     encoder: Path | None = None
@@ -96,10 +96,10 @@ def finalise(
             learn(config, Stage.EVALUATE, run)
         result.probes, result.encoder = run.summaries("probe"), run.encoder
     if run is not None and state.settings.sweep.score == "linear_probe":
-        result.clips = sum(validation["sources"] for validation in run.summaries("validation").values())
+        result.sources = sum(validation["sources"] for validation in run.summaries("validation").values())
     with console.status("writing the report"):
         result.report = write_report(
-            Outcomes(result.trials, state.settings.sweep.space, result.clips, _chance(run)),
+            Outcomes(result.trials, state.settings.sweep.space, result.sources, _chance(run)),
             state.folder,
             state.settings.sweep.sweep_name,
             about="" if run is None else _about(state.settings, run),

@@ -115,7 +115,7 @@ def _value(trial: Trial, key: str) -> str:
 
 
 def results_table(
-    trials: Sequence[Trial], keys: Sequence[str], console: Console, clips: int | None = None
+    trials: Sequence[Trial], keys: Sequence[str], console: Console, sources: int | None = None
 ) -> RenderableType:
     """The trials, best first: score, values, last intermediate score, share of the steps done, time, status.
 
@@ -123,11 +123,11 @@ def results_table(
         trials: of the sweep, in any order.
         keys: dotted, in the order of their columns.
         console: that the table has to fit; where it is narrow, values are left out, and a note says so.
-        clips: independent validation clips, one a source, if known; scores then have a 95 % interval.
+        sources: of the validation clips, if known; scores then have a 95 % interval.
     """
     shown = ranked(trials)[:MOST_ROWS]
     figures: dict[str, Callable[[Trial], str]] = {
-        "score": lambda trial: score_text(final_score(trial), clips),
+        "score": lambda trial: score_text(final_score(trial), sources),
         "last k-NN": lambda trial: percent_text(last_intermediate(trial)),
         "done": lambda trial: percent_text(done_share(trial), digits=0),
         "time": lambda trial: duration_text(trial.seconds),

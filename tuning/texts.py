@@ -56,23 +56,23 @@ def value_text(value: Any) -> str:
     return cut(" ".join(text.split()), VALUE_CHARACTERS)
 
 
-def half_interval(score: float, clips: int) -> float:
-    """Half the width of the 95 % interval of a share of so many clips (Agresti and Coull, 1998).
+def half_interval(score: float, sources: int) -> float:
+    """Half the width of the 95 % interval of a share of so many independent clips (Agresti and Coull, 1998).
 
     Args:
         score: 0 to 1.
-        clips: independent ones: of the clips of one source, which are alike, only one counts.
+        sources: of the clips; clips of one source are alike, and count as one.
     """
-    total = clips + Z_95**2
-    share = (score * clips + Z_95**2 / 2) / total
+    total = sources + Z_95**2
+    share = (score * sources + Z_95**2 / 2) / total
     return Z_95 * math.sqrt(share * (1 - share) / total)
 
 
-def score_text(score: float | None, clips: int | None = None) -> str:
-    """A score in percent, with its 95 % interval where the number of clips is known: "64.1 ± 4.8 %"."""
-    if score is None or not clips:
+def score_text(score: float | None, sources: int | None = None) -> str:
+    """A score in percent, with its 95 % interval where the number of sources is known: "64.1 ± 4.8 %"."""
+    if score is None or not sources:
         return percent_text(score)
-    return f"{100 * score:.1f} ± {100 * half_interval(score, clips):.1f} %"
+    return f"{100 * score:.1f} ± {100 * half_interval(score, sources):.1f} %"
 
 
 def percent_text(share: float | None, digits: int = 1) -> str:

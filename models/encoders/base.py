@@ -2,19 +2,24 @@
 
 from torch import Tensor, nn
 
+from echopair.models.encoders.configs import EncoderConfig, check_input
+
 
 class Encoder(nn.Module):
     """A network from log-mels to embeddings; subclasses implement `encode`.
 
+    Args:
+        config: of the encoder.
+
     Attributes:
         embedding_dim: D, the width of the embedding.
-        minimum_mel_bands: fewest F that leave one band after all downsampling.
-        minimum_frames: fewest T that leave one frame after all downsampling.
     """
 
     embedding_dim: int
-    minimum_mel_bands: int
-    minimum_frames: int
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Embed log-mels.
@@ -41,17 +46,7 @@ class Encoder(nn.Module):
                 f"log_mel is {log_mel.dtype} of shape {tuple(log_mel.shape)}: "
                 "an encoder takes floats of shape (batch, 1, mel bands, frames)"
             )
-        mel_bands, frames = log_mel.shape[2:]
-        if mel_bands < self.minimum_mel_bands:
-            raise ValueError(
-                f"log_mel has {mel_bands} mel bands: {type(self).__name__} needs at least "
-                f"{self.minimum_mel_bands}; compute more mel bands or choose another encoder"
-            )
-        if frames < self.minimum_frames:
-            raise ValueError(
-                f"log_mel has {frames} frames: {type(self).__name__} needs at least "
-                f"{self.minimum_frames}; use longer crops or pad the clip"
-            )
+        check_input(self.config, *log_mel.shape[2:])
 
 
 def _as_channels_last(log_mel: Tensor) -> Tensor:

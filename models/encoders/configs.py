@@ -88,11 +88,11 @@ def check_input(config: EncoderConfig, mel_bands: int, frames: int) -> None:
     """
     if mel_bands < config.minimum_mel_bands:
         raise ValueError(
-            f"{mel_bands} mel bands (log_mel.mel_bands): encoder {config.name!r} needs at least "
+            f"{mel_bands} mel bands: encoder {config.name!r} needs at least "
             f"{config.minimum_mel_bands}; compute more mel bands or choose another encoder"
         )
     if frames < config.minimum_frames:
         raise ValueError(
-            f"crops of {frames} frames (crop_seconds / log_mel.hop_seconds): encoder {config.name!r} needs at least "
+            f"crops of {frames} frames: encoder {config.name!r} needs at least "
             f"{config.minimum_frames}; use longer crops, a shorter hop or another encoder"
         )

@@ -20,11 +20,8 @@ class Crnn(Encoder):
     after Cakir et al., TASLP 2017.
     """
 
-    minimum_mel_bands = CrnnConfig.minimum_mel_bands
-    minimum_frames = CrnnConfig.minimum_frames
-
     def __init__(self, config: CrnnConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.embedding_dim = config.embedding_dim
         layers: list[nn.Module] = []
         channels = 1

@@ -20,7 +20,7 @@ class ResNet(Encoder):
     """
 
     def __init__(self, config: ResNetConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.stem = _build_stem(config)
         stages: list[nn.Module] = []
         channels = config.width
@@ -32,7 +32,6 @@ class ResNet(Encoder):
                 channels = stage_channels
         self.stages = nn.Sequential(*stages)
         self.embedding_dim = 2 * channels
-        self.minimum_mel_bands, self.minimum_frames = config.minimum_mel_bands, config.minimum_frames
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

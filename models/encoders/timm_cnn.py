@@ -26,11 +26,8 @@ class TimmCnn(Encoder):
     Source: Wightman, PyTorch Image Models, github.com/huggingface/pytorch-image-models.
     """
 
-    minimum_mel_bands = TimmConfig.minimum_mel_bands
-    minimum_frames = TimmConfig.minimum_frames
-
     def __init__(self, config: TimmConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.network = _create_network(config.model)
         self.embedding_dim = _probe_embedding_dim(config.model, self.network)
 

@@ -19,11 +19,8 @@ class VggLike(Encoder):
     Source: Fonseca et al., Unsupervised Contrastive Learning of Sound Event Representations, ICASSP 2021.
     """
 
-    minimum_mel_bands = VggLikeConfig.minimum_mel_bands
-    minimum_frames = VggLikeConfig.minimum_frames
-
     def __init__(self, config: VggLikeConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.embedding_dim = config.embedding_dim
         layers: list[nn.Module] = []
         channels = 1

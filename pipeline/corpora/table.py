@@ -25,7 +25,7 @@ from echopair.pipeline.corpora.table_values import (
     several_labels,
     split_of,
 )
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, listed
 from echopair.pipeline.pages import printable
 from echopair.pipeline.progress import console
 
@@ -164,20 +164,16 @@ def _listing(
 
 
 def _check_files(key: str, root: Path, config: TableCorpusConfig, files: Sequence[Found]) -> None:
-    def some(names: list[str]) -> str:
-        shown = list(dict.fromkeys(names))[:NAMED_IN_MESSAGES]
-        return f"{', '.join(shown)}{', ...' if len(names) > len(shown) else ''}"
-
-    outside = [one.name for one in files if one.is_outside]
+    outside = list(dict.fromkeys(one.name for one in files if one.is_outside))
     if outside and not config.allow_outside_root:
         raise UserError(
-            f"{key}.root={root}: {len(outside)} of {len(files)} rows name files out of this folder, {some(outside)}; "
+            f"{key}.root={root}: {len(outside)} of {len(files)} rows name files out of this folder, {listed(outside)}; "
             f"correct them, set the root to a folder that holds all files, or set {key}.allow_outside_root=true"
         )
-    missing = [one.name for one in files if not one.exists]
+    missing = list(dict.fromkeys(one.name for one in files if not one.exists))
     if missing and not config.allow_missing_files:
         raise UserError(
-            f"{key}.root={root}: {len(missing)} of {len(files)} rows have no file, {some(missing)}; "
+            f"{key}.root={root}: {len(missing)} of {len(files)} rows have no file, {listed(missing)}; "
             f"correct the paths or set {key}.allow_missing_files=true to count them as refused"
         )
 

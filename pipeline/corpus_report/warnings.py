@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from echopair.pipeline.corpora.spelling import alike, in_words, spellings
 from echopair.pipeline.corpus_report.statistics import Codes, Json
+from echopair.pipeline.errors import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -172,11 +173,6 @@ def spelling_warnings(names: Mapping[str, Sequence[str]]) -> list[Json]:
             serious=True,
         )
     ]
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: "1 clip", "2,000 clips"."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def _warning(

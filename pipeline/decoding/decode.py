@@ -16,10 +16,11 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from echopair.models.resample import RESAMPLING_QUALITY
+from echopair.models.resample import HIGHEST_PEAK, RESAMPLING_QUALITY
 from echopair.pipeline.decoding.envelope import Envelope
 from echopair.pipeline.decoding.loudness import LoudnessMeter
 from echopair.pipeline.decoding.reading import (
+    TOLERANCE_SECONDS,
     UNKNOWN_FRAMES,
     Recording,
     Refused,
@@ -37,8 +38,6 @@ SAMPLE_STEP = 1 / 32768  # one 16-bit step of a full scale from -1 to 1
 SAMPLES_OF_A_SOUND = 2  # a single sample has no width, and would be called silent
 SPOOL_BYTES = 64 << 20
 QUANTISE_BYTES = 4 << 20
-TOLERANCE_SECONDS = 0.1  # of lengths of MPEG audio and Ogg, which may or may not include the encoder's delay
-HIGHEST_PEAK = 100.0  # 40 dB above full scale: no recorder's floating point goes there
 MOST_LOST_SHARE = 0.5
 MPEG_DELAY_FRAMES = 2304  # that a decoder leaves out at both ends, where the stream declares them
 

@@ -12,10 +12,9 @@ from pathlib import Path
 import soundfile
 
 from echopair.pipeline.corpora.recording import FFMPEG_FORMATS, has_ffmpeg
-from echopair.pipeline.decoding.reading import Refused, declared_and_found
+from echopair.pipeline.decoding.reading import TOLERANCE_SECONDS, Refused, declared_and_found
 from echopair.pipeline.decoding.truncation import BEGINNINGS
 
-TOLERANCE_SECONDS = 0.1  # of the declared length, which may include the encoder's delay
 LONGEST_SECONDS = 3600  # of a conversion: a day of sound takes minutes
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from echopair.models.resample import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
 from echopair.pipeline.decoding.envelope import Envelope, PartOfFile
 from echopair.pipeline.decoding.truncation import inspect
 
@@ -16,9 +17,7 @@ from echopair.pipeline.decoding.truncation import inspect
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF")
 BLOCK_SECONDS = 10
 BLOCK_VALUES = 1 << 22  # a block's limit where rate or channels are extreme: 16 MiB as float32
-# A lower rate is that of a damaged header, and the clip would be far larger than the recording.
-LOWEST_RATE_HZ = 1000
-HIGHEST_RATE_HZ = 2_000_000  # above it, too, the header is damaged; resampling from 2 GHz takes minutes
+TOLERANCE_SECONDS = 0.1  # of compressed lengths, which may or may not include the encoder's delay
 UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's number for a FLAC that declares no length
 UNRECOGNISED_FORMAT = 1  # libsndfile's code
 IMPOSSIBLE_HEADERS = {  # by libsndfile's codes, whose own words are those of its programmers

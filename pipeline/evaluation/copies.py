@@ -1,10 +1,10 @@
 """Test clips that are learned from too: copies of one recording in both parts of a split."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, counted, listed
 from echopair.pipeline.evaluation.folds import Fold, TestSplit
-from echopair.pipeline.evaluation.labels import Annotations, clip_names, listed
+from echopair.pipeline.evaluation.labels import Annotations, clip_names
 
 
 def check_copies(
@@ -32,21 +32,17 @@ def check_copies(
 
     if (equal := copies_in_training(clips, splits, "samples_sha256")) and not allow_equal:
         raise UserError(
-            f"corpus {corpus!r}: {counted(equal)} equal samples among the training clips ({pairs(equal)}), so the "
-            "score would be too high; remove one of each pair, put both in one fold and split, or set "
-            "probe.allow_copies=true"
+            f"corpus {corpus!r}: {counted(len(equal), 'test clip has', 'test clips have')} equal samples among the "
+            f"training clips ({pairs(equal)}), so the score would be too high; remove one of each pair, put both in "
+            "one fold and split, or set probe.allow_copies=true"
         )
     if copies := copies_in_training(clips, splits, "sound"):
         return [
-            f"corpus {corpus!r}: {counted(copies)} a copy among the training clips ({pairs(copies)}), which raises the "
-            "score; remove one of each pair, or put both in one fold and split"
+            f"corpus {corpus!r}: {counted(len(copies), 'test clip has', 'test clips have')} a copy among the training "
+            f"clips ({pairs(copies)}), which raises the score; remove one of each pair, or put both in one fold and "
+            "split"
         ]
     return []
-
-
-def counted(copies: Collection[int]) -> str:
-    """The beginning of a sentence: "1 test clip has", "2 test clips have"."""
-    return "1 test clip has" if len(copies) == 1 else f"{len(copies)} test clips have"
 
 
 def copies_in_training(clips: Annotations, splits: Sequence[TestSplit | Fold], column: str) -> dict[int, int]:

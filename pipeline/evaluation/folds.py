@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from echopair.lazy import np
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, listed
 from echopair.pipeline.evaluation.labels import (
     Annotations,
     class_sets,
     clip_names,
-    listed,
     quoted,
     sources_of,
 )

@@ -7,14 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from echopair.lazy import np
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, listed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from echopair.pipeline.corpora import Recording
-
-NAMED = 3
 
 
 class Annotations(Protocol):
@@ -109,11 +107,6 @@ def class_sets(labels: Sequence[tuple[str, ...]]) -> NDArray[np.int64]:
 def clip_names(clips: Annotations) -> list[str]:
     """What messages call each clip: its path below the corpus's root."""
     return [path or f"clip {number}" for number, path in enumerate(clips.column("path"))]
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few names, as "a, b, c, ..."."""
-    return ", ".join([*names[:NAMED], *(["..."] if len(names) > NAMED else [])])
 
 
 def quoted(names: Iterable[str]) -> list[str]:

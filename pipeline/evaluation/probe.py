@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, model_validator
 from echopair.lazy import np
 from echopair.pipeline.cores import available_cores, end_with
 from echopair.pipeline.embed import FEATURES, PRETRAINED, Embeddings
+from echopair.pipeline.errors import listed
 from echopair.pipeline.evaluation.base import Evaluation, ResultTable, Summary
 from echopair.pipeline.evaluation.bootstrap import (
     FEWEST_SOURCES,
@@ -24,7 +25,6 @@ from echopair.pipeline.evaluation.labels import (
     Annotations,
     check_labels,
     label_targets,
-    listed,
     sources_of,
 )
 from echopair.pipeline.evaluation.probe_files import write_probe_files

@@ -8,10 +8,45 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import echopair
+from echopair.pipeline.stages import digest_files
 from echopair.pipeline.tracking.client import load_mlflow
 
+DIGEST_TAG = "echopair.digest"
+MODEL_NAME = "encoder"
 # What `echopair.models` imports to embed; its code itself is stored in the model.
 PACKAGES = ("torch", "torchaudio", "numpy", "pydantic", "safetensors", "soundfile", "soxr", "timm")
+
+
+def log_model(client: Any, experiment_id: str, run_id: str, encoder_folder: Path) -> str:
+    """Store an encoder folder as the model of a run, unless it is there.
+
+    Args:
+        client: of MLflow.
+        experiment_id: of the run.
+        run_id: run that made it.
+        encoder_folder: as `AudioEncoder.save` wrote it.
+
+    Returns:
+        The model's address, `models:/...`.
+    """
+    entities = load_mlflow().entities
+    digest = digest_files(*sorted(path for path in Path(encoder_folder).rglob("*") if path.is_file()))
+    outputs = client.get_run(run_id).outputs
+    linked = {output.model_id for output in outputs.model_outputs} if outputs else set()
+    # A killed process may have left a model that is not linked to the run yet.
+    for model in client.search_logged_models([experiment_id], filter_string=f"source_run_id = '{run_id}'"):
+        is_ready = model.model_id in linked and model.status == entities.LoggedModelStatus.READY
+        if is_ready and model.tags.get(DIGEST_TAG) == digest:
+            return str(model.model_uri)
+        client.delete_logged_model(model.model_id)
+    model = client.create_logged_model(experiment_id, MODEL_NAME, run_id, tags={DIGEST_TAG: digest})
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        write_model(folder, Path(encoder_folder), model, run_id)
+        client.log_model_artifacts(model.model_id, str(folder))
+    client.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run_id, [entities.LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_uri)
 
 
 def write_model(folder: Path, encoder_folder: Path, logged_model: Any, run_id: str) -> None:

@@ -14,9 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from echopair.pipeline.stages import digest_files
 from echopair.pipeline.tracking.client import connect, explained, load_mlflow, one_at_a_time, undivided
-from echopair.pipeline.tracking.model import write_model
+from echopair.pipeline.tracking.model import log_model
 from echopair.pipeline.tracking.provenance import git_commit, user_name
 from echopair.pipeline.tracking.series import METRICS_PER_REQUEST, PendingSeries, metric_value, name_of
 from echopair.pipeline.tracking.store import (
@@ -29,8 +28,6 @@ from echopair.pipeline.tracking.store import (
     tracking_uri,
 )
 
-DIGEST_TAG = "echopair.digest"
-MODEL_NAME = "encoder"
 # Limits of MLflow.
 PARAMETERS_PER_REQUEST = 100
 PARAMETER_CHARACTERS = 6000
@@ -266,34 +263,13 @@ class TrackedRun:
     def log_encoder(self, encoder_folder: Path) -> str:
         """Store the encoder as a model for `mlflow.pyfunc.load_model`: code and weights, without a pickle.
 
-        Its `predict` takes waveforms of any length; see `mlflow_encoder.py`.
+        Its `predict` takes recordings of any length; see `mlflow_encoder.py`.
 
         Returns:
             The model's address, `models:/...`; `runs:/<run_id>/encoder` is the same model.
         """
-        entities = load_mlflow().entities
-        digest = digest_files(*sorted(path for path in Path(encoder_folder).rglob("*") if path.is_file()))
         with explained(self._uri):
-            outputs = self._client.get_run(self.run_id).outputs
-            linked = {output.model_id for output in outputs.model_outputs} if outputs else set()
-            # A killed process may have left a model that is not linked to the run yet.
-            for model in self._client.search_logged_models(
-                [self._experiment_id], filter_string=f"source_run_id = '{self.run_id}'"
-            ):
-                is_ready = model.model_id in linked and model.status == entities.LoggedModelStatus.READY
-                if is_ready and model.tags.get(DIGEST_TAG) == digest:
-                    return str(model.model_uri)
-                self._client.delete_logged_model(model.model_id)
-            model = self._client.create_logged_model(
-                self._experiment_id, MODEL_NAME, self.run_id, tags={DIGEST_TAG: digest}
-            )
-            with tempfile.TemporaryDirectory() as temporary:
-                folder = Path(temporary) / "model"
-                write_model(folder, Path(encoder_folder), model, self.run_id)
-                self._client.log_model_artifacts(model.model_id, str(folder))
-            self._client.finalize_logged_model(model.model_id, "READY")
-            self._client.log_outputs(self.run_id, [entities.LoggedModelOutput(model.model_id, step=0)])
-        return str(model.model_uri)
+            return log_model(self._client, self._experiment_id, self.run_id, encoder_folder)
 
     @contextlib.contextmanager
     def until_end(self) -> Iterator[None]:

@@ -229,7 +229,7 @@ def test_twenty_steps_lower_the_loss(config: EncoderConfig) -> None:
 @every_encoder
 def test_refuses_too_few_bands_or_frames(config: EncoderConfig) -> None:
     encoder = seeded_encoder(config).eval()
-    bands, frames = encoder.minimum_mel_bands, encoder.minimum_frames
+    bands, frames = config.minimum_mel_bands, config.minimum_frames
     with torch.no_grad():
         assert encoder(noise(2, 1, bands, frames)).shape == (2, encoder.embedding_dim)
     with pytest.raises(ValueError, match=f"{bands - 1} mel bands: .* at least {bands}"):

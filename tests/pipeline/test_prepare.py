@@ -12,7 +12,7 @@ from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_rec
 from echopair.pipeline.corpora.recording import name_as_text
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation.labels import ListedRecordings
-from echopair.pipeline.prepare import PrepareConfig, prepare
+from echopair.pipeline.prepare import PrepareConfig, prepare, sound_above
 from echopair.pipeline.store import ClipStore
 from tests.pipeline.conftest import RATE, write_tones
 from tests.pipeline.deadly_decoding import DEADLY, decode_or_die, die
@@ -34,7 +34,6 @@ def test_the_number_of_workers_changes_no_clip(tones: list[Recording], tmp_path:
 def test_figures(tones: list[Recording], tmp_path: Path) -> None:
     figures = prepare("tones", tones, PrepareConfig(), RATE, tmp_path)
     assert (figures["clips"], figures["refused"]) == (len(tones), 0)
-    assert sum(figures["original_rates"].values()) == len(tones)  # type: ignore[attr-defined]
     seconds = sum(soundfile.info(one.path).duration for one in tones)
     assert figures["seconds_of_audio"] == pytest.approx(seconds, abs=0.01)
 
@@ -136,3 +135,11 @@ def test_a_full_disk_is_said_so(
 def test_names_that_are_not_utf8_are_shown_with_escapes() -> None:
     assert name_as_text("caf\udce9.wav") == "caf\\xe9.wav"
     assert name_as_text("größe.wav") == "größe.wav"
+
+
+def test_what_lies_above_the_mel_range_is_told() -> None:
+    told = sound_above([16000] * 5 + [48000] * 3 + [44100] * 2, 7800)
+    assert told.startswith(
+        "5 of 10 clips come from recordings that go up to 24 kHz; the encoder hears up to 7.8 kHz"
+    )
+    assert not sound_above([8000, 16000], 7800)

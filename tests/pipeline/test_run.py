@@ -28,7 +28,7 @@ from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation import EVALUATIONS, Evaluation, ResultTable, Summary
 from echopair.pipeline.evaluation.probe import probe_table
 from echopair.pipeline.results import comparison_table
-from echopair.pipeline.run import RunResult, run, sound_above
+from echopair.pipeline.run import RunResult, run
 from echopair.pipeline.run_record import RunRecord
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import TrackingConfig, list_runs
@@ -56,14 +56,6 @@ probe: {{folds: 3}}
 """
     )
     return file
-
-
-def test_what_lies_above_the_mel_range_is_told() -> None:
-    told = sound_above({"16000": 5, "48000": 3, "44100": 2}, 7800)
-    assert told.startswith(
-        "5 of 10 clips come from recordings that go up to 24 kHz; the encoder hears up to 7.8 kHz"
-    )
-    assert not sound_above({"8000": 1, "16000": 5}, 7800)
 
 
 @pytest.fixture(scope="module")

@@ -73,9 +73,9 @@ def sweep(count: int, keys: tuple[str, ...] = KEYS) -> list[Trial]:
     return trials
 
 
-def drawn(trials: list[Trial], keys: Sequence[str], width: int, clips: int | None = None) -> list[str]:
+def drawn(trials: list[Trial], keys: Sequence[str], width: int, sources: int | None = None) -> list[str]:
     console = Console(width=width, file=io.StringIO(), record=True, highlight=False)
-    console.print(results_table(trials, keys, console, clips))
+    console.print(results_table(trials, keys, console, sources))
     return console.export_text().rstrip("\n").split("\n")
 
 
@@ -147,14 +147,14 @@ def test_a_sweep_without_trials_is_a_table_without_rows() -> None:
     assert exit_note([]) == ""
 
 
-def test_a_score_has_the_interval_of_its_clips() -> None:
-    # Agresti and Coull: 96 clips at a half are 10 points to either side; 0 of 10 are not certainly 0.
+def test_a_score_has_the_interval_of_its_sources() -> None:
+    # Agresti and Coull: 96 sources at a half are 10 points to either side; 0 of 10 are not certainly 0.
     assert half_interval(0.5, 96) == pytest.approx(0.098, abs=0.001)
     assert half_interval(0.0, 10) == pytest.approx(0.18, abs=0.01)
     assert score_text(0.641, 96) == "64.1 ± 9.4 %"
     assert score_text(0.641) == "64.1 %"
     assert score_text(None, 96) == ""
-    lines = drawn(sweep(4), KEYS[:1], 80, clips=96)
+    lines = drawn(sweep(4), KEYS[:1], 80, sources=96)
     assert sum("±" in line for line in lines) == 1  # the one that finished; a diverged trial's 0 is no score
 
 

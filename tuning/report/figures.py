@@ -65,8 +65,8 @@ def _score_by_parameter(outcomes: Outcomes) -> "Figure | None":
             x = x + [0.3 * (0.618 * trial.number % 1 - 0.5) for trial, _ in shown]
         axes.scatter(x, scores, s=22, c=ACCENT, alpha=0.7, linewidths=0, label="finished trial", zorder=3)
         if shown:
-            width = 100 * half_interval(shown[0][1], outcomes.clips) if outcomes.clips else 0
-            label = f"best, 95 % interval from {outcomes.clips} sources" if outcomes.clips else "best"
+            width = 100 * half_interval(shown[0][1], outcomes.sources) if outcomes.sources else 0
+            label = f"best, 95 % interval from {outcomes.sources} sources" if outcomes.sources else "best"
             axes.errorbar(x[:1], scores[:1], yerr=width or None, fmt="o", mfc="none", mec=INK, ms=8,
                           ecolor=SOFT, elinewidth=1, capsize=3, label=label, zorder=4)  # fmt: skip
         axis.set_up(axes, "x")
@@ -124,9 +124,9 @@ def _heat_map(outcomes: Outcomes) -> "Figure | None":
         axes.scatter(horizontal.places(stopped), vertical.places(stopped), s=14, c=STATUS_COLOURS[Status.STOPPED],
                      marker="x", linewidths=1, zorder=0)  # fmt: skip
         note = "score of each trial" + ("; crosses were stopped early" if stopped else "")
-    if outcomes.clips:
-        width = 100 * half_interval(finished[0][1], outcomes.clips)
-        note += f", ± {width:.0f} points (95 %, {outcomes.clips} sources)"
+    if outcomes.sources:
+        width = 100 * half_interval(finished[0][1], outcomes.sources)
+        note += f", ± {width:.0f} points (95 %, {outcomes.sources} sources)"
     axes.set_title(note, fontweight="normal", fontsize=9, color=SOFT)
     bar = figure.colorbar(image, ax=axes, label="score (%)")
     bar.outline.set_visible(False)

@@ -31,13 +31,13 @@ class Outcomes:
     Args:
         trials: all of them, in any state.
         space: distributions by dotted key.
-        clips: independent validation clips, one a source, that a score comes from; None if that is not known.
+        sources: of the validation clips that a score comes from; None if that is not known.
         chance: score of guessing, 0 to 1; None if that is not known.
     """
 
     trials: Sequence[Trial]
     space: Mapping[str, Distribution]
-    clips: int | None = None
+    sources: int | None = None
     chance: float | None = None
 
     @cached_property
@@ -91,8 +91,10 @@ def _best(outcomes: Outcomes) -> str:
     values = ", ".join(
         f"{name} {value_text(best.current[key])}" for key, name in names if key in best.current
     )
-    source = f" (95 % interval from {outcomes.clips} sources of validation clips)" if outcomes.clips else ""
-    return f"Best: trial {best.number} with {values}, {score_text(score, outcomes.clips)}{source}."
+    source = (
+        f" (95 % interval from {outcomes.sources} sources of validation clips)" if outcomes.sources else ""
+    )
+    return f"Best: trial {best.number} with {values}, {score_text(score, outcomes.sources)}{source}."
 
 
 def _differences(outcomes: Outcomes) -> list[str]:
@@ -107,8 +109,8 @@ def _differences(outcomes: Outcomes) -> list[str]:
             f"; trials that differ in the seed alone have a standard deviation of {100 * spread:.1f} points "
             f"({len(outcomes.repeated)} settings)"
         )
-    elif outcomes.clips:
-        width = half_interval(scores[0], outcomes.clips)
+    elif outcomes.sources:
+        width = half_interval(scores[0], outcomes.sources)
         near = sum(score >= scores[0] - width for score in scores[1:])
         text += f"; {near} of the other {len(scores) - 1} scored within the interval of the best"
     else:

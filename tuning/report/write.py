@@ -129,7 +129,7 @@ def _row(trial: Trial, outcomes: Outcomes) -> dict[str, Any]:
     values = [trial.current.get(key, "") for key in outcomes.space]
     return {
         "number": trial.number,
-        "score": score_text(final_score(trial), outcomes.clips),
+        "score": score_text(final_score(trial), outcomes.sources),
         "values": [{"text": value_text(value), "whole": _plain(value)} for value in values],
         "intermediate": percent_text(last_intermediate(trial)),
         "done": percent_text(done_share(trial), digits=0),

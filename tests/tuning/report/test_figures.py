@@ -44,7 +44,7 @@ def legend(figure: Figure) -> list[str]:
 
 
 def test_a_grid_has_cells_with_scores_or_how_their_trials_ended(saved: list[Figure]) -> None:
-    figure = drawn(saved, Outcomes(grid_sweep(), BOTH, clips=96))["heat_map"]
+    figure = drawn(saved, Outcomes(grid_sweep(), BOTH, sources=96))["heat_map"]
     cells = texts(figure)
     assert len(cells) == 12
     assert sorted(cells)[-4:] == ["diverged", *["stopped\nearly"] * 3]
@@ -64,7 +64,7 @@ def test_a_heat_map_takes_the_two_most_important_parameters_and_no_seed(saved: l
 
 
 def test_the_best_score_and_repeated_values_have_their_intervals(saved: list[Figure]) -> None:
-    figure = drawn(saved, Outcomes(grid_sweep(), BOTH, clips=96, chance=0.3))["score_by_parameter"]
+    figure = drawn(saved, Outcomes(grid_sweep(), BOTH, sources=96, chance=0.3))["score_by_parameter"]
     assert legend(figure) == [
         "finished trial", "chance", "mean of the trials, 95 % interval", "best, 95 % interval from 96 sources",
     ]  # fmt: skip

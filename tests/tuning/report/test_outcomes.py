@@ -12,7 +12,7 @@ def strengths(scores: Sequence[float]) -> list[Trial]:
 
 
 def test_three_sentences_tell_the_best_the_differences_and_the_ends() -> None:
-    best, differences, ends = summary(Outcomes(grid_sweep(), BOTH, clips=96))
+    best, differences, ends = summary(Outcomes(grid_sweep(), BOTH, sources=96))
     assert best == (
         "Best: trial 6 with temperature 0.22, strength 1, 65.0 ± 9.4 % "
         "(95 % interval from 96 sources of validation clips)."
@@ -40,7 +40,7 @@ def test_repeated_seeds_show_how_far_scores_differ_by_chance() -> None:
         for n, strength in enumerate((0.0, 1.0))
         for seed in (0, 1)
     ]
-    _, differences, _ = summary(Outcomes(sweep, space, clips=96))
+    _, differences, _ = summary(Outcomes(sweep, space, sources=96))
     assert "differ in the seed alone have a standard deviation of 1.4 points (2 settings)" in differences
 
 

@@ -145,7 +145,7 @@ def test_the_page_says_what_scores_are_of_and_what_the_best_trial_got_on_test_cl
         "test_clips_with_copies": 0,
     }
     write_report(
-        Outcomes(sweep, STRENGTH, clips=96),
+        Outcomes(sweep, STRENGTH, sources=96),
         tmp_path,
         "told",
         about="Score: accuracy of <some> clips" + 50 * " and more",
