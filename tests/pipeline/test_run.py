@@ -414,8 +414,11 @@ def test_labels_learned_from_are_not_probed_under_another_name(config_file: Path
     assert run(config, Stage.PRETRAIN).encoder is not None
 
 
-def test_positives_of_a_label_want_labels(config_file: Path, tmp_path: Path) -> None:
-    overrides = ["corpora.tones.labels=none", "crops.positives.name=same_label", f"work_folder={tmp_path}"]
-    with pytest.raises(UserError, match="same_label needs labels, and no recording of tones has any"):
+@pytest.mark.parametrize(
+    "learning", ["crops.positives.name=same_label", "objective.name=supervised_contrastive"]
+)
+def test_what_learns_from_labels_wants_labels(config_file: Path, tmp_path: Path, learning: str) -> None:
+    overrides = ["corpora.tones.labels=none", learning, f"work_folder={tmp_path}"]
+    with pytest.raises(UserError, match=f"{learning} needs labels, and no recording of tones has any"):
         run(compose(str(config_file), overrides), Stage.PRETRAIN)
     assert not (tmp_path / "clips").exists()

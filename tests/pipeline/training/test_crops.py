@@ -102,6 +102,15 @@ def test_a_batch_has_its_clips_and_on_request_their_labels(store: ClipStore) -> 
     assert pair_crops(store)[0].labels is None
 
 
+def test_labels_that_no_two_clips_share_teach_nothing(
+    store: ClipStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for labels in ([(f"clip {number}",) for number in range(len(store))], [()] * len(store)):
+        monkeypatch.setattr(store, "labels", lambda labels=labels: labels)
+        with pytest.raises(UserError, match="no two of the 24 pretraining clips share one"):
+            PairCrops([store], CropsConfig(), policy(), 8, 0, with_labels=True)
+
+
 def contains(clip: np.ndarray, crop: np.ndarray) -> bool:
     return any(np.array_equal(clip[s : s + len(crop)], crop) for s in np.flatnonzero(clip == crop[0]))
 
