@@ -33,7 +33,7 @@ def supervised_contrastive(
     views, pairs, _ = projections.shape
     logits = cosine_similarities(projections) / temperature  # (V N, V N)
     itself = torch.eye(views * pairs, dtype=torch.bool, device=logits.device)
-    one_class = (labels.unsqueeze(1) & labels).any(2)  # (N, N)
+    one_class = labels.float() @ labels.float().T > 0  # (N, N)
     one_class |= torch.eye(pairs, dtype=torch.bool, device=logits.device)
     compared = one_class if excluded is None else one_class | ~excluded
     positives = one_class.repeat(views, views) & ~itself

@@ -43,54 +43,53 @@ def triplet(
     apart = 2 - 2 * cosine_similarities(projections)  # (V N, V N), squared distances
     negatives = negative_rows(views, pairs, excluded, apart.device)
     others = positive_rows(views, pairs, apart.device)  # (V N, V - 1)
-    # A positive after the other, since all triplets of eight views at once would take 8 times the memory.
-    losses = []
-    for positive in apart.gather(1, others).unbind(1):  # (V N,)
-        if sampling == "all":
-            hinges = (margin + positive.unsqueeze(1) - apart).relu()
-            losses.append(mean_of(hinges, negatives))
-        else:
-            chosen = choose_negatives(
-                apart.detach(), positive.detach(), negatives, sampling, dimensions, generator
-            )
-            hinges = (margin + positive - apart.gather(1, chosen.unsqueeze(1)).squeeze(1)).relu()
-            losses.append(mean_of(hinges, negatives.any(1)))
-    return torch.stack(losses).mean()
+    positive = apart.gather(1, others)  # (V N, V - 1)
+    if sampling == "all":
+        # A positive after the other, since all triplets of eight views at once would take 7 times the memory.
+        losses = [
+            mean_of((margin + one.unsqueeze(1) - apart).relu(), negatives) for one in positive.unbind(1)
+        ]
+        return torch.stack(losses).mean()
+    if sampling == "distance_weighted":
+        distance = apart.detach().clamp_min(0).sqrt()
+        chosen = draw_by_distance(distance, negatives, dimensions, views - 1, generator)
+    else:
+        chosen = nearest_negatives(
+            apart.detach(), positive.detach(), negatives, beyond=sampling == "semi_hard"
+        )
+    hinges = (margin + positive - apart.gather(1, chosen)).relu()
+    return mean_of(hinges, negatives.any(1, keepdim=True))
 
 
-def choose_negatives(
-    apart: torch.Tensor,
-    positive: torch.Tensor,
-    negatives: torch.Tensor,
-    sampling: Sampling,
-    dimensions: int,
-    generator: torch.Generator,
+def nearest_negatives(
+    apart: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor, beyond: bool
 ) -> torch.Tensor:
-    """The negative of each anchor, (R,) rows; any row where an anchor has none.
+    """The nearest negative of each anchor and positive.
 
     Args:
-        apart: (R, R) squared distances.
-        positive: (R,) squared distance of each anchor's positive.
+        apart: (R, R) distances.
+        positives: (R, M) distance of each anchor's positives.
         negatives: (R, R) bool, which rows are negatives of each anchor.
-        sampling: see `triplet`, but for `all`.
-        dimensions: P of the projections.
-        generator: on the CPU.
+        beyond: the nearest of those that are farther than the positive; the farthest one where none is.
+
+    Returns:
+        (R, M) rows; any where an anchor has no negative.
     """
-    if sampling == "distance_weighted":
-        return draw_by_distance(apart.clamp_min(0).sqrt(), negatives, dimensions, generator)
-    nearest = apart.masked_fill(~negatives, math.inf).argmin(1)
-    if sampling == "hard":
-        return nearest
-    beyond = negatives & (apart > positive.unsqueeze(1))
-    nearest_beyond = apart.masked_fill(~beyond, math.inf).argmin(1)
+    if not beyond:
+        return apart.masked_fill(~negatives, math.inf).argmin(1, keepdim=True).expand_as(positives)
     farthest = apart.masked_fill(~negatives, -math.inf).argmax(1)
-    return torch.where(beyond.any(1), nearest_beyond, farthest)
+    chosen = []
+    for positive in positives.unbind(1):
+        farther = negatives & (apart > positive.unsqueeze(1))
+        nearest = apart.masked_fill(~farther, math.inf).argmin(1)
+        chosen.append(torch.where(farther.any(1), nearest, farthest))
+    return torch.stack(chosen, dim=1)
 
 
 def draw_by_distance(
-    apart: torch.Tensor, negatives: torch.Tensor, dimensions: int, generator: torch.Generator
+    apart: torch.Tensor, negatives: torch.Tensor, dimensions: int, number: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Draw a negative for each anchor so that all distances are equally frequent.
+    """Draw negatives for each anchor so that all distances are equally frequent.
 
     The weight is the inverse of the density of the distance d of random points on the sphere,
     d^(P - 2) (1 - d^2 / 4)^((P - 3) / 2). It is that of 0.5 for smaller distances and 0 above 1.4, as in the
@@ -100,10 +99,11 @@ def draw_by_distance(
         apart: (R, R) distances of vectors of norm 1.
         negatives: (R, R) bool, which rows are negatives of each anchor.
         dimensions: P, at least 2.
-        generator: on the CPU; gives R numbers.
+        number: M, negatives of each anchor, one of which may be drawn several times.
+        generator: on the CPU; gives R M numbers.
 
     Returns:
-        (R,) rows; any where an anchor has no negative.
+        (R, M) rows; any where an anchor has no negative.
 
     Source: Wu et al., Sampling Matters in Deep Embedding Learning, ICCV 2017, equations 3 and 4.
     """
@@ -114,7 +114,7 @@ def draw_by_distance(
     log_weights = (-log_density).masked_fill(~within, -math.inf)
     weights = (log_weights - log_weights.amax(1, keepdim=True)).exp().nan_to_num()  # (R, R), the largest 1
     sums = weights.cumsum(1)
-    draws = torch.rand((len(apart), 1), generator=generator, dtype=torch.float64).to(apart.device)
+    draws = torch.rand((len(apart), number), generator=generator, dtype=torch.float64).to(apart.device)
     # The first row whose sum exceeds the draw has a weight above 0; the limit is against rounding up to the last sum.
     wanted = (draws * sums[:, -1:]).minimum(sums[:, -1:] * (1 - 1e-12))
-    return torch.searchsorted(sums, wanted, right=True).squeeze(1).clamp_max(len(apart) - 1)
+    return torch.searchsorted(sums, wanted, right=True).clamp_max(apart.shape[1] - 1)

@@ -62,10 +62,10 @@ def lifted_structure(rows: Rows, margin: float) -> float:
 
 def triplet(rows: Rows, margin: float, sampling: str, seed: int) -> float:
     generator = torch.Generator().manual_seed(seed)
+    draws = torch.rand((len(rows.z), rows.views - 1), generator=generator, dtype=torch.float64).tolist()
     losses = []
-    for turn in range(1, rows.views):
-        draws = torch.rand((len(rows.z), 1), generator=generator, dtype=torch.float64).flatten().tolist()
-        for i, draw in zip(rows.z, draws, strict=True):
+    for i, of_anchor in zip(rows.z, draws, strict=True):
+        for turn, draw in enumerate(of_anchor, start=1):
             positive = rows.distance(i, ((i[0] - turn) % rows.views, i[1])) ** 2
             negatives = [rows.distance(i, k) for k in rows.negatives(i)]
             beyond = [d for d in negatives if d**2 > positive]
