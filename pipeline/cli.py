@@ -160,7 +160,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     sys.unraisablehook = _interrupt_again
     try:
-        status = app(standalone_mode=False)  # of a command that raised typer.Exit or was interrupted
+        status = app(
+            prog_name="echopair", standalone_mode=False
+        )  # of a command that raised typer.Exit or was interrupted
     except UserError as error:
         _fail(_with_origins(str(error), sys.argv[2:]), USAGE_ERROR)
     except typer.TyperException as error:  # pragma: no cover
