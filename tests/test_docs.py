@@ -227,7 +227,9 @@ def test_the_example_of_a_method_learns(example: Callable[[str], dict[str, Any]]
     encoder = build_encoder(ResNetConfig(width=8, blocks=(1,)))
     method = example("AlignUniformConfig")["AlignUniformConfig"]().build(encoder, ProjectionConfig())
     clips = torch.randn(16, 1, 16, 24)
-    batch = Batch([clips + 0.1 * torch.randn_like(clips) for _ in range(2)], torch.arange(16), None)
+    batch = Batch(
+        [clips + 0.1 * torch.randn_like(clips) for _ in range(2)], torch.arange(16), None, torch.Generator()
+    )
     optimiser = torch.optim.SGD(method.modules.parameters(), lr=0.1)
     losses = []
     for _ in range(10):

@@ -5,6 +5,5 @@ from echopair.models.methods.simclr import SimCLRConfig
 
 __all__ = ["Batch", "Method", "MethodConfig", "ObjectiveConfig", "SimCLRConfig", "StepOutput", "encode"]
 
-# One alternative so far. A second one makes this
-# Annotated[SimCLRConfig | OtherConfig, Field(discriminator="name")], and nothing else needs to know of it.
+# A second alternative makes this Annotated[SimCLRConfig | OtherConfig, Field(discriminator="name")].
 ObjectiveConfig = SimCLRConfig

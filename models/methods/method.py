@@ -28,11 +28,13 @@ class Batch:
         views: V tensors (N, 1, F, T_v); row n of each is a view of source n, and lengths T_v may differ.
         clips: (N,) int64, the clip that each source is part of; a clip has the same number in every step.
         labels: (N, C) bool, which of the C labels each clip has; None unless the method learns from labels.
+        generator: of the step, on the CPU; whatever a method draws at random in a step, it draws from this.
     """
 
     views: Sequence[torch.Tensor]
     clips: torch.Tensor
     labels: torch.Tensor | None
+    generator: torch.Generator
 
 
 class StepOutput(NamedTuple):
@@ -81,7 +83,8 @@ class Method(ABC):
 
     The training loop gives the parameters of `modules` that require a gradient to the optimiser and saves the state
     dict of `modules` with each checkpoint. So whatever a step leaves for the next one is a parameter or a buffer of
-    them, and no step draws random numbers: a training that was killed then continues bit for bit.
+    them, and a step draws random numbers from `Batch.generator` alone: a training that was killed then continues
+    bit for bit.
 
     Args:
         config: of the method; where a schedule changes it, the loop sets it anew before the step.

@@ -25,6 +25,7 @@ from echopair.pipeline.training.crops import CropBatch, PairCrops, crop_batches
 from echopair.pipeline.training.learner import Learner, LearningConfig, PretrainConfig, learning_rate
 from echopair.pipeline.training.pairs import make_views, measure_statistics
 from echopair.pipeline.training.schedule import phases
+from echopair.pipeline.training.seeding import Stream, torch_generator
 from echopair.pipeline.training.throughput import Throughput
 
 PRETRAIN_VERSION = 3
@@ -225,7 +226,8 @@ class _Phase:
             crops._replace(waveforms=waveforms), log_mel, self.policy, statistics, self.config.seed
         )
         labels = None if crops.labels is None else crops.labels.to(self.device)
-        return Batch(views, crops.clips.to(self.device), labels)
+        generator = torch_generator(self.config.seed, crops.step, Stream.METHOD, torch.device("cpu"))
+        return Batch(views, crops.clips.to(self.device), labels, generator)
 
 
 def _scheduled_batches(

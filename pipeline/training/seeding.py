@@ -28,6 +28,7 @@ class Stream(IntEnum):
     CHOICE_OF_AUGMENTATIONS = 7
     WAVEFORM_AUGMENTATION = 8
     PREVIEW = 9
+    METHOD = 10
 
 
 def numpy_generator(seed: int, step: int, stream: Stream) -> np.random.Generator:

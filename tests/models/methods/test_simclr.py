@@ -2,13 +2,13 @@ import torch
 
 from echopair.models.encoders import ResNetConfig, build_encoder
 from echopair.models.methods import Batch, SimCLRConfig, encode
-from echopair.models.methods.simclr import SimCLR
+from echopair.models.methods.projection_loss import ProjectionLoss
 from echopair.models.objectives.nt_xent import chance_level, nt_xent
 from echopair.models.projection import ProjectionConfig
 from echopair.models.representation_health import representation_health
 
 
-def method(temperature: float = 0.2) -> SimCLR:
+def method(temperature: float = 0.2) -> ProjectionLoss:
     torch.manual_seed(0)
     config = SimCLRConfig(temperature=temperature)
     return config.build(
@@ -18,7 +18,12 @@ def method(temperature: float = 0.2) -> SimCLR:
 
 def batch(*frames: int) -> Batch:
     generator = torch.Generator().manual_seed(1)
-    return Batch([torch.randn(6, 1, 16, t, generator=generator) for t in frames], torch.arange(6), None)
+    return Batch(
+        [torch.randn(6, 1, 16, t, generator=generator) for t in frames],
+        torch.arange(6),
+        None,
+        torch.Generator(),
+    )
 
 
 def test_loss_and_figures_are_those_of_the_projections() -> None:

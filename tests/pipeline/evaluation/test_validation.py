@@ -304,7 +304,7 @@ def train(store: ClipStore, steps: int, reading_every: int) -> tuple[dict[str, t
     for step in range(steps):
         shift = random.random() + np.random.random()  # noqa: NPY002
         views = torch.randn(2, 8, 1, 64, 32) + shift
-        output = method.training_step(Batch(list(views), torch.arange(8), None))
+        output = method.training_step(Batch(list(views), torch.arange(8), None, torch.Generator()))
         learner.optimiser.zero_grad(set_to_none=True)
         output.loss.backward()  # type: ignore[no-untyped-call]
         if reading_every and step % reading_every == 0:

@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from echopair.models.encoders import ResNetConfig
-from echopair.models.methods.simclr import SimCLR
+from echopair.models.methods.projection_loss import ProjectionLoss
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.checkpoints import (
@@ -189,7 +189,7 @@ def test_a_collapse_is_warned_of_once(
     store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # No short training collapses on demand.
-    monkeypatch.setattr(SimCLR, "collapse", lambda _self, row: "rank 1" if row["step"] >= 4 else None)
+    monkeypatch.setattr(ProjectionLoss, "collapse", lambda _self, row: "rank 1" if row["step"] >= 4 else None)
     pretrain([store], learning(), tmp_path)
     warning = " ".join(capsys.readouterr().err.split())
     assert warning.count("the representation has collapsed at step 4 (rank 1)") == 1

@@ -1,0 +1,68 @@
+"""Methods that differ by a loss on projections alone: one encoder and one projection head for all views."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING
+
+from echopair.lazy import torch
+from echopair.models.methods.method import Batch, Method, MethodConfig, StepOutput, encode
+from echopair.models.projection import ProjectionConfig, projection_head
+from echopair.models.representation_health import describe_collapse, representation_health
+
+if TYPE_CHECKING:
+    from echopair.models.encoders.base import Encoder
+
+
+class ProjectionLossConfig(MethodConfig):
+    """Config of a loss on projections; a subclass adds `name`, its keys and `loss`."""
+
+    @abstractmethod
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The loss of a batch.
+
+        Args:
+            projections: (V, N, P), of any norm.
+            batch: what the projections were made from.
+
+        Returns:
+            Scalar float32.
+        """
+
+    def loss_chance_level(self, views: int, pairs: int) -> float | None:  # noqa: ARG002
+        """Loss of projections that are equally similar to each other; None if that says nothing about chance."""
+        return None
+
+    def build(self, encoder: Encoder, projection: ProjectionConfig) -> ProjectionLoss:
+        return ProjectionLoss(self, encoder, projection)
+
+
+class ProjectionLoss(Method):
+    """An encoder and a projection head that map all views, trained by the loss of the config."""
+
+    config: ProjectionLossConfig
+
+    def __init__(self, config: ProjectionLossConfig, encoder: Encoder, projection: ProjectionConfig) -> None:
+        super().__init__(
+            config, encoder=encoder, projection=projection_head(projection, encoder.embedding_dim)
+        )
+
+    def training_step(self, batch: Batch) -> StepOutput:
+        embeddings = encode(self.encoder, batch.views)  # (V, N, D)
+        shape = embeddings.shape[:2]
+        projections = self.modules["projection"](embeddings.flatten(0, 1)).unflatten(0, shape)  # (V, N, P)
+        loss = self.config.loss(projections, batch)
+        return StepOutput(loss, partial(_figures, self.config, embeddings.detach(), projections.detach()))
+
+    def collapse(self, figures: dict[str, float]) -> str | None:
+        return describe_collapse(figures)
+
+
+def _figures(
+    config: ProjectionLossConfig, embeddings: torch.Tensor, projections: torch.Tensor
+) -> dict[str, float]:
+    views, pairs, _ = projections.shape
+    chance_level = config.loss_chance_level(views, pairs)
+    chance = {} if chance_level is None else {"loss_chance_level": chance_level}
+    return {**chance, **representation_health(embeddings, projections)}
