@@ -28,7 +28,7 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 PIPE_COLUMNS = 200
 UNRECORDED = 1
-CONTINUED = ("run", "prepare", "pretrain", "embed", "probe", "sweep")
+CONTINUED = ("run", "prepare", "pretrain", "embed", "probe", "compare-objectives", "sweep")
 LINE_CHARACTERS = 10_000
 
 app = typer.Typer(
@@ -117,6 +117,25 @@ def compare(arguments: RunArguments = None) -> None:
     # A pipe has no width of its own: nothing is cut there.
     console = output if output.is_terminal else Console(width=PIPE_COLUMNS)
     console.print(comparison_table(config.tracking, config.work_folder.absolute()))
+
+
+@app.command()
+def compare_objectives(
+    arguments: RunArguments = None,
+    only: Annotated[
+        str, typer.Option(help="objectives to compare, separated by commas; by default all")
+    ] = "",
+) -> None:
+    """Run once for each objective and compare the scores; give a budget in minutes for equal time."""
+    from echopair.pipeline.layers import split_arguments
+    from echopair.pipeline.objectives_comparison import compare_objectives, comparison_of_objectives
+
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    results = compare_objectives(*split_arguments(arguments or []), names)
+    console = output if output.is_terminal else Console(width=PIPE_COLUMNS)
+    console.print(comparison_of_objectives(results))
+    if failed := sum(one.run is None for one in results):
+        _fail(f"{failed} of {len(results)} objectives have no score; the table says why", UNRECORDED)
 
 
 @app.command()

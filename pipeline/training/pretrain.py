@@ -26,7 +26,7 @@ from echopair.pipeline.training.learner import Learner, LearningConfig, Pretrain
 from echopair.pipeline.training.pairs import make_views, measure_statistics
 from echopair.pipeline.training.schedule import phases
 from echopair.pipeline.training.seeding import Stream, torch_generator
-from echopair.pipeline.training.throughput import Throughput
+from echopair.pipeline.training.throughput import Throughput, peak_memory_mb
 
 PRETRAIN_VERSION = 3
 ENCODER_FOLDER = "encoder"
@@ -62,7 +62,8 @@ def pretrain(
         callback: follows the training; changes no result.
 
     Returns:
-        Figures for the stage's marker: `steps`, `pairs_per_second`, `final_loss`, `parameters`.
+        Figures for the stage's marker: `steps`, `epochs`, `pairs_per_second`, `peak_memory_mb`,
+        `final_loss`, `parameters`.
 
     Raises:
         UserError: see `plan_training`.
@@ -149,6 +150,7 @@ def pretrain(
         "epochs": round(plan.steps / _Phase(stores, config, device).crops.steps_per_epoch, 2),
         "final_loss": last["loss"],
         "pairs_per_second": last["pairs_per_second"],
+        "peak_memory_mb": round(peak_memory_mb(device)),
         "parameters": sum(parameter.numel() for parameter in method.encoder.parameters()),
     }
 
