@@ -1,9 +1,31 @@
 """Methods: what learns from views, chosen by `objective.name`; each is a file with its config and its code."""
 
+from typing import Annotated
+
+from pydantic import Field
+
+from echopair.models.methods.decorrelation import BarlowTwinsConfig, VICRegConfig
+from echopair.models.methods.margins import ContrastivePairsConfig, LiftedStructureConfig, TripletConfig
 from echopair.models.methods.method import Batch, Method, MethodConfig, StepOutput, encode
+from echopair.models.methods.noise_contrastive import BinaryNCEConfig, InfoNCEConfig
+from echopair.models.methods.reweighted_negatives import DebiasedConfig, DecoupledConfig, HardNegativesConfig
 from echopair.models.methods.simclr import SimCLRConfig
+from echopair.models.methods.supervised_contrastive import SupervisedContrastiveConfig
 
 __all__ = ["Batch", "Method", "MethodConfig", "ObjectiveConfig", "SimCLRConfig", "StepOutput", "encode"]
 
-# A second alternative makes this Annotated[SimCLRConfig | OtherConfig, Field(discriminator="name")].
-ObjectiveConfig = SimCLRConfig
+ObjectiveConfig = Annotated[
+    SimCLRConfig
+    | ContrastivePairsConfig
+    | TripletConfig
+    | LiftedStructureConfig
+    | BinaryNCEConfig
+    | InfoNCEConfig
+    | SupervisedContrastiveConfig
+    | DecoupledConfig
+    | DebiasedConfig
+    | HardNegativesConfig
+    | BarlowTwinsConfig
+    | VICRegConfig,
+    Field(discriminator="name"),
+]

@@ -175,7 +175,8 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     phase = _Phase(stores, config.config_at(0), device)
     if phase.crops.pairs < settings.batch_pairs:
         console.print(
-            f"[yellow]pretrain: batches of {phase.crops.pairs} pairs[/], the segments that the clips have; "
+            f"[yellow]pretrain: batches of {phase.crops.pairs} pairs[/], the "
+            f"{'recordings' if config.crops.recordings_apart else 'segments'} that the clips have; "
             f"pretrain.batch_pairs={settings.batch_pairs} is more"
         )
     log_mel = LogMel(config.log_mel).to(device)
@@ -213,6 +214,7 @@ class _Phase:
             config.pretrain.batch_pairs,
             config.seed,
             with_labels=config.objective.LEARNS_LABELS,
+            with_recordings=config.objective.reads_recordings,
         )
         self.device = device
 
@@ -229,7 +231,8 @@ class _Phase:
         )
         labels = None if crops.labels is None else crops.labels.to(self.device)
         generator = torch_generator(self.config.seed, crops.step, Stream.METHOD, torch.device("cpu"))
-        return Batch(views, crops.clips.to(self.device), labels, generator)
+        recordings = None if crops.recordings is None else crops.recordings.to(self.device)
+        return Batch(views, crops.clips.to(self.device), labels, generator, recordings=recordings)
 
 
 def _scheduled_batches(
