@@ -1,9 +1,29 @@
 """Methods: what learns from views, chosen by `objective.name`; each is a file with its config and its code."""
 
-from echopair.models.methods.method import Batch, Method, MethodConfig, StepOutput, encode
+from typing import Annotated
+
+from pydantic import Field
+
+from echopair.models.methods.byol import BYOLConfig
+from echopair.models.methods.memory_bank import MemoryBankConfig
+from echopair.models.methods.method import Batch, CorpusSizes, Method, MethodConfig, StepOutput, encode
+from echopair.models.methods.mochi import MoCHiConfig
+from echopair.models.methods.moco import MoCoConfig
 from echopair.models.methods.simclr import SimCLRConfig
+from echopair.models.methods.simsiam import SimSiamConfig
 
-__all__ = ["Batch", "Method", "MethodConfig", "ObjectiveConfig", "SimCLRConfig", "StepOutput", "encode"]
+__all__ = [
+    "Batch",
+    "CorpusSizes",
+    "Method",
+    "MethodConfig",
+    "ObjectiveConfig",
+    "SimCLRConfig",
+    "StepOutput",
+    "encode",
+]
 
-# A second alternative makes this Annotated[SimCLRConfig | OtherConfig, Field(discriminator="name")].
-ObjectiveConfig = SimCLRConfig
+ObjectiveConfig = Annotated[
+    SimCLRConfig | MemoryBankConfig | MoCoConfig | MoCHiConfig | BYOLConfig | SimSiamConfig,
+    Field(discriminator="name"),
+]

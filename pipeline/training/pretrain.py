@@ -74,7 +74,8 @@ def pretrain(
     device = resolve_device(settings.device)
     plan = plan_training(stores, config, folder)
     log_mel = LogMel(config.log_mel).to(device)
-    learner = Learner(config, device)
+    all_crops = _Phase(stores, config, device).crops
+    learner = Learner(config, device, all_crops.sizes)
     method = learner.method
 
     checkpoints = Checkpoints(folder, method=method.modules, optimiser=learner.optimiser)
@@ -146,7 +147,7 @@ def pretrain(
     last = log.rows[-1]
     return {
         "steps": plan.steps,
-        "epochs": round(plan.steps / _Phase(stores, config, device).crops.steps_per_epoch, 2),
+        "epochs": round(plan.steps / all_crops.steps_per_epoch, 2),
         "final_loss": last["loss"],
         "pairs_per_second": last["pairs_per_second"],
         "parameters": sum(parameter.numel() for parameter in method.encoder.parameters()),
@@ -191,7 +192,7 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
         phase.batches(itertools.count()),
         started,
         train_step,
-        Learner(config, device),
+        Learner(config, device, phase.crops.sizes),
     )
     plan = Plan(steps, statistics.mean, statistics.standard_deviation)
     save_plan(folder, plan)
@@ -227,7 +228,9 @@ class _Phase:
         )
         labels = None if crops.labels is None else crops.labels.to(self.device)
         generator = torch_generator(self.config.seed, crops.step, Stream.METHOD, torch.device("cpu"))
-        return Batch(views, crops.clips.to(self.device), labels, generator)
+        return Batch(
+            views, crops.clips.to(self.device), labels, generator, segments=crops.segments.to(self.device)
+        )
 
 
 def _scheduled_batches(
