@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from echopair.models.representation_health import describe_collapse, representat
 
 if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
+    from echopair.models.methods.key_queue import KeyQueue
 
 
 class QueueConfig(MethodConfig):
@@ -75,43 +76,14 @@ class MoCoConfig(QueueConfig):
         return MoCo(self, encoder, projection)
 
 
-class KeyQueue(torch.nn.Module):
-    """The last keys, the oldest replaced first.
-
-    Args:
-        length: K, at least the keys of a step.
-        projection_dim: P; at first all are random directions, of no segment.
-    """
-
-    keys: torch.Tensor
-    segments: torch.Tensor
-    oldest: torch.Tensor
-
-    def __init__(self, length: int, projection_dim: int) -> None:
-        super().__init__()
-        self.register_buffer("keys", torch.nn.functional.normalize(torch.randn(length, projection_dim)))
-        self.register_buffer("segments", torch.full((length,), -1))
-        self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
-
-    def add(self, keys: torch.Tensor, segments: torch.Tensor) -> None:
-        """Replace the oldest by new ones.
-
-        Args:
-            keys: (N, P), of norm 1, N at most K.
-            segments: (N,) of each the segment.
-        """
-        places = (self.oldest + torch.arange(len(keys), device=keys.device)) % len(self.keys)
-        self.keys[places] = keys
-        self.segments[places] = segments
-        self.oldest = (self.oldest + len(keys)) % len(self.keys)
-
-
 class MoCo(Method):
     """Encoder and head of the queries, a momentum copy of both for the keys, and the queue."""
 
     config: QueueConfig
 
     def __init__(self, config: QueueConfig, encoder: Encoder, projection: ProjectionConfig) -> None:
+        from echopair.models.methods.key_queue import KeyQueue  # loads torch, which configs do without
+
         head = projection_head(projection, encoder.embedding_dim, batch_norm=False)
         super().__init__(
             config,
@@ -124,9 +96,7 @@ class MoCo(Method):
     @property
     def queue(self) -> KeyQueue:
         """Keys of earlier steps."""
-        queue = self.modules["queue"]
-        assert isinstance(queue, KeyQueue)
-        return queue
+        return cast("KeyQueue", self.modules["queue"])
 
     def training_step(self, batch: Batch) -> StepOutput:
         query_view, key_view = batch.views
