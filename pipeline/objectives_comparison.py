@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, get_args, get_origin
+from typing import get_args
 
 from rich.markup import escape
 from rich.table import Table
@@ -34,8 +34,8 @@ class ObjectiveResult:
 
 def objectives() -> dict[str, type[MethodConfig]]:
     """The configs of all objectives by their name."""
-    union = get_args(ObjectiveConfig)[0] if get_origin(ObjectiveConfig) is Annotated else ObjectiveConfig
-    return {one.model_fields["name"].default: one for one in get_args(union) or (union,)}
+    union, _ = get_args(ObjectiveConfig)
+    return {one.model_fields["name"].default: one for one in get_args(union)}
 
 
 def compare_objectives(
