@@ -16,12 +16,15 @@ class ProjectionConfig(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-def projection_head(config: ProjectionConfig, embedding_dim: int) -> torch.nn.Sequential:
+def projection_head(
+    config: ProjectionConfig, embedding_dim: int, *, batch_norm: bool = True
+) -> torch.nn.Sequential:
     """Two dense layers with batch normalisation and a rectifier between; the output is not normalised.
 
     Args:
         config: widths of the hidden layer and of the projection.
         embedding_dim: D, width of the embedding.
+        batch_norm: False leaves it out, as MoCo v2's head does.
 
     Returns:
         A module from (B, D) to (B, P); training needs B of at least 2.
@@ -31,8 +34,8 @@ def projection_head(config: ProjectionConfig, embedding_dim: int) -> torch.nn.Se
     """
     hidden_dim = config.hidden_dim or embedding_dim
     return torch.nn.Sequential(
-        torch.nn.Linear(embedding_dim, hidden_dim, bias=False),
-        torch.nn.BatchNorm1d(hidden_dim),
+        torch.nn.Linear(embedding_dim, hidden_dim, bias=not batch_norm),
+        *([torch.nn.BatchNorm1d(hidden_dim)] if batch_norm else []),
         torch.nn.ReLU(inplace=True),
         torch.nn.Linear(hidden_dim, config.projection_dim),
     )

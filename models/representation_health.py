@@ -23,8 +23,7 @@ def representation_health(embeddings: torch.Tensor, projections: torch.Tensor) -
         - alignment: mean squared distance of positives on the unit sphere, 0 (best) to 4, and
         - uniformity: log of the mean Gaussian potential, 0 (collapsed) downwards
           (Wang and Isola, ICML 2020, section 4.1, alpha = 2, t = 2), both of the projections.
-        - effective_rank: exponential of the entropy of the embeddings' singular values, 1 to D
-          (Roy and Vetterli, EUSIPCO 2007, equation 3; centred).
+        - effective_rank: of the embeddings.
         - embedding_spread: deviation of the unit-norm embeddings a dimension, times sqrt(D): 0 collapsed,
           1 spread over the sphere (Chen and He, "SimSiam", CVPR 2021, section 4.1).
     """
@@ -39,18 +38,32 @@ def representation_health(embeddings: torch.Tensor, projections: torch.Tensor) -
     one, other = torch.triu_indices(views, views, offset=1, device=z.device)  # every two views once
 
     h = embeddings.float().flatten(0, 1)  # (V N, D)
-    singular_values = torch.linalg.svdvals(h - h.mean(0))
-    shares = singular_values / singular_values.sum().clamp_min(1e-12)
-    entropy = -(shares * shares.clamp_min(1e-12).log()).sum()
     unit = torch.nn.functional.normalize(h, dim=1)
     return {
         "retrieval_top1": (clips[similarity.argmax(1)] == clips).float().mean().item(),
         "retrieval_top1_chance_level": (views - 1) / (views * pairs - 1),
         "alignment": (z[one] - z[other]).square().sum(2).mean().item(),
         "uniformity": distances[off_diagonal].mul(-2).exp().mean().log().item(),
-        "effective_rank": entropy.exp().item(),
+        "effective_rank": effective_rank(h),
         "embedding_spread": (unit.std(0).mean() * math.sqrt(h.shape[1])).item(),
     }
+
+
+def effective_rank(vectors: torch.Tensor) -> float:
+    """Exponential of the entropy of the singular values of centred vectors.
+
+    Args:
+        vectors: (B, D) float32.
+
+    Returns:
+        1 (along one line; also if all are equal) to the smaller of B and D.
+
+    Source: Roy and Vetterli, The Effective Rank, EUSIPCO 2007, equation 3.
+    """
+    singular_values = torch.linalg.svdvals(vectors - vectors.mean(0))
+    shares = singular_values / singular_values.sum().clamp_min(1e-12)
+    entropy = -(shares * shares.clamp_min(1e-12).log()).sum()
+    return float(entropy.exp())
 
 
 def describe_collapse(figures: dict[str, float]) -> str | None:

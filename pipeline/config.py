@@ -23,7 +23,7 @@ from echopair.pipeline.pages import printable
 from echopair.pipeline.prepare import PrepareConfig
 from echopair.pipeline.tracking import TrackingConfig
 from echopair.pipeline.training.crops import CropsConfig
-from echopair.pipeline.training.learner import LearningConfig, PretrainConfig, check_views
+from echopair.pipeline.training.learner import LearningConfig, PretrainConfig
 from echopair.pipeline.training.schedule import check_schedule, scheduled
 
 DEFAULT_PRESET = "synthetic"
@@ -80,7 +80,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
                         f"{key}: there is no corpus {name!r}{did_you_mean(name, self.corpora)}; "
                         f"corpora are {', '.join(self.corpora)}"
                     )
-        check_views(self.objective, self.crops)
+        self.objective.check_batch(self.pretrain.batch_pairs, self.crops.views)
         check_schedule(self, self.pretrain.schedule)
         crop_samples = round(self.crops.crop_seconds * self.log_mel.sample_rate_hz)
         if crop_samples < self.log_mel.window_samples:

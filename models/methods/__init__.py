@@ -4,15 +4,29 @@ from typing import Annotated
 
 from pydantic import Field
 
+from echopair.models.methods.byol import BYOLConfig
 from echopair.models.methods.decorrelation import BarlowTwinsConfig, VICRegConfig
 from echopair.models.methods.margins import ContrastivePairsConfig, LiftedStructureConfig, TripletConfig
-from echopair.models.methods.method import Batch, Method, MethodConfig, StepOutput, encode
+from echopair.models.methods.memory_bank import MemoryBankConfig
+from echopair.models.methods.method import Batch, CorpusSizes, Method, MethodConfig, StepOutput, encode
+from echopair.models.methods.mochi import MoCHiConfig
+from echopair.models.methods.moco import MoCoConfig
 from echopair.models.methods.noise_contrastive import BinaryNCEConfig, InfoNCEConfig
 from echopair.models.methods.reweighted_negatives import DebiasedConfig, DecoupledConfig, HardNegativesConfig
 from echopair.models.methods.simclr import SimCLRConfig
+from echopair.models.methods.simsiam import SimSiamConfig
 from echopair.models.methods.supervised_contrastive import SupervisedContrastiveConfig
 
-__all__ = ["Batch", "Method", "MethodConfig", "ObjectiveConfig", "SimCLRConfig", "StepOutput", "encode"]
+__all__ = [
+    "Batch",
+    "CorpusSizes",
+    "Method",
+    "MethodConfig",
+    "ObjectiveConfig",
+    "SimCLRConfig",
+    "StepOutput",
+    "encode",
+]
 
 ObjectiveConfig = Annotated[
     SimCLRConfig
@@ -26,6 +40,11 @@ ObjectiveConfig = Annotated[
     | DebiasedConfig
     | HardNegativesConfig
     | BarlowTwinsConfig
-    | VICRegConfig,
+    | VICRegConfig
+    | MemoryBankConfig
+    | MoCoConfig
+    | MoCHiConfig
+    | BYOLConfig
+    | SimSiamConfig,
     Field(discriminator="name"),
 ]

@@ -31,6 +31,8 @@ class Batch:
         generator: of the step, on the CPU; whatever a method draws at random in a step, it draws from this.
         recordings: (N,) int64, equal where clips are cut from one recording or are copies of one sound; None unless
             the method reads them.
+        segments: (N,) int64, the number of each source among all; a clip of an hour has several. The training loop
+            always gives it.
     """
 
     views: Sequence[torch.Tensor]
@@ -38,6 +40,17 @@ class Batch:
     labels: torch.Tensor | None
     generator: torch.Generator
     recordings: torch.Tensor | None = None
+    segments: torch.Tensor | None = None
+
+
+class CorpusSizes(NamedTuple):
+    """How much there is to learn from, for methods whose modules depend on it.
+
+    Args:
+        segments: sources of pairs in all, at least 2; `Batch.segments` counts them from 0.
+    """
+
+    segments: int
 
 
 class StepOutput(NamedTuple):
@@ -62,7 +75,7 @@ class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
     LEARNS_LABELS: ClassVar[bool] = False
     """Whether batches have labels."""
     MAX_VIEWS: ClassVar[int | None] = None
-    """Most views of a clip that the method takes, of any number if None."""
+    """Most views of a clip that the method takes, of any number if None; read by `check_batch`."""
     DIVERGED_ADVICE: ClassVar[str] = "lower pretrain.learning_rate or set pretrain.precision=float32"
     """What to try when the loss is not finite any more."""
     COLLAPSED_ADVICE: ClassVar[str] = "lower pretrain.learning_rate or weaken augment.strength"
@@ -82,13 +95,30 @@ class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
         """
         return self
 
+    def check_batch(self, pairs: int, views: int) -> None:  # noqa: ARG002
+        """Refuse batches that the method cannot learn from, before any work.
+
+        Args:
+            pairs: N, `pretrain.batch_pairs`.
+            views: V, `crops.views`.
+
+        Raises:
+            ValueError: names the key, its value and the remedy.
+        """
+        if self.MAX_VIEWS is not None and views > self.MAX_VIEWS:
+            raise ValueError(
+                f"crops.views={views} is more than objective.name={self.name} takes; "  # type: ignore[attr-defined]
+                f"set crops.views={self.MAX_VIEWS}"
+            )
+
     @abstractmethod
-    def build(self, encoder: Encoder, projection: ProjectionConfig) -> Method:
+    def build(self, encoder: Encoder, projection: ProjectionConfig, sizes: CorpusSizes) -> Method:
         """The method before any training.
 
         Args:
             encoder: the encoder to train, with its initial weights.
             projection: shape of the projection head, for methods that have one.
+            sizes: of the corpus, for methods that have an entry for each segment.
 
         Returns:
             The method; its other weights are drawn from torch's global generator and nothing else.

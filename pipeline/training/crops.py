@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from threadpoolctl import threadpool_limits
 
 from echopair.lazy import np, torch
+from echopair.models.methods import CorpusSizes
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.training.positives import (
     LabelIndex,
@@ -64,6 +65,7 @@ class CropBatch(NamedTuple):
         waveforms: (V, N, L) float32; the views of pair n lie at [:, n]. Augmented as far as waveforms are.
         chosen: (V, N, K) bool: which of the policy's augmentations each view gets, those of log-mels included.
         clips: (N,) int64: the clip of the first view of each pair, counted over all stores.
+        segments: (N,) int64: the segment of each pair, counted over all stores.
         labels: (N, C) bool: which of the labels of all stores each of these clips has; None unless asked for.
         recordings: (N,) int64: the recording that each of these clips is cut from; None unless asked for.
     """
@@ -72,6 +74,7 @@ class CropBatch(NamedTuple):
     waveforms: torch.Tensor
     chosen: torch.Tensor
     clips: torch.Tensor
+    segments: torch.Tensor
     labels: torch.Tensor | None = None
     recordings: torch.Tensor | None = None
 
@@ -133,6 +136,11 @@ class PairCrops:
         return self.order.pairs
 
     @property
+    def sizes(self) -> CorpusSizes:
+        """What a method may need to size its modules."""
+        return CorpusSizes(segments=len(self.segments))
+
+    @property
     def steps_per_epoch(self) -> int:
         """Steps of an epoch, see `SegmentOrder`."""
         return self.order.steps_per_epoch
@@ -180,16 +188,16 @@ class PairCrops:
                     )
             except ValueError as error:  # a sound of the user's that is damaged behind its header
                 raise UserError(f"augment.policy: {error}") from error
-        clips = self.segments.clips[self.segments_of(step)]  # (N,)
+        segments = self.segments_of(step)  # (N,)
+        clips = self.segments.clips[segments]
         labels = None if self._label_matrix is None else torch.from_numpy(self._label_matrix[clips])
-        recordings = (
-            None if self._recordings is None else torch.from_numpy(self._recordings[self.segments_of(step)])
-        )
+        recordings = None if self._recordings is None else torch.from_numpy(self._recordings[segments])
         return CropBatch(
             step,
             torch.from_numpy(waveforms),
             torch.from_numpy(chosen),
             torch.from_numpy(clips),
+            torch.from_numpy(segments),
             labels,
             recordings,
         )

@@ -12,7 +12,7 @@ from echopair.augment.policy import AugmentConfig
 from echopair.lazy import torch
 from echopair.models.encoders import EncoderConfig, build_encoder
 from echopair.models.log_mel_config import LogMelConfig
-from echopair.models.methods import Batch, Method, ObjectiveConfig, StepOutput
+from echopair.models.methods import Batch, CorpusSizes, Method, ObjectiveConfig, StepOutput
 from echopair.models.precision import Device, Precision, autocast
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.training.crops import CropsConfig
@@ -103,7 +103,7 @@ class LearningConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        check_views(self.objective, self.crops)
+        self.objective.check_batch(self.pretrain.batch_pairs, self.crops.views)
         check_schedule(self, self.pretrain.schedule)
         return self
 
@@ -124,33 +124,21 @@ class LearningConfig(BaseModel, frozen=True, extra="forbid"):
         return self.model_dump(mode="json", exclude={"pretrain": irrelevant})
 
 
-def check_views(objective: ObjectiveConfig, crops: CropsConfig) -> None:
-    """Refuse more views of a clip than the method takes.
-
-    Raises:
-        ValueError: names the key and its value.
-    """
-    most = objective.MAX_VIEWS
-    if most is not None and crops.views > most:
-        raise ValueError(
-            f"crops.views={crops.views} is more than objective.name={objective.name} takes; set crops.views={most}"
-        )
-
-
 class Learner:
     """A method and the optimiser of its trainable parameters: what a training step changes.
 
     Args:
         config: of the training; equal ones give equal initial weights.
         device: to train on.
+        sizes: of the corpus.
     """
 
-    def __init__(self, config: LearningConfig, device: torch.device) -> None:
+    def __init__(self, config: LearningConfig, device: torch.device, sizes: CorpusSizes) -> None:
         encoder = initial_encoder(config.encoder, config.seed)
         encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(config.seed, 1, Stream.INITIAL_WEIGHTS))
-            self.method: Method = config.objective.build(encoder, config.projection)
+            self.method: Method = config.objective.build(encoder, config.projection, sizes)
         self.method.modules.to(device)
         trained = [p for p in self.method.modules.parameters() if p.requires_grad]
         groups = [  # decay acts on matrices and kernels, not on norms and biases

@@ -26,7 +26,7 @@ from echopair.pipeline.training.learner import Learner, LearningConfig, Pretrain
 from echopair.pipeline.training.pairs import make_views, measure_statistics
 from echopair.pipeline.training.schedule import phases
 from echopair.pipeline.training.seeding import Stream, torch_generator
-from echopair.pipeline.training.throughput import Throughput
+from echopair.pipeline.training.throughput import Throughput, peak_memory_mb
 
 PRETRAIN_VERSION = 3
 ENCODER_FOLDER = "encoder"
@@ -62,7 +62,8 @@ def pretrain(
         callback: follows the training; changes no result.
 
     Returns:
-        Figures for the stage's marker: `steps`, `pairs_per_second`, `final_loss`, `parameters`.
+        Figures for the stage's marker: `steps`, `epochs`, `pairs_per_second`, `peak_memory_mb`,
+        `final_loss`, `parameters`.
 
     Raises:
         UserError: see `plan_training`.
@@ -74,7 +75,8 @@ def pretrain(
     device = resolve_device(settings.device)
     plan = plan_training(stores, config, folder)
     log_mel = LogMel(config.log_mel).to(device)
-    learner = Learner(config, device)
+    all_crops = _Phase(stores, config, device).crops
+    learner = Learner(config, device, all_crops.sizes)
     method = learner.method
 
     checkpoints = Checkpoints(folder, method=method.modules, optimiser=learner.optimiser)
@@ -146,9 +148,10 @@ def pretrain(
     last = log.rows[-1]
     return {
         "steps": plan.steps,
-        "epochs": round(plan.steps / _Phase(stores, config, device).crops.steps_per_epoch, 2),
+        "epochs": round(plan.steps / all_crops.steps_per_epoch, 2),
         "final_loss": last["loss"],
         "pairs_per_second": last["pairs_per_second"],
+        "peak_memory_mb": round(peak_memory_mb(device)),
         "parameters": sum(parameter.numel() for parameter in method.encoder.parameters()),
     }
 
@@ -192,7 +195,7 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
         phase.batches(itertools.count()),
         started,
         train_step,
-        Learner(config, device),
+        Learner(config, device, phase.crops.sizes),
     )
     plan = Plan(steps, statistics.mean, statistics.standard_deviation)
     save_plan(folder, plan)
@@ -230,7 +233,8 @@ class _Phase:
         labels = None if crops.labels is None else crops.labels.to(self.device)
         generator = torch_generator(self.config.seed, crops.step, Stream.METHOD, torch.device("cpu"))
         recordings = None if crops.recordings is None else crops.recordings.to(self.device)
-        return Batch(views, crops.clips.to(self.device), labels, generator, recordings=recordings)
+        clips, segments = crops.clips.to(self.device), crops.segments.to(self.device)
+        return Batch(views, clips, labels, generator, recordings=recordings, segments=segments)
 
 
 def _scheduled_batches(

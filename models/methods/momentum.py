@@ -1,0 +1,49 @@
+"""Momentum copy: a slowly following copy of modules, which gives keys or targets and no gradient."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+
+from echopair.lazy import torch
+
+
+def momentum_copy(*modules: torch.nn.Module) -> torch.nn.Sequential:
+    """A copy of modules, one after the other, that the optimiser leaves alone.
+
+    Its batch normalisation normalises by the batch, in train mode like the original's, as in the papers' own code.
+    So its running statistics decide nothing: they are neither averaged nor copied, and are those of its own batches.
+
+    Args:
+        modules: with their initial weights; not changed.
+    """
+    return torch.nn.Sequential(*map(deepcopy, modules)).requires_grad_(False)
+
+
+def follow(copy: torch.nn.Module, modules: list[torch.nn.Module], momentum: float) -> None:
+    """Move the parameters of a momentum copy towards those of the originals.
+
+    Args:
+        copy: made by `momentum_copy`; each parameter becomes momentum * its own + (1 - momentum) * the original's.
+        modules: the originals, in the order of the copy.
+        momentum: 0 (equal to the originals) to 1 (stays as it is).
+
+    Source: He et al., Momentum Contrast for Unsupervised Visual Representation Learning, CVPR 2020, equation 2.
+    """
+    originals = [parameter for module in modules for parameter in module.parameters()]
+    with torch.no_grad():
+        for own, original in zip(copy.parameters(), originals, strict=True):
+            own.lerp_(original, 1 - momentum)
+
+
+def rising_momentum(first: float, step: int, steps: int) -> float:
+    """A momentum that rises from `first` to 1 along half a cosine.
+
+    Args:
+        first: at step 0, 0 to 1.
+        step: from 0 to steps - 1.
+        steps: of the whole training.
+
+    Source: Grill et al., Bootstrap Your Own Latent, NeurIPS 2020, section 3.3 (implementation details).
+    """
+    return 1 - (1 - first) * (math.cos(math.pi * step / steps) + 1) / 2
