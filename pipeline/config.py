@@ -233,6 +233,11 @@ def run_key_hint(key: str) -> str:
     """What an unknown key of a run was probably meant to be."""
     if key in (SWEEP_KEY, RAY_KEY):
         return "; it is for `echopair sweep`, and no part of a run"
+    *section, last = key.split(".")
+    others = [one.model_fields for one in run_field(section) if hasattr(one, "model_fields")]
+    names = [str(fields["name"].default) for fields in others if last in fields and "name" in fields]
+    if names:
+        return f"; it is a key of {'.'.join(section)}.name={', '.join(names)}"
     return nearest_key(key, run_keys(key))
 
 
