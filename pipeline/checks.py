@@ -123,7 +123,7 @@ def _check_labels_to_learn_from(
     counts = Counter(
         label for corpus in config.pretrain_corpora for one in recordings[corpus] for label in one.labels
     )
-    if max(counts.values(), default=0) < (2 if config.crops.positives.NEEDS_LABELS else 1):
+    if max(counts.values(), default=0) < 2:
         lack = "no two recordings of {} share one" if counts else "no recording of {} has any"
         raise UserError(
             f"{_label_key(config)} needs labels, and {lack.format(', '.join(config.pretrain_corpora))}; "

@@ -28,7 +28,7 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 PIPE_COLUMNS = 200
 UNRECORDED = 1
-CONTINUED = ("run", "prepare", "pretrain", "embed", "probe", "sweep")
+CONTINUED = ("run", "prepare", "pretrain", "embed", "probe", "compare-objectives", "sweep")
 LINE_CHARACTERS = 10_000
 
 app = typer.Typer(
@@ -120,6 +120,25 @@ def compare(arguments: RunArguments = None) -> None:
 
 
 @app.command()
+def compare_objectives(
+    arguments: RunArguments = None,
+    only: Annotated[
+        str, typer.Option(help="objectives to compare, separated by commas; by default all")
+    ] = "",
+) -> None:
+    """Run once for each objective and compare the scores; give a budget in minutes for equal time."""
+    from echopair.pipeline.layers import split_arguments
+    from echopair.pipeline.objectives_comparison import compare_objectives, comparison_of_objectives
+
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    results = compare_objectives(*split_arguments(arguments or []), names)
+    console = output if output.is_terminal else Console(width=PIPE_COLUMNS)
+    console.print(comparison_of_objectives(results))
+    if failed := sum(one.run is None for one in results):
+        _fail(f"{failed} of {len(results)} objectives have no score; the table says why", UNRECORDED)
+
+
+@app.command()
 def ui(
     arguments: RunArguments = None,
     port: Annotated[int, typer.Option(help="port on 127.0.0.1", min=1, max=65535)] = 5000,
@@ -160,7 +179,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     sys.unraisablehook = _interrupt_again
     try:
-        status = app(standalone_mode=False)  # of a command that raised typer.Exit or was interrupted
+        status = app(
+            prog_name="echopair", standalone_mode=False
+        )  # of a command that raised typer.Exit or was interrupted
     except UserError as error:
         _fail(_with_origins(str(error), sys.argv[2:]), USAGE_ERROR)
     except typer.TyperException as error:  # pragma: no cover

@@ -15,6 +15,7 @@ from echopair.pipeline.tracking.runs import RunSummary, list_runs
 SCORES = ("accuracy", "mean_average_precision")
 # What people vary most.
 COMPARED_PARAMETERS = (
+    "objective.name",
     "objective.temperature",
     "augment.policy.name",
     "augment.strength",

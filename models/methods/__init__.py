@@ -5,12 +5,17 @@ from typing import Annotated
 from pydantic import Field
 
 from echopair.models.methods.byol import BYOLConfig
+from echopair.models.methods.decorrelation import BarlowTwinsConfig, VICRegConfig
+from echopair.models.methods.margins import ContrastivePairsConfig, LiftedStructureConfig, TripletConfig
 from echopair.models.methods.memory_bank import MemoryBankConfig
 from echopair.models.methods.method import Batch, CorpusSizes, Method, MethodConfig, StepOutput, encode
 from echopair.models.methods.mochi import MoCHiConfig
 from echopair.models.methods.moco import MoCoConfig
+from echopair.models.methods.noise_contrastive import BinaryNCEConfig, InfoNCEConfig
+from echopair.models.methods.reweighted_negatives import DebiasedConfig, DecoupledConfig, HardNegativesConfig
 from echopair.models.methods.simclr import SimCLRConfig
 from echopair.models.methods.simsiam import SimSiamConfig
+from echopair.models.methods.supervised_contrastive import SupervisedContrastiveConfig
 
 __all__ = [
     "Batch",
@@ -24,6 +29,22 @@ __all__ = [
 ]
 
 ObjectiveConfig = Annotated[
-    SimCLRConfig | MemoryBankConfig | MoCoConfig | MoCHiConfig | BYOLConfig | SimSiamConfig,
+    SimCLRConfig
+    | ContrastivePairsConfig
+    | TripletConfig
+    | LiftedStructureConfig
+    | BinaryNCEConfig
+    | InfoNCEConfig
+    | SupervisedContrastiveConfig
+    | DecoupledConfig
+    | DebiasedConfig
+    | HardNegativesConfig
+    | BarlowTwinsConfig
+    | VICRegConfig
+    | MemoryBankConfig
+    | MoCoConfig
+    | MoCHiConfig
+    | BYOLConfig
+    | SimSiamConfig,
     Field(discriminator="name"),
 ]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel
 
@@ -29,6 +29,8 @@ class Batch:
         clips: (N,) int64, the clip that each source is part of; a clip has the same number in every step.
         labels: (N, C) bool, which of the C labels each clip has; None unless the method learns from labels.
         generator: of the step, on the CPU; whatever a method draws at random in a step, it draws from this.
+        recordings: (N,) int64, equal where clips are cut from one recording or are copies of one sound; None unless
+            the method reads them.
         segments: (N,) int64, the number of each source among all; a clip of an hour has several. The training loop
             always gives it.
     """
@@ -37,6 +39,7 @@ class Batch:
     clips: torch.Tensor
     labels: torch.Tensor | None
     generator: torch.Generator
+    recordings: torch.Tensor | None = None
     segments: torch.Tensor | None = None
 
 
@@ -77,6 +80,20 @@ class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
     """What to try when the loss is not finite any more."""
     COLLAPSED_ADVICE: ClassVar[str] = "lower pretrain.learning_rate or weaken augment.strength"
     """What to try when the representation has collapsed."""
+
+    @property
+    def reads_recordings(self) -> bool:
+        """Whether batches say which clips are cut from one recording."""
+        return False
+
+    def at(self, step: int, steps: int) -> Self:  # noqa: ARG002
+        """The config of a step, of methods with values that change along the training.
+
+        Args:
+            step: from 0 to steps - 1.
+            steps: of the whole training.
+        """
+        return self
 
     def check_batch(self, pairs: int, views: int) -> None:  # noqa: ARG002
         """Refuse batches that the method cannot learn from, before any work.

@@ -43,16 +43,25 @@ class ProjectionLoss(Method):
 
     config: ProjectionLossConfig
 
-    def __init__(self, config: ProjectionLossConfig, encoder: Encoder, projection: ProjectionConfig) -> None:
-        super().__init__(
-            config, encoder=encoder, projection=projection_head(projection, encoder.embedding_dim)
-        )
+    def __init__(
+        self,
+        config: ProjectionLossConfig,
+        encoder: Encoder,
+        projection: ProjectionConfig,
+        **modules: torch.nn.Module,
+    ) -> None:
+        head = projection_head(projection, encoder.embedding_dim)
+        super().__init__(config, encoder=encoder, projection=head, **modules)
+
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """The loss of a batch, see `ProjectionLossConfig.loss`."""
+        return self.config.loss(projections, batch)
 
     def training_step(self, batch: Batch) -> StepOutput:
         embeddings = encode(self.encoder, batch.views)  # (V, N, D)
         shape = embeddings.shape[:2]
         projections = self.modules["projection"](embeddings.flatten(0, 1)).unflatten(0, shape)  # (V, N, P)
-        loss = self.config.loss(projections, batch)
+        loss = self.loss(projections, batch)
         return StepOutput(loss, partial(_figures, self.config, embeddings.detach(), projections.detach()))
 
     def collapse(self, figures: dict[str, float]) -> str | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
-from echopair.models.methods.projection_loss import ProjectionLossConfig
+from echopair.models.methods.negatives import ContrastConfig
 from echopair.models.objectives.nt_xent import chance_level, nt_xent
 
 if TYPE_CHECKING:
@@ -14,26 +12,19 @@ if TYPE_CHECKING:
     from echopair.models.methods.method import Batch
 
 
-class SimCLRConfig(ProjectionLossConfig):
+class SimCLRConfig(ContrastConfig):
     """NT-Xent: the views of a clip attract each other, and repel those of the other clips of the batch.
 
-    The default temperature, 0.2, is that of the configuration that Fonseca et al. 2021 published.
-
     Source: Chen et al., A Simple Framework for Contrastive Learning of Visual Representations, ICML 2020, equation 1.
+    Loss at chance: ln(V N - 1).
     """
 
-    CHANGEABLE: ClassVar = ("temperature",)
-    DIVERGED_ADVICE: ClassVar = (
-        "lower pretrain.learning_rate, raise objective.temperature or set pretrain.precision=float32"
-    )
-    COLLAPSED_ADVICE: ClassVar = (
-        "lower pretrain.learning_rate or objective.temperature, or weaken augment.strength"
-    )
     name: Literal["nt_xent"] = "nt_xent"
-    temperature: float = Field(0.2, gt=0, le=10, description="divides the cosine similarities")
 
-    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:  # noqa: ARG002
-        return nt_xent(projections, self.temperature)
+    def loss_at(
+        self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
+    ) -> torch.Tensor:
+        return nt_xent(projections, temperature, self.excluded(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return chance_level(pairs, views)

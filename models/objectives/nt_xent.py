@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 from echopair.lazy import torch
+from echopair.models.objectives.pairs import cosine_similarities, positive_rows
 
 
-def nt_xent(projections: torch.Tensor, temperature: float) -> torch.Tensor:
+def nt_xent(
+    projections: torch.Tensor, temperature: float | torch.Tensor, excluded: torch.Tensor | None = None
+) -> torch.Tensor:
     """Contrastive loss: other views of a clip are positives, the projections of all other clips negatives.
 
     Two views: Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations" (ICML 2020),
@@ -18,9 +21,11 @@ def nt_xent(projections: torch.Tensor, temperature: float) -> torch.Tensor:
     Args:
         projections: (V, N, P), V >= 2 views of N >= 2 clips, of any norm.
         temperature: above 0.
+        excluded: (N, N) bool, clips that are no negatives of each other.
 
     Returns:
-        Scalar float32, computed in float32 also under autocast; `chance_level(N, V)` for uninformative projections.
+        Scalar, float32 (or float64 if the projections are) also under autocast; `chance_level(N, V)` for uninformative
+        projections.
 
     Raises:
         ValueError: fewer than two views, fewer than two pairs, or a temperature of 0 or less.
@@ -35,16 +40,15 @@ def nt_xent(projections: torch.Tensor, temperature: float) -> torch.Tensor:
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
     functional = torch.nn.functional
-    with torch.autocast(projections.device.type, enabled=False):
-        z = functional.normalize(projections.float().flatten(0, 1), dim=1)  # (V N, P)
-        logits = z @ z.T / temperature  # (V N, V N)
-        logits.fill_diagonal_(-math.inf)  # a projection is not its own negative
-        rows = torch.arange(views * pairs, device=z.device)
-        positives = torch.stack([rows.roll(view * pairs) for view in range(1, views)], dim=1)  # (V N, V - 1)
-        if views == 2:
-            # The line below but for rounding; runs of two views repeat to the last bit.
-            return functional.cross_entropy(logits, positives[:, 0])
-        return -functional.log_softmax(logits, dim=1).gather(1, positives).mean()
+    logits = cosine_similarities(projections) / temperature  # (V N, V N)
+    logits.fill_diagonal_(-math.inf)  # a projection is not its own negative
+    if excluded is not None:
+        logits = logits.masked_fill(excluded.repeat(views, views), -math.inf)
+    positives = positive_rows(views, pairs, logits.device)  # (V N, V - 1)
+    if views == 2:
+        # The line below but for rounding; runs of two views repeat to the last bit.
+        return functional.cross_entropy(logits, positives[:, 0])
+    return -functional.log_softmax(logits, dim=1).gather(1, positives).mean()
 
 
 def chance_level(pairs: int, views: int = 2) -> float:

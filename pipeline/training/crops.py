@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, Field, model_validator
@@ -19,7 +18,9 @@ from echopair.pipeline.training.positives import (
     TwoOffsetsConfig,
     place_crops,
 )
+from echopair.pipeline.training.recordings import recordings_of
 from echopair.pipeline.training.seeding import Stream, numpy_generator, view_seeds
+from echopair.pipeline.training.segments import SegmentIndex, SegmentOrder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,6 +40,11 @@ class CropsConfig(BaseModel, frozen=True, extra="forbid"):
         gt=0,
         allow_inf_nan=False,
         description="a longer clip counts as several segments of this length, each a source of pairs",
+    )
+    recordings_apart: bool = Field(
+        False,
+        description="no step has two segments that are cut from one recording, or copies of one sound: "
+        "they would be negatives",
     )
 
     @model_validator(mode="before")
@@ -61,6 +67,7 @@ class CropBatch(NamedTuple):
         clips: (N,) int64: the clip of the first view of each pair, counted over all stores.
         segments: (N,) int64: the segment of each pair, counted over all stores.
         labels: (N, C) bool: which of the labels of all stores each of these clips has; None unless asked for.
+        recordings: (N,) int64: the recording that each of these clips is cut from; None unless asked for.
     """
 
     step: int
@@ -69,32 +76,7 @@ class CropBatch(NamedTuple):
     clips: torch.Tensor
     segments: torch.Tensor
     labels: torch.Tensor | None = None
-
-
-class SegmentIndex:
-    """The segments of all clips of several stores: parts of clips, each a source of pairs; long clips have several.
-
-    `table` (S, 4) has the store, the clip, the first sample in it and the number of samples of each, `clips` (S,)
-    the clip's number over all stores.
-
-    A recording of an hour is no single pair among clips of seconds: it is cut into segments of about
-    `segment_seconds`, and an epoch visits each segment once.
-    """
-
-    def __init__(self, stores: Sequence[ClipStore], segment_samples: int) -> None:
-        parts = []
-        for number, store in enumerate(stores):
-            counts = np.maximum(1, store.samples // segment_samples)
-            clips = np.repeat(np.arange(len(store)), counts)
-            within = np.arange(len(clips)) - np.repeat(np.cumsum(counts) - counts, counts)
-            lengths = store.samples[clips] // counts[clips]
-            parts.append(np.stack([np.full_like(clips, number), clips, within * lengths, lengths], axis=1))
-        self.table: NDArray[np.int64] = np.concatenate(parts)
-        first_clips = np.cumsum([0, *(len(store) for store in stores)])[:-1]
-        self.clips: NDArray[np.int64] = first_clips[self.table[:, 0]] + self.table[:, 1]
-
-    def __len__(self) -> int:
-        return len(self.table)
+    recordings: torch.Tensor | None = None
 
 
 class PairCrops:
@@ -104,12 +86,14 @@ class PairCrops:
         stores: clips to pretrain on.
         config: crops and positives.
         policy: decides how each view is augmented, and augments the waveforms.
-        pairs: N, pairs per step; where there are fewer segments, each step has all of them.
+        pairs: N, pairs per step; where there are fewer segments, or recordings that are kept apart, one of each.
         seed: of the run.
         with_labels: give each batch the labels of its clips; otherwise labels are used for positives alone.
+        with_recordings: give each batch the recordings of its clips.
 
     Raises:
-        UserError: positives need labels, and there are none; or one segment, which has no other to be told from.
+        UserError: labels are needed, and no two clips share one; or one segment, which has no other to be told from,
+            or one recording where recordings matter.
     """
 
     def __init__(
@@ -121,6 +105,7 @@ class PairCrops:
         seed: int,
         *,
         with_labels: bool = False,
+        with_recordings: bool = False,
     ) -> None:
         self.stores = list(stores)
         self.config = config
@@ -134,7 +119,10 @@ class PairCrops:
                 f"the pretraining clips have {len(self.segments)} segment, and pairs of at least two are compared; add "
                 "recordings, or lower crops.segment_seconds for a long one"
             )
-        self.pairs = min(pairs, len(self.segments))
+        reads_recordings = with_recordings or config.recordings_apart
+        self._recordings = recordings_of(self.stores)[self.segments.clips] if reads_recordings else None
+        kept_apart = self._recordings if config.recordings_apart else None
+        self.order = SegmentOrder(len(self.segments), pairs, seed, kept_apart)
         self._labels = (
             LabelIndex(self.segments.table, [store.labels() for store in stores])
             if config.positives.NEEDS_LABELS
@@ -143,20 +131,23 @@ class PairCrops:
         self._label_matrix = _label_matrix(stores) if with_labels else None
 
     @property
+    def pairs(self) -> int:
+        """N, pairs of each step."""
+        return self.order.pairs
+
+    @property
     def sizes(self) -> CorpusSizes:
         """What a method may need to size its modules."""
         return CorpusSizes(segments=len(self.segments))
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in which each segment is used once; the few left over wait for the next epoch's order."""
-        return len(self.segments) // self.pairs
+        """Steps of an epoch, see `SegmentOrder`."""
+        return self.order.steps_per_epoch
 
     def segments_of(self, step: int) -> NDArray[np.int64]:
         """Numbers of the N segments of a step, all different."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        order = _epoch_order(self.seed, epoch, len(self.segments))
-        return order[position * self.pairs : (position + 1) * self.pairs]
+        return self.order.segments_of(step)
 
     def places_of(self, step: int) -> Places:
         """Where the crops of a step lie, each (V, N)."""
@@ -200,6 +191,7 @@ class PairCrops:
         segments = self.segments_of(step)  # (N,)
         clips = self.segments.clips[segments]
         labels = None if self._label_matrix is None else torch.from_numpy(self._label_matrix[clips])
+        recordings = None if self._recordings is None else torch.from_numpy(self._recordings[segments])
         return CropBatch(
             step,
             torch.from_numpy(waveforms),
@@ -207,6 +199,7 @@ class PairCrops:
             torch.from_numpy(clips),
             torch.from_numpy(segments),
             labels,
+            recordings,
         )
 
 
@@ -266,9 +259,9 @@ def _label_matrix(stores: Sequence[ClipStore]) -> NDArray[np.bool_]:
         .fit_transform([names for store in stores for names in store.labels()])
         .astype(bool)
     )
+    if matrix.sum(0).max(initial=0) < 2:
+        raise UserError(
+            f"the objective learns from labels, and no two of the {len(matrix)} pretraining clips share one; name "
+            "corpora with labels in pretrain.corpora, label these, or set another objective.name"
+        )
     return matrix
-
-
-@lru_cache(maxsize=2)
-def _epoch_order(seed: int, epoch: int, segments: int) -> NDArray[np.int64]:
-    return numpy_generator(seed, epoch, Stream.CLIP_ORDER).permutation(segments)

@@ -160,7 +160,7 @@ class Learner:
             The loss, without its graph, and the figures.
         """
         settings = config.pretrain
-        self.method.config = config.objective
+        self.method.config = config.objective.at(step, steps)
         with autocast(settings.precision, batch.clips.device):
             loss, figures = self.method.training_step(batch)
         decayed, others = self.optimiser.param_groups

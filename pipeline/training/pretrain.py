@@ -26,7 +26,7 @@ from echopair.pipeline.training.learner import Learner, LearningConfig, Pretrain
 from echopair.pipeline.training.pairs import make_views, measure_statistics
 from echopair.pipeline.training.schedule import phases
 from echopair.pipeline.training.seeding import Stream, torch_generator
-from echopair.pipeline.training.throughput import Throughput
+from echopair.pipeline.training.throughput import Throughput, peak_memory_mb
 
 PRETRAIN_VERSION = 3
 ENCODER_FOLDER = "encoder"
@@ -62,7 +62,8 @@ def pretrain(
         callback: follows the training; changes no result.
 
     Returns:
-        Figures for the stage's marker: `steps`, `pairs_per_second`, `final_loss`, `parameters`.
+        Figures for the stage's marker: `steps`, `epochs`, `pairs_per_second`, `peak_memory_mb`,
+        `final_loss`, `parameters`.
 
     Raises:
         UserError: see `plan_training`.
@@ -150,6 +151,7 @@ def pretrain(
         "epochs": round(plan.steps / all_crops.steps_per_epoch, 2),
         "final_loss": last["loss"],
         "pairs_per_second": last["pairs_per_second"],
+        "peak_memory_mb": round(peak_memory_mb(device)),
         "parameters": sum(parameter.numel() for parameter in method.encoder.parameters()),
     }
 
@@ -174,7 +176,8 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     phase = _Phase(stores, config.config_at(0), device)
     if phase.crops.pairs < settings.batch_pairs:
         console.print(
-            f"[yellow]pretrain: batches of {phase.crops.pairs} pairs[/], the segments that the clips have; "
+            f"[yellow]pretrain: batches of {phase.crops.pairs} pairs[/], the "
+            f"{'recordings' if config.crops.recordings_apart else 'segments'} that the clips have; "
             f"pretrain.batch_pairs={settings.batch_pairs} is more"
         )
     log_mel = LogMel(config.log_mel).to(device)
@@ -212,6 +215,7 @@ class _Phase:
             config.pretrain.batch_pairs,
             config.seed,
             with_labels=config.objective.LEARNS_LABELS,
+            with_recordings=config.objective.reads_recordings,
         )
         self.device = device
 
@@ -228,9 +232,9 @@ class _Phase:
         )
         labels = None if crops.labels is None else crops.labels.to(self.device)
         generator = torch_generator(self.config.seed, crops.step, Stream.METHOD, torch.device("cpu"))
-        return Batch(
-            views, crops.clips.to(self.device), labels, generator, segments=crops.segments.to(self.device)
-        )
+        recordings = None if crops.recordings is None else crops.recordings.to(self.device)
+        clips, segments = crops.clips.to(self.device), crops.segments.to(self.device)
+        return Batch(views, clips, labels, generator, recordings=recordings, segments=segments)
 
 
 def _scheduled_batches(

@@ -1,6 +1,10 @@
-"""Throughput of a training: pairs per second, and the time spent waiting for data."""
+"""What a training costs: pairs per second, time spent waiting for data, memory."""
 
+import resource
+import sys
 import time
+
+import torch
 
 
 class Throughput:
@@ -29,3 +33,11 @@ class Throughput:
         figures = {"pairs_per_second": self._pairs / seconds, "data_wait_share": self._waited / seconds}
         self._start()
         return figures
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory so far in megabytes: of the GPU that this process allocated, or of the process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -19,33 +19,24 @@ from tests.pipeline.deadly_decoding import DEADLY, decode_or_die, die
 from tests.pipeline.decoding.bad_recordings import REFUSED
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_number_of_workers_changes_no_clip(tones: list[Recording], tmp_path: Path, workers: int) -> None:
-    figures = prepare("tones", tones, PrepareConfig(workers=workers), RATE, tmp_path)
-    reference = tmp_path / "reference"
-    reference.mkdir()
-    assert figures == prepare("tones", tones, PrepareConfig(), RATE, reference)
-    store, other = ClipStore(tmp_path, RATE), ClipStore(reference, RATE)
-    for clip in range(len(tones)):
-        np.testing.assert_array_equal(store.read(clip), other.read(clip))
-    assert not list(tmp_path.glob("worker-*"))
-
-
-def test_figures(tones: list[Recording], tmp_path: Path) -> None:
-    figures = prepare("tones", tones, PrepareConfig(), RATE, tmp_path)
-    assert (figures["clips"], figures["refused"]) == (len(tones), 0)
-    seconds = sum(soundfile.info(one.path).duration for one in tones)
-    assert figures["seconds_of_audio"] == pytest.approx(seconds, abs=0.01)
-
-
-def test_digests_tell_samples_from_annotations(tones: list[Recording], tmp_path: Path) -> None:
-    relabelled = [Recording(one.path, one.name, ("other",)) for one in tones]
+def test_figures_and_clips_of_any_number_of_workers(tones: list[Recording], tmp_path: Path) -> None:
     figures = []
-    for number, recordings in enumerate((tones, relabelled, tones[:-1])):
-        (tmp_path / str(number)).mkdir()
-        figures.append(prepare("tones", recordings, PrepareConfig(), RATE, tmp_path / str(number)))
-    assert figures[0]["digest"] == figures[1]["digest"] != figures[2]["digest"]
-    assert figures[0]["annotations_digest"] != figures[1]["annotations_digest"]
+    relabelled = [Recording(one.path, one.name, ("other",)) for one in tones]
+    for recordings, workers in ((tones, 1), (tones, 2), (relabelled, 1), (tones[:-1], 1)):
+        folder = tmp_path / str(len(figures))
+        folder.mkdir()
+        figures.append(prepare("tones", recordings, PrepareConfig(workers=workers), RATE, folder))
+        assert not list(folder.glob("worker-*"))
+    one, two, other_labels, fewer = figures
+    assert one == two
+    assert (one["clips"], one["refused"]) == (len(tones), 0)
+    seconds = sum(soundfile.info(recording.path).duration for recording in tones)
+    assert one["seconds_of_audio"] == pytest.approx(seconds, abs=0.01)
+    first, second = (ClipStore(tmp_path / name, RATE) for name in "01")
+    for clip in range(len(tones)):
+        np.testing.assert_array_equal(first.read(clip), second.read(clip))
+    assert one["digest"] == other_labels["digest"] != fewer["digest"]
+    assert one["annotations_digest"] != other_labels["annotations_digest"]
 
 
 def test_refused_recordings_are_named_and_the_rest_is_taken(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ SETTINGS = (
 STAGES = ("prepare", "pretrain", "run")
 MOST_KILLS = 4
 # What a clock decides.
-TIMES = ("pairs_per_second", "data_wait_share", "seconds")
+TIMES = ("pairs_per_second", "data_wait_share", "peak_memory_mb", "seconds")
 LEFT_SECONDS = 10.0
 
 

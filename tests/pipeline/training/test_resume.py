@@ -47,16 +47,15 @@ def test_killed_and_run_again_is_bit_equal(uninterrupted: Path, store: ClipStore
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
-def test_views_are_the_same_for_0_1_and_4_workers_and_after_a_kill(store: ClipStore, tmp_path: Path) -> None:
-    folders = {workers: tmp_path / str(workers) for workers in (0, 1, 4)}
+def test_views_are_the_same_with_worker_processes_and_after_a_kill(store: ClipStore, tmp_path: Path) -> None:
+    folders = {workers: tmp_path / str(workers) for workers in (0, 2)}
     for workers, folder in folders.items():
         folder.mkdir()
         config = learning(policy=AUGMENTED_EVERYWHERE, workers=workers, checkpoint_every_seconds=0)
         if workers:
             kill(store, folder, 6, config)
         pretrain([store], config, folder)
-    assert_bit_equal(weights(folders[1]), weights(folders[0]))
-    assert_bit_equal(weights(folders[4]), weights(folders[0]))
+    assert_bit_equal(weights(folders[2]), weights(folders[0]))
 
 
 def test_a_scheduled_training_interrupted_in_any_phase_is_bit_equal(

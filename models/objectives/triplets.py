@@ -1,0 +1,120 @@
+"""The triplet loss, and the ways to choose its negatives."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from echopair.lazy import torch
+from echopair.models.objectives.pairs import cosine_similarities, mean_of, negative_rows, positive_rows
+
+Sampling = Literal["all", "semi_hard", "hard", "distance_weighted"]
+
+# Of distance-weighted sampling, from the authors' code: nearer negatives have the weight of this distance, and
+# farther ones than the second none, as they would have no loss.
+NEAREST_DISTANCE, FARTHEST_DISTANCE = 0.5, 1.4
+
+
+def triplet(
+    projections: torch.Tensor,
+    margin: float,
+    sampling: Sampling,
+    generator: torch.Generator,
+    excluded: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """A positive is to be nearer to its anchor than a negative is, by the margin.
+
+    Schroff et al., "FaceNet" (CVPR 2015), equation 3, as a mean over triplets of an anchor, one of its positives
+    and a negative of it; distances are squared and those of projections scaled to norm 1.
+
+    Args:
+        projections: (V, N, P), V >= 2 views of N >= 2 clips, of any norm.
+        margin: above 0; squared distances are 4 at most.
+        sampling: `all` takes every negative. The others take one for each anchor and positive: `semi_hard` the
+            nearest one that is farther than the positive, or else the farthest one (FaceNet, equation 4); `hard`
+            the nearest one; `distance_weighted` draws one, see `draw_by_distance`.
+        generator: on the CPU; used by `distance_weighted` alone.
+        excluded: (N, N) bool, clips that are no negatives of each other.
+
+    Returns:
+        Scalar, float32 (or float64 if the projections are) also under autocast. Of equal projections it is the margin.
+    """
+    views, pairs, dimensions = projections.shape
+    apart = 2 - 2 * cosine_similarities(projections)  # (V N, V N), squared distances
+    negatives = negative_rows(views, pairs, excluded, apart.device)
+    others = positive_rows(views, pairs, apart.device)  # (V N, V - 1)
+    # A positive after the other, since all triplets of eight views at once would take 8 times the memory.
+    losses = []
+    for positive in apart.gather(1, others).unbind(1):  # (V N,)
+        if sampling == "all":
+            hinges = (margin + positive.unsqueeze(1) - apart).relu()
+            losses.append(mean_of(hinges, negatives))
+        else:
+            chosen = choose_negatives(
+                apart.detach(), positive.detach(), negatives, sampling, dimensions, generator
+            )
+            hinges = (margin + positive - apart.gather(1, chosen.unsqueeze(1)).squeeze(1)).relu()
+            losses.append(mean_of(hinges, negatives.any(1)))
+    return torch.stack(losses).mean()
+
+
+def choose_negatives(
+    apart: torch.Tensor,
+    positive: torch.Tensor,
+    negatives: torch.Tensor,
+    sampling: Sampling,
+    dimensions: int,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """The negative of each anchor, (R,) rows; any row where an anchor has none.
+
+    Args:
+        apart: (R, R) squared distances.
+        positive: (R,) squared distance of each anchor's positive.
+        negatives: (R, R) bool, which rows are negatives of each anchor.
+        sampling: see `triplet`, but for `all`.
+        dimensions: P of the projections.
+        generator: on the CPU.
+    """
+    if sampling == "distance_weighted":
+        return draw_by_distance(apart.clamp_min(0).sqrt(), negatives, dimensions, generator)
+    nearest = apart.masked_fill(~negatives, math.inf).argmin(1)
+    if sampling == "hard":
+        return nearest
+    beyond = negatives & (apart > positive.unsqueeze(1))
+    nearest_beyond = apart.masked_fill(~beyond, math.inf).argmin(1)
+    farthest = apart.masked_fill(~negatives, -math.inf).argmax(1)
+    return torch.where(beyond.any(1), nearest_beyond, farthest)
+
+
+def draw_by_distance(
+    apart: torch.Tensor, negatives: torch.Tensor, dimensions: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Draw a negative for each anchor so that all distances are equally frequent.
+
+    The weight is the inverse of the density of the distance d of random points on the sphere,
+    d^(P - 2) (1 - d^2 / 4)^((P - 3) / 2). It is that of 0.5 for smaller distances and 0 above 1.4, as in the
+    authors' code; an anchor that has negatives above 1.4 alone draws from all of them.
+
+    Args:
+        apart: (R, R) distances of vectors of norm 1.
+        negatives: (R, R) bool, which rows are negatives of each anchor.
+        dimensions: P, at least 2.
+        generator: on the CPU; gives R numbers.
+
+    Returns:
+        (R,) rows; any where an anchor has no negative.
+
+    Source: Wu et al., Sampling Matters in Deep Embedding Learning, ICCV 2017, equations 3 and 4.
+    """
+    within = negatives & (apart < FARTHEST_DISTANCE)
+    within = torch.where(within.any(1, keepdim=True), within, negatives)
+    clipped = apart.double().clamp(NEAREST_DISTANCE, FARTHEST_DISTANCE)
+    log_density = (dimensions - 2) * clipped.log() + (dimensions - 3) / 2 * (1 - clipped.square() / 4).log()
+    log_weights = (-log_density).masked_fill(~within, -math.inf)
+    weights = (log_weights - log_weights.amax(1, keepdim=True)).exp().nan_to_num()  # (R, R), the largest 1
+    sums = weights.cumsum(1)
+    draws = torch.rand((len(apart), 1), generator=generator, dtype=torch.float64).to(apart.device)
+    # The first row whose sum exceeds the draw has a weight above 0; the limit is against rounding up to the last sum.
+    wanted = (draws * sums[:, -1:]).minimum(sums[:, -1:] * (1 - 1e-12))
+    return torch.searchsorted(sums, wanted, right=True).squeeze(1).clamp_max(len(apart) - 1)

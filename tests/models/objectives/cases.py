@@ -1,0 +1,120 @@
+"""The table of all objectives that `test_objectives.py` checks: a line for each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from echopair.models.objectives.decorrelation import barlow_twins, vicreg
+from echopair.models.objectives.margins import contrastive_pairs, lifted_structure
+from echopair.models.objectives.noise_contrastive import binary_nce, info_nce
+from echopair.models.objectives.nt_xent import nt_xent
+from echopair.models.objectives.reweighted_negatives import debiased, decoupled
+from echopair.models.objectives.supervised_contrastive import supervised_contrastive
+from echopair.models.objectives.triplets import triplet
+from tests.models.objectives import references
+from tests.models.objectives.references import Rows
+
+Excluded = torch.Tensor | None
+Loss = Callable[[torch.Tensor, float, Excluded], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An objective, and what is true of it.
+
+    Args:
+        name: of the case.
+        loss: of projections (V, N, P), N of at most 8, at a temperature (or ignoring it), and with excluded clips.
+        reference: the same, slow and from the paper's equation; None where another file compares it.
+        equal: loss of V views of N equal projections; None where it has no closed form.
+        ignores_norm: whether scaled projections have the same loss.
+        excludes: whether clips can be excluded.
+        draws: whether it draws at random, for which the order of clips matters.
+        temperature: for the checks at one temperature alone.
+        views: most views it takes.
+    """
+
+    name: str
+    loss: Loss
+    reference: Callable[[torch.Tensor, float, Excluded], float] | None = None
+    equal: Callable[[int, int], float] | None = None
+    ignores_norm: bool = True
+    excludes: bool = True
+    draws: bool = False
+    temperature: float = 0.2
+    views: int = 3
+
+
+def ln(value: float) -> float:
+    return float(torch.tensor(value, dtype=torch.float64).log())
+
+
+def labels(pairs: int) -> torch.Tensor:
+    """Of eight clips with three labels: some share one or two, some none, and one has none."""
+    rows = [[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1], [1, 0, 1], [0, 1, 0], [0, 0, 1]]
+    return torch.tensor(rows[:pairs], dtype=torch.bool)
+
+
+def by_triplets(sampling: str) -> Case:
+    return Case(
+        f"triplet {sampling}",
+        lambda z, _, excluded: triplet(z, 0.3, sampling, torch.Generator().manual_seed(5), excluded),  # type: ignore[arg-type]
+        lambda z, _, excluded: references.triplet(Rows(z, excluded), 0.3, sampling, 5),
+        equal=lambda _, __: 0.3,
+        draws=sampling == "distance_weighted",
+    )
+
+
+def by_debiasing(prior: float, hardness: float) -> Case:
+    return Case(
+        f"debiased {prior} {hardness}",
+        lambda z, t, excluded: debiased(z, t, prior, hardness, excluded),
+        lambda z, t, excluded: references.debiased(Rows(z, excluded), t, prior, hardness),
+        equal=lambda views, pairs: ln(1 + views * (pairs - 1)),
+    )
+
+
+def by_labels(sum_inside: bool) -> Case:
+    def reference(z: torch.Tensor, t: float, excluded: Excluded) -> float:
+        return references.supervised_contrastive(Rows(z, excluded), labels(z.shape[1]), t, sum_inside)
+
+    return Case(
+        f"supervised contrastive, sum {'inside' if sum_inside else 'outside'}",
+        lambda z, t, excluded: supervised_contrastive(z, labels(z.shape[1]), t, sum_inside, excluded),
+        reference,
+        equal=lambda views, pairs: ln(views * pairs - 1),
+        draws=True,  # the labels belong to places
+    )
+
+
+# fmt: off
+CASES = [
+    Case("contrastive pairs", lambda z, _, excluded: contrastive_pairs(z, 1.2, excluded),
+         lambda z, _, excluded: references.contrastive_pairs(Rows(z, excluded), 1.2),
+         equal=lambda _, __: 0.72),
+    *(by_triplets(sampling) for sampling in ("all", "semi_hard", "hard", "distance_weighted")),
+    Case("lifted structure", lambda z, _, excluded: lifted_structure(z, 1.0, excluded),
+         lambda z, _, excluded: references.lifted_structure(Rows(z, excluded), 1.0),
+         equal=lambda views, pairs: 0.5 * (ln(2 * views * (pairs - 1)) + 1) ** 2),
+    Case("NT-Xent", nt_xent, lambda z, t, excluded: references.nt_xent(Rows(z, excluded), t),
+         equal=lambda views, pairs: ln(views * pairs - 1)),
+    Case("binary NCE", binary_nce, lambda z, t, excluded: references.binary_nce(Rows(z, excluded), t)),
+    Case("InfoNCE", lambda z, t, excluded: info_nce(z, t, False, excluded),
+         lambda z, t, excluded: references.info_nce(Rows(z, excluded), t, False), equal=lambda _, pairs: ln(pairs)),
+    Case("InfoNCE symmetric", lambda z, t, excluded: info_nce(z, t, True, excluded),
+         lambda z, t, excluded: references.info_nce(Rows(z, excluded), t, True), equal=lambda _, pairs: ln(pairs)),
+    by_labels(sum_inside=False),
+    by_labels(sum_inside=True),
+    Case("decoupled", decoupled, lambda z, t, excluded: references.decoupled(Rows(z, excluded), t),
+         equal=lambda views, pairs: ln(views * (pairs - 1))),
+    by_debiasing(0.1, 0.0),
+    by_debiasing(0.0, 2.0),
+    by_debiasing(0.3, 1.0),
+    Case("Barlow Twins", lambda z, _, __: barlow_twins(z, 0.05),
+         lambda z, _, __: references.barlow_twins(z, 0.05), equal=lambda _, __: 6.0,
+         ignores_norm=False, excludes=False),
+    Case("VICReg", lambda z, _, __: vicreg(z, 25, 20, 1), lambda z, _, __: references.vicreg(z, (25, 20, 1)),
+         equal=lambda _, __: 20 * 0.99, ignores_norm=False, excludes=False),
+]  # `equal` of the last two is for 6 dimensions
+# fmt: on
