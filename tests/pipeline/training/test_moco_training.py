@@ -65,7 +65,7 @@ def test_momentum_copy_and_queue_are_checkpointed_and_not_given_to_the_optimiser
         },
     )
     assert state["queue.keys"].shape == (20, 16)
-    assert 0 <= state["queue.segments"].min() <= state["queue.segments"].max() < 24
+    assert 0 <= state["queue.sources"].min() <= state["queue.sources"].max() < 24
     trained = [name for name in state if name.endswith(("weight", "bias")) and "momentum." not in name]
     assert len(checkpoint["optimiser"]["state"]) == len(trained)
 
