@@ -134,8 +134,8 @@ def compare_objectives(
     results = compare_objectives(*split_arguments(arguments or []), names)
     console = output if output.is_terminal else Console(width=PIPE_COLUMNS)
     console.print(comparison_of_objectives(results))
-    if failed := sum(one.run is None for one in results):
-        _fail(f"{failed} of {len(results)} objectives have no score; the table says why", UNRECORDED)
+    if failed := [f"{one.name}: {one.failure}" for one in results if one.run is None]:
+        _fail("\n".join([f"{len(failed)} of {len(results)} objectives have no score", *failed]), UNRECORDED)
 
 
 @app.command()

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from rich.markup import escape
 from rich.table import Table
 
 from echopair.models.methods import MethodConfig, ObjectiveConfig
+from echopair.pipeline.checks import Stage, check
 from echopair.pipeline.config import RunConfig, compose
 from echopair.pipeline.embed import MEL_STATISTICS, PRETRAINED, UNTRAINED
 from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.pipeline.evaluation.probe import CHANCE
-from echopair.pipeline.pages import printable
 from echopair.pipeline.progress import console
 from echopair.pipeline.run import RunResult, run
 from echopair.pipeline.stages import read_done
@@ -63,28 +62,38 @@ def compare_objectives(
             raise UserError(
                 f"--only: there is no objective {name!r}{did_you_mean(name, known)}; they are {', '.join(known)}"
             )
-    configs: dict[str, RunConfig | UserError] = {}
+    failures: dict[str, UserError] = {}
+    configs: dict[str, RunConfig] = {}
     for name in names or known:
         try:
-            configs[name] = compose(sources, [*overrides, f"objective.name={name}"])
+            config = compose(sources, [*overrides, f"objective.name={name}"])
+            check(config, Stage.EVALUATE)
         except UserError as error:
-            configs[name] = error
-    if all(isinstance(config, UserError) for config in configs.values()):
-        raise next(error for error in configs.values() if isinstance(error, UserError))
-    results = []
+            failures[name] = error
+        else:
+            configs[name] = config
+    if not configs:
+        raise next(iter(failures.values()))
+    results = [
+        ObjectiveResult(name, known[name].LEARNS_LABELS, None, str(one)) for name, one in failures.items()
+    ]
     for number, (name, config) in enumerate(configs.items(), start=1):
         console.print(f"[bold]objective {number} of {len(configs)}: {name}[/]")
-        learns_labels = known[name].LEARNS_LABELS
-        if isinstance(config, UserError):
-            results.append(ObjectiveResult(name, learns_labels, None, str(config)))
-            continue
         command = [sys.executable, "-c", COMMAND, "run", *sources, *overrides, f"objective.name={name}"]
         status = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
-        if status:
-            results.append(ObjectiveResult(name, learns_labels, None, f"exit status {status}, see above"))
-        else:
-            results.append(ObjectiveResult(name, learns_labels, run(config)))
+        failure = f"its run ended with exit status {status}, see above" if status else ""
+        done = None if status else _done_before(config)
+        results.append(ObjectiveResult(name, known[name].LEARNS_LABELS, done, failure))
     return results
+
+
+def _done_before(config: RunConfig) -> RunResult:
+    """The result of a run whose stages are all done."""
+    console.quiet = True
+    try:
+        return run(config)
+    finally:
+        console.quiet = False
 
 
 def comparison_of_objectives(results: Sequence[ObjectiveResult]) -> Table:
@@ -115,7 +124,4 @@ def comparison_of_objectives(results: Sequence[ObjectiveResult]) -> Table:
         )
     for features in (UNTRAINED, MEL_STATISTICS, CHANCE) if finished else ():
         table.add_row(features, *(f"{score:.1%}" for score in scores(finished[0][1], features)), style="dim")
-    for one in results:
-        if one.run is None:
-            table.add_row(one.name, escape(printable(one.failure)))
     return table

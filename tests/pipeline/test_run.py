@@ -16,6 +16,7 @@ import pytest
 import soundfile
 import torch
 from mlflow import MlflowClient
+from rich.console import Console
 
 from echopair import AudioEncoder
 from echopair.pipeline import stages
@@ -27,6 +28,7 @@ from echopair.pipeline.embed import Embeddings
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation import EVALUATIONS, Evaluation, ResultTable, Summary
 from echopair.pipeline.evaluation.probe import probe_table
+from echopair.pipeline.objectives_comparison import compare_objectives, comparison_of_objectives
 from echopair.pipeline.results import comparison_table
 from echopair.pipeline.run import RunResult, run
 from echopair.pipeline.run_record import RunRecord
@@ -213,6 +215,24 @@ def test_a_changed_temperature_redoes_only_what_depends_on_it(first: RunResult, 
 
 def test_a_new_probe_redoes_the_probe_alone(first: RunResult, config_file: Path) -> None:
     assert run(compose(str(config_file), ["probe.folds=4"])).did == ["probe tones"]
+
+
+def test_objectives_are_compared_and_those_that_cannot_run_say_why(
+    first: RunResult, config_file: Path, tmp_path: Path
+) -> None:
+    names = ["moco", "supervised_contrastive"]
+    supervised, moco = compare_objectives([str(config_file)], ["pretrain.steps=2"], names)
+    assert supervised.run is None
+    assert "learns from the labels of 'tones'" in supervised.failure
+    assert moco.run is not None
+    assert moco.run.config.objective.name == "moco"
+    with (tmp_path / "table").open("w") as file:
+        console = Console(width=120, record=True, file=file)
+        console.print(comparison_of_objectives([supervised, moco]))
+    table = console.export_text()
+    assert [line.split()[1] for line in table.splitlines()[3:-1]] == ["moco", "untrained", "mel", "chance"]
+    assert "sound alone" in table
+    assert "supervised" not in table
 
 
 class ClipCount(Evaluation):
