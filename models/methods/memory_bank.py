@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from echopair.lazy import torch
-from echopair.models.methods.method import Batch, CorpusSizes, Method, MethodConfig, StepOutput, encode
+from echopair.models.methods.method import Batch, CorpusSizes, Method, StepOutput, encode
+from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
 from echopair.models.objectives.instance_discrimination import (
     bank_similarities,
     instance_nce,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
 
 
-class MemoryBankConfig(MethodConfig):
+class MemoryBankConfig(TemperatureConfig):
     """Instance discrimination: each view finds its segment's entry among those of all segments of the corpus.
 
     An entry is the mean of the projections that its segment had so far, newer ones counting more. That replaces the
@@ -34,14 +35,10 @@ class MemoryBankConfig(MethodConfig):
     """
 
     CHANGEABLE: ClassVar = ("temperature", "bank_momentum", "negatives")
-    DIVERGED_ADVICE: ClassVar = (
-        "lower pretrain.learning_rate, raise objective.temperature or set pretrain.precision=float32"
-    )
-    COLLAPSED_ADVICE: ClassVar = (
-        "lower pretrain.learning_rate or objective.temperature, or weaken augment.strength"
-    )
     name: Literal["memory_bank"] = "memory_bank"
-    temperature: float = Field(0.07, gt=0, le=10, description="divides the cosine similarities")
+    temperature: float = Field(
+        0.07, gt=0, le=10, description="divides the cosine similarities; where it changes, the first one"
+    )
     bank_momentum: float = Field(
         0.5, ge=0, lt=1, description="share of itself that an entry keeps when its segment is in a batch"
     )
@@ -66,7 +63,13 @@ class MemoryBank(Method):
         self, config: MemoryBankConfig, encoder: Encoder, projection: ProjectionConfig, sizes: CorpusSizes
     ) -> None:
         head = projection_head(projection, encoder.embedding_dim)
-        super().__init__(config, encoder=encoder, projection=head, bank=torch.nn.Module())
+        super().__init__(
+            config,
+            encoder=encoder,
+            projection=head,
+            bank=torch.nn.Module(),
+            **config.temperature_modules(),
+        )
         entries = unit(torch.randn(sizes.segments, projection.projection_dim))  # (S, P)
         self.modules["bank"].register_buffer("entries", entries)
 
@@ -79,25 +82,27 @@ class MemoryBank(Method):
         assert batch.segments is not None
         embeddings = encode(self.encoder, batch.views)  # (V, N, D)
         flat = self.modules["projection"](embeddings.flatten(0, 1))  # (V N, P)
+        temperature = current_temperature(self)
         own = batch.segments.repeat(len(batch.views))  # (V N,)
         if self.config.negatives is None:
             drawn = torch.arange(len(self.entries), device=own.device)
             similarities = bank_similarities(flat, self.entries)  # (V N, S)
             of_own = similarities.gather(1, own.unsqueeze(1)).squeeze(1)  # (V N,)
-            loss = instance_softmax(similarities, own, self.config.temperature)
+            loss = instance_softmax(similarities, own, temperature)
             chance_level = math.log(len(drawn))
         else:
             shape = (self.config.negatives,)
             drawn = torch.randint(len(self.entries), shape, generator=batch.generator).to(own.device)
             similarities = bank_similarities(flat, self.entries[drawn])  # (V N, M)
             of_own = (unit(flat) * self.entries[own]).sum(1)
-            loss = instance_nce(of_own, similarities, self.config.temperature)
+            loss = instance_nce(of_own, similarities, temperature)
             chance_level = math.log1p(len(drawn)) + len(drawn) * math.log1p(1 / len(drawn))
         projections = flat.detach().unflatten(0, embeddings.shape[:2])  # (V, N, P)
         self._new = batch.segments, unit(projections).mean(0)
         found = partial(_found, of_own.detach(), similarities.detach(), own, drawn)
         health = partial(representation_health, embeddings.detach(), projections)
-        return StepOutput(loss, lambda: {"loss_chance_level": chance_level, **found(), **health()})
+        output = StepOutput(loss, lambda: {"loss_chance_level": chance_level, **found(), **health()})
+        return with_temperature(output, self.config, temperature)
 
     def after_step(self, step: int, steps: int) -> None:  # noqa: ARG002
         """Move the entries of the step's segments towards the mean of their views."""

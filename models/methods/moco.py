@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 from pydantic import Field
 
 from echopair.lazy import torch
-from echopair.models.methods.method import Batch, CorpusSizes, Method, MethodConfig, StepOutput, encode
+from echopair.models.methods.method import Batch, CorpusSizes, Method, StepOutput, encode
 from echopair.models.methods.momentum import follow, momentum_copy
-from echopair.models.objectives.key_contrast import key_contrast, key_similarities
+from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
+from echopair.models.objectives.key_contrast import EXCLUDED, key_contrast, key_similarities
 from echopair.models.objectives.unit import unit
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import describe_collapse, representation_health
@@ -20,20 +21,14 @@ if TYPE_CHECKING:
     from echopair.models.methods.key_queue import KeyQueue
 
 
-class QueueConfig(MethodConfig):
-    """Keys of MoCo and of what builds on it; a subclass adds `name`."""
+class QueueConfig(TemperatureConfig):
+    """Keys of MoCo and of what builds on it; a subclass adds `name`. The default temperature, 0.2, is MoCo v2's too."""
 
     CHANGEABLE: ClassVar[tuple[str, ...]] = ("temperature", "momentum")
     MAX_VIEWS: ClassVar = 2
-    DIVERGED_ADVICE: ClassVar = (
-        "lower pretrain.learning_rate, raise objective.temperature or set pretrain.precision=float32"
-    )
     COLLAPSED_ADVICE: ClassVar = (
         "raise objective.momentum, lower pretrain.learning_rate or objective.temperature, or weaken "
         "augment.strength"
-    )
-    temperature: float = Field(
-        0.2, gt=0, le=10, description="divides the cosine similarities (0.2 in MoCo v2)"
     )
     momentum: float = Field(
         0.99,
@@ -49,6 +44,16 @@ class QueueConfig(MethodConfig):
         description="K, keys of earlier batches that are negatives; at least pretrain.batch_pairs (65536 in MoCo)",
     )
 
+    ignore_same_recording: bool = Field(
+        False,
+        description="keys of the query's recording, and of copies of it, are no negatives; else those of its segment "
+        "alone",
+    )
+
+    @property
+    def reads_recordings(self) -> bool:
+        return self.ignore_same_recording
+
     def check_batch(self, pairs: int, views: int) -> None:
         super().check_batch(pairs, views)
         if self.queue_keys < pairs:
@@ -63,7 +68,7 @@ class MoCoConfig(QueueConfig):
     """MoCo v2: the view of a segment finds the other one's key among a queue of keys of earlier batches.
 
     The first view is the query. The keys come from a momentum encoder, without a gradient. Keys of the same segment
-    from earlier epochs are no negatives, so the queue may be longer than the corpus. The head has no batch
+    from earlier epochs are no negatives, so the queue may be longer than the corpus. The projection head has no batch
     normalisation.
 
     Source: He et al., Momentum Contrast for Unsupervised Visual Representation Learning, CVPR 2020, algorithm 1,
@@ -91,6 +96,7 @@ class MoCo(Method):
             projection=head,
             momentum=momentum_copy(encoder, head),
             queue=KeyQueue(config.queue_keys, projection.projection_dim),
+            **config.temperature_modules(),
         )
 
     @property
@@ -100,26 +106,26 @@ class MoCo(Method):
 
     def training_step(self, batch: Batch) -> StepOutput:
         query_view, key_view = batch.views
-        assert batch.segments is not None
+        sources = batch.recordings if self.config.ignore_same_recording else batch.segments
+        assert sources is not None
         embeddings = encode(self.encoder, [query_view])  # (1, N, D)
         queries = self.modules["projection"](embeddings[0])  # (N, P)
         with torch.no_grad():
             keys = unit(self.modules["momentum"](key_view))  # (N, P)
-        self._new = keys, batch.segments
-        excluded = batch.segments.unsqueeze(1) == self.queue.segments  # (N, K)
+        self._new = keys, sources
+        excluded = sources.unsqueeze(1) == self.queue.sources  # (N, K)
         similarities = key_similarities(queries, keys, self.queue.keys, excluded)  # (N, 1 + K)
         mixed = self.mixed_similarities(queries, similarities[:, 1:], batch.generator)  # (N, S)
-        loss = key_contrast(torch.cat([similarities, mixed], dim=1), self.config.temperature)
-        return StepOutput(
-            loss,
-            partial(
-                _figures,
-                embeddings.detach(),
-                torch.stack([queries.detach().to(keys.dtype), keys]),
-                similarities.detach(),
-                mixed.shape[1],
-            ),
+        temperature = current_temperature(self)
+        loss = key_contrast(torch.cat([similarities, mixed], dim=1), temperature)
+        figures = partial(
+            _figures,
+            embeddings.detach(),
+            torch.stack([queries.detach().to(keys.dtype), keys]),
+            similarities.detach(),
+            mixed.shape[1],
         )
+        return with_temperature(StepOutput(loss, figures), self.config, temperature)
 
     def mixed_similarities(
         self,
@@ -131,7 +137,7 @@ class MoCo(Method):
 
         Args:
             queries: (N, P), of any norm.
-            similarities: (N, K) of queries and queue, -inf where a key is no negative.
+            similarities: (N, K) of queries and queue, EXCLUDED where a key is no negative.
             generator: of the step.
         """
         return queries.new_empty((len(queries), 0))
@@ -148,7 +154,7 @@ class MoCo(Method):
 def _figures(
     embeddings: torch.Tensor, projections: torch.Tensor, similarities: torch.Tensor, mixed: int
 ) -> dict[str, float]:
-    compared = similarities.isfinite().sum(1)  # (N,), the key and the negatives in the queue
+    compared = (similarities > EXCLUDED / 2).sum(1)  # (N,), the key and the negatives in the queue
     return {
         "loss_chance_level": (compared + mixed).log().mean().item(),
         "queue_top1": (similarities[:, 0] > similarities[:, 1:].amax(1)).float().mean().item(),

@@ -122,6 +122,16 @@ def current_temperature(method: Method) -> float | torch.Tensor:
     return config.temperature * log_ratio.exp()
 
 
+def with_temperature(
+    output: StepOutput, config: TemperatureConfig, temperature: float | torch.Tensor
+) -> StepOutput:
+    """A step's output with the temperature among its figures, unless it is fixed."""
+    if isinstance(config.temperature_change, FixedTemperatureConfig):
+        return output
+    value = torch.as_tensor(temperature).detach()
+    return StepOutput(output.loss, lambda: {**output.figures(), "temperature": value.item()})
+
+
 class TemperatureLossConfig(TemperatureConfig, ProjectionLossConfig):
     """Config of a loss on projections that has a temperature; a subclass adds `name`, its keys and `loss_at`."""
 
@@ -147,8 +157,4 @@ class TemperatureLoss(ProjectionLoss):
         return self.config.loss_at(projections, batch, current_temperature(self))
 
     def training_step(self, batch: Batch) -> StepOutput:
-        loss, figures = super().training_step(batch)
-        if isinstance(self.config.temperature_change, FixedTemperatureConfig):
-            return StepOutput(loss, figures)
-        temperature = torch.as_tensor(current_temperature(self)).detach()
-        return StepOutput(loss, lambda: {**figures(), "temperature": temperature.item()})
+        return with_temperature(super().training_step(batch), self.config, current_temperature(self))

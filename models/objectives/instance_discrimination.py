@@ -22,13 +22,15 @@ def bank_similarities(projections: torch.Tensor, entries: torch.Tensor) -> torch
         return unit(projections) @ unit(entries).T
 
 
-def instance_softmax(similarities: torch.Tensor, segments: torch.Tensor, temperature: float) -> torch.Tensor:
+def instance_softmax(
+    similarities: torch.Tensor, segments: torch.Tensor, temperature: float | torch.Tensor
+) -> torch.Tensor:
     """Cross entropy of each projection over all entries of the bank.
 
     Args:
         similarities: (B, S) to all entries, as of `bank_similarities`.
         segments: (B,) int64, the entry that belongs to each projection.
-        temperature: above 0.
+        temperature: above 0; a scalar tensor has a gradient.
 
     Returns:
         Scalar; ln(S) for equal similarities.
@@ -39,7 +41,7 @@ def instance_softmax(similarities: torch.Tensor, segments: torch.Tensor, tempera
     return torch.nn.functional.cross_entropy(similarities / temperature, segments)
 
 
-def instance_nce(own: torch.Tensor, noise: torch.Tensor, temperature: float) -> torch.Tensor:
+def instance_nce(own: torch.Tensor, noise: torch.Tensor, temperature: float | torch.Tensor) -> torch.Tensor:
     """Noise-contrastive estimate of `instance_softmax`: tell the own entry from noise drawn from the bank.
 
     The normalising constant is estimated from the same noise, one for the batch, and held constant in the gradient.
@@ -48,7 +50,7 @@ def instance_nce(own: torch.Tensor, noise: torch.Tensor, temperature: float) -> 
     Args:
         own: (B,) similarity to the entry that belongs to each projection.
         noise: (B, M) similarities to entries drawn from the whole bank, uniformly and with replacement.
-        temperature: above 0.
+        temperature: above 0; a scalar tensor has a gradient.
 
     Returns:
         Scalar; ln(1 + M) + M ln(1 + 1 / M) for equal similarities.

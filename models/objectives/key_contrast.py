@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from echopair.lazy import torch
+from echopair.models.objectives.pairs import LOWEST
 from echopair.models.objectives.unit import unit
+
+# The similarity of what is no negative; with -inf, the gradient of a learned temperature would be NaN.
+EXCLUDED = LOWEST
 
 
 def key_similarities(
@@ -20,22 +22,22 @@ def key_similarities(
         excluded: (N, K) bool, which of the queue are no negatives of a query.
 
     Returns:
-        (N, 1 + K), float32 (or float64 if all are) also under autocast: first the key's, then the queue's, those
-        excluded -inf.
+        (N, 1 + K), float32 (or float64 if all are) also under autocast: first the key's, then the queue's, the
+        excluded ones EXCLUDED.
     """
     with torch.autocast(queries.device.type, enabled=False):
         q = unit(queries)
         positive = (q * unit(keys)).sum(1, keepdim=True)  # (N, 1)
-        negative = (q @ unit(queue).T).masked_fill(excluded, -math.inf)  # (N, K)
+        negative = (q @ unit(queue).T).masked_fill(excluded, EXCLUDED)  # (N, K)
         return torch.cat([positive, negative], dim=1)
 
 
-def key_contrast(similarities: torch.Tensor, temperature: float) -> torch.Tensor:
+def key_contrast(similarities: torch.Tensor, temperature: float | torch.Tensor) -> torch.Tensor:
     """Cross entropy of finding the key: He et al., "Momentum Contrast" (CVPR 2020), equation 1.
 
     Args:
         similarities: (N, 1 + K) float32 as of `key_similarities`.
-        temperature: above 0.
+        temperature: above 0; a scalar tensor has a gradient.
 
     Returns:
         Scalar float32; ln(1 + K) for equal similarities.
@@ -62,14 +64,15 @@ def mix_hard_negatives(
     Args:
         queries: (N, P), of any norm.
         queue: (K, P), of any norm.
-        similarities: (N, K) of queries and queue; those of -inf are not mixed, and at least one is finite.
+        similarities: (N, K) of queries and queue; those that are EXCLUDED are not mixed.
         hardest: most similar ones of the queue, for each query, that are mixed.
         mixed: how many mixtures of two negatives, for each query.
         mixed_with_query: how many mixtures of a negative and the query, for each query.
         generator: on the CPU.
 
     Returns:
-        (N, mixed + mixed_with_query) float32, also under autocast.
+        (N, mixed + mixed_with_query), float32 (or float64 if all are) also under autocast; EXCLUDED where there
+        is nothing to be mixed.
 
     Source: Kalantidis et al., Hard Negative Mixing for Contrastive Learning, NeurIPS 2020, sections 4.1 and 4.2.
     """
@@ -78,7 +81,7 @@ def mix_hard_negatives(
         q = unit(queries)  # (N, P)
         with torch.no_grad():
             found = similarities.topk(min(hardest, similarities.shape[1]), dim=1)  # (N, H)
-            negatives = found.values.isfinite().sum(1, keepdim=True)  # (N, 1)
+            negatives = (found.values > EXCLUDED / 2).sum(1, keepdim=True)  # (N, 1)
 
             def draw(number: int) -> torch.Tensor:
                 return torch.rand((len(q), number), generator=generator).to(device, q.dtype)
@@ -92,4 +95,4 @@ def mix_hard_negatives(
             share = 0.5 * draw(mixed_with_query).unsqueeze(2)
             with_query = share * q.unsqueeze(1) + (1 - share) * pick(mixed_with_query)  # (N, S', P)
             mixtures = unit(torch.cat([of_two, with_query], dim=1))
-        return (mixtures @ q.unsqueeze(2)).squeeze(2)
+        return (mixtures @ q.unsqueeze(2)).squeeze(2).masked_fill(negatives == 0, EXCLUDED)

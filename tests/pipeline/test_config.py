@@ -119,6 +119,10 @@ def test_unlabelled_folders_are_not_probed() -> None:
             ["objective.name=triplet", "objective.margn=1"],
             r"unknown key 'objective\.margn'; did you mean 'objective\.margin'\?",
         ),
+        (
+            ["objective.name=simsiam", "objective.queue_keys=300"],
+            r"unknown key 'objective\.queue_keys'; it is a key of objective\.name=moco, mochi$",
+        ),
         (["temperature=0.1"], r"unknown key 'temperature'; did you mean 'objective\.temperature'\?"),
         (["corpora.sound_events.clips=9"], r"unknown key 'corpora\.sound_events\.clips'; did you mean"),
         (["objective.temperature=warm"], r"objective\.temperature='warm': input should be a valid number"),

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -14,7 +15,7 @@ def test_a_step_is_algorithm_1() -> None:
     method = build(MoCoConfig(queue_keys=10, temperature=0.5, momentum=0.9))
     queue = method.modules["queue"]
     for step, batch in batches(range(2)):
-        keys_before, of = queue.keys.clone(), queue.segments.clone()
+        keys_before, of = queue.keys.clone(), queue.sources.clone()
         key_weights = [p.clone() for p in method.modules["momentum"].parameters()]
         q = unit(method.modules["projection"](method.encoder(batch.views[0])))
         k = unit(method.modules["momentum"](batch.views[1]))
@@ -39,6 +40,17 @@ def test_a_step_is_algorithm_1() -> None:
             method.modules["momentum"].parameters(), key_weights, trained, strict=True
         ):
             torch.testing.assert_close(own, 0.9 * before + 0.1 * query)
+
+
+def test_keys_of_the_query_s_recording_may_be_no_negatives() -> None:
+    method = build(MoCoConfig(queue_keys=10, ignore_same_recording=True))
+    for step, batch in batches(range(2)):
+        recordings = batch.segments // 2  # type: ignore[operator]
+        of = method.modules["queue"].sources.clone()
+        figures = method.training_step(dataclasses.replace(batch, recordings=recordings)).figures()
+        compared = [1 + (of != recording).sum().item() for recording in recordings]
+        assert figures["loss_chance_level"] == pytest.approx(sum(map(math.log, compared)) / 8)
+        method.after_step(step, 2)
 
 
 def test_the_head_is_that_of_v2() -> None:

@@ -30,11 +30,11 @@ def test_the_momentum_rises_to_1_along_a_cosine(step: int, momentum: float) -> N
 
 def test_new_keys_replace_the_oldest() -> None:
     queue = KeyQueue(5, 2)
-    assert queue.segments.tolist() == [-1] * 5
+    assert queue.sources.tolist() == [-1] * 5
     torch.testing.assert_close(queue.keys.norm(dim=1), torch.ones(5))
     for first in (0, 2, 4):
         keys = torch.tensor([[first, 0], [first + 1, 0]], dtype=torch.float32)
         queue.add(keys, torch.tensor([10 + first, 11 + first]))
     assert queue.keys[:, 0].tolist() == [5, 1, 2, 3, 4]
-    assert queue.segments.tolist() == [15, 11, 12, 13, 14]
+    assert queue.sources.tolist() == [15, 11, 12, 13, 14]
     assert queue.oldest == 1

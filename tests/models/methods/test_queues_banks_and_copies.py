@@ -11,12 +11,13 @@ from echopair.models.methods.memory_bank import MemoryBankConfig
 from echopair.models.methods.mochi import MoCHiConfig
 from echopair.models.methods.moco import MoCoConfig
 from echopair.models.methods.simsiam import SimSiamConfig
+from echopair.models.methods.temperature import LearnedTemperatureConfig
 from tests.models.methods.trainings import batches, build, sgd, train
 
 CONFIGS = [
     MemoryBankConfig(),
     MemoryBankConfig(negatives=10),
-    MoCoConfig(queue_keys=20),
+    MoCoConfig(queue_keys=20, temperature_change=LearnedTemperatureConfig()),
     MoCHiConfig(queue_keys=20, hardest=6, mixed=8, mixed_with_query=4),
     BYOLConfig(),
     SimSiamConfig(),

@@ -4,7 +4,12 @@ import pytest
 import torch
 from lightly.loss import NTXentLoss
 
-from echopair.models.objectives.key_contrast import key_contrast, key_similarities, mix_hard_negatives
+from echopair.models.objectives.key_contrast import (
+    EXCLUDED,
+    key_contrast,
+    key_similarities,
+    mix_hard_negatives,
+)
 from echopair.models.objectives.unit import unit
 from tests.models.objectives.extremes import assert_finite
 
@@ -77,7 +82,7 @@ def test_mixed_negatives_are_those_of_the_paper() -> None:
     """Mixtures of the hardest, with the draws of the same generator in the same order."""
     queries, queue = unit(vectors(2, 0)), unit(vectors(6, 1))
     similarities = queries @ queue.T
-    similarities[0, similarities[0].argmax()] = -math.inf  # excluded
+    similarities[0, similarities[0].argmax()] = EXCLUDED
     found = mix_hard_negatives(queries, queue, similarities, 3, 4, 5, torch.Generator().manual_seed(7))
 
     generator = torch.Generator().manual_seed(7)
@@ -85,7 +90,7 @@ def test_mixed_negatives_are_those_of_the_paper() -> None:
     share, one, other, query_share, with_query = draws
     for n, query in enumerate(queries):
         hardest = sorted(
-            (k for k in range(6) if similarities[n, k] > -math.inf), key=lambda k: -similarities[n, k]
+            (k for k in range(6) if similarities[n, k] > EXCLUDED), key=lambda k: -similarities[n, k]
         )[:3]
         expected = []
         for s in range(4):
@@ -112,7 +117,9 @@ def test_mixing_with_the_query_makes_negatives_harder_and_no_gradient_of_their_o
 
 def test_only_negatives_are_mixed_when_few_are_left() -> None:
     queries, queue = torch.eye(5)[:2], torch.eye(5)[2:]
-    similarities = torch.tensor([[0.0, -math.inf, -math.inf], [-math.inf, 0.0, 0.0]])
+    similarities = torch.tensor([[0.0, EXCLUDED, EXCLUDED], [EXCLUDED, 0.0, 0.0]])
     found = mix_hard_negatives(queries, queue, similarities, 3, 200, 200, torch.Generator())
     assert found[:, :200].abs().max() == 0  # orthogonal to each query, as all negatives are
     assert found[:, 200:].max() < math.sqrt(0.5)
+    none = mix_hard_negatives(queries, queue, torch.full((2, 3), EXCLUDED), 3, 2, 2, torch.Generator())
+    assert (none == EXCLUDED).all()

@@ -56,8 +56,16 @@ def test_momentum_copy_and_queue_are_checkpointed_and_not_given_to_the_optimiser
     checkpoint = torch.load(uninterrupted_moco / CHECKPOINT_FILE)
     state = checkpoint["method"]
     assert not torch.equal(state["momentum.0.stem.0.weight"], state["encoder.stem.0.weight"])
+    assert_bit_equal(  # what is exported is the encoder of the queries
+        weights(uninterrupted_moco),
+        {
+            name.removeprefix("encoder."): value
+            for name, value in state.items()
+            if name.startswith("encoder.")
+        },
+    )
     assert state["queue.keys"].shape == (20, 16)
-    assert 0 <= state["queue.segments"].min() <= state["queue.segments"].max() < 24
+    assert 0 <= state["queue.sources"].min() <= state["queue.sources"].max() < 24
     trained = [name for name in state if name.endswith(("weight", "bias")) and "momentum." not in name]
     assert len(checkpoint["optimiser"]["state"]) == len(trained)
 
