@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from echopair.lazy import torch
-from echopair.models.methods.method import Batch, LearningData, Method, StepOutput, encode
+from echopair.models.methods.method import NO_DATA, Batch, LearningData, Method, StepOutput, encode
 from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
 from echopair.models.objectives.instance_discrimination import (
     bank_similarities,
@@ -50,7 +50,9 @@ class MemoryBankConfig(TemperatureConfig):
         "exact softmax over all, which is affordable up to about 100,000 segments",
     )
 
-    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData) -> MemoryBank:
+    def build(
+        self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA
+    ) -> MemoryBank:
         return MemoryBank(self, encoder, projection, data)
 
 

@@ -44,7 +44,7 @@ class ProjectionLossConfig(MethodConfig):
 
     def build(
         self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA
-    ) -> ProjectionLoss:  # noqa: ARG002
+    ) -> ProjectionLoss:
         return ProjectionLoss(self, encoder, projection)
 
 

@@ -146,7 +146,7 @@ class TemperatureLossConfig(TemperatureConfig, ProjectionLossConfig):
 
     def build(
         self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA
-    ) -> TemperatureLoss:  # noqa: ARG002
+    ) -> TemperatureLoss:
         return TemperatureLoss(self, encoder, projection, **self.temperature_modules())
 
 
