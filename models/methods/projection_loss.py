@@ -43,7 +43,10 @@ class ProjectionLossConfig(MethodConfig):
         return None
 
     def build(
-        self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA
+        self,
+        encoder: Encoder,
+        projection: ProjectionConfig,
+        data: LearningData = NO_DATA,  # noqa: ARG002
     ) -> ProjectionLoss:
         return ProjectionLoss(self, encoder, projection)
 

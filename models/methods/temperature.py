@@ -145,7 +145,10 @@ class TemperatureLossConfig(TemperatureConfig, ProjectionLossConfig):
         return self.loss_at(projections, batch, self.temperature)
 
     def build(
-        self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA
+        self,
+        encoder: Encoder,
+        projection: ProjectionConfig,
+        data: LearningData = NO_DATA,  # noqa: ARG002
     ) -> TemperatureLoss:
         return TemperatureLoss(self, encoder, projection, **self.temperature_modules())
 
