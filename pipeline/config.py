@@ -16,7 +16,7 @@ from echopair.pipeline.config_errors import explain, nearest_key
 from echopair.pipeline.config_text import field_types
 from echopair.pipeline.corpora import CorpusConfig
 from echopair.pipeline.embed import EmbedConfig
-from echopair.pipeline.errors import UserError, did_you_mean
+from echopair.pipeline.errors import UserError, did_you_mean, listed
 from echopair.pipeline.evaluation.probe import ProbeConfig
 from echopair.pipeline.layers import PRESETS, TO_BE_SET, flatten, load, merge, parse_override, presets
 from echopair.pipeline.pages import printable
@@ -233,18 +233,25 @@ def run_key_hint(key: str) -> str:
     """What an unknown key of a run was probably meant to be."""
     if key in (SWEEP_KEY, RAY_KEY):
         return "; it is for `echopair sweep`, and no part of a run"
-    *section, last = key.split(".")
-    others = [one.model_fields for one in run_field(section) if hasattr(one, "model_fields")]
-    names = [str(fields["name"].default) for fields in others if last in fields and "name" in fields]
-    if names:
-        return f"; it is a key of {'.'.join(section)}.name={', '.join(names)}"
+    section, _, last = key.rpartition(".")
+    owners = [name for name, keys in _alternatives(section).items() if last in keys]
+    if owners:
+        return f"; it is a key of {section}.name={listed(owners)}"
     return nearest_key(key, run_keys(key))
 
 
 def run_keys(key: str) -> set[str]:
-    """The keys of a run that an unknown one may have been meant to be, those of its corpus's kinds among them."""
+    """The keys of a run that an unknown one may have been meant to be, of all alternatives of its section too."""
     known = {name for name, _ in flatten(default_values())} | set(RunConfig.model_fields)
-    for corpus in re.findall(r"^corpora\.([^.]+)", key):
-        for alternative in CorpusConfig.__origin__.__args__:  # type: ignore[attr-defined]
-            known |= {f"corpora.{corpus}.{name}" for name in alternative.model_fields}
-    return known
+    section = key.rpartition(".")[0]
+    return known | {f"{section}.{name}" for keys in _alternatives(section).values() for name in keys}
+
+
+def _alternatives(section: str) -> dict[str, set[str]]:
+    """The keys of each alternative that a section's `name` chooses, by that name; none if it chooses nothing."""
+    models = [one for one in field_types(RunConfig, section.split(".")) if isinstance(one, type)]
+    return {
+        str(one.model_fields["name"].default): set(one.model_fields)
+        for one in models
+        if issubclass(one, BaseModel) and "name" in one.model_fields
+    }

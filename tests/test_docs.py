@@ -20,7 +20,7 @@ from echopair.augment.waveform import WaveformChoice
 from echopair.models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from echopair.models.encoders import ResNetConfig, build_encoder
 from echopair.models.log_mel_config import LogMelConfig
-from echopair.models.methods import Batch, CorpusSizes
+from echopair.models.methods import Batch, LearningData
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.config import compose
 from echopair.pipeline.embed import PRETRAINED, Embeddings
@@ -226,7 +226,7 @@ def test_the_example_of_a_method_learns(example: Callable[[str], dict[str, Any]]
     torch.manual_seed(0)
     encoder = build_encoder(ResNetConfig(width=8, blocks=(1,)))
     method = example("AlignUniformConfig")["AlignUniformConfig"]().build(
-        encoder, ProjectionConfig(), CorpusSizes(16)
+        encoder, ProjectionConfig(), LearningData(16)
     )
     clips = torch.randn(16, 1, 16, 24)
     batch = Batch(

@@ -8,7 +8,7 @@ from echopair.models.methods.byol import BYOLConfig
 from echopair.models.methods.decorrelation import BarlowTwinsConfig, VICRegConfig
 from echopair.models.methods.margins import ContrastivePairsConfig, LiftedStructureConfig, TripletConfig
 from echopair.models.methods.memory_bank import MemoryBankConfig
-from echopair.models.methods.method import Batch, CorpusSizes, Method, MethodConfig, StepOutput, encode
+from echopair.models.methods.method import Batch, LearningData, Method, MethodConfig, StepOutput, encode
 from echopair.models.methods.mochi import MoCHiConfig
 from echopair.models.methods.moco import MoCoConfig
 from echopair.models.methods.noise_contrastive import BinaryNCEConfig, InfoNCEConfig
@@ -19,7 +19,7 @@ from echopair.models.methods.supervised_contrastive import SupervisedContrastive
 
 __all__ = [
     "Batch",
-    "CorpusSizes",
+    "LearningData",
     "Method",
     "MethodConfig",
     "ObjectiveConfig",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from echopair.lazy import torch
+from echopair.models.methods.method import NO_DATA
 from echopair.models.methods.momentum import follow, momentum_copy, rising_momentum
 from echopair.models.methods.prediction import Prediction, PredictionConfig, predictor
 from echopair.models.projection import ProjectionConfig, projection_head
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from echopair.models.encoders.base import Encoder
-    from echopair.models.methods.method import CorpusSizes
+    from echopair.models.methods.method import LearningData
 
 
 class BYOLConfig(PredictionConfig):
@@ -49,7 +50,7 @@ class BYOLConfig(PredictionConfig):
     def loss(self, similarity: torch.Tensor) -> torch.Tensor:
         return 2 - 2 * similarity
 
-    def build(self, encoder: Encoder, projection: ProjectionConfig, sizes: CorpusSizes) -> BYOL:  # noqa: ARG002
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA) -> BYOL:  # noqa: ARG002
         return BYOL(self, encoder, projection)
 
 

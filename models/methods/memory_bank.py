@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from echopair.lazy import torch
-from echopair.models.methods.method import Batch, CorpusSizes, Method, StepOutput, encode
+from echopair.models.methods.method import NO_DATA, Batch, LearningData, Method, StepOutput, encode
 from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
 from echopair.models.objectives.instance_discrimination import (
     bank_similarities,
@@ -50,8 +50,10 @@ class MemoryBankConfig(TemperatureConfig):
         "exact softmax over all, which is affordable up to about 100,000 segments",
     )
 
-    def build(self, encoder: Encoder, projection: ProjectionConfig, sizes: CorpusSizes) -> MemoryBank:
-        return MemoryBank(self, encoder, projection, sizes)
+    def build(
+        self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA
+    ) -> MemoryBank:
+        return MemoryBank(self, encoder, projection, data)
 
 
 class MemoryBank(Method):
@@ -60,7 +62,7 @@ class MemoryBank(Method):
     config: MemoryBankConfig
 
     def __init__(
-        self, config: MemoryBankConfig, encoder: Encoder, projection: ProjectionConfig, sizes: CorpusSizes
+        self, config: MemoryBankConfig, encoder: Encoder, projection: ProjectionConfig, data: LearningData
     ) -> None:
         head = projection_head(projection, encoder.embedding_dim)
         super().__init__(
@@ -70,7 +72,7 @@ class MemoryBank(Method):
             bank=torch.nn.Module(),
             **config.temperature_modules(),
         )
-        entries = unit(torch.randn(sizes.segments, projection.projection_dim))  # (S, P)
+        entries = unit(torch.randn(data.segments, projection.projection_dim))  # (S, P)
         self.modules["bank"].register_buffer("entries", entries)
 
     @property

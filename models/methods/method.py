@@ -43,14 +43,27 @@ class Batch:
     segments: torch.Tensor | None = None
 
 
-class CorpusSizes(NamedTuple):
-    """How much there is to learn from, for methods whose modules depend on it.
+@dataclass(frozen=True)
+class LearningData:
+    """What is known, before the first step, of what a method will learn from.
 
     Args:
-        segments: sources of pairs in all, at least 2; `Batch.segments` counts them from 0.
+        segments: sources of pairs in all; `Batch.segments` counts them from 0.
+        labels: names of the labels of all clips, in the order of `Batch.labels`.
+        augmentations: names of the augmentations that some views get and others do not, in the order of
+            `Batch.augmentations`.
+        mel_bands: F of a view.
+        frames: T of a view.
     """
 
-    segments: int
+    segments: int = 0
+    labels: tuple[str, ...] = ()
+    augmentations: tuple[str, ...] = ()
+    mel_bands: int = 0
+    frames: int = 0
+
+
+NO_DATA = LearningData()
 
 
 class StepOutput(NamedTuple):
@@ -112,13 +125,13 @@ class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
             )
 
     @abstractmethod
-    def build(self, encoder: Encoder, projection: ProjectionConfig, sizes: CorpusSizes) -> Method:
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA) -> Method:
         """The method before any training.
 
         Args:
             encoder: the encoder to train, with its initial weights.
             projection: shape of the projection head, for methods that have one.
-            sizes: of the corpus, for methods that have an entry for each segment.
+            data: what it will learn from, for methods whose modules depend on that.
 
         Returns:
             The method; its other weights are drawn from torch's global generator and nothing else.

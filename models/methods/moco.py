@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 from pydantic import Field
 
 from echopair.lazy import torch
-from echopair.models.methods.method import Batch, CorpusSizes, Method, StepOutput, encode
+from echopair.models.methods.method import NO_DATA, Batch, LearningData, Method, StepOutput, encode
 from echopair.models.methods.momentum import follow, momentum_copy
 from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
 from echopair.models.objectives.key_contrast import EXCLUDED, key_contrast, key_similarities
@@ -77,7 +77,7 @@ class MoCoConfig(QueueConfig):
 
     name: Literal["moco"] = "moco"
 
-    def build(self, encoder: Encoder, projection: ProjectionConfig, sizes: CorpusSizes) -> MoCo:  # noqa: ARG002
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA) -> MoCo:  # noqa: ARG002
         return MoCo(self, encoder, projection)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from echopair.lazy import torch
+from echopair.models.methods.method import NO_DATA
 from echopair.models.methods.prediction import Prediction, PredictionConfig, predictor
 from echopair.models.projection import ProjectionConfig, projection_head
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from echopair.models.encoders.base import Encoder
-    from echopair.models.methods.method import CorpusSizes
+    from echopair.models.methods.method import LearningData
 
 
 class SimSiamConfig(PredictionConfig):
@@ -42,7 +43,7 @@ class SimSiamConfig(PredictionConfig):
     def loss(self, similarity: torch.Tensor) -> torch.Tensor:
         return -similarity
 
-    def build(self, encoder: Encoder, projection: ProjectionConfig, sizes: CorpusSizes) -> SimSiam:  # noqa: ARG002
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA) -> SimSiam:  # noqa: ARG002
         return SimSiam(self, encoder, projection)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from echopair.lazy import torch
-from echopair.models.methods.method import CorpusSizes, Method, MethodConfig, StepOutput
+from echopair.models.methods.method import NO_DATA, LearningData, Method, MethodConfig, StepOutput
 from echopair.models.methods.projection_loss import ProjectionLoss, ProjectionLossConfig
 
 if TYPE_CHECKING:
@@ -144,7 +144,12 @@ class TemperatureLossConfig(TemperatureConfig, ProjectionLossConfig):
     def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
         return self.loss_at(projections, batch, self.temperature)
 
-    def build(self, encoder: Encoder, projection: ProjectionConfig, sizes: CorpusSizes) -> TemperatureLoss:  # noqa: ARG002
+    def build(
+        self,
+        encoder: Encoder,
+        projection: ProjectionConfig,
+        data: LearningData = NO_DATA,  # noqa: ARG002
+    ) -> TemperatureLoss:
         return TemperatureLoss(self, encoder, projection, **self.temperature_modules())
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from threadpoolctl import threadpool_limits
 
 from echopair.lazy import np, torch
-from echopair.models.methods import CorpusSizes
+from echopair.models.methods import LearningData
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.training.positives import (
     LabelIndex,
@@ -136,9 +136,9 @@ class PairCrops:
         return self.order.pairs
 
     @property
-    def sizes(self) -> CorpusSizes:
+    def sizes(self) -> LearningData:
         """What a method may need to size its modules."""
-        return CorpusSizes(segments=len(self.segments))
+        return LearningData(segments=len(self.segments))
 
     @property
     def steps_per_epoch(self) -> int:

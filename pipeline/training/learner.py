@@ -12,7 +12,7 @@ from echopair.augment.policy import AugmentConfig
 from echopair.lazy import torch
 from echopair.models.encoders import EncoderConfig, build_encoder
 from echopair.models.log_mel_config import LogMelConfig
-from echopair.models.methods import Batch, CorpusSizes, Method, ObjectiveConfig, StepOutput
+from echopair.models.methods import Batch, LearningData, Method, ObjectiveConfig, StepOutput
 from echopair.models.precision import Device, Precision, autocast
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.training.crops import CropsConfig
@@ -130,15 +130,15 @@ class Learner:
     Args:
         config: of the training; equal ones give equal initial weights.
         device: to train on.
-        sizes: of the corpus.
+        data: what the method will learn from.
     """
 
-    def __init__(self, config: LearningConfig, device: torch.device, sizes: CorpusSizes) -> None:
+    def __init__(self, config: LearningConfig, device: torch.device, data: LearningData) -> None:
         encoder = initial_encoder(config.encoder, config.seed)
         encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(config.seed, 1, Stream.INITIAL_WEIGHTS))
-            self.method: Method = config.objective.build(encoder, config.projection, sizes)
+            self.method: Method = config.objective.build(encoder, config.projection, data)
         self.method.modules.to(device)
         trained = [p for p in self.method.modules.parameters() if p.requires_grad]
         groups = [  # decay acts on matrices and kernels, not on norms and biases

@@ -112,6 +112,14 @@ def test_unlabelled_folders_are_not_probed() -> None:
             r"unknown key 'objective\.temprature'; did you mean 'objective\.temperature'\?",
         ),
         (
+            ["objective.name=triplet", "objective.temperature=0.1"],
+            r"unknown key 'objective\.temperature'; it is a key of objective\.name=nt_xent, .*, \.\.\.$",
+        ),
+        (
+            ["objective.name=triplet", "objective.margn=1"],
+            r"unknown key 'objective\.margn'; did you mean 'objective\.margin'\?",
+        ),
+        (
             ["objective.name=simsiam", "objective.queue_keys=300"],
             r"unknown key 'objective\.queue_keys'; it is a key of objective\.name=moco, mochi$",
         ),

@@ -1,7 +1,7 @@
 import torch
 
 from echopair.models.encoders import ResNetConfig, build_encoder
-from echopair.models.methods import Batch, CorpusSizes, SimCLRConfig, encode
+from echopair.models.methods import Batch, LearningData, SimCLRConfig, encode
 from echopair.models.methods.projection_loss import ProjectionLoss
 from echopair.models.objectives.nt_xent import chance_level, nt_xent
 from echopair.models.projection import ProjectionConfig
@@ -12,7 +12,9 @@ def method(temperature: float = 0.2) -> ProjectionLoss:
     torch.manual_seed(0)
     config = SimCLRConfig(temperature=temperature)
     return config.build(
-        build_encoder(ResNetConfig(width=8, blocks=(1,))), ProjectionConfig(projection_dim=16), CorpusSizes(6)
+        build_encoder(ResNetConfig(width=8, blocks=(1,))),
+        ProjectionConfig(projection_dim=16),
+        LearningData(6),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from echopair.models.encoders import ResNetConfig, build_encoder
-from echopair.models.methods import Batch, CorpusSizes, Method, MethodConfig, StepOutput
+from echopair.models.methods import Batch, LearningData, Method, MethodConfig, StepOutput
 from echopair.models.projection import ProjectionConfig
 
 SEGMENTS = 24
@@ -15,7 +15,7 @@ def build(config: MethodConfig, encoder: torch.nn.Module | None = None) -> Metho
     """The method with a small encoder, in train mode; equal configs give equal weights."""
     torch.manual_seed(0)
     encoder = encoder or build_encoder(ResNetConfig(width=8, stem="patch", blocks=(1,)))
-    method = config.build(encoder, ProjectionConfig(projection_dim=16), CorpusSizes(SEGMENTS))  # type: ignore[arg-type]
+    method = config.build(encoder, ProjectionConfig(projection_dim=16), LearningData(SEGMENTS))  # type: ignore[arg-type]
     method.modules.train()
     return method
 

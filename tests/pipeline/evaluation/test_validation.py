@@ -12,7 +12,7 @@ from echopair.augment.policy import AugmentConfig
 from echopair.models.audio_encoder import AudioEncoderConfig
 from echopair.models.encoders import ResNetConfig
 from echopair.models.log_mel_config import LogMelConfig
-from echopair.models.methods import Batch, CorpusSizes, SimCLRConfig
+from echopair.models.methods import Batch, LearningData, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.embed import EmbedConfig, embed_clips
 from echopair.pipeline.errors import UserError
@@ -291,7 +291,7 @@ def train(store: ClipStore, steps: int, reading_every: int) -> tuple[dict[str, t
         objective=SimCLRConfig(),
         pretrain=PretrainConfig(steps=steps, device="cpu", precision="float32"),
     )
-    learner = Learner(config, torch.device("cpu"), CorpusSizes(len(store)))
+    learner = Learner(config, torch.device("cpu"), LearningData(len(store)))
     method = learner.method
     method.modules.train()
     probe = NeighbourProbe({"tones": (store, np.arange(len(store)))}, ProbeConfig(), EMBED)
