@@ -29,12 +29,38 @@ class Batch:
         clips: (N,) int64, the clip that each source is part of; a clip has the same number in every step.
         labels: (N, C) bool, which of the C labels each clip has; None unless the method learns from labels.
         generator: of the step, on the CPU; whatever a method draws at random in a step, it draws from this.
+        augmentations: (V, N, A) bool, on the CPU: which of `LearningData.augmentations` each view got; None if a
+            method is tried without them.
     """
 
     views: Sequence[torch.Tensor]
     clips: torch.Tensor
     labels: torch.Tensor | None
     generator: torch.Generator
+    augmentations: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LearningData:
+    """What is known, before the first step, of what a method will learn from.
+
+    Args:
+        clips: number of clips, over all corpora.
+        labels: names of the labels of all clips, in the order of `Batch.labels`.
+        augmentations: names of the augmentations that some views get and others do not, in the order of
+            `Batch.augmentations`.
+        mel_bands: F of a view.
+        frames: T of a view.
+    """
+
+    clips: int = 0
+    labels: tuple[str, ...] = ()
+    augmentations: tuple[str, ...] = ()
+    mel_bands: int = 0
+    frames: int = 0
+
+
+NO_DATA = LearningData()
 
 
 class StepOutput(NamedTuple):
@@ -65,13 +91,21 @@ class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
     COLLAPSED_ADVICE: ClassVar[str] = "lower pretrain.learning_rate or weaken augment.strength"
     """What to try when the representation has collapsed."""
 
+    def check_data(self, encoder: Encoder, data: LearningData) -> None:
+        """Refuse, before any long work, an encoder or data that the method cannot learn with.
+
+        Raises:
+            ValueError: names the key, its value and the remedy.
+        """
+
     @abstractmethod
-    def build(self, encoder: Encoder, projection: ProjectionConfig) -> Method:
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA) -> Method:
         """The method before any training.
 
         Args:
             encoder: the encoder to train, with its initial weights.
             projection: shape of the projection head, for methods that have one.
+            data: what it will learn from, for methods whose modules depend on that.
 
         Returns:
             The method; its other weights are drawn from torch's global generator and nothing else.
@@ -128,3 +162,29 @@ def encode(encoder: torch.nn.Module, views: Sequence[torch.Tensor]) -> torch.Ten
         flat = torch.cat(list(group)).contiguous(memory_format=torch.channels_last)  # (views N, 1, F, T)
         embeddings.append(encoder(flat))  # (views N, D)
     return torch.cat(embeddings).reshape(len(views), len(views[0]), -1)
+
+
+def feature_maps(encoder: Encoder, views: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Feature maps, V of (N, C, F', T'), of V views (N, 1, F, T_v); neighbours of equal length in one forward pass."""
+    maps: list[torch.Tensor] = []
+    for _, group in groupby(views, key=lambda view: view.shape[-1]):
+        flat = torch.cat(list(group)).contiguous(memory_format=torch.channels_last)  # (views N, 1, F, T)
+        maps += encoder.features(flat).split(len(views[0]))
+    return maps
+
+
+def check_gives_features(name: str, encoder: Encoder) -> None:
+    """Refuse an encoder without a feature map.
+
+    Args:
+        name: of the objective.
+        encoder: to be trained.
+
+    Raises:
+        ValueError: names the keys and the remedy.
+    """
+    if encoder.feature_channels is None:
+        raise ValueError(
+            f"objective.name={name} learns from the encoder's feature map before pooling, and "
+            f"encoder.name={encoder.config.name} gives none for this model; set encoder.name=resnet"
+        )

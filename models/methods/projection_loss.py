@@ -7,7 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from echopair.lazy import torch
-from echopair.models.methods.method import Batch, Method, MethodConfig, StepOutput, encode
+from echopair.models.methods.method import (
+    NO_DATA,
+    Batch,
+    LearningData,
+    Method,
+    MethodConfig,
+    StepOutput,
+    encode,
+)
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import describe_collapse, representation_health
 
@@ -34,7 +42,12 @@ class ProjectionLossConfig(MethodConfig):
         """Loss of projections that are equally similar to each other; None if that says nothing about chance."""
         return None
 
-    def build(self, encoder: Encoder, projection: ProjectionConfig) -> ProjectionLoss:
+    def build(
+        self,
+        encoder: Encoder,
+        projection: ProjectionConfig,
+        data: LearningData = NO_DATA,  # noqa: ARG002
+    ) -> ProjectionLoss:
         return ProjectionLoss(self, encoder, projection)
 
 

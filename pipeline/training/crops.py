@@ -137,7 +137,7 @@ class PairCrops:
             if config.positives.NEEDS_LABELS
             else None
         )
-        self._label_matrix = _label_matrix(stores) if with_labels else None
+        self.label_names, self._label_matrix = _label_matrix(stores) if with_labels else ((), None)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -243,16 +243,13 @@ def _one_thread(_worker: int) -> None:
     threadpool_limits(1)
 
 
-def _label_matrix(stores: Sequence[ClipStore]) -> NDArray[np.bool_]:
-    """(clips, C): which of all labels each clip of all stores has; labels are compared by name."""
+def _label_matrix(stores: Sequence[ClipStore]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """The C labels of all stores, and (clips, C): which each clip has; labels are compared by name."""
     from sklearn.preprocessing import MultiLabelBinarizer
 
-    matrix: NDArray[np.bool_] = (
-        MultiLabelBinarizer()
-        .fit_transform([names for store in stores for names in store.labels()])
-        .astype(bool)
-    )
-    return matrix
+    binarizer = MultiLabelBinarizer()
+    matrix = binarizer.fit_transform([names for store in stores for names in store.labels()]).astype(bool)
+    return tuple(binarizer.classes_), matrix
 
 
 @lru_cache(maxsize=2)

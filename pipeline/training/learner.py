@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from echopair.augment.policy import AugmentConfig
+from echopair.augment.policy import AugmentConfig, build_policy
 from echopair.lazy import torch
 from echopair.models.encoders import EncoderConfig, build_encoder
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.methods import Batch, Method, ObjectiveConfig, StepOutput
+from echopair.models.methods.method import NO_DATA, LearningData
 from echopair.models.precision import Device, Precision, autocast
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.training.crops import CropsConfig
@@ -143,14 +144,19 @@ class Learner:
     Args:
         config: of the training; equal ones give equal initial weights.
         device: to train on.
+        data: what the method will learn from.
+
+    Raises:
+        ValueError: the method cannot learn with this encoder or these data.
     """
 
-    def __init__(self, config: LearningConfig, device: torch.device) -> None:
+    def __init__(self, config: LearningConfig, device: torch.device, data: LearningData = NO_DATA) -> None:
         encoder = initial_encoder(config.encoder, config.seed)
+        config.objective.check_data(encoder, data)
         encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(config.seed, 1, Stream.INITIAL_WEIGHTS))
-            self.method: Method = config.objective.build(encoder, config.projection)
+            self.method: Method = config.objective.build(encoder, config.projection, data)
         self.method.modules.to(device)
         trained = [p for p in self.method.modules.parameters() if p.requires_grad]
         groups = [  # decay acts on matrices and kernels, not on norms and biases
@@ -183,6 +189,13 @@ class Learner:
         self.optimiser.step()
         self.method.after_step(step, steps)
         return StepOutput(loss.detach(), figures)
+
+
+def varying_augmentations(config: LearningConfig) -> tuple[str, ...]:
+    """Names of the augmentations that some views get and others do not, in any phase of the schedule."""
+    steps = (0, *(change.step for change in config.pretrain.schedule))
+    policies = [build_policy(config.config_at(step).augment, config.log_mel.sample_rate_hz) for step in steps]
+    return tuple(sorted({name for policy in policies for name in policy.varying()}))
 
 
 def initial_encoder(config: EncoderConfig, seed: int) -> Encoder:

@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from echopair.augment.policy import Policy, build_policy
 from echopair.models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from echopair.models.log_mel import LogMel, LogMelStatistics
 from echopair.models.methods import Batch, Method
-from echopair.models.methods.method import CHANCE_LEVEL
+from echopair.models.methods.method import CHANCE_LEVEL, LearningData
 from echopair.models.precision import resolve_device
 from echopair.pipeline.cores import available_cores
 from echopair.pipeline.errors import UserError
@@ -22,7 +23,14 @@ from echopair.pipeline.training.budget import steps_of_budget
 from echopair.pipeline.training.callback import TrainingCallback
 from echopair.pipeline.training.checkpoints import Checkpoints, MetricsLog, Plan, load_plan, save_plan
 from echopair.pipeline.training.crops import CropBatch, PairCrops, crop_batches
-from echopair.pipeline.training.learner import Learner, LearningConfig, PretrainConfig, learning_rate
+from echopair.pipeline.training.learner import (
+    Learner,
+    LearningConfig,
+    PretrainConfig,
+    initial_encoder,
+    learning_rate,
+    varying_augmentations,
+)
 from echopair.pipeline.training.pairs import make_views, measure_statistics
 from echopair.pipeline.training.schedule import phases
 from echopair.pipeline.training.seeding import Stream, torch_generator
@@ -74,7 +82,8 @@ def pretrain(
     device = resolve_device(settings.device)
     plan = plan_training(stores, config, folder)
     log_mel = LogMel(config.log_mel).to(device)
-    learner = Learner(config, device)
+    data = _learning_data(stores, config, device)
+    learner = Learner(config, device, data)
     method = learner.method
 
     checkpoints = Checkpoints(folder, method=method.modules, optimiser=learner.optimiser)
@@ -105,7 +114,7 @@ def pretrain(
         try:
             for phase, crops in _scheduled_batches(stores, config, device, first, plan.steps):
                 throughput.data_arrived()
-                batch = phase.batch(crops, log_mel, plan.statistics)
+                batch = phase.batch(crops, log_mel, plan.statistics, data.augmentations)
                 loss, figures = learner.step(batch, phase.config, crops.step, plan.steps)
                 steps_done = crops.step + 1
                 throughput.step_done(phase.crops.pairs)
@@ -170,6 +179,7 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     started = time.monotonic()
     settings = config.pretrain
     device = resolve_device(settings.device)
+    data = _learning_data(stores, config, device)
     phase = _Phase(stores, config.config_at(0), device)
     if phase.crops.pairs < settings.batch_pairs:
         console.print(
@@ -180,7 +190,7 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     statistics = measure_statistics(stores, log_mel, phase.crops.crop_samples, config.seed)
 
     def train_step(learner: Learner, crops: CropBatch) -> None:
-        batch = phase.batch(crops, log_mel, statistics)
+        batch = phase.batch(crops, log_mel, statistics, data.augmentations)
         learner.step(
             batch, phase.config, crops.step, crops.step + 1
         )  # how many there will be is not known yet
@@ -191,7 +201,7 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
         phase.batches(itertools.count()),
         started,
         train_step,
-        Learner(config, device),
+        Learner(config, device, data),
     )
     plan = Plan(steps, statistics.mean, statistics.standard_deviation)
     save_plan(folder, plan)
@@ -219,7 +229,13 @@ class _Phase:
         workers = _data_workers(self.config.pretrain, self.device, self.policy)
         return crop_batches(self.crops, steps, workers, pin_memory=self.device.type == "cuda")
 
-    def batch(self, crops: CropBatch, log_mel: LogMel, statistics: LogMelStatistics) -> Batch:
+    def batch(
+        self,
+        crops: CropBatch,
+        log_mel: LogMel,
+        statistics: LogMelStatistics,
+        augmentations: Sequence[str] = (),
+    ) -> Batch:
         """What the method learns from, on the device."""
         waveforms = crops.waveforms.to(self.device, non_blocking=True)  # (V, N, L)
         views = make_views(
@@ -227,7 +243,36 @@ class _Phase:
         )
         labels = None if crops.labels is None else crops.labels.to(self.device)
         generator = torch_generator(self.config.seed, crops.step, Stream.METHOD, torch.device("cpu"))
-        return Batch(views, crops.clips.to(self.device), labels, generator)
+        names = np.array(self.policy.names, dtype=str)
+        got = [crops.chosen[..., names == name].any(-1) for name in augmentations]
+        return Batch(
+            views,
+            crops.clips.to(self.device),
+            labels,
+            generator,
+            torch.stack(got, dim=-1) if got else None,  # (V, N, A)
+        )
+
+
+def _learning_data(stores: Sequence[ClipStore], config: LearningConfig, device: torch.device) -> LearningData:
+    """What the method will learn from.
+
+    Raises:
+        UserError: the method cannot learn from it.
+    """
+    crops = _Phase(stores, config.config_at(0), device).crops
+    data = LearningData(
+        sum(len(store) for store in stores),
+        crops.label_names,
+        varying_augmentations(config),
+        config.log_mel.mel_bands,
+        config.log_mel.frames(crops.crop_samples),
+    )
+    try:
+        config.objective.check_data(initial_encoder(config.encoder, config.seed), data)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return data
 
 
 def _scheduled_batches(

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from echopair.lazy import torch
 from echopair.models.methods import Batch, Method, MethodConfig, StepOutput
+from echopair.models.methods.method import NO_DATA, LearningData
 from echopair.models.projection import ProjectionConfig, projection_head
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class MoCoConfig(MethodConfig):
     momentum: float = Field(0.99, ge=0, lt=1)
     queue_keys: int = Field(64, ge=1)
 
-    def build(self, encoder: Encoder, projection: ProjectionConfig) -> MoCo:
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA) -> MoCo:
         return MoCo(self, encoder, projection)
 
 
