@@ -4,13 +4,16 @@ from typing import Annotated
 
 from pydantic import Field
 
+from echopair.models.methods.cpc import CPCConfig
 from echopair.models.methods.deep_infomax import DeepInfoMaxConfig
 from echopair.models.methods.method import Batch, Method, MethodConfig, StepOutput, encode
 from echopair.models.methods.simclr import SimCLRConfig
 from echopair.models.methods.supervised import CrossEntropyConfig
+from echopair.models.methods.transformation import TransformationConfig
 
 __all__ = [
     "Batch",
+    "CPCConfig",
     "CrossEntropyConfig",
     "DeepInfoMaxConfig",
     "Method",
@@ -18,10 +21,11 @@ __all__ = [
     "ObjectiveConfig",
     "SimCLRConfig",
     "StepOutput",
+    "TransformationConfig",
     "encode",
 ]
 
 ObjectiveConfig = Annotated[
-    SimCLRConfig | CrossEntropyConfig | DeepInfoMaxConfig,
+    SimCLRConfig | CrossEntropyConfig | DeepInfoMaxConfig | CPCConfig | TransformationConfig,
     Field(discriminator="name"),
 ]

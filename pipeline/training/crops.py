@@ -137,7 +137,10 @@ class PairCrops:
             if config.positives.NEEDS_LABELS
             else None
         )
-        self.label_names, self._label_matrix = _label_matrix(stores) if with_labels else ((), None)
+        self.label_names: tuple[str, ...] = ()
+        self._label_matrix: NDArray[np.bool_] | None = None
+        if with_labels:
+            self.label_names, self._label_matrix = _label_matrix(stores)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -1,18 +1,38 @@
 """Other positives and pretext tasks: twenty steps lower each, also under bfloat16, and a resume is equal."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import torch
 
-from echopair.models.encoders import ResNetConfig, build_encoder
-from echopair.models.methods import Batch, CrossEntropyConfig, DeepInfoMaxConfig, Method, MethodConfig
+from echopair.models.encoders import ResNetConfig, VggLikeConfig, build_encoder
+from echopair.models.methods import (
+    Batch,
+    CPCConfig,
+    CrossEntropyConfig,
+    DeepInfoMaxConfig,
+    Method,
+    MethodConfig,
+    TransformationConfig,
+)
 from echopair.models.methods.method import LearningData
 from echopair.models.projection import ProjectionConfig
 
 DATA = LearningData(8, ("bird", "dog", "rain"), ("gain", "tilt"), 16, 48)
-METHODS: list[MethodConfig] = [CrossEntropyConfig(), DeepInfoMaxConfig()]
+METHODS: list[MethodConfig] = [CrossEntropyConfig(), DeepInfoMaxConfig(), CPCConfig(), TransformationConfig()]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    # These tensors are too small to share out.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 every_method = pytest.mark.parametrize("config", METHODS, ids=lambda config: config.name)
 
 
@@ -24,7 +44,7 @@ def build(config: MethodConfig) -> Method:
 
 def batch() -> Batch:
     generator = torch.Generator().manual_seed(1)
-    clips = torch.randn(8, 1, 16, 48, generator=generator)
+    clips = torch.randn(8, 1, 16, 48, generator=generator) + torch.randn(8, 1, 16, 1, generator=generator)
     labels = torch.eye(3, dtype=torch.bool)[torch.arange(8) % 3]
     got = torch.rand(2, 8, 2, generator=generator) < 0.5
     views = [
@@ -35,7 +55,7 @@ def batch() -> Batch:
 
 
 def train(method: Method, steps: int) -> list[float]:
-    optimiser = torch.optim.SGD(method.modules.parameters(), lr=0.05)
+    optimiser = torch.optim.Adam(method.modules.parameters(), lr=3e-3)
     losses = []
     for _ in range(steps):
         loss = method.training_step(batch()).loss
@@ -98,3 +118,27 @@ def test_an_encoder_without_a_feature_map_is_refused() -> None:
         ValueError, match=r"deep_infomax .* encoder.name=resnet gives none .* set encoder.name="
     ):
         DeepInfoMaxConfig().check_data(encoder, DATA)
+
+
+def test_cpc_refuses_crops_without_frames_to_predict_and_weights_that_it_would_not_train() -> None:
+    encoder = build_encoder(ResNetConfig(width=8, stem="patch", blocks=(1,)))
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    CPCConfig(steps_ahead=11).check_data(encoder, DATA)
+    with pytest.raises(
+        ValueError, match=r"objective.steps_ahead=12: .* 12 frames of a crop, .* crops.crop_seconds"
+    ):
+        CPCConfig(steps_ahead=12).check_data(encoder, DATA)
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+    with pytest.raises(
+        ValueError, match=r"encoder.name=vgg_like has weights behind it .* set encoder.name=resnet"
+    ):
+        CPCConfig().check_data(build_encoder(VggLikeConfig(width=8, embedding_dim=8)), DATA)
+
+
+def test_transformations_are_told_better_than_by_constant_answers() -> None:
+    method = build(TransformationConfig())
+    train(method, 30)
+    figures = method.training_step(batch()).figures()
+    assert figures["augmentation_accuracy"] > figures["augmentation_accuracy_chance_level"]
+    with pytest.raises(ValueError, match=r"all views get the same: set augment.policy.name=random"):
+        TransformationConfig().check_data(build_encoder(ResNetConfig(width=8)), LearningData())
