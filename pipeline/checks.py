@@ -15,7 +15,8 @@ from echopair.pipeline.evaluation import EVALUATIONS, Evaluation
 from echopair.pipeline.evaluation.labels import Annotations, ListedRecordings
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import check_tracking
-from echopair.pipeline.training.learner import initial_encoder, varying_augmentations
+from echopair.pipeline.training.learner import initial_encoder
+from echopair.pipeline.training.learning_data import varying_augmentations
 
 
 class Stage(IntEnum):

@@ -169,7 +169,7 @@ def feature_maps(encoder: Encoder, views: Sequence[torch.Tensor]) -> list[torch.
     maps: list[torch.Tensor] = []
     for _, group in groupby(views, key=lambda view: view.shape[-1]):
         flat = torch.cat(list(group)).contiguous(memory_format=torch.channels_last)  # (views N, 1, F, T)
-        maps += encoder.features(flat).unflatten(0, (-1, len(views[0]))).unbind()
+        maps += encoder.features(flat).chunk(len(flat) // len(views[0]))
     return maps
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from echopair.augment.policy import AugmentConfig, build_policy
+from echopair.augment.policy import AugmentConfig
 from echopair.lazy import torch
 from echopair.models.encoders import EncoderConfig, build_encoder
 from echopair.models.log_mel_config import LogMelConfig
@@ -189,13 +189,6 @@ class Learner:
         self.optimiser.step()
         self.method.after_step(step, steps)
         return StepOutput(loss.detach(), figures)
-
-
-def varying_augmentations(config: LearningConfig) -> tuple[str, ...]:
-    """Names of the augmentations that some views get and others do not, in any phase of the schedule."""
-    steps = (0, *(change.step for change in config.pretrain.schedule))
-    policies = [build_policy(config.config_at(step).augment, config.log_mel.sample_rate_hz) for step in steps]
-    return tuple(sorted({name for policy in policies for name in policy.varying()}))
 
 
 def initial_encoder(config: EncoderConfig, seed: int) -> Encoder:

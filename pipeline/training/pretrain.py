@@ -13,7 +13,7 @@ from echopair.augment.policy import Policy, build_policy
 from echopair.models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from echopair.models.log_mel import LogMel, LogMelStatistics
 from echopair.models.methods import Batch, Method
-from echopair.models.methods.method import CHANCE_LEVEL, LearningData
+from echopair.models.methods.method import CHANCE_LEVEL
 from echopair.models.precision import resolve_device
 from echopair.pipeline.cores import available_cores
 from echopair.pipeline.errors import UserError
@@ -23,14 +23,8 @@ from echopair.pipeline.training.budget import steps_of_budget
 from echopair.pipeline.training.callback import TrainingCallback
 from echopair.pipeline.training.checkpoints import Checkpoints, MetricsLog, Plan, load_plan, save_plan
 from echopair.pipeline.training.crops import CropBatch, PairCrops, crop_batches
-from echopair.pipeline.training.learner import (
-    Learner,
-    LearningConfig,
-    PretrainConfig,
-    initial_encoder,
-    learning_rate,
-    varying_augmentations,
-)
+from echopair.pipeline.training.learner import Learner, LearningConfig, PretrainConfig, learning_rate
+from echopair.pipeline.training.learning_data import learning_data
 from echopair.pipeline.training.pairs import make_views, measure_statistics
 from echopair.pipeline.training.schedule import phases
 from echopair.pipeline.training.seeding import Stream, torch_generator
@@ -82,7 +76,7 @@ def pretrain(
     device = resolve_device(settings.device)
     plan = plan_training(stores, config, folder)
     log_mel = LogMel(config.log_mel).to(device)
-    data = _learning_data(stores, config, device)
+    data = learning_data(_Phase(stores, config.config_at(0), device).crops, config)
     learner = Learner(config, device, data)
     method = learner.method
 
@@ -179,7 +173,7 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     started = time.monotonic()
     settings = config.pretrain
     device = resolve_device(settings.device)
-    data = _learning_data(stores, config, device)
+    data = learning_data(_Phase(stores, config.config_at(0), device).crops, config)
     phase = _Phase(stores, config.config_at(0), device)
     if phase.crops.pairs < settings.batch_pairs:
         console.print(
@@ -252,27 +246,6 @@ class _Phase:
             generator,
             torch.stack(got, dim=-1) if got else None,  # (V, N, A)
         )
-
-
-def _learning_data(stores: Sequence[ClipStore], config: LearningConfig, device: torch.device) -> LearningData:
-    """What the method will learn from.
-
-    Raises:
-        UserError: the method cannot learn from it.
-    """
-    crops = _Phase(stores, config.config_at(0), device).crops
-    data = LearningData(
-        sum(len(store) for store in stores),
-        crops.label_names,
-        varying_augmentations(config),
-        config.log_mel.mel_bands,
-        config.log_mel.frames(crops.crop_samples),
-    )
-    try:
-        config.objective.check_data(initial_encoder(config.encoder, config.seed), data)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return data
 
 
 def _scheduled_batches(
