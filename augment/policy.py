@@ -146,6 +146,14 @@ class Policy:
         chosen[..., : self._pool] &= ranks < self._operations
         return chosen
 
+    def varying(self) -> tuple[str, ...]:
+        """Names of the augmentations that some views get and others do not, each once."""
+        shares = self._shares.copy()
+        shares[: self._pool] *= self._operations / max(1, self._pool)
+        always = {name for name, share in zip(self.names, shares, strict=True) if share >= 1}
+        sometimes = [name for name, share in zip(self.names, shares, strict=True) if 0 < share < 1]
+        return tuple(name for name in dict.fromkeys(sometimes) if name not in always)
+
     def augment_waveform(
         self, waveform: Waveform, chosen: NDArray[np.bool_], seeds: NDArray[np.uint32]
     ) -> tuple[Waveform, list[tuple[str, dict[str, Any]]]]:

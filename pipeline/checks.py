@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 
 from echopair.augment.policy import augmentations_of
+from echopair.models.methods.method import LearningData
 from echopair.models.precision import resolve_device
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.corpora import Recording, find_recordings
@@ -15,6 +16,7 @@ from echopair.pipeline.evaluation.labels import Annotations, ListedRecordings
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import check_tracking
 from echopair.pipeline.training.learner import initial_encoder
+from echopair.pipeline.training.learning_data import varying_augmentations
 
 
 class Stage(IntEnum):
@@ -112,9 +114,20 @@ def check_learning(config: RunConfig) -> None:
         except ValueError as error:
             raise UserError(f"augment.policy: augmentation {augmentation.name!r}: {error}") from error
     try:
-        initial_encoder(config.encoder, config.seed)
+        encoder = initial_encoder(config.encoder, config.seed)
     except ValueError as error:
         raise UserError(f"encoder: {error}") from error
+    rate = config.log_mel.sample_rate_hz
+    frames = config.log_mel.frames(round(config.crops.crop_seconds * rate))
+    known = LearningData(
+        augmentations=varying_augmentations(config.learning),
+        mel_bands=config.log_mel.mel_bands,
+        frames=frames,
+    )
+    try:
+        config.objective.check_data(encoder, known)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _check_labels_to_learn_from(
@@ -128,6 +141,11 @@ def _check_labels_to_learn_from(
         raise UserError(
             f"{_label_key(config)} needs labels, and {lack.format(', '.join(config.pretrain_corpora))}; "
             "name corpora with labels in pretrain.corpora, or learn without labels"
+        )
+    if config.objective.LEARNS_LABELS and len(counts) < 2:
+        raise UserError(
+            f"{_label_key(config)} tells labels apart, and {', '.join(config.pretrain_corpora)} has only "
+            f"{next(iter(counts))!r}; name corpora with more labels in pretrain.corpora, or learn without labels"
         )
     both = sorted(set(config.pretrain_corpora) & scored_corpora(config, until))
     if both:

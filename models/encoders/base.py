@@ -6,16 +6,18 @@ from echopair.models.encoders.configs import EncoderConfig, check_input
 
 
 class Encoder(nn.Module):
-    """A network from log-mels to embeddings; subclasses implement `encode`.
+    """A network from log-mels to a feature map, pooled to embeddings; subclasses implement `convolve` and `pool`.
 
     Args:
         config: of the encoder.
 
     Attributes:
         embedding_dim: D, the width of the embedding.
+        feature_channels: C, the channels of the feature map; None for a network that gives no such map.
     """
 
     embedding_dim: int
+    feature_channels: int | None
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -36,8 +38,31 @@ class Encoder(nn.Module):
         self._check(log_mel)
         return self.encode(_as_channels_last(log_mel)).to(log_mel.dtype)  # (B, D)
 
+    def features(self, log_mel: Tensor) -> Tensor:
+        """The feature map before pooling, which `pool` turns into the embedding; see `feature_channels`.
+
+        Args:
+            log_mel: as of `forward`.
+
+        Returns:
+            (B, C, F', T'), in the dtype of the computation.
+
+        Raises:
+            ValueError: see `forward`.
+        """
+        self._check(log_mel)
+        return self.convolve(_as_channels_last(log_mel))
+
     def encode(self, log_mel: Tensor) -> Tensor:
         """Embed checked log-mels (B, 1, F, T) as (B, D)."""
+        return self.pool(self.convolve(log_mel))
+
+    def convolve(self, log_mel: Tensor) -> Tensor:
+        """The feature map (B, C, F', T') of checked log-mels (B, 1, F, T)."""
+        raise NotImplementedError
+
+    def pool(self, features: Tensor) -> Tensor:
+        """Embed a feature map (B, C, F', T') as (B, D)."""
         raise NotImplementedError
 
     def _check(self, log_mel: Tensor) -> None:

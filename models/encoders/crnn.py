@@ -23,6 +23,7 @@ class Crnn(Encoder):
     def __init__(self, config: CrnnConfig) -> None:
         super().__init__(config)
         self.embedding_dim = config.embedding_dim
+        self.feature_channels = config.width
         layers: list[nn.Module] = []
         channels = 1
         for pooled_bands in (5, 4, 2):
@@ -36,8 +37,11 @@ class Crnn(Encoder):
         self.layers = nn.Sequential(*layers)
         self.gru = nn.GRU(config.width, config.embedding_dim, batch_first=True, bidirectional=True)
 
-    def encode(self, log_mel: Tensor) -> Tensor:
-        features = self.layers(log_mel)  # (B, width, F / 40, T / 8)
+    def convolve(self, log_mel: Tensor) -> Tensor:
+        features: Tensor = self.layers(log_mel)  # (B, width, F / 40, T / 8)
+        return features
+
+    def pool(self, features: Tensor) -> Tensor:
         sequence = features.mean(2).transpose(1, 2)  # (B, T / 8, width)
         _, final_states = self.gru(sequence)  # (2, B, D)
         forwards, backwards = final_states.unbind(0)

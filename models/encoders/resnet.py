@@ -31,14 +31,18 @@ class ResNet(Encoder):
                 stages.append(BasicBlock(channels, stage_channels, stride))
                 channels = stage_channels
         self.stages = nn.Sequential(*stages)
+        self.feature_channels = channels
         self.embedding_dim = 2 * channels
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def encode(self, log_mel: Tensor) -> Tensor:
+    def convolve(self, log_mel: Tensor) -> Tensor:
         features: Tensor = self.stem(log_mel)  # (B, width, F / stem, T / stem)
         features = self.stages(features)  # (B, D / 2, F / all strides, T / all strides)
+        return features
+
+    def pool(self, features: Tensor) -> Tensor:
         return torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1)  # (B, D)
 
 

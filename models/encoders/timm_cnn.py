@@ -30,10 +30,19 @@ class TimmCnn(Encoder):
         super().__init__(config)
         self.network = _create_network(config.model)
         self.embedding_dim = _probe_embedding_dim(config.model, self.network)
+        self.feature_channels = _probe_feature_channels(self.network)
 
     def encode(self, log_mel: Tensor) -> Tensor:
         embedding: Tensor = self.network(log_mel)  # (B, D)
         return embedding
+
+    def convolve(self, log_mel: Tensor) -> Tensor:
+        features: Tensor = self.network.forward_features(log_mel)  # type: ignore[operator]
+        return features  # (B, C, F', T')
+
+    def pool(self, features: Tensor) -> Tensor:
+        embedding: Tensor = self.network.forward_head(features)  # type: ignore[operator]
+        return embedding  # (B, D)
 
 
 def _create_network(name: str) -> nn.Module:
@@ -65,6 +74,22 @@ def _probe_embedding_dim(name: str, network: nn.Module) -> int:
     if shapes or len(shape) != 2:
         raise ValueError(_refusal(name, f"its output has shape {shape} at one length"))
     return int(shape[1])
+
+
+def _probe_feature_channels(network: nn.Module) -> int | None:
+    """C of a network that computes a map (B, C, F', T') first and its output from that; else None."""
+    if not (hasattr(network, "forward_features") and hasattr(network, "forward_head")):
+        return None
+    was_training = network.training
+    network.eval()
+    log_mel = torch.linspace(-1, 1, 64 * 96).reshape(1, 1, 64, 96)
+    with torch.no_grad():
+        features = network.forward_features(log_mel)  # type: ignore[operator]
+        is_map = isinstance(features, Tensor) and features.ndim == 4
+        first = is_map and torch.equal(network.forward_head(features), network(log_mel))  # type: ignore[operator]
+    network.train(was_training)
+    # Maps of the other layout, (B, F', T', C), have the channels last.
+    return int(features.shape[1]) if first and features.shape[1] == network.num_features else None
 
 
 def _refusal(name: str, reason: object) -> str:

@@ -35,9 +35,13 @@ class VggLike(Encoder):
                 channels = stage_channels
             layers.append(nn.MaxPool2d(2))
         self.layers = nn.Sequential(*layers)
+        self.feature_channels = channels
         self.dense = nn.Linear(2 * channels, config.embedding_dim)
 
-    def encode(self, log_mel: Tensor) -> Tensor:
-        features = self.layers(log_mel)  # (B, 4 * width, F / 8, T / 8)
+    def convolve(self, log_mel: Tensor) -> Tensor:
+        features: Tensor = self.layers(log_mel)  # (B, 4 * width, F / 8, T / 8)
+        return features
+
+    def pool(self, features: Tensor) -> Tensor:
         pooled = torch.cat([features.amax((2, 3)), features.mean((2, 3))], dim=1)  # (B, 8 * width)
         return torch.relu(self.dense(pooled))  # (B, D)

@@ -5,7 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from echopair.models.methods.byol import BYOLConfig
+from echopair.models.methods.cpc import CPCConfig
 from echopair.models.methods.decorrelation import BarlowTwinsConfig, VICRegConfig
+from echopair.models.methods.deep_infomax import DeepInfoMaxConfig
 from echopair.models.methods.margins import ContrastivePairsConfig, LiftedStructureConfig, TripletConfig
 from echopair.models.methods.memory_bank import MemoryBankConfig
 from echopair.models.methods.method import Batch, LearningData, Method, MethodConfig, StepOutput, encode
@@ -15,7 +17,9 @@ from echopair.models.methods.noise_contrastive import BinaryNCEConfig, InfoNCECo
 from echopair.models.methods.reweighted_negatives import DebiasedConfig, DecoupledConfig, HardNegativesConfig
 from echopair.models.methods.simclr import SimCLRConfig
 from echopair.models.methods.simsiam import SimSiamConfig
+from echopair.models.methods.supervised import CrossEntropyConfig
 from echopair.models.methods.supervised_contrastive import SupervisedContrastiveConfig
+from echopair.models.methods.transformation import TransformationConfig
 
 __all__ = [
     "Batch",
@@ -45,6 +49,10 @@ ObjectiveConfig = Annotated[
     | MoCoConfig
     | MoCHiConfig
     | BYOLConfig
-    | SimSiamConfig,
+    | SimSiamConfig
+    | CrossEntropyConfig
+    | DeepInfoMaxConfig
+    | CPCConfig
+    | TransformationConfig,
     Field(discriminator="name"),
 ]

@@ -33,6 +33,8 @@ class Batch:
             the method reads them.
         segments: (N,) int64, the number of each source among all; a clip of an hour has several. The training loop
             always gives it.
+        augmentations: (V, N, A) bool, on the CPU: which of `LearningData.augmentations` each view got; None if a
+            method is tried without them.
     """
 
     views: Sequence[torch.Tensor]
@@ -41,6 +43,7 @@ class Batch:
     generator: torch.Generator
     recordings: torch.Tensor | None = None
     segments: torch.Tensor | None = None
+    augmentations: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,13 @@ class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
                 f"set crops.views={self.MAX_VIEWS}"
             )
 
+    def check_data(self, encoder: Encoder, data: LearningData) -> None:
+        """Refuse, before any long work, an encoder or data that the method cannot learn with.
+
+        Raises:
+            ValueError: names the key, its value and the remedy.
+        """
+
     @abstractmethod
     def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA) -> Method:
         """The method before any training.
@@ -188,3 +198,29 @@ def encode(encoder: torch.nn.Module, views: Sequence[torch.Tensor]) -> torch.Ten
         flat = torch.cat(list(group)).contiguous(memory_format=torch.channels_last)  # (views N, 1, F, T)
         embeddings.append(encoder(flat))  # (views N, D)
     return torch.cat(embeddings).reshape(len(views), len(views[0]), -1)
+
+
+def feature_maps(encoder: Encoder, views: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Feature maps, V of (N, C, F', T'), of V views (N, 1, F, T_v); neighbours of equal length in one forward pass."""
+    maps: list[torch.Tensor] = []
+    for _, group in groupby(views, key=lambda view: view.shape[-1]):
+        flat = torch.cat(list(group)).contiguous(memory_format=torch.channels_last)  # (views N, 1, F, T)
+        maps += encoder.features(flat).chunk(len(flat) // len(views[0]))
+    return maps
+
+
+def check_gives_features(name: str, encoder: Encoder) -> None:
+    """Refuse an encoder without a feature map.
+
+    Args:
+        name: of the objective.
+        encoder: to be trained.
+
+    Raises:
+        ValueError: names the keys and the remedy.
+    """
+    if encoder.feature_channels is None:
+        raise ValueError(
+            f"objective.name={name} learns from the encoder's feature map before pooling, and "
+            f"encoder.name={encoder.config.name} gives none for this model; set encoder.name=resnet"
+        )

@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field, model_validator
 from threadpoolctl import threadpool_limits
 
 from echopair.lazy import np, torch
-from echopair.models.methods import LearningData
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.training.positives import (
     LabelIndex,
@@ -128,17 +127,15 @@ class PairCrops:
             if config.positives.NEEDS_LABELS
             else None
         )
-        self._label_matrix = _label_matrix(stores) if with_labels else None
+        self.label_names: tuple[str, ...] = ()
+        self._label_matrix: NDArray[np.bool_] | None = None
+        if with_labels:
+            self.label_names, self._label_matrix = _label_matrix(stores)
 
     @property
     def pairs(self) -> int:
         """N, pairs of each step."""
         return self.order.pairs
-
-    @property
-    def sizes(self) -> LearningData:
-        """What a method may need to size its modules."""
-        return LearningData(segments=len(self.segments))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -250,18 +247,15 @@ def _one_thread(_worker: int) -> None:
     threadpool_limits(1)
 
 
-def _label_matrix(stores: Sequence[ClipStore]) -> NDArray[np.bool_]:
-    """(clips, C): which of all labels each clip of all stores has; labels are compared by name."""
+def _label_matrix(stores: Sequence[ClipStore]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """The C labels of all stores, and (clips, C): which each clip has; labels are compared by name."""
     from sklearn.preprocessing import MultiLabelBinarizer
 
-    matrix: NDArray[np.bool_] = (
-        MultiLabelBinarizer()
-        .fit_transform([names for store in stores for names in store.labels()])
-        .astype(bool)
-    )
+    binarizer = MultiLabelBinarizer()
+    matrix = binarizer.fit_transform([names for store in stores for names in store.labels()]).astype(bool)
     if matrix.sum(0).max(initial=0) < 2:
         raise UserError(
             f"the objective learns from labels, and no two of the {len(matrix)} pretraining clips share one; name "
             "corpora with labels in pretrain.corpora, label these, or set another objective.name"
         )
-    return matrix
+    return tuple(binarizer.classes_), matrix

@@ -13,6 +13,7 @@ from echopair.lazy import torch
 from echopair.models.encoders import EncoderConfig, build_encoder
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.methods import Batch, LearningData, Method, ObjectiveConfig, StepOutput
+from echopair.models.methods.method import NO_DATA
 from echopair.models.precision import Device, Precision, autocast
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.training.crops import CropsConfig
@@ -131,10 +132,14 @@ class Learner:
         config: of the training; equal ones give equal initial weights.
         device: to train on.
         data: what the method will learn from.
+
+    Raises:
+        ValueError: the method cannot learn with this encoder or these data.
     """
 
-    def __init__(self, config: LearningConfig, device: torch.device, data: LearningData) -> None:
+    def __init__(self, config: LearningConfig, device: torch.device, data: LearningData = NO_DATA) -> None:
         encoder = initial_encoder(config.encoder, config.seed)
+        config.objective.check_data(encoder, data)
         encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(config.seed, 1, Stream.INITIAL_WEIGHTS))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from echopair.augment.policy import Policy, build_policy
@@ -23,6 +24,7 @@ from echopair.pipeline.training.callback import TrainingCallback
 from echopair.pipeline.training.checkpoints import Checkpoints, MetricsLog, Plan, load_plan, save_plan
 from echopair.pipeline.training.crops import CropBatch, PairCrops, crop_batches
 from echopair.pipeline.training.learner import Learner, LearningConfig, PretrainConfig, learning_rate
+from echopair.pipeline.training.learning_data import learning_data
 from echopair.pipeline.training.pairs import make_views, measure_statistics
 from echopair.pipeline.training.schedule import phases
 from echopair.pipeline.training.seeding import Stream, torch_generator
@@ -75,8 +77,9 @@ def pretrain(
     device = resolve_device(settings.device)
     plan = plan_training(stores, config, folder)
     log_mel = LogMel(config.log_mel).to(device)
-    all_crops = _Phase(stores, config, device).crops
-    learner = Learner(config, device, all_crops.sizes)
+    all_crops = _Phase(stores, config.config_at(0), device).crops
+    data = learning_data(all_crops, config)
+    learner = Learner(config, device, data)
     method = learner.method
 
     checkpoints = Checkpoints(folder, method=method.modules, optimiser=learner.optimiser)
@@ -107,7 +110,7 @@ def pretrain(
         try:
             for phase, crops in _scheduled_batches(stores, config, device, first, plan.steps):
                 throughput.data_arrived()
-                batch = phase.batch(crops, log_mel, plan.statistics)
+                batch = phase.batch(crops, log_mel, plan.statistics, data.augmentations)
                 loss, figures = learner.step(batch, phase.config, crops.step, plan.steps)
                 steps_done = crops.step + 1
                 throughput.step_done(phase.crops.pairs)
@@ -173,6 +176,7 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     started = time.monotonic()
     settings = config.pretrain
     device = resolve_device(settings.device)
+    data = learning_data(_Phase(stores, config.config_at(0), device).crops, config)
     phase = _Phase(stores, config.config_at(0), device)
     if phase.crops.pairs < settings.batch_pairs:
         console.print(
@@ -184,7 +188,7 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     statistics = measure_statistics(stores, log_mel, phase.crops.crop_samples, config.seed)
 
     def train_step(learner: Learner, crops: CropBatch) -> None:
-        batch = phase.batch(crops, log_mel, statistics)
+        batch = phase.batch(crops, log_mel, statistics, data.augmentations)
         learner.step(
             batch, phase.config, crops.step, crops.step + 1
         )  # how many there will be is not known yet
@@ -195,7 +199,7 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
         phase.batches(itertools.count()),
         started,
         train_step,
-        Learner(config, device, phase.crops.sizes),
+        Learner(config, device, data),
     )
     plan = Plan(steps, statistics.mean, statistics.standard_deviation)
     save_plan(folder, plan)
@@ -224,7 +228,13 @@ class _Phase:
         workers = _data_workers(self.config.pretrain, self.device, self.policy)
         return crop_batches(self.crops, steps, workers, pin_memory=self.device.type == "cuda")
 
-    def batch(self, crops: CropBatch, log_mel: LogMel, statistics: LogMelStatistics) -> Batch:
+    def batch(
+        self,
+        crops: CropBatch,
+        log_mel: LogMel,
+        statistics: LogMelStatistics,
+        augmentations: Sequence[str] = (),
+    ) -> Batch:
         """What the method learns from, on the device."""
         waveforms = crops.waveforms.to(self.device, non_blocking=True)  # (V, N, L)
         views = make_views(
@@ -234,7 +244,17 @@ class _Phase:
         generator = torch_generator(self.config.seed, crops.step, Stream.METHOD, torch.device("cpu"))
         recordings = None if crops.recordings is None else crops.recordings.to(self.device)
         clips, segments = crops.clips.to(self.device), crops.segments.to(self.device)
-        return Batch(views, clips, labels, generator, recordings=recordings, segments=segments)
+        names = np.array(self.policy.names, dtype=str)
+        got = [crops.chosen[..., names == name].any(-1) for name in augmentations]
+        return Batch(
+            views,
+            clips,
+            labels,
+            generator,
+            recordings=recordings,
+            segments=segments,
+            augmentations=torch.stack(got, dim=-1) if got else None,  # (V, N, A)
+        )
 
 
 def _scheduled_batches(

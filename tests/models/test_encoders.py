@@ -290,3 +290,13 @@ def test_timm_is_imported_only_when_chosen() -> None:
         "sys.exit('timm' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": "."})
+
+
+@every_encoder
+def test_the_embedding_is_the_pooled_feature_map_to_the_last_bit(config: EncoderConfig) -> None:
+    encoder = seeded_encoder(config).eval()
+    log_mel = noise(2, 1, 64, 96)
+    with torch.no_grad():
+        features = encoder.features(log_mel)
+        assert features.shape[:2] == (2, encoder.feature_channels)
+        assert torch.equal(encoder.pool(features), encoder(log_mel))

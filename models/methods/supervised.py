@@ -1,0 +1,79 @@
+"""Supervised cross-entropy end to end: an encoder and a linear classifier; the yardstick of learning without labels."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from echopair.lazy import torch
+from echopair.models.methods.method import (
+    NO_DATA,
+    Batch,
+    LearningData,
+    Method,
+    MethodConfig,
+    StepOutput,
+    encode,
+)
+from echopair.models.objectives.cross_entropy import cross_entropy
+from echopair.models.representation_health import describe_collapse, representation_health
+
+if TYPE_CHECKING:
+    from echopair.models.encoders.base import Encoder
+    from echopair.models.projection import ProjectionConfig
+
+
+class CrossEntropyConfig(MethodConfig):
+    """Supervised: a linear classifier on the embedding of each view, trained with the encoder.
+
+    A clip with k labels wants each with probability 1 / k; a clip without labels is left out of the loss.
+
+    Source: Mahajan et al., Exploring the Limits of Weakly Supervised Pretraining, ECCV 2018 (targets of 1 / k).
+    """
+
+    LEARNS_LABELS: ClassVar = True
+    COLLAPSED_ADVICE: ClassVar = (
+        "lower pretrain.learning_rate, weaken augment.strength or learn from more labels"
+    )
+    name: Literal["cross_entropy"] = "cross_entropy"
+
+    def build(
+        self,
+        encoder: Encoder,
+        projection: ProjectionConfig,  # noqa: ARG002
+        data: LearningData = NO_DATA,
+    ) -> CrossEntropy:
+        return CrossEntropy(self, encoder, len(data.labels))
+
+
+class CrossEntropy(Method):
+    """An encoder and a linear classifier of its embeddings."""
+
+    config: CrossEntropyConfig
+
+    def __init__(self, config: CrossEntropyConfig, encoder: Encoder, labels: int) -> None:
+        super().__init__(config, encoder=encoder, classifier=torch.nn.Linear(encoder.embedding_dim, labels))
+
+    def training_step(self, batch: Batch) -> StepOutput:
+        assert batch.labels is not None
+        embeddings = encode(self.encoder, batch.views)  # (V, N, D)
+        logits = self.modules["classifier"](embeddings)  # (V, N, C)
+        loss = cross_entropy(logits, batch.labels)
+        return StepOutput(loss, partial(_figures, embeddings.detach(), logits.detach(), batch.labels))
+
+    def collapse(self, figures: dict[str, float]) -> str | None:
+        return describe_collapse(figures)
+
+
+def _figures(embeddings: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    right = labels.expand(logits.shape).gather(2, logits.argmax(2, keepdim=True))[..., 0]  # (V, N)
+    labelled = labels.any(1)
+    clips = max(1, int(labelled.sum()))
+    return {
+        "loss_chance_level": math.log(labels.shape[1]),
+        "label_accuracy": right[:, labelled].sum().item() / (len(logits) * clips),
+        # The best constant answer: the most frequent label of the batch.
+        "label_accuracy_chance_level": labels.sum(0).max().item() / clips,
+        **representation_health(embeddings, embeddings),
+    }

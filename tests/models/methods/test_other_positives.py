@@ -1,0 +1,144 @@
+"""Other positives and pretext tasks: twenty steps lower each, also under bfloat16, and a resume is equal."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from echopair.models.encoders import ResNetConfig, VggLikeConfig, build_encoder
+from echopair.models.methods import (
+    Batch,
+    CPCConfig,
+    CrossEntropyConfig,
+    DeepInfoMaxConfig,
+    Method,
+    MethodConfig,
+    TransformationConfig,
+)
+from echopair.models.methods.method import LearningData
+from echopair.models.projection import ProjectionConfig
+
+DATA = LearningData(8, ("bird", "dog", "rain"), ("gain", "tilt"), 16, 48)
+METHODS: list[MethodConfig] = [CrossEntropyConfig(), DeepInfoMaxConfig(), CPCConfig(), TransformationConfig()]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    # These tensors are too small to share out.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+every_method = pytest.mark.parametrize("config", METHODS, ids=lambda config: config.name)
+
+
+def build(config: MethodConfig) -> Method:
+    torch.manual_seed(0)
+    encoder = build_encoder(ResNetConfig(width=8, stem="patch", blocks=(1,)))
+    return config.build(encoder, ProjectionConfig(projection_dim=16), DATA)
+
+
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    clips = torch.randn(8, 1, 16, 48, generator=generator) + torch.randn(8, 1, 16, 1, generator=generator)
+    labels = torch.eye(3, dtype=torch.bool)[torch.arange(8) % 3]
+    got = torch.rand(2, 8, 2, generator=generator) < 0.5
+    views = [
+        clips + 0.1 * torch.randn(clips.shape, generator=generator) + one[:, :1, None, None]
+        for one in got.float()
+    ]
+    return Batch(views, torch.arange(8), labels, torch.Generator(), got)
+
+
+def train(method: Method, steps: int) -> list[float]:
+    optimiser = torch.optim.Adam(method.modules.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(steps):
+        loss = method.training_step(batch()).loss
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
+@every_method
+def test_twenty_steps_lower_the_loss_and_train_all_weights(config: MethodConfig) -> None:
+    method = build(config)
+    losses = train(method, 20)
+    assert losses[-1] < losses[0] - 0.05
+    assert all(parameter.grad is not None for parameter in method.encoder.parameters())
+    _, figures = method.training_step(batch())
+    shown = figures()
+    assert all(math.isfinite(value) for value in shown.values())
+    assert all(name.removesuffix("_chance_level") in {"loss", *shown} for name in shown)
+    assert method.collapse(shown) is None
+    assert method.collapse({**shown, "uniformity": 0.0})
+
+
+@every_method
+def test_it_trains_under_bfloat16_autocast(config: MethodConfig) -> None:
+    method = build(config)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, figures = method.training_step(batch())
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.dtype == torch.float32
+    assert loss.isfinite()
+    assert all(math.isfinite(value) for value in figures().values())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in method.modules.parameters())
+
+
+@every_method
+def test_its_state_is_all_that_the_next_step_needs(config: MethodConfig) -> None:
+    method, resumed = build(config), build(config)
+    train(method, 3)
+    resumed.modules.load_state_dict(method.modules.state_dict())
+    assert train(resumed, 2) == train(method, 2)
+
+
+def test_labels_are_told_apart_and_clips_without_any_are_left_out() -> None:
+    method = build(CrossEntropyConfig())
+    train(method, 20)
+    figures = method.training_step(batch()).figures()
+    assert figures["label_accuracy_chance_level"] == 3 / 8
+    assert figures["loss_chance_level"] == math.log(3)
+    assert figures["label_accuracy"] > figures["label_accuracy_chance_level"]
+    unlabelled = replace(batch(), labels=torch.zeros(8, 3, dtype=torch.bool))
+    assert method.training_step(unlabelled).loss == 0
+
+
+def test_an_encoder_without_a_feature_map_is_refused() -> None:
+    encoder = build_encoder(ResNetConfig(width=8, blocks=(1,)))
+    encoder.feature_channels = None
+    with pytest.raises(
+        ValueError, match=r"deep_infomax .* encoder.name=resnet gives none .* set encoder.name="
+    ):
+        DeepInfoMaxConfig().check_data(encoder, DATA)
+
+
+def test_cpc_refuses_crops_without_frames_to_predict_and_weights_that_it_would_not_train() -> None:
+    encoder = build_encoder(ResNetConfig(width=8, stem="patch", blocks=(1,)))
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    CPCConfig(steps_ahead=11).check_data(encoder, DATA)
+    with pytest.raises(
+        ValueError, match=r"objective.steps_ahead=12: .* 12 frames of a crop, .* crops.crop_seconds"
+    ):
+        CPCConfig(steps_ahead=12).check_data(encoder, DATA)
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+    with pytest.raises(
+        ValueError, match=r"encoder.name=vgg_like has weights behind it .* set encoder.name=resnet"
+    ):
+        CPCConfig().check_data(build_encoder(VggLikeConfig(width=8, embedding_dim=8)), DATA)
+
+
+def test_transformations_are_told_better_than_by_constant_answers() -> None:
+    method = build(TransformationConfig())
+    train(method, 30)
+    figures = method.training_step(batch()).figures()
+    assert figures["augmentation_accuracy"] > figures["augmentation_accuracy_chance_level"]
+    with pytest.raises(ValueError, match=r"all views get the same: set augment.policy.name=random"):
+        TransformationConfig().check_data(build_encoder(ResNetConfig(width=8)), LearningData())
