@@ -51,7 +51,7 @@ def batch() -> Batch:
         clips + 0.1 * torch.randn(clips.shape, generator=generator) + one[:, :1, None, None]
         for one in got.float()
     ]
-    return Batch(views, torch.arange(8), labels, torch.Generator(), got)
+    return Batch(views, torch.arange(8), labels, torch.Generator(), augmentations=got)
 
 
 def train(method: Method, steps: int) -> list[float]:
