@@ -41,7 +41,9 @@ GENERATED = {f"docs/{page}": write for page, write in config_reference.PAGES.ite
 AUGMENTATIONS = [
     config.model_fields["name"].default for config in get_args(SpectrogramChoice) + get_args(WaveformChoice)
 ]
-COMMANDS = {info.name or info.callback.__name__ for info in app.registered_commands if info.callback}
+COMMANDS = {
+    info.name or info.callback.__name__.replace("_", "-") for info in app.registered_commands if info.callback
+}
 
 
 def blocks(page: str, language: str = "") -> list[str]:
@@ -93,7 +95,7 @@ def test_a_command_takes_each_yaml_file() -> None:
 @pytest.mark.parametrize("page", ["README.md", "docs/reference/commands.md"])
 def test_tables_of_commands_name_all(page: str) -> None:
     rows = re.findall(r"^\| (`echopair .*?) \|", PAGES[page], flags=re.MULTILINE)
-    assert set(re.findall(r"`(?:echopair )?(\w+)[ `]", "\n".join(rows))) == COMMANDS
+    assert set(re.findall(r"`(?:echopair )?([\w-]+)[ `]", "\n".join(rows))) == COMMANDS
 
 
 def test_make_targets_and_benchmarks_exist() -> None:
