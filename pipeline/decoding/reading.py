@@ -14,7 +14,7 @@ from echopair.pipeline.decoding.envelope import Envelope, PartOfFile
 from echopair.pipeline.decoding.truncation import inspect
 
 # libsndfile reads other formats too, but truncation of those cannot be detected, and some contain no sound.
-FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF")
+FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "W64", "AU", "CAF", "NIST")
 BLOCK_SECONDS = 10
 BLOCK_VALUES = 1 << 22  # a block's limit where rate or channels are extreme: 16 MiB as float32
 TOLERANCE_SECONDS = 0.1  # of compressed lengths, which may or may not include the encoder's delay
@@ -85,6 +85,9 @@ def open_recording(path: str | Path, envelope: Envelope) -> Recording:
     except soundfile.LibsndfileError as error:
         if envelope.joined:
             raise Refused(f"{envelope.joined} in one file: split it") from error
+        if envelope.cut and envelope.declared_ratio is not None:
+            share = 1 / envelope.declared_ratio
+            raise Refused(f"truncated: holds {share:.0%} of its declared bytes of sound") from error
         if envelope.cut or envelope.may_be_cut:
             raise Refused("truncated: it ends before its first sample") from error
         if error.code == UNRECOGNISED_FORMAT:
@@ -105,7 +108,9 @@ def _reason(error: soundfile.LibsndfileError) -> str:
 
 def check_header(sound: Recording, envelope: Envelope) -> None:
     if sound.format not in FORMATS:
-        raise Refused(f"not of a known audio format but {sound.format}: convert it to WAV or FLAC")
+        raise Refused(
+            f"of the format {sound.format}, whose length cannot be checked: convert it to WAV or FLAC"
+        )
     if sound.subtype == "MPEG_LAYER_I":
         raise Refused("not audio: UTF-16 text, or MPEG audio of layer I")
     if envelope.joined:

@@ -10,12 +10,11 @@ import struct
 from dataclasses import replace
 from typing import BinaryIO, cast
 
+from echopair.pipeline.decoding.containers import HEADER_TOLERANCE_BYTES, compared, envelope_of
 from echopair.pipeline.decoding.envelope import Envelope, Part, PartOfFile, blocks_of
 from echopair.pipeline.decoding.mpeg import mp3, tag_length
 from echopair.pipeline.decoding.streams import flac, ogg
 
-# Writers that count their own header, or forget it, are wrong by this much.
-HEADER_TOLERANCE_BYTES = 64
 UNKNOWN_LENGTH = 0xFFFFFFFF
 BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"fLaC", b"OggS")
 # Chunks that may be cut at the end of a file, or begin where a pad byte was forgotten.
@@ -58,15 +57,14 @@ def inspect(file: BinaryIO, size_bytes: int) -> Envelope:
     Sources: RIFF WAVE (IBM and Microsoft, 1991), EBU Tech 3306 (RF64), ITU-R BS.2088 (BW64), AIFF 1.3 (Apple).
     """
     file.seek(0)
-    head = file.read(12)
-    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:] == b"WAVE":
-        return _wav(file, size_bytes, head)
-    if head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
+    head = file.read(16)
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return _wav(file, size_bytes, head[:12])
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return _aiff(file, size_bytes)
-    if head[:4] == b"OggS":
-        return ogg(file, size_bytes)
-    if head[:4] == b"fLaC":
-        return flac(file, size_bytes)
+    streams = {b"OggS": ogg, b"fLaC": flac}
+    if envelope := streams.get(head[:4]) or envelope_of(head):
+        return envelope(file, size_bytes)
     start = tag_length(head)
     file.seek(start)
     if start and file.read(4) in BEGINNINGS:
@@ -110,14 +108,10 @@ def _chunks(file: BinaryIO, size_bytes: int, wanted: bytes, order: str) -> dict[
 
 def _counted(file: BinaryIO, start: int, declared: int, size_bytes: int, order: str) -> Envelope:
     """Compare the declared bytes of sound, from `start`, with those that are there."""
-    present = size_bytes - start
-    if declared > present:
-        is_cut = declared - present > min(HEADER_TOLERANCE_BYTES, present)
-        return Envelope(cut=is_cut, declared_ratio=declared / present if present else None)
     excess, is_joined = _unexplained(file, start + declared, size_bytes, order)
     if is_joined:
         return Envelope(joined="several parts of sound")
-    return Envelope(held_ratio=(declared + excess) / declared if declared else float(excess > 0) + 1.0)
+    return compared(declared, size_bytes - start, excess)
 
 
 def _unexplained(file: BinaryIO, end: int, size_bytes: int, order: str) -> tuple[int, bool]:

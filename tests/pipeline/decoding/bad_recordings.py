@@ -223,8 +223,8 @@ REFUSED: dict[str, tuple[Writer, str]] = {
         "no sound behind its header",
     ),
     "another format": (
-        lambda folder: write(folder / "sun.au", container="AU", subtype="PCM_16"),
-        "not of a known audio format but AU: convert it",
+        lambda folder: write(folder / "sound.voc", container="VOC", subtype="PCM_16"),
+        "of the format VOC, whose length cannot be checked: convert it",
     ),
     "no samples": (waveform("none.wav", np.zeros((0, 1), np.float32)), "no samples"),
     "one sample": (
