@@ -96,16 +96,16 @@ def run(config: RunConfig, until: Stage = Stage.EVALUATE) -> RunResult:
             console.print(f"[yellow]{escape(note)}[/]")
         record = RunRecord.open(config, result.clips)
         result.folder, result.run_id = record.folder, record.tracked.run_id
-        learned = False
+        finished = False
         try:
             with record.tracked.until_end():
                 with cpu_threads(config.threads):
-                    learn(config, until, result, record.callback())
-                learned = True
+                    train_and_evaluate(config, until, result, record.callback())
+                finished = True
                 record.write(until.name.lower(), result)
         except Exception as error:
             reason = system_failure(error) or (str(error) if isinstance(error, TrackingError) else "")
-            if not (learned and reason):
+            if not (finished and reason):
                 raise
             result.unrecorded = reason  # the results are there, and are shown all the same
     result.seconds = time.monotonic() - started
@@ -136,7 +136,7 @@ def open_stores(config: RunConfig, result: RunResult) -> dict[str, ClipStore]:
     return {corpus: ClipStore(clips.folder, rate) for corpus, clips in result.clips.items()}
 
 
-def learn(
+def train_and_evaluate(
     config: RunConfig, until: Stage, result: RunResult, callback: TrainingCallback | None = None
 ) -> None:
     """The stages from `pretrain` on, of clips that are prepared; fills the result.

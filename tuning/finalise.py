@@ -13,12 +13,12 @@ from echopair.pipeline.evaluation import EVALUATIONS
 from echopair.pipeline.evaluation.validation import validated_by
 from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
-from echopair.pipeline.run import RunResult, learn
+from echopair.pipeline.run import RunResult, train_and_evaluate
 from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.tracking import TrackedRun, TrackingError
 from echopair.pipeline.tracking.outputs import log_outputs
 from echopair.tuning.config import SweepSettings
-from echopair.tuning.context import TrialContext, clips_of, config_of
+from echopair.tuning.context import TrialContext
 from echopair.tuning.state import SETTINGS_FILE, SweepState
 from echopair.tuning.tracking import child_of
 from echopair.tuning.trial_folder import TrialFolder
@@ -85,15 +85,15 @@ def finalise(
     result.trials, result.best = state.trials, state.best
     run: RunResult | None = None
     if result.best is not None:
-        config = config_of(context, result.best)
+        config = context.config_of(result.best)
         result.best_file = state.folder / BEST_FILE
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
         write_atomically(result.best_file, _best_header(state, result.best) + text)
         run = RunResult(config)
-        run.clips = clips_of(context, config)
+        run.clips = context.clips_of(config)
         TrialFolder(state.folder, result.best.number).publish(config.work_folder.absolute())
         with cpu_threads(config.threads):
-            learn(config, Stage.EVALUATE, run)
+            train_and_evaluate(config, Stage.EVALUATE, run)
         result.probes, result.encoder = run.summaries("probe"), run.encoder
     if run is not None and state.settings.sweep.score == "linear_probe":
         result.sources = sum(validation["sources"] for validation in run.summaries("validation").values())

@@ -34,7 +34,7 @@ LOCAL_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
 }
 STARTED = "Ray runtime started"  # what `ray start` says
-START_SECONDS = 120.0  # on a machine that is busy
+START_SECONDS = END_SECONDS = 120.0  # on a machine that is busy
 
 
 @cache
@@ -81,7 +81,13 @@ def own_ray(logs: Path) -> Iterator[str]:
         _wait_for_start(guarding, session / guardian.START_LOG)
         yield f"127.0.0.1:{port}"
     finally:
-        guarding.communicate()
+        try:
+            guarding.communicate(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise UserError(
+                f"Ray's processes have not ended within {END_SECONDS:g} s; end process {guarding.pid} and those below "
+                f"it, and remove {session}"
+            ) from error
 
 
 def _wait_for_start(guarding: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -23,7 +23,7 @@ from echopair.pipeline.tracking.interruption import interruption_later
 from echopair.pipeline.tracking.store import shown
 from echopair.tuning.cluster import check_nodes, environment, ray_session
 from echopair.tuning.config import SweepSettings
-from echopair.tuning.context import TrialContext, config_of
+from echopair.tuning.context import TrialContext
 from echopair.tuning.finalise import SweepResult, finalise
 from echopair.tuning.preparation import check_sweep, prepare_sweep, settle_recordings
 from echopair.tuning.progress import SweepProgress
@@ -207,7 +207,7 @@ def _wants_gpu(config: RunConfig, nodes: Sequence[Node]) -> bool:
 @contextmanager
 def _recorded(state: SweepState, parent: TrackedRun, context: TrialContext) -> Iterator[list[int]]:
     """Keep MLflow up to date; the list holds, afterwards, the trials that are not in the store."""
-    tracker = SweepTracker(state, parent, config_of=lambda trial: config_of(context, trial))
+    tracker = SweepTracker(state, parent, context.config_of)
     unrecorded: list[int] = []
     tracker.start()
     patience = INTERRUPTED_SECONDS

@@ -17,12 +17,14 @@ from echopair.models.audio_encoder import AudioEncoder
 from echopair.pipeline.checks import Stage, check_clips
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.run import RunResult, learn, open_stores, training_folder
+from echopair.pipeline.evaluation.nearest_neighbours import NeighbourProbe
+from echopair.pipeline.evaluation.validation_clips import validation_sets
+from echopair.pipeline.run import RunResult, open_stores, train_and_evaluate, training_folder
 from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.training.callback import TrainingCallback
 from echopair.pipeline.training.checkpoints import steps_done
 from echopair.pipeline.training.pretrain import Diverged
-from echopair.tuning.context import TrialContext, clips_of, neighbour_probe, trial_config
+from echopair.tuning.context import TrialContext
 from echopair.tuning.schedulers import (
     EVALUATION,
     INTERMEDIATE_SCORE,
@@ -117,12 +119,12 @@ def _train_and_score(
     report: Report,
 ) -> tuple[float, dict[str, Any]]:
     """The score and the row of the last evaluation."""
-    config = trial_config(context, folder.number, lineage[0]["values"], lineage[1:])
+    config = context.run_of(folder.number, lineage)
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     write_atomically(folder.path / CONFIG_FILE, text)
     own = config.model_copy(update={"work_folder": folder.path})
     result = RunResult(own)
-    result.clips = clips_of(context, own)
+    result.clips = context.clips_of(own)
     training = training_folder(own, result.clips)
     donor = TrialFolder(context.folder, origin.donor).copy_at(origin.evaluation) if origin else None
     folder.begin_training(training, donor)
@@ -140,8 +142,10 @@ def _train_and_score(
         report(row)
 
     after = origin.step if origin else 0
-    check_clips(own, Stage.VALIDATE, open_stores(own, result))
-    probe = neighbour_probe(own, result.clips)
+    stores = open_stores(own, result)
+    check_clips(own, Stage.VALIDATE, stores)
+    sets = validation_sets(stores, own.probe, own.probe_corpora)
+    probe = NeighbourProbe(sets, own.probe, own.embed)
     scores = _IntermediateScores(folder, sweep.evaluations, after, probe.score, report, may_be_copied)
     done = math.inf if training.exists() else steps_done(under_way(training))
     with cpu_threads(config.threads):
@@ -150,7 +154,7 @@ def _train_and_score(
                 keep_and_report(row, is_current=row[STEP] == done)
         while True:
             try:
-                learn(own, Stage.VALIDATE, result, scores)
+                train_and_evaluate(own, Stage.VALIDATE, result, scores)
                 break
             except _DecisionPending as pending:
                 row = pending.row

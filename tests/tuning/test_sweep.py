@@ -27,7 +27,7 @@ from echopair.pipeline.tracking.client import load_mlflow
 from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
 from echopair.tuning.cli import main
 from echopair.tuning.config import SweepSettings, compose_sweep
-from echopair.tuning.context import TrialContext, config_of
+from echopair.tuning.context import TrialContext
 from echopair.tuning.ray_trials import StateCallback
 from echopair.tuning.schedulers import NUMBER
 from echopair.tuning.state import SweepState
@@ -508,7 +508,7 @@ def test_a_member_that_copies_another_with_its_values_is_known_by_them(
         callback.on_trial_result(0, [trial], trial, row)
         assert state[0].current == {TEMPERATURE: temperature}
     assert (
-        config_of(TrialContext(state.settings, {}, tmp_path, None, 1), state[0]).objective.temperature == 0.8
+        TrialContext(state.settings, {}, tmp_path, None, 1).config_of(state[0]).objective.temperature == 0.8
     )
 
 

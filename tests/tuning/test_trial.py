@@ -19,11 +19,11 @@ import soundfile
 from echopair.pipeline.checks import Stage, check
 from echopair.pipeline.config import RunConfig, compose, validated
 from echopair.pipeline.cores import cpu_threads
-from echopair.pipeline.run import RunResult, learn, prepare_corpora, run
+from echopair.pipeline.run import RunResult, prepare_corpora, run, train_and_evaluate
 from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.training.checkpoints import steps_done
 from echopair.tuning.config import compose_sweep
-from echopair.tuning.context import TrialContext, clips_of, trial_config
+from echopair.tuning.context import TrialContext
 from echopair.tuning.trial import Origin, run_trial
 from echopair.tuning.trial_folder import TrialFolder
 from tests.tuning.tones import write_run
@@ -114,9 +114,9 @@ def weights(context: TrialContext, number: int = 0) -> bytes:
 def learned(config: RunConfig, context: TrialContext, work_folder: Path) -> RunResult:
     """The stages that a trial does, by the pipeline alone."""
     result = RunResult(config.model_copy(update={"work_folder": work_folder}))
-    result.clips = clips_of(context, config)
+    result.clips = context.clips_of(config)
     with cpu_threads(1):
-        learn(result.config, Stage.VALIDATE, result)
+        train_and_evaluate(result.config, Stage.VALIDATE, result)
     return result
 
 
@@ -350,7 +350,7 @@ def test_a_trial_s_config_has_what_the_sweep_settled(context: TrialContext) -> N
     minutes = context.settings.run.pretrain.model_copy(update={"minutes": 5.0, "steps": None})
     settled = replace(changed(context, pretrain=minutes, run_name="base"), steps=77, threads=3)
     schedule = [{"step": 4, "values": {TEMPERATURE: 0.5}}]
-    config = trial_config(settled, 12, VALUES, schedule)
+    config = settled.run_of(12, [{"step": 0, "values": VALUES}, *schedule])
     assert (config.run_name, config.threads, config.probe.test_split) == ("sweep-12", 3, True)
     assert (config.pretrain.minutes, config.pretrain.steps) == (None, 77)
     assert [change.model_dump() for change in config.pretrain.schedule] == schedule
