@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from enum import IntEnum
 
 from echopair.augment.policy import augmentations_of
-from echopair.models.methods.method import LearningData
 from echopair.models.precision import resolve_device
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.corpora import Recording, find_recordings
@@ -15,8 +14,8 @@ from echopair.pipeline.evaluation import EVALUATIONS, Evaluation
 from echopair.pipeline.evaluation.labels import Annotations, ListedRecordings
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import check_tracking
-from echopair.pipeline.training.learner import initial_encoder
-from echopair.pipeline.training.learning_data import varying_augmentations
+from echopair.pipeline.training.learner import check_data, initial_encoder
+from echopair.pipeline.training.learning_data import data_by_config
 
 
 class Stage(IntEnum):
@@ -103,7 +102,7 @@ def scored_corpora(config: RunConfig, until: Stage) -> set[str]:
 
 
 def check_learning(config: RunConfig) -> None:
-    """Find augmentations and encoders that this machine cannot do.
+    """Find augmentations and encoders that this machine cannot do, and data that the method cannot learn from.
 
     Raises:
         UserError: names the key.
@@ -117,17 +116,7 @@ def check_learning(config: RunConfig) -> None:
         encoder = initial_encoder(config.encoder, config.seed)
     except ValueError as error:
         raise UserError(f"encoder: {error}") from error
-    rate = config.log_mel.sample_rate_hz
-    frames = config.log_mel.frames(round(config.crops.crop_seconds * rate))
-    known = LearningData(
-        augmentations=varying_augmentations(config.learning),
-        mel_bands=config.log_mel.mel_bands,
-        frames=frames,
-    )
-    try:
-        config.objective.check_data(encoder, known)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    check_data(config.learning, encoder, data_by_config(config.learning))
 
 
 def _check_labels_to_learn_from(

@@ -1,12 +1,10 @@
 """`echopair`: one command a stage, and run, preview, compare, ui, config; `tuning.cli` adds sweep and presets."""
 
 import os
-import shlex
 import signal
 import sys
 import threading
 import webbrowser
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 # Before any of them is imported: nothing is reported to anybody, and no library draws bars of its own.
@@ -17,12 +15,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from echopair.pipeline.errors import UserError, system_failure
+from echopair.pipeline.errors import UserError, short_path, system_failure
 
 if TYPE_CHECKING:
     from echopair.pipeline.config import RunConfig
-    from echopair.pipeline.run import RunResult
-    from echopair.pipeline.tracking import TrackingConfig
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -179,9 +175,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     sys.unraisablehook = _interrupt_again
     try:
-        status = app(
-            prog_name="echopair", standalone_mode=False
-        )  # of a command that raised typer.Exit or was interrupted
+        # Of a command that raised typer.Exit or was interrupted.
+        status = app(prog_name="echopair", standalone_mode=False)
     except UserError as error:
         _fail(_with_origins(str(error), sys.argv[2:]), USAGE_ERROR)
     except typer.TyperException as error:  # pragma: no cover
@@ -240,19 +235,6 @@ def _require_work_folder(config: "RunConfig") -> None:
         )
 
 
-def place_arguments(config: "RunConfig") -> str:
-    """What other commands need to find the runs of a config, as " work_folder=/data/work"; empty for the default."""
-    default = type(config).model_fields
-    usual = {"work_folder": default["work_folder"].default, **_tracking_keys(default["tracking"].default)}
-    given = {"work_folder": config.work_folder, **_tracking_keys(config.tracking)}
-    changed = [f"{key}={short_path(value)}" for key, value in given.items() if value != usual[key]]
-    return "".join(f" {shlex.quote(one)}" for one in changed)
-
-
-def _tracking_keys(config: "TrackingConfig") -> dict[str, Any]:
-    return {f"tracking.{key}": value for key, value in config.model_dump().items()}
-
-
 def _compose(arguments: list[str] | None) -> "RunConfig":
     from echopair.pipeline.config import compose
     from echopair.pipeline.layers import split_arguments
@@ -263,47 +245,10 @@ def _compose(arguments: list[str] | None) -> "RunConfig":
 def _run(arguments: list[str] | None, until: str) -> None:
     config = _compose(arguments)
     from echopair.pipeline.checks import Stage
+    from echopair.pipeline.printed_result import print_result
     from echopair.pipeline.run import run as run_stages
 
     result = run_stages(config, Stage[until])
-    _print_result(result, Stage[until].name.lower())
+    print_result(output, result, Stage[until].name.lower())
     if result.unrecorded:
         _fail(f"the run is not wholly recorded; the same command records it. {result.unrecorded}", UNRECORDED)
-
-
-def _print_result(result: "RunResult", stage: str) -> None:
-    from echopair.pipeline.evaluation import EVALUATIONS
-    from echopair.pipeline.results import rich_table
-
-    for name, evaluation in EVALUATIONS.items():
-        for table in evaluation.tables(result.summaries(name)):
-            output.print(table.title, style="bold", soft_wrap=True, highlight=False, markup=False)
-            if table.rows:
-                output.print(rich_table(table))
-    if not result.did:
-        output.print(f"Nothing to do: every stage up to {stage} was done before ({result.seconds:.1f} s).")
-    place = place_arguments(result.config)
-    rows: dict[str, object] = {
-        f"report of {corpus}": done.folder / "report.html" for corpus, done in result.clips.items()
-    }
-    if result.encoder is not None:
-        rows |= {"encoder": result.encoder}
-    if result.folder is not None:
-        rows |= {
-            "run": result.folder / "run.yaml",
-            "report of the run": result.folder / "report.html",
-            "compare runs": f"echopair compare{place}, or in a browser: echopair ui{place}",
-        }
-    width = max(len(name) for name in rows)
-    for name, value in rows.items():
-        output.print(f"{name:<{width}}  {short_path(value)}", soft_wrap=True, highlight=False, markup=False)
-
-
-def short_path(value: object) -> str:
-    """A path as people type it: from the current folder where it lies below."""
-    path = value if isinstance(value, Path) else Path(str(value))
-    return (
-        str(path.relative_to(Path.cwd()))
-        if path.is_absolute() and path.is_relative_to(Path.cwd())
-        else str(value)
-    )

@@ -4,6 +4,7 @@ import difflib
 import errno
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 NAMED = 3
 
@@ -61,3 +62,13 @@ def listed(names: Sequence[str]) -> str:
 def counted(count: int, noun: str, plural: str = "") -> str:
     """A number with its noun: "1 clip", "2,000 clips"."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def short_path(value: object) -> str:
+    """A path as people type it: from the current folder where it lies below."""
+    path = value if isinstance(value, Path) else Path(str(value))
+    return (
+        str(path.relative_to(Path.cwd()))
+        if path.is_absolute() and path.is_relative_to(Path.cwd())
+        else str(value)
+    )

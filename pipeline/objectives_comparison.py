@@ -18,8 +18,6 @@ from echopair.pipeline.progress import console
 from echopair.pipeline.run import RunResult, run
 from echopair.pipeline.stages import read_done
 
-COMMAND = "from echopair.pipeline.cli import main; main()"
-
 
 @dataclass(frozen=True)
 class ObjectiveResult:
@@ -79,7 +77,16 @@ def compare_objectives(
     ]
     for number, (name, config) in enumerate(configs.items(), start=1):
         console.print(f"[bold]objective {number} of {len(configs)}: {name}[/]")
-        command = [sys.executable, "-c", COMMAND, "run", *sources, *overrides, f"objective.name={name}"]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "echopair",
+            "run",
+            *sources,
+            *overrides,
+            f"objective.name={name}",
+        ]
         status = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
         failure = f"its run ended with exit status {status}, see above" if status else ""
         done = None if status else _done_before(config)

@@ -7,7 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from echopair.pipeline.cli import PIPE_COLUMNS, app, main, output, short_path
+from echopair.pipeline.cli import PIPE_COLUMNS, app, main, output
+from echopair.pipeline.errors import short_path
 
 if TYPE_CHECKING:
     from echopair.tuning.finalise import SweepResult

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from echopair.lazy import torch
-from echopair.models.methods.method import NO_DATA
 from echopair.models.methods.momentum import follow, momentum_copy, rising_momentum
 from echopair.models.methods.prediction import Prediction, PredictionConfig, predictor
 from echopair.models.projection import ProjectionConfig, projection_head
@@ -50,7 +49,7 @@ class BYOLConfig(PredictionConfig):
     def loss(self, similarity: torch.Tensor) -> torch.Tensor:
         return 2 - 2 * similarity
 
-    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA) -> BYOL:  # noqa: ARG002
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData) -> BYOL:
         return BYOL(self, encoder, projection)
 
 
@@ -70,7 +69,7 @@ class BYOL(Prediction):
             momentum=momentum_copy(encoder, head),
         )
 
-    def targets(self, views: Sequence[torch.Tensor], projections: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+    def targets(self, views: Sequence[torch.Tensor], projections: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             return torch.stack([self.modules["momentum"](view) for view in views])  # (V, N, P)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
@@ -9,7 +10,6 @@ from pydantic import Field
 
 from echopair.lazy import torch
 from echopair.models.methods.method import (
-    NO_DATA,
     Batch,
     LearningData,
     Method,
@@ -18,8 +18,8 @@ from echopair.models.methods.method import (
     check_gives_features,
     feature_maps,
 )
-from echopair.models.objectives.future_frames import chance_level, future_frames
-from echopair.models.representation_health import describe_collapse, representation_health
+from echopair.models.objectives.future_frames import future_frames
+from echopair.models.representation_health import representation_health
 
 if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
@@ -69,8 +69,8 @@ class CPCConfig(MethodConfig):
     def build(
         self,
         encoder: Encoder,
-        projection: ProjectionConfig,  # noqa: ARG002
-        data: LearningData = NO_DATA,  # noqa: ARG002
+        projection: ProjectionConfig,
+        data: LearningData,
     ) -> CPC:
         return CPC(self, encoder)
 
@@ -81,7 +81,6 @@ class CPC(Method):
     config: CPCConfig
 
     def __init__(self, config: CPCConfig, encoder: Encoder) -> None:
-        check_gives_features(config.name, encoder)
         channels = cast("int", encoder.feature_channels)
         super().__init__(
             config,
@@ -108,15 +107,12 @@ class CPC(Method):
             frames, [predict(contexts[:, :-k]) for k, predict in enumerate(predictions, start=1)]
         )
 
-    def collapse(self, figures: dict[str, float]) -> str | None:
-        return describe_collapse(figures)
-
 
 def _figures(encoder: Encoder, maps: list[torch.Tensor], accuracy: torch.Tensor) -> dict[str, float]:
     clips = len(maps[0])
     embeddings = torch.stack([encoder.pool(one) for one in maps])  # (V, N, D)
     return {
-        "loss_chance_level": chance_level(clips),
+        "loss_chance_level": math.log(clips),
         "prediction_accuracy": accuracy.item(),
         "prediction_accuracy_chance_level": 1 / clips,
         **representation_health(embeddings, embeddings),

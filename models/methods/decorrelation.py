@@ -34,7 +34,7 @@ class BarlowTwinsConfig(ProjectionLossConfig):
         description="lambda, weight of the correlations of different dimensions (paper: 0.005)",
     )
 
-    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:  # noqa: ARG002
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
         return barlow_twins(projections, self.redundancy_weight)
 
 
@@ -66,5 +66,5 @@ class VICRegConfig(ProjectionLossConfig):
         1.0, ge=0, le=1000, description="nu, weight of the covariances of different dimensions"
     )
 
-    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:  # noqa: ARG002
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
         return vicreg(projections, self.invariance_weight, self.variance_weight, self.covariance_weight)

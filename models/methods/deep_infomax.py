@@ -2,57 +2,47 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Literal, cast
 
 from echopair.lazy import torch
 from echopair.models.methods.method import (
-    NO_DATA,
     Batch,
     LearningData,
     Method,
-    MethodConfig,
     StepOutput,
     check_gives_features,
     feature_maps,
 )
-from echopair.models.objectives.local_global import chance_level, local_global
+from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
+from echopair.models.objectives.local_global import local_global
 from echopair.models.projection import ProjectionConfig, projection_head
-from echopair.models.representation_health import describe_collapse, representation_health
+from echopair.models.representation_health import representation_health
 
 if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
 
 
-class DeepInfoMaxConfig(MethodConfig):
+class DeepInfoMaxConfig(TemperatureConfig):
     """Local-global: each place of one view's feature map against the embedding of another view of the clip.
 
-    Needs an encoder with a feature map. The default temperature is that of `nt_xent`.
+    Needs an encoder with a feature map.
 
     Source: Hjelm et al., Learning deep representations by mutual information estimation and maximization, ICLR 2019,
     equations 5 and 6; between views as Bachman et al. (AMDIM), NeurIPS 2019, equation 2.
     """
 
-    CHANGEABLE: ClassVar = ("temperature",)
-    DIVERGED_ADVICE: ClassVar = (
-        "lower pretrain.learning_rate, raise objective.temperature or set pretrain.precision=float32"
-    )
-    COLLAPSED_ADVICE: ClassVar = (
-        "lower pretrain.learning_rate or objective.temperature, or weaken augment.strength"
-    )
     name: Literal["deep_infomax"] = "deep_infomax"
-    temperature: float = Field(0.2, ge=0.01, le=10, description="divides the cosine similarities")
 
-    def check_data(self, encoder: Encoder, data: LearningData) -> None:  # noqa: ARG002
+    def check_data(self, encoder: Encoder, data: LearningData) -> None:
         check_gives_features(self.name, encoder)
 
     def build(
         self,
         encoder: Encoder,
         projection: ProjectionConfig,
-        data: LearningData = NO_DATA,  # noqa: ARG002
+        data: LearningData,
     ) -> DeepInfoMax:
         return DeepInfoMax(self, encoder, projection)
 
@@ -63,7 +53,6 @@ class DeepInfoMax(Method):
     config: DeepInfoMaxConfig
 
     def __init__(self, config: DeepInfoMaxConfig, encoder: Encoder, projection: ProjectionConfig) -> None:
-        check_gives_features(config.name, encoder)
         channels = cast("int", encoder.feature_channels)
         super().__init__(
             config,
@@ -75,6 +64,7 @@ class DeepInfoMax(Method):
                 torch.nn.ReLU(inplace=True),
                 torch.nn.Conv2d(channels, projection.projection_dim, 1),
             ),
+            **config.temperature_modules(),
         )
 
     def training_step(self, batch: Batch) -> StepOutput:
@@ -84,17 +74,16 @@ class DeepInfoMax(Method):
         shape = embeddings.shape[:2]
         vectors = self.modules["projection"](embeddings.flatten(0, 1)).unflatten(0, shape)  # (V, N, P)
         local = [self.modules["local"](one) for one in maps]  # V of (N, P, F', T')
-        loss, accuracy = local_global(local, vectors, self.config.temperature)
-        return StepOutput(loss, partial(_figures, embeddings.detach(), vectors.detach(), accuracy))
-
-    def collapse(self, figures: dict[str, float]) -> str | None:
-        return describe_collapse(figures)
+        temperature = current_temperature(self)
+        loss, accuracy = local_global(local, vectors, temperature)
+        output = StepOutput(loss, partial(_figures, embeddings.detach(), vectors.detach(), accuracy))
+        return with_temperature(output, self.config, temperature)
 
 
 def _figures(embeddings: torch.Tensor, vectors: torch.Tensor, accuracy: torch.Tensor) -> dict[str, float]:
     pairs = vectors.shape[1]
     return {
-        "loss_chance_level": chance_level(pairs),
+        "loss_chance_level": math.log(pairs),
         "local_accuracy": accuracy.item(),
         "local_accuracy_chance_level": 1 / pairs,
         **representation_health(embeddings, vectors),

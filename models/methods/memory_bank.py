@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from echopair.lazy import torch
-from echopair.models.methods.method import NO_DATA, Batch, LearningData, Method, StepOutput, encode
+from echopair.models.methods.method import Batch, LearningData, Method, StepOutput, encode
 from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
 from echopair.models.objectives.instance_discrimination import (
     bank_similarities,
@@ -18,7 +18,7 @@ from echopair.models.objectives.instance_discrimination import (
 )
 from echopair.models.objectives.unit import unit
 from echopair.models.projection import ProjectionConfig, projection_head
-from echopair.models.representation_health import describe_collapse, representation_health
+from echopair.models.representation_health import representation_health
 
 if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
@@ -50,9 +50,7 @@ class MemoryBankConfig(TemperatureConfig):
         "exact softmax over all, which is affordable up to about 100,000 segments",
     )
 
-    def build(
-        self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA
-    ) -> MemoryBank:
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData) -> MemoryBank:
         return MemoryBank(self, encoder, projection, data)
 
 
@@ -106,13 +104,10 @@ class MemoryBank(Method):
         output = StepOutput(loss, lambda: {"loss_chance_level": chance_level, **found(), **health()})
         return with_temperature(output, self.config, temperature)
 
-    def after_step(self, step: int, steps: int) -> None:  # noqa: ARG002
+    def after_step(self, step: int, steps: int) -> None:
         """Move the entries of the step's segments towards the mean of their views."""
         segments, means = self._new
         self.entries[segments] = unit(torch.lerp(means, self.entries[segments], self.config.bank_momentum))
-
-    def collapse(self, figures: dict[str, float]) -> str | None:
-        return describe_collapse(figures)
 
 
 def _found(

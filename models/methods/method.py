@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 from pydantic import BaseModel
 
 from echopair.lazy import torch
+from echopair.models.representation_health import describe_collapse
 
 if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
@@ -66,9 +67,6 @@ class LearningData:
     frames: int = 0
 
 
-NO_DATA = LearningData()
-
-
 class StepOutput(NamedTuple):
     """What a method makes of a batch.
 
@@ -102,7 +100,7 @@ class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
         """Whether batches say which clips are cut from one recording."""
         return False
 
-    def at(self, step: int, steps: int) -> Self:  # noqa: ARG002
+    def at(self, step: int, steps: int) -> Self:
         """The config of a step, of methods with values that change along the training.
 
         Args:
@@ -111,7 +109,7 @@ class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
         """
         return self
 
-    def check_batch(self, pairs: int, views: int) -> None:  # noqa: ARG002
+    def check_batch(self, pairs: int, views: int) -> None:
         """Refuse batches that the method cannot learn from, before any work.
 
         Args:
@@ -135,7 +133,7 @@ class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
         """
 
     @abstractmethod
-    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA) -> Method:
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData) -> Method:
         """The method before any training.
 
         Args:
@@ -182,13 +180,14 @@ class Method(ABC):
             steps: of the whole training.
         """
 
-    @abstractmethod
     def collapse(self, figures: dict[str, float]) -> str | None:
         """Figures that show a collapsed representation, in words; None if they show none.
 
         Args:
-            figures: as logged, see `StepOutput`.
+            figures: as logged, see `StepOutput`; with those of `representation_health`, unless a subclass judges
+                by others.
         """
+        return describe_collapse(figures)
 
 
 def encode(encoder: torch.nn.Module, views: Sequence[torch.Tensor]) -> torch.Tensor:

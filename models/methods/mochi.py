@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from echopair.models.methods.method import NO_DATA
 from echopair.models.methods.moco import MoCo, QueueConfig
 from echopair.models.objectives.key_contrast import mix_hard_negatives
 
@@ -49,7 +48,7 @@ class MoCHiConfig(QueueConfig):
                 f"set objective.hardest={self.queue_keys} or less, or take a longer queue"
             )
 
-    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA) -> MoCHi:  # noqa: ARG002
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData) -> MoCHi:
         return MoCHi(self, encoder, projection)
 
 

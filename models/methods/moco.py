@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 from pydantic import Field
 
 from echopair.lazy import torch
-from echopair.models.methods.method import NO_DATA, Batch, LearningData, Method, StepOutput, encode
+from echopair.models.methods.method import Batch, LearningData, Method, StepOutput, encode
 from echopair.models.methods.momentum import follow, momentum_copy
 from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
 from echopair.models.objectives.key_contrast import EXCLUDED, key_contrast, key_similarities
 from echopair.models.objectives.unit import unit
 from echopair.models.projection import ProjectionConfig, projection_head
-from echopair.models.representation_health import describe_collapse, representation_health
+from echopair.models.representation_health import representation_health
 
 if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
@@ -77,7 +77,7 @@ class MoCoConfig(QueueConfig):
 
     name: Literal["moco"] = "moco"
 
-    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA) -> MoCo:  # noqa: ARG002
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData) -> MoCo:
         return MoCo(self, encoder, projection)
 
 
@@ -130,8 +130,8 @@ class MoCo(Method):
     def mixed_similarities(
         self,
         queries: torch.Tensor,
-        similarities: torch.Tensor,  # noqa: ARG002
-        generator: torch.Generator,  # noqa: ARG002
+        similarities: torch.Tensor,
+        generator: torch.Generator,
     ) -> torch.Tensor:
         """Similarities (N, S) of each query to negatives besides those of the queue; MoCo has none.
 
@@ -142,13 +142,10 @@ class MoCo(Method):
         """
         return queries.new_empty((len(queries), 0))
 
-    def after_step(self, step: int, steps: int) -> None:  # noqa: ARG002
+    def after_step(self, step: int, steps: int) -> None:
         """Move the key encoder, and put the keys of this step in the place of the oldest ones."""
         follow(self.modules["momentum"], [self.encoder, self.modules["projection"]], self.config.momentum)
         self.queue.add(*self._new)
-
-    def collapse(self, figures: dict[str, float]) -> str | None:
-        return describe_collapse(figures)
 
 
 def _figures(

@@ -50,5 +50,5 @@ class InfoNCEConfig(ContrastConfig):
     ) -> torch.Tensor:
         return info_nce(projections, temperature, self.symmetric, self.excluded(batch))
 
-    def loss_chance_level(self, views: int, pairs: int) -> float:  # noqa: ARG002
+    def loss_chance_level(self, views: int, pairs: int) -> float:
         return math.log(pairs)

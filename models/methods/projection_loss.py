@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from echopair.lazy import torch
 from echopair.models.methods.method import (
-    NO_DATA,
     Batch,
     LearningData,
     Method,
@@ -17,7 +16,7 @@ from echopair.models.methods.method import (
     encode,
 )
 from echopair.models.projection import ProjectionConfig, projection_head
-from echopair.models.representation_health import describe_collapse, representation_health
+from echopair.models.representation_health import representation_health
 
 if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
@@ -38,7 +37,7 @@ class ProjectionLossConfig(MethodConfig):
             Scalar float32.
         """
 
-    def loss_chance_level(self, views: int, pairs: int) -> float | None:  # noqa: ARG002
+    def loss_chance_level(self, views: int, pairs: int) -> float | None:
         """Loss of projections that are equally similar to each other; None if that says nothing about chance."""
         return None
 
@@ -46,7 +45,7 @@ class ProjectionLossConfig(MethodConfig):
         self,
         encoder: Encoder,
         projection: ProjectionConfig,
-        data: LearningData = NO_DATA,  # noqa: ARG002
+        data: LearningData,
     ) -> ProjectionLoss:
         return ProjectionLoss(self, encoder, projection)
 
@@ -76,9 +75,6 @@ class ProjectionLoss(Method):
         projections = self.modules["projection"](embeddings.flatten(0, 1)).unflatten(0, shape)  # (V, N, P)
         loss = self.loss(projections, batch)
         return StepOutput(loss, partial(_figures, self.config, embeddings.detach(), projections.detach()))
-
-    def collapse(self, figures: dict[str, float]) -> str | None:
-        return describe_collapse(figures)
 
 
 def _figures(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from echopair.lazy import torch
-from echopair.models.methods.method import NO_DATA
 from echopair.models.methods.prediction import Prediction, PredictionConfig, predictor
 from echopair.models.projection import ProjectionConfig, projection_head
 
@@ -43,7 +42,7 @@ class SimSiamConfig(PredictionConfig):
     def loss(self, similarity: torch.Tensor) -> torch.Tensor:
         return -similarity
 
-    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA) -> SimSiam:  # noqa: ARG002
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData) -> SimSiam:
         return SimSiam(self, encoder, projection)
 
 
@@ -64,5 +63,5 @@ class SimSiam(Prediction):
             predictor=predictor(width, config.predictor_hidden_dim or max(1, width // 4)),
         )
 
-    def targets(self, views: Sequence[torch.Tensor], projections: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+    def targets(self, views: Sequence[torch.Tensor], projections: torch.Tensor) -> torch.Tensor:
         return projections.detach()

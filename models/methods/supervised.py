@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from echopair.lazy import torch
 from echopair.models.methods.method import (
-    NO_DATA,
     Batch,
     LearningData,
     Method,
@@ -17,7 +16,7 @@ from echopair.models.methods.method import (
     encode,
 )
 from echopair.models.objectives.cross_entropy import cross_entropy
-from echopair.models.representation_health import describe_collapse, representation_health
+from echopair.models.representation_health import representation_health
 
 if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
@@ -41,8 +40,8 @@ class CrossEntropyConfig(MethodConfig):
     def build(
         self,
         encoder: Encoder,
-        projection: ProjectionConfig,  # noqa: ARG002
-        data: LearningData = NO_DATA,
+        projection: ProjectionConfig,
+        data: LearningData,
     ) -> CrossEntropy:
         return CrossEntropy(self, encoder, len(data.labels))
 
@@ -61,9 +60,6 @@ class CrossEntropy(Method):
         logits = self.modules["classifier"](embeddings)  # (V, N, C)
         loss = cross_entropy(logits, batch.labels)
         return StepOutput(loss, partial(_figures, embeddings.detach(), logits.detach(), batch.labels))
-
-    def collapse(self, figures: dict[str, float]) -> str | None:
-        return describe_collapse(figures)
 
 
 def _figures(embeddings: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:

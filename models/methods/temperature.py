@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from echopair.lazy import torch
-from echopair.models.methods.method import NO_DATA, LearningData, Method, MethodConfig, StepOutput
+from echopair.models.methods.method import LearningData, Method, MethodConfig, StepOutput
 from echopair.models.methods.projection_loss import ProjectionLoss, ProjectionLossConfig
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class TemperatureLossConfig(TemperatureConfig, ProjectionLossConfig):
         self,
         encoder: Encoder,
         projection: ProjectionConfig,
-        data: LearningData = NO_DATA,  # noqa: ARG002
+        data: LearningData,
     ) -> TemperatureLoss:
         return TemperatureLoss(self, encoder, projection, **self.temperature_modules())
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from echopair.lazy import torch
 from echopair.models.methods.method import (
-    NO_DATA,
     Batch,
     LearningData,
     Method,
@@ -17,7 +16,7 @@ from echopair.models.methods.method import (
 )
 from echopair.models.objectives.recognition import constant_answers, recognition
 from echopair.models.projection import ProjectionConfig, projection_head
-from echopair.models.representation_health import describe_collapse, representation_health
+from echopair.models.representation_health import representation_health
 
 if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
@@ -36,16 +35,14 @@ class TransformationConfig(MethodConfig):
     COLLAPSED_ADVICE: ClassVar = "lower pretrain.learning_rate or raise augment.strength"
     name: Literal["transformation"] = "transformation"
 
-    def check_data(self, encoder: Encoder, data: LearningData) -> None:  # noqa: ARG002
+    def check_data(self, encoder: Encoder, data: LearningData) -> None:
         if not data.augmentations:
             raise ValueError(
                 f"objective.name={self.name} tells which augmentations a view got, and all views get the same: set "
                 "augment.policy.name=random and augment.strength above 0, or give augmentations a probability below 1"
             )
 
-    def build(
-        self, encoder: Encoder, projection: ProjectionConfig, data: LearningData = NO_DATA
-    ) -> Transformation:
+    def build(self, encoder: Encoder, projection: ProjectionConfig, data: LearningData) -> Transformation:
         return Transformation(self, encoder, projection, len(data.augmentations))
 
 
@@ -70,9 +67,6 @@ class Transformation(Method):
         answers = batch.augmentations.to(logits.device)
         loss = recognition(logits, answers)
         return StepOutput(loss, partial(_figures, embeddings.detach(), logits.detach(), answers))
-
-    def collapse(self, figures: dict[str, float]) -> str | None:
-        return describe_collapse(figures)
 
 
 def _figures(embeddings: torch.Tensor, logits: torch.Tensor, answers: torch.Tensor) -> dict[str, float]:

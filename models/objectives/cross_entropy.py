@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from echopair.lazy import torch
+from echopair.models.objectives.unit import exact
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -20,8 +21,8 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         `ln(C)` for equal logits of clips with one label.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        wide = logits if logits.dtype == torch.float64 else logits.float()
-        targets = labels.to(wide.dtype)
+        logits = exact(logits)
+        targets = labels.to(logits.dtype)
         targets = targets / targets.sum(1, keepdim=True).clamp_min(1)  # (N, C)
         clips = labels.any(1).sum().clamp_min(1)
-        return -(wide.log_softmax(2) * targets).sum() / (len(logits) * clips)
+        return -(logits.log_softmax(2) * targets).sum() / (len(logits) * clips)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from echopair.lazy import torch
+from echopair.models.objectives.noise_contrastive import own_clip_contrast
+from echopair.models.objectives.unit import exact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,23 +31,13 @@ def future_frames(
     Raises:
         ValueError: no prediction, or as many steps as frames.
     """
-    clips, count, _ = frames.shape
+    count = frames.shape[1]
     if not 0 < len(predictions) < count:
         raise ValueError(f"{len(predictions)} steps cannot be predicted in {count} frames")
-    own = torch.arange(clips, device=frames.device)
     with torch.autocast(frames.device.type, enabled=False):
-        dtype = torch.promote_types(frames.dtype, torch.float32)
-        losses, hits = [], []
-        for k, predicted in enumerate(predictions, start=1):
-            logits = torch.einsum(
-                "ntc,mtc->tnm", predicted.to(dtype), frames[:, k:].to(dtype)
-            )  # (T' - k, N, N)
-            targets = own.expand(len(logits), clips).flatten()
-            losses.append(torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets))
-            hits.append((logits.detach().argmax(2) == own).float().mean())
-        return torch.stack(losses).mean(), torch.stack(hits).mean()
-
-
-def chance_level(clips: int) -> float:
-    """Loss when all scores are equal: ln(N) for N clips."""
-    return math.log(clips)
+        results = [
+            own_clip_contrast(torch.einsum("ntc,mtc->tnm", exact(predicted), exact(frames[:, k:])))
+            for k, predicted in enumerate(predictions, start=1)
+        ]
+    losses, accuracies = zip(*results, strict=True)
+    return torch.stack(losses).mean(), torch.stack(accuracies).mean()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from itertools import permutations
 from typing import TYPE_CHECKING
 
 from echopair.lazy import torch
+from echopair.models.objectives.noise_contrastive import own_clip_contrast
+from echopair.models.objectives.unit import unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 def local_global(
-    local: Sequence[torch.Tensor], vectors: torch.Tensor, temperature: float
+    local: Sequence[torch.Tensor], vectors: torch.Tensor, temperature: float | torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """InfoNCE between each place of a feature map and the global vector of another view of the clip.
 
@@ -26,7 +27,7 @@ def local_global(
     Args:
         local: of V >= 2 views (N, P, F', T_v'), of any norm.
         vectors: (V, N, P), of any norm.
-        temperature: above 0.
+        temperature: above 0; a scalar tensor has a gradient.
 
     Returns:
         The loss, scalar float32 (float64 for inputs in it); `ln(N)` for uninformative features. And the share of
@@ -40,21 +41,12 @@ def local_global(
         raise ValueError(f"local_global takes at least two views of two clips, not {views} of {pairs}")
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
-    functional = torch.nn.functional
     with torch.autocast(vectors.device.type, enabled=False):
-        dtype = torch.promote_types(vectors.dtype, torch.float32)
-        globals_ = functional.normalize(vectors.to(dtype), dim=2)  # (V, N, P)
-        locals_ = [functional.normalize(one.to(dtype).flatten(2), dim=1) for one in local]  # (N, P, L_v)
-        own = torch.arange(pairs, device=vectors.device)
-        losses, hits = [], []
-        for one, other in permutations(range(views), 2):
-            logits = torch.einsum("np,mpl->lnm", globals_[other], locals_[one]) / temperature  # (L, N, N)
-            targets = own.expand(len(logits), pairs).flatten()
-            losses.append(functional.cross_entropy(logits.flatten(0, 1), targets))
-            hits.append((logits.detach().argmax(2) == own).float().mean())
-        return torch.stack(losses).mean(), torch.stack(hits).mean()
-
-
-def chance_level(pairs: int) -> float:
-    """Loss when all similarities are equal: ln(N) for N clips."""
-    return math.log(pairs)
+        global_ = unit(vectors)  # (V, N, P)
+        places = [unit(one.flatten(2).transpose(1, 2)) for one in local]  # V of (N, L_v, P)
+        results = [
+            own_clip_contrast(torch.einsum("np,mlp->lnm", global_[other], places[one]) / temperature)
+            for one, other in permutations(range(views), 2)
+        ]
+    losses, accuracies = zip(*results, strict=True)
+    return torch.stack(losses).mean(), torch.stack(accuracies).mean()

@@ -8,6 +8,20 @@ from echopair.lazy import torch
 from echopair.models.objectives.pairs import cosine_similarities, mean_of, negative_rows, positive_rows
 
 
+def own_clip_contrast(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy of finding the own clip among N, and how often its logit is the highest.
+
+    Args:
+        logits: (L, N, N) of L places; entry (l, n, m) is how well clip m fits clip n.
+
+    Returns:
+        Loss, scalar, ln(N) for equal logits; and the share of rows that find their clip.
+    """
+    own = torch.arange(logits.shape[1], device=logits.device)
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), own.repeat(len(logits)))
+    return loss, (logits.detach().argmax(2) == own).float().mean()
+
+
 def binary_nce(
     projections: torch.Tensor, temperature: float | torch.Tensor, excluded: torch.Tensor | None = None
 ) -> torch.Tensor:

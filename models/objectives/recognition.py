@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from echopair.lazy import torch
+from echopair.models.objectives.unit import exact
 
 
 def recognition(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
@@ -19,8 +20,8 @@ def recognition(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
         Scalar float32 (float64 for logits in it); ln(2) for logits of 0.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        return torch.nn.functional.binary_cross_entropy_with_logits(wide, answers.to(wide.dtype))
+        logits = exact(logits)
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, answers.to(logits.dtype))
 
 
 def constant_answers(answers: torch.Tensor) -> tuple[float, float]:

@@ -1,8 +1,13 @@
-"""Vectors of norm 1, which objectives compare."""
+"""What objectives compare: numbers of enough digits, and vectors of norm 1."""
 
 from __future__ import annotations
 
 from echopair.lazy import torch
+
+
+def exact(values: torch.Tensor) -> torch.Tensor:
+    """Values of any floating type in float32, or in float64 if they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def unit(vectors: torch.Tensor) -> torch.Tensor:
@@ -14,5 +19,4 @@ def unit(vectors: torch.Tensor) -> torch.Tensor:
     Returns:
         In float32, or in float64 if they are.
     """
-    exact = vectors.to(torch.promote_types(vectors.dtype, torch.float32))
-    return torch.nn.functional.normalize(exact, dim=-1)
+    return torch.nn.functional.normalize(exact(vectors), dim=-1)

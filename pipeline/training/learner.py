@@ -13,9 +13,9 @@ from echopair.lazy import torch
 from echopair.models.encoders import EncoderConfig, build_encoder
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.methods import Batch, LearningData, Method, ObjectiveConfig, StepOutput
-from echopair.models.methods.method import NO_DATA
 from echopair.models.precision import Device, Precision, autocast
 from echopair.models.projection import ProjectionConfig
+from echopair.pipeline.errors import UserError
 from echopair.pipeline.training.crops import CropsConfig
 from echopair.pipeline.training.schedule import ScheduledChange, check_schedule, scheduled
 from echopair.pipeline.training.seeding import Stream, torch_seed
@@ -134,12 +134,12 @@ class Learner:
         data: what the method will learn from.
 
     Raises:
-        ValueError: the method cannot learn with this encoder or these data.
+        UserError: see `check_data`.
     """
 
-    def __init__(self, config: LearningConfig, device: torch.device, data: LearningData = NO_DATA) -> None:
+    def __init__(self, config: LearningConfig, device: torch.device, data: LearningData) -> None:
         encoder = initial_encoder(config.encoder, config.seed)
-        config.objective.check_data(encoder, data)
+        check_data(config, encoder, data)
         encoder = encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(config.seed, 1, Stream.INITIAL_WEIGHTS))
@@ -176,6 +176,18 @@ class Learner:
         self.optimiser.step()
         self.method.after_step(step, steps)
         return StepOutput(loss.detach(), figures)
+
+
+def check_data(config: LearningConfig, encoder: Encoder, data: LearningData) -> None:
+    """Refuse an encoder or data that the method cannot learn with.
+
+    Raises:
+        UserError: names the key, its value and the remedy.
+    """
+    try:
+        config.objective.check_data(encoder, data)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def initial_encoder(config: EncoderConfig, seed: int) -> Encoder:

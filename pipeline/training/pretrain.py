@@ -3,32 +3,26 @@
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from echopair.augment.policy import Policy, build_policy
 from echopair.models.audio_encoder import AudioEncoder, AudioEncoderConfig
-from echopair.models.log_mel import LogMel, LogMelStatistics
-from echopair.models.methods import Batch, Method
+from echopair.models.log_mel import LogMel
+from echopair.models.methods import Method
 from echopair.models.methods.method import CHANCE_LEVEL
 from echopair.models.precision import resolve_device
-from echopair.pipeline.cores import available_cores
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console, progress_bar
 from echopair.pipeline.store import ClipStore
+from echopair.pipeline.training.batches import Phase, scheduled_batches
 from echopair.pipeline.training.budget import steps_of_budget
 from echopair.pipeline.training.callback import TrainingCallback
 from echopair.pipeline.training.checkpoints import Checkpoints, MetricsLog, Plan, load_plan, save_plan
-from echopair.pipeline.training.crops import CropBatch, PairCrops, crop_batches
-from echopair.pipeline.training.learner import Learner, LearningConfig, PretrainConfig, learning_rate
+from echopair.pipeline.training.crops import CropBatch
+from echopair.pipeline.training.learner import Learner, LearningConfig, learning_rate
 from echopair.pipeline.training.learning_data import learning_data
-from echopair.pipeline.training.pairs import make_views, measure_statistics
-from echopair.pipeline.training.schedule import phases
-from echopair.pipeline.training.seeding import Stream, torch_generator
 from echopair.pipeline.training.throughput import Throughput, peak_memory_mb
+from echopair.pipeline.training.views import measure_statistics
 
 PRETRAIN_VERSION = 3
 ENCODER_FOLDER = "encoder"
@@ -77,7 +71,7 @@ def pretrain(
     device = resolve_device(settings.device)
     plan = plan_training(stores, config, folder)
     log_mel = LogMel(config.log_mel).to(device)
-    all_crops = _Phase(stores, config.config_at(0), device).crops
+    all_crops = Phase(stores, config.config_at(0), device).crops
     data = learning_data(all_crops, config)
     learner = Learner(config, device, data)
     method = learner.method
@@ -108,7 +102,7 @@ def pretrain(
     steps_done = first
     with progress_bar("pretrain", plan.steps, "steps", done=first) as advance:
         try:
-            for phase, crops in _scheduled_batches(stores, config, device, first, plan.steps):
+            for phase, crops in scheduled_batches(stores, config, device, first, plan.steps):
                 throughput.data_arrived()
                 batch = phase.batch(crops, log_mel, plan.statistics, data.augmentations)
                 loss, figures = learner.step(batch, phase.config, crops.step, plan.steps)
@@ -176,8 +170,8 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     started = time.monotonic()
     settings = config.pretrain
     device = resolve_device(settings.device)
-    data = learning_data(_Phase(stores, config.config_at(0), device).crops, config)
-    phase = _Phase(stores, config.config_at(0), device)
+    phase = Phase(stores, config.config_at(0), device)
+    data = learning_data(phase.crops, config)
     if phase.crops.pairs < settings.batch_pairs:
         console.print(
             f"[yellow]pretrain: batches of {phase.crops.pairs} pairs[/], the "
@@ -204,77 +198,6 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     plan = Plan(steps, statistics.mean, statistics.standard_deviation)
     save_plan(folder, plan)
     return plan
-
-
-class _Phase:
-    """The stretch between two changes of the schedule: its config, and how its batches are made."""
-
-    def __init__(self, stores: Sequence[ClipStore], config: LearningConfig, device: torch.device) -> None:
-        self.config = config
-        self.policy = build_policy(config.augment, config.log_mel.sample_rate_hz)
-        self.crops = PairCrops(
-            stores,
-            config.crops,
-            self.policy,
-            config.pretrain.batch_pairs,
-            config.seed,
-            with_labels=config.objective.LEARNS_LABELS,
-            with_recordings=config.objective.reads_recordings,
-        )
-        self.device = device
-
-    def batches(self, steps: Iterable[int]) -> Iterator[CropBatch]:
-        """The crops of some steps, in order, from worker processes of this phase's own."""
-        workers = _data_workers(self.config.pretrain, self.device, self.policy)
-        return crop_batches(self.crops, steps, workers, pin_memory=self.device.type == "cuda")
-
-    def batch(
-        self,
-        crops: CropBatch,
-        log_mel: LogMel,
-        statistics: LogMelStatistics,
-        augmentations: Sequence[str] = (),
-    ) -> Batch:
-        """What the method learns from, on the device."""
-        waveforms = crops.waveforms.to(self.device, non_blocking=True)  # (V, N, L)
-        views = make_views(
-            crops._replace(waveforms=waveforms), log_mel, self.policy, statistics, self.config.seed
-        )
-        labels = None if crops.labels is None else crops.labels.to(self.device)
-        generator = torch_generator(self.config.seed, crops.step, Stream.METHOD, torch.device("cpu"))
-        recordings = None if crops.recordings is None else crops.recordings.to(self.device)
-        clips, segments = crops.clips.to(self.device), crops.segments.to(self.device)
-        names = np.array(self.policy.names, dtype=str)
-        got = [crops.chosen[..., names == name].any(-1) for name in augmentations]
-        return Batch(
-            views,
-            clips,
-            labels,
-            generator,
-            recordings=recordings,
-            segments=segments,
-            augmentations=torch.stack(got, dim=-1) if got else None,  # (V, N, A)
-        )
-
-
-def _scheduled_batches(
-    stores: Sequence[ClipStore], config: LearningConfig, device: torch.device, first: int, steps: int
-) -> Iterator[tuple[_Phase, CropBatch]]:
-    """The crops of the steps from `first` up to `steps`, each with its phase."""
-    for stretch in phases(config.pretrain.schedule, first, steps):
-        phase = _Phase(stores, config.config_at(stretch.start), device)
-        for crops in phase.batches(stretch):
-            yield phase, crops
-
-
-def _data_workers(config: PretrainConfig, device: torch.device, policy: Policy) -> int:
-    """Processes that make batches; on a CPU this costs less than handing them over, without augmentation."""
-    if config.workers is not None:
-        return config.workers
-    cores = min(available_cores(), torch.get_num_threads())  # other trainings may run beside it
-    if device.type == "cuda":
-        return min(4, cores - 1)
-    return max(1, cores // 2) if policy.waveform else 0
 
 
 def _progress_note(row: Mapping[str, float]) -> str:

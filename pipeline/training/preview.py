@@ -15,9 +15,9 @@ from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.checkpoints import load_plan, read_metrics
 from echopair.pipeline.training.crops import PairCrops
 from echopair.pipeline.training.learner import LearningConfig
-from echopair.pipeline.training.pairs import make_views
 from echopair.pipeline.training.positives import Places
 from echopair.pipeline.training.pretrain import PREVIEW_FOLDER
+from echopair.pipeline.training.views import make_views
 
 PAIRS_SHOWN = 4
 

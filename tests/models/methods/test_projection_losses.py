@@ -7,7 +7,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from echopair.models.encoders import ResNetConfig, build_encoder
-from echopair.models.methods import Batch, MethodConfig, ObjectiveConfig
+from echopair.models.methods import Batch, LearningData, MethodConfig, ObjectiveConfig
 from echopair.models.methods.negatives import NegativesConfig
 from echopair.models.methods.projection_loss import ProjectionLossConfig
 from echopair.models.methods.temperature import TemperatureConfig
@@ -35,7 +35,7 @@ def batch(recordings: tuple[int, ...] = (0, 0, 0, 1, 1, 2)) -> Batch:
 def test_it_trains_encoder_and_head(kind: type[ProjectionLossConfig]) -> None:
     torch.manual_seed(0)
     encoder = build_encoder(ResNetConfig(width=8, blocks=(1,)))
-    method = kind().build(encoder, ProjectionConfig(projection_dim=8))
+    method = kind().build(encoder, ProjectionConfig(projection_dim=8), LearningData())
     loss, figures = method.training_step(batch())
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.isfinite()

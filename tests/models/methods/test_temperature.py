@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from echopair.models.encoders import ResNetConfig, build_encoder
-from echopair.models.methods import Batch, SimCLRConfig
+from echopair.models.methods import Batch, LearningData, SimCLRConfig
 from echopair.models.methods.projection_loss import ProjectionLoss
 from echopair.models.methods.temperature import current_temperature
 from echopair.models.projection import ProjectionConfig
@@ -19,7 +19,9 @@ def config(temperature: float = 0.2, **change: object) -> SimCLRConfig:
 
 def method(config: SimCLRConfig) -> ProjectionLoss:
     torch.manual_seed(0)
-    return config.build(build_encoder(ResNetConfig(width=8, blocks=(1,))), ProjectionConfig(projection_dim=8))
+    return config.build(
+        build_encoder(ResNetConfig(width=8, blocks=(1,))), ProjectionConfig(projection_dim=8), LearningData()
+    )
 
 
 def batch() -> Batch:

@@ -142,7 +142,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(
 ) -> None:
     # No input of a validated store makes it, so a broken front end stands for a training that diverged.
     monkeypatch.setattr(
-        "echopair.pipeline.training.pretrain.make_views",
+        "echopair.pipeline.training.batches.make_views",
         lambda *_: [torch.full((8, 1, 64, 32), torch.nan)] * 2,
     )
     with pytest.raises(

@@ -7,7 +7,7 @@ from echopair.models.log_mel import LogMel, LogMelStatistics
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.crops import CropBatch, CropsConfig, PairCrops
-from echopair.pipeline.training.pairs import make_views, measure_statistics
+from echopair.pipeline.training.views import make_views, measure_statistics
 
 LOG_MEL = LogMel(LogMelConfig())
 STATISTICS = LogMelStatistics(-9.0, 3.0)
