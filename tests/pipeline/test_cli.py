@@ -1,6 +1,5 @@
 """What a person types, and what they are told when it is wrong."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ import torch
 
 from echopair.pipeline.cli import main
 from tests.pipeline.test_run import write_config
+from tests.processes import start_echopair
 
 
 @pytest.fixture(scope="module")
@@ -246,38 +246,25 @@ def test_compare_without_runs_says_how_to_make_one(
 def test_an_interrupted_training_says_so_and_exits_with_130(
     config_file: Path, tmp_path: Path, workers: int, how: signal.Signals
 ) -> None:
-    arguments = [
+    process = start_echopair(
+        tmp_path / "said",
         "pretrain",
-        str(config_file),
+        config_file,
         "waveform",
         f"work_folder={tmp_path}",
         "pretrain.steps=100000",
         f"pretrain.workers={workers}",
         "pretrain.log_every_steps=1",
-    ]
-    # Whoever started the tests may have told them to ignore it.
-    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    program += "from echopair.pipeline.cli import main; main()"
-    command = [sys.executable, "-c", program, *arguments]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        deadline = time.monotonic() + 120
-        while not any(file.stat().st_size for file in tmp_path.glob("encoders/*.partial/metrics.jsonl")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        if how == signal.SIGINT:
-            os.killpg(process.pid, how)  # as a terminal does: to the readers of crops as well
-        else:
-            process.send_signal(how)
-        said, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "pretrain: interrupted after step" in said + error
+    )
+    deadline = time.monotonic() + 120
+    while not any(file.stat().st_size for file in tmp_path.glob("encoders/*.partial/metrics.jsonl")):
+        assert process.status is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill(how, group=how == signal.SIGINT)  # a terminal sends Ctrl-C to the workers as well
+    assert process.wait(60) == 130
+    assert "pretrain: interrupted after step" in process.said
+    error = process.errors.read_text()
     assert error.strip().endswith("error: interrupted; the same command continues")
     assert "Traceback" not in error
 

@@ -1,7 +1,5 @@
 """The whole pipeline on a small folder, with a real MLflow store."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -35,6 +33,7 @@ from echopair.pipeline.run_record import RunRecord
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import TrackingConfig, list_runs
 from tests.pipeline.conftest import write_tones
+from tests.processes import start_echopair
 
 
 def write_config(folder: Path) -> Path:
@@ -305,14 +304,15 @@ def test_stages_one_by_one_are_the_run(config_file: Path, tmp_path: Path, first:
 def test_a_killed_pipeline_goes_on_in_its_own_run_and_prints_its_results(
     config_file: Path, tmp_path: Path, first: RunResult
 ) -> None:
-    arguments = ["run", str(config_file), f"work_folder={tmp_path}", "pretrain.checkpoint_every_seconds=0"]
-    command = [Path(sys.executable).with_name("echopair"), *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    arguments = ["run", config_file, f"work_folder={tmp_path}", "pretrain.checkpoint_every_seconds=0"]
+    process = start_echopair(tmp_path / "said", *arguments)
     while not list(tmp_path.glob("encoders/*.partial/checkpoints/latest.pt")):
-        assert process.poll() is None, "ended before it could be killed"
+        assert process.status is None, "ended before it could be killed"
         time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
+    # The console script itself, as a user starts it.
+    command = [Path(sys.executable).with_name("echopair"), *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "pretrained" in done.stdout
     assert f"echopair compare work_folder={tmp_path}, or" in done.stdout

@@ -38,8 +38,18 @@ from echopair.pipeline.tracking.client import load_mlflow
 from echopair.pipeline.tracking.provenance import git_commit
 from echopair.pipeline.tracking.runs import tagged_runs
 from echopair.pipeline.tracking.server import serve_ui, start_server, stop_server, wait_until_ready
+from tests.processes import Started, start
 
 CONFIG = TrackingConfig()
+
+
+def open_runs(folder: Path, end: str) -> None:
+    """A pipeline that tracks a run, and possibly another one in which it is killed."""
+    TrackedRun.open(CONFIG, folder, "together1", "together").end("FINISHED")
+    if end == "killed":
+        run = TrackedRun.open(CONFIG, folder, "killed1", "killed")
+        run.log_series({"step": step, "loss": 1.0 / (step + 1)} for step in range(10))
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -49,24 +59,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Its name is a hard one; two pipelines make its database at the same time, and one of them is then killed.
     """
     folder = tmp_path_factory.mktemp("tracking") / "wörk 100% #1"
-    code = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from echopair.pipeline.tracking import TrackedRun, TrackingConfig\n"
-        "folder = Path(sys.argv[1])\n"
-        "TrackedRun.open(TrackingConfig(), folder, 'together1', 'together').end('FINISHED')\n"
-        "if sys.argv[2] == 'killed':\n"
-        "    run = TrackedRun.open(TrackingConfig(), folder, 'killed1', 'killed')\n"
-        "    run.log_series({'step': step, 'loss': 1.0 / (step + 1)} for step in range(10))\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    started = [
-        subprocess.Popen([sys.executable, "-c", code, str(folder), end], stderr=subprocess.PIPE, text=True)
-        for end in ("ends", "killed")
-    ]
-    errors = [process.communicate()[1] for process in started]
-    assert errors == ["", ""]  # neither MLflow nor alembic talks to the user
-    assert [process.returncode for process in started] == [0, -signal.SIGKILL]
+    said = tmp_path_factory.mktemp("said")
+    started = [start(said, open_runs, folder, end) for end in ("ends", "killed")]
+    assert [process.wait() for process in started] == [0, -signal.SIGKILL]
+    assert [process.errors.read_text() for process in started] == [
+        "",
+        "",
+    ]  # neither MLflow nor alembic talks to users
     return folder
 
 
@@ -326,29 +325,30 @@ def test_encoder_loads_in_another_process_and_takes_any_length(folder: Path, enc
     assert not list(model_folder.rglob("*.pkl"))
 
 
+def show_runs(folder: Path, port: int) -> None:
+    sys.exit(serve_ui(CONFIG, folder, port, lambda url: print(url, flush=True)))
+
+
 @contextmanager
-def user_interface(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+def user_interface(folder: Path, port: int, said: Path) -> Iterator[Started]:
     """`serve_ui` in a process of its own, ready."""
-    code = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from echopair.pipeline.tracking.server import serve_ui\n"
-        "from echopair.pipeline.tracking.store import TrackingConfig\n"
-        "ready = lambda url: print(url, flush=True)\n"
-        "sys.exit(serve_ui(TrackingConfig(), Path(sys.argv[1]), int(sys.argv[2]), ready))\n"
-    )
-    command = [sys.executable, "-c", code, str(folder), str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as shown:
-        try:
-            assert shown.stdout is not None
-            assert shown.stdout.readline().startswith(f"http://127.0.0.1:{port}/")
-            yield shown
-        finally:
-            shown.terminate()
+    shown = start(said, show_runs, folder, port)
+    try:
+        deadline = time.monotonic() + 120
+        while not shown.output.read_text().endswith("\n"):
+            assert shown.status is None, shown.said
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert shown.output.read_text().startswith(f"http://127.0.0.1:{port}/")
+        yield shown
+    finally:
+        if shown.status is None:
+            shown.kill(signal.SIGTERM)
+            shown.wait(20)
 
 
 def test_artifacts_over_http_and_a_series_that_outlives_its_server(
-    folder: Path, server: SimpleNamespace, caplog: pytest.LogCaptureFixture
+    folder: Path, server: SimpleNamespace, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     # One test for what needs the server, since each start of it takes seconds.
     run = TrackedRun.open(CONFIG, folder, "artifacts1", "artifacts")
@@ -376,7 +376,7 @@ def test_artifacts_over_http_and_a_series_that_outlives_its_server(
     with pytest.raises(TrackingError, match=str(server.port)):
         run.log_metrics({"accuracy": 0.5})
 
-    with user_interface(folder, server.port) as shown:
+    with user_interface(folder, server.port, tmp_path) as shown:
         run.flush()
         run.end("FINISHED")
         expected = [(step, 3.0 - step) for step in range(6)]
@@ -384,9 +384,10 @@ def test_artifacts_over_http_and_a_series_that_outlives_its_server(
         assert client_of(remote_config, folder).get_run(run.run_id).info.status == "FINISHED"
         with pytest.raises(TrackingError, match=f"port {server.port}"):
             serve_ui(CONFIG, folder, server.port)
-        shown.send_signal(signal.SIGTERM)
-        assert shown.communicate(timeout=20) == ("", "")
-    assert shown.returncode == 0
+        shown.kill(signal.SIGTERM)
+        assert shown.wait(20) == 0
+        assert shown.errors.read_text() == ""
+        assert len(shown.output.read_text().splitlines()) == 1
     processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert f"--port {server.port}" not in processes
 

@@ -1,6 +1,5 @@
 """Small trainings of the tests, and callbacks that end or evaluate them."""
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from echopair.pipeline.training.checkpoints import (
 from echopair.pipeline.training.crops import CropsConfig
 from echopair.pipeline.training.learner import LearningConfig, PretrainConfig
 from echopair.pipeline.training.pretrain import pretrain
+from tests.processes import start
 
 AUGMENTED_EVERYWHERE = {
     "name": "stacked",
@@ -99,12 +99,8 @@ class Kills(Ends):
 
 
 def kill(store: ClipStore, folder: Path, step: int, config: LearningConfig) -> None:
-    process = multiprocessing.get_context("spawn").Process(
-        target=pretrain, args=([store], config, folder, Kills(step))
-    )
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    process = start(folder.with_name(f"{folder.name} said"), pretrain, [store], config, folder, Kills(step))
+    assert process.wait() == -signal.SIGKILL, process.said
     assert not (folder / "encoder").exists()
 
 
