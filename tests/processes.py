@@ -18,6 +18,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+CHARACTERS = 2000  # of each file, for messages
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.preloaded"])
 
@@ -41,7 +42,11 @@ class Started:
         """Exit status, negative for the signal that ended it; None while it runs."""
         return self.process.exitcode
 
-    def wait(self, seconds: float = 120) -> int:
+    @property
+    def ended(self) -> bool:
+        return self.status is not None
+
+    def wait(self, seconds: float = 600) -> int:
         """Wait for its end; returns the exit status."""
         self.process.join(seconds)
         assert self.status is not None, f"runs after {seconds:g} s: {self.said}"
@@ -49,12 +54,13 @@ class Started:
 
     def kill(self, number: signal.Signals = signal.SIGKILL, *, group: bool = False) -> None:
         """Send a signal to it, or to its whole process group, as a terminal does on Ctrl-C."""
-        (os.killpg if group else os.kill)(self.pid, number)
+        if not self.ended:
+            (os.killpg if group else os.kill)(self.pid, number)
 
     @property
     def said(self) -> str:
-        """All that it wrote."""
-        return self.output.read_text() + self.errors.read_text()
+        """The end of what it wrote."""
+        return self.output.read_text()[-CHARACTERS:] + self.errors.read_text()[-CHARACTERS:]
 
 
 def start(

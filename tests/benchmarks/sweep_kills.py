@@ -11,18 +11,17 @@ import argparse
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from tests.pipeline.test_run import write_config
+from tests.processes import Started
 from tests.tuning.conftest import RayCluster
 from tests.tuning.sweep_process import (
     EVALUATIONS,
@@ -31,7 +30,6 @@ from tests.tuning.sweep_process import (
     Oracle,
     Server,
     SmallSweep,
-    SweepProcess,
     assert_interrupted,
     assert_nothing_left,
     assert_whole,
@@ -72,7 +70,7 @@ class Round:
             return SmallSweep(self.file, self.folder / "sweep")
         return SmallSweep(self.file, self.folder / "sweep", (server.override,), store=server.database)
 
-    def wait_for_a_moment(self, sweep: SmallSweep, process: SweepProcess, *phases: str) -> None:
+    def wait_for_a_moment(self, sweep: SmallSweep, process: Started, *phases: str) -> None:
         """Wait until a random moment, counted from what lies on disk, however slow the machine is.
 
         Args:
@@ -97,8 +95,7 @@ class Round:
             span = ended - tried
             wait_for("the end of all trials", lambda: sweep.all_ended or process.ended, SWEEP_SECONDS)
         after = self.random.uniform(0, span)
-        with suppress(subprocess.TimeoutExpired):
-            process.process.wait(after)
+        process.process.join(after)
         ended_trials = sum(trial.status.ended for trial in sweep.trials.values())
         state = "was through" if process.ended else f"{sweep.evaluations} scores, {ended_trials} trials ended"
         self.notes.append(f"{phase} +{after:.1f} s, {state}")
@@ -120,7 +117,7 @@ def driver(
             else:
                 one.notes.append(f"ended after {assert_interrupted(sweep, process, number):.1f} s")
         last = sweep.begin() if again else sweep.resume()
-        must(last.wait() == 0, f"it did not go on: {last.last_words}")
+        must(last.wait() == 0, f"it did not go on: {last.said}")
         assert_whole(sweep, one.oracle)
 
 
@@ -131,7 +128,7 @@ def trial_killed(one: Round) -> None:
         number, reading = one.random.randrange(TRIALS), one.random.randrange(EVALUATIONS)
         kill_trial(sweep, number, reading)
         one.notes.append(f"trial {number} after {reading} scores")
-        must(process.wait() == 0, f"the sweep failed: {process.last_words}")
+        must(process.wait() == 0, f"the sweep failed: {process.said}")
         attempts = {number: trial.attempts for number, trial in sweep.trials.items()}
         must(attempts == {other: 1 + (other == number) for other in range(TRIALS)}, f"attempts: {attempts}")
         assert_whole(sweep, one.oracle)
@@ -146,7 +143,7 @@ def trial_killed_too_often(one: Round) -> None:
             kill_trial(sweep, number, one.random.randrange(EVALUATIONS))
         one.notes.append(f"trial {number}")
         status = process.wait()
-        must(status == 101, f"exit status {status}: {process.last_words}")
+        must(status == 101, f"exit status {status}: {process.said}")
         assert_whole(sweep, one.oracle, failed=[number])
 
 
@@ -162,7 +159,7 @@ def node_killed(one: Round) -> None:
             one.wait_for_a_moment(sweep, process, "trying")
             caught = kill_node(sweep, cluster.nodes[1])
             one.notes.append(f"trials {caught} were there")
-            must(process.wait() == 0, f"the sweep failed: {process.last_words}")
+            must(process.wait() == 0, f"the sweep failed: {process.said}")
             again = [number for number, trial in sweep.trials.items() if trial.attempts > 1]
             must(again == caught, f"trials {again} were begun again, not {caught}")
             assert_whole(sweep, one.oracle)
@@ -180,7 +177,7 @@ def server_returns(one: Round) -> None:
         one.notes.append(f"for {away:.0f} s and its start")
         time.sleep(away)
         server.start()
-        must(process.wait() == 0, f"the sweep failed: {process.last_words}")
+        must(process.wait() == 0, f"the sweep failed: {process.said}")
         assert_whole(sweep, one.oracle)
 
 
@@ -191,13 +188,13 @@ def server_gone(one: Round) -> None:
         one.wait_for_a_moment(sweep, process, "trying")
         server.kill()
         status = process.wait()
-        must(status == 1, f"exit status {status}: {process.last_words}")
-        must("--resume" in process.last_words, f"it does not say how to go on: {process.last_words}")
+        must(status == 1, f"exit status {status}: {process.said}")
+        must("--resume" in process.said, f"it does not say how to go on: {process.said}")
         must(sweep.is_through, "trials or the report are missing")
         assert_nothing_left(sweep)
         server.start()
         last = sweep.resume()
-        must(last.wait() == 0, f"it did not go on: {last.last_words}")
+        must(last.wait() == 0, f"it did not go on: {last.said}")
         assert_whole(sweep, one.oracle)
 
 
@@ -214,7 +211,7 @@ def driver_and_server(one: Round) -> None:
         assert_nothing_left(sweep)
         server.start()
         last = sweep.resume()
-        must(last.wait() == 0, f"it did not go on: {last.last_words}")
+        must(last.wait() == 0, f"it did not go on: {last.said}")
         assert_whole(sweep, one.oracle)
 
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -33,9 +32,9 @@ from echopair.tuning.tracking import PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_K
 from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
 from tests.pipeline.tracking.test_tracked_run import free_port
+from tests.processes import Started, start_echopair
 from tests.tuning.conftest import RayCluster, RayNode, descendants, processes_with
 
-ECHOPAIR = Path(sys.executable).with_name("echopair")
 TRIALS, EVALUATIONS, AT_ONCE = 4, 3, 2
 SETTINGS = (
     f"sweep.search={{name: random, trials: {TRIALS}}}",
@@ -50,7 +49,6 @@ INTERRUPTED_SECONDS = 60.0  # on a quiet machine it takes 5
 TRIAL_TITLE = "ray::ImplicitFunc"  # as Ray calls the process of a function that is tuned
 LEFT_SECONDS = 30.0  # in which what a killed driver leaves is swept up
 LOOK_AGAIN_SECONDS = 0.05
-MESSAGE_CHARACTERS = 2000
 
 
 class Violation(AssertionError):  # noqa: N818  (what was found)
@@ -78,39 +76,6 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float) -> None:
 
 
 @dataclass
-class SweepProcess:
-    """`echopair sweep`, in a process group of its own."""
-
-    process: "subprocess.Popen[bytes]"
-    said: Path
-    complained: Path
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def ended(self) -> bool:
-        """Whether it is through."""
-        return self.process.poll() is not None
-
-    def wait(self, seconds: float = SWEEP_SECONDS) -> int:
-        """Its exit status."""
-        wait_for(f"the end of the sweep, which said: {self.last_words}", lambda: self.ended, seconds)
-        return int(self.process.returncode)
-
-    def kill(self, number: signal.Signals, *, group: bool = False) -> None:
-        """Send it a signal, or its whole process group, as a terminal does on Ctrl-C."""
-        if group:
-            os.killpg(self.process.pid, number)
-        else:
-            self.process.send_signal(number)
-
-    @property
-    def last_words(self) -> str:
-        """The end of what it wrote."""
-        written = self.said.read_text() + self.complained.read_text()
-        return written[-MESSAGE_CHARACTERS:]
-
-
-@dataclass
 class SmallSweep:
     """One sweep in a work folder of its own, however often it is begun.
 
@@ -129,7 +94,7 @@ class SmallSweep:
     overrides: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     store: str | None = None
-    processes: list[SweepProcess] = field(default_factory=list)
+    processes: list[Started] = field(default_factory=list)
     cluster: RayCluster | None = None
 
     def __post_init__(self) -> None:
@@ -143,8 +108,8 @@ class SmallSweep:
     def __exit__(self, *_: object) -> None:
         for one in self.processes:
             with suppress(ProcessLookupError):
-                one.kill(signal.SIGKILL)
-            one.process.wait(LEFT_SECONDS)
+                one.kill()
+            one.wait(LEFT_SECONDS)
         for process in self.alive:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
@@ -164,40 +129,30 @@ class SmallSweep:
     def alive(self) -> list[int]:
         """Processes of the sweep: its driver, all that came of it on this machine, and its trials on a cluster."""
         nodes = self.cluster.nodes if self.cluster is not None else []
-        return processes_with(f"TMPDIR={self.temporary}") + _trials_on(nodes)
+        drivers = [one.pid for one in self.processes if not one.ended]
+        return drivers + processes_with(f"TMPDIR={self.temporary}") + _trials_on(nodes)
 
-    def begin(self, *overrides: str) -> SweepProcess:
+    def begin(self, *overrides: str) -> Started:
         """`echopair sweep my.yaml ...`: the first time, or once more."""
         settings = (f"work_folder={self.work}", *SETTINGS, *self.overrides, *overrides)
         return self._start(str(self.file), *settings)
 
-    def begin_on(self, cluster: RayCluster, *overrides: str) -> SweepProcess:
+    def begin_on(self, cluster: RayCluster, *overrides: str) -> Started:
         """The same on the nodes of a cluster."""
         self.cluster = cluster
         self.environment |= cluster.environment
         return self.begin(f"ray.address={cluster.address}", *overrides)
 
-    def resume(self) -> SweepProcess:
+    def resume(self) -> Started:
         """`echopair sweep --resume FOLDER`; the first command again if it was killed before there was a folder."""
         folder = self.lies_in
         if folder is None or not (folder / SETTINGS_FILE).is_file():
             return self.begin()
         return self._start("--resume", str(folder))
 
-    def _start(self, *arguments: str) -> SweepProcess:
-        said, complained = (self.folder / f"{len(self.processes)}.{name}" for name in ("out", "err"))
-        with said.open("wb") as output, complained.open("wb") as errors:
-            process = subprocess.Popen(
-                [ECHOPAIR, "sweep", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                process_group=0,
-                # Whoever started us may have told us to ignore Ctrl-C.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (no threads here)
-                env={**os.environ, **self.environment, "TMPDIR": str(self.temporary)},
-            )
-        self.processes.append(SweepProcess(process, said, complained))
+    def _start(self, *arguments: str) -> Started:
+        environment = {**os.environ, **self.environment, "TMPDIR": str(self.temporary)}
+        self.processes.append(start_echopair(self.folder, "sweep", *arguments, environment=environment))
         return self.processes[-1]
 
     # What its state tells
@@ -311,7 +266,7 @@ class Oracle:
 
         begun = reached("the first trial", lambda: bool(sweep.trials))
         tried = reached("the last trial's end", lambda: sweep.all_ended)
-        must(process.wait() == 0, f"the undisturbed sweep failed: {process.last_words}")
+        must(process.wait() == 0, f"the undisturbed sweep failed: {process.said}")
         oracle = cls(sweep, (begun, tried, time.monotonic() - process.began))
         assert_whole(sweep, oracle)
         scores = {trial.score for trial in oracle.trials.values()}
@@ -484,7 +439,7 @@ def _best_run(folder: Path) -> dict[str, Any]:
     return {key: value for key, value in run.items() if key not in ("work_folder", "tracking")}
 
 
-def assert_interrupted(sweep: SmallSweep, process: SweepProcess, number: signal.Signals) -> float:
+def assert_interrupted(sweep: SmallSweep, process: Started, number: signal.Signals) -> float:
     """Check that a driver that was sent SIGINT or SIGTERM said so, and left all runs ended; returns its seconds.
 
     It may have been through already; and where Python starts or ends, the signal is not yet or no longer its own.
@@ -493,16 +448,16 @@ def assert_interrupted(sweep: SmallSweep, process: SweepProcess, number: signal.
     status = process.wait(INTERRUPTED_SECONDS)
     seconds = time.monotonic() - asked
     assert_nothing_left(sweep)
-    complaints = process.complained.read_text()
+    complaints = process.errors.read_text()
     if status in (0, -number):
         idle = sweep.is_through or (status != 0 and not sweep.identity)
-        must(idle, f"exit status {status} in the midst of its work: {process.last_words}")
+        must(idle, f"exit status {status} in the midst of its work: {process.said}")
     else:
         must("Traceback" not in complaints, f"it showed its inside: {complaints}")
-        must(status == 130, f"exit status {status}: {process.last_words}")
+        must(status == 130, f"exit status {status}: {process.said}")
         must(
             "error: interrupted" in complaints.strip().splitlines()[-1],
-            f"its last words: {process.last_words}",
+            f"its last words: {process.said}",
         )
     if not sweep.identity:
         return seconds

@@ -10,12 +10,12 @@ import pytest
 
 from echopair.pipeline.tracking import TrackingConfig, check_tracking
 from tests.pipeline.test_run import write_config
+from tests.processes import Started
 from tests.tuning.conftest import RayCluster
 from tests.tuning.sweep_process import (
     SWEEP_SECONDS,
     Oracle,
     SmallSweep,
-    SweepProcess,
     assert_interrupted,
     assert_nothing_left,
     assert_whole,
@@ -40,9 +40,9 @@ def size_of(file: Path) -> int:
         return 0
 
 
-def wait_for_scores(number: int, sweep: SmallSweep, process: SweepProcess) -> None:
+def wait_for_scores(number: int, sweep: SmallSweep, process: Started) -> None:
     wait_for(f"score {number}", lambda: sweep.evaluations >= number or process.ended, SWEEP_SECONDS)
-    assert not process.ended, process.last_words
+    assert not process.ended, process.said
 
 
 @pytest.mark.timeout(1200)  # a sweep three times; on a slow machine some minutes
@@ -58,12 +58,12 @@ def test_a_sweep_whose_driver_and_trial_are_killed_comes_to_the_same(oracle: Ora
         wait_for_scores(6, sweep, process)
         process.kill(signal.SIGINT, group=True)  # as Ctrl-C does
         assert_interrupted(sweep, process, signal.SIGINT)
-        assert process.process.returncode == 130
+        assert process.status == 130
 
         before = {number: trial.attempts for number, trial in sweep.trials.items()}
         process = sweep.resume()
         kill_trial(sweep, 3, after_scores=1)
-        assert process.wait() == 0, process.last_words
+        assert process.wait() == 0, process.said
         assert sweep.trials[3].attempts == before.get(3, 0) + 2
         assert_whole(sweep, oracle)
 
@@ -77,7 +77,7 @@ def test_a_sweep_ends_on_the_nodes_that_are_left(
         # One on each: Ray fills its first nodes first.
         process = sweep.begin_on(ray_cluster, "sweep.resources.trials_at_once=3")
         caught = kill_node(sweep, node)
-        assert process.wait() == 0, process.last_words
+        assert process.wait() == 0, process.said
         assert [number for number, trial in sweep.trials.items() if trial.attempts > 1] == caught != []
         assert_whole(sweep, oracle)
 
