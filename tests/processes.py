@@ -111,6 +111,7 @@ def _call(
     arguments: tuple[Any, ...],
 ) -> None:
     os.setpgid(0, 0)
+    multiprocessing.set_start_method(None, force=True)  # the platform's own, as in any other process
     signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # also where whoever started the tests ignores it
