@@ -119,6 +119,13 @@ def _frames(file: BinaryIO, size_bytes: int) -> Iterator[tuple[int, Frame]]:
                 return
 
 
+def begins_stream(file: BinaryIO, at: int, size_bytes: int) -> bool:
+    """Whether a frame begins at an offset, and another of its kind behind it."""
+    file.seek(at)
+    frame = frame_of(file.read(4))
+    return frame is not None and _is_followed(file, at, frame, size_bytes)
+
+
 def _is_followed(file: BinaryIO, at: int, frame: Frame, size_bytes: int) -> bool:
     if at + frame.length >= size_bytes - 4:
         return at + frame.length == size_bytes
