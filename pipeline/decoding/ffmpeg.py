@@ -13,11 +13,11 @@ import soundfile
 
 from echopair.pipeline.corpora.recording import FFMPEG_FORMATS, has_ffmpeg
 from echopair.pipeline.decoding.reading import TOLERANCE_SECONDS, Refused, declared_and_found
+from echopair.pipeline.decoding.time_limit import time_limit_seconds
 from echopair.pipeline.decoding.truncation import BEGINNINGS
 from echopair.pipeline.decoding.unsupported import Kind
 
 UNKNOWN_CODEC = re.compile(r"Not yet implemented in FFmpeg|Decoder \(codec \w+\) not found|Unknown decoder")
-LONGEST_SECONDS = 3600  # of a conversion: a day of sound takes minutes
 
 
 @contextmanager
@@ -62,12 +62,13 @@ def _convert(path: str | Path, kind: Kind, wav: Path) -> None:
     source += ["-i", f"file:{os.fspath(path)}"]
     sink = ["-map", "0:a:0", "-c:a", "pcm_f32le", "-rf64", "auto", "-f", "wav", str(wav)]
     command = ["ffmpeg", "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", *source, *sink]
+    limit_seconds = time_limit_seconds(path) / 2  # the rest is for what follows
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST_SECONDS, check=False
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_seconds, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise Refused(f"ffmpeg did not convert it within {LONGEST_SECONDS} s: convert it to WAV") from error
+        raise Refused(f"ffmpeg did not convert it within {limit_seconds:.0f} s: convert it to WAV") from error
     log = done.stderr.decode("utf-8", "backslashreplace")
     if os.strerror(errno.ENOSPC) in log:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
