@@ -17,7 +17,7 @@ from echopair.pipeline.workers import SHARD_PREFIX, decode_all
 if TYPE_CHECKING:
     from echopair.pipeline.config import RunConfig
 
-PREPARE_VERSION = 5
+PREPARE_VERSION = 6
 PREPARE_LIBRARIES = ("soundfile", "soxr", "scipy")
 REFUSALS_NAMED_IN_ERROR = 3
 CLEARLY_HIGHER = 1.1

@@ -1,11 +1,16 @@
-"""Decodes the recordings of a corpus in worker processes; a file that kills its process costs itself alone."""
+"""Decodes the recordings of a corpus in worker processes.
+
+A file that kills its process, or keeps it busy beyond a limit, costs itself alone.
+"""
 
 import errno
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from multiprocessing import get_context
@@ -14,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from echopair.pipeline.cores import available_cores, end_with
 from echopair.pipeline.corpora.recording import Recording
+from echopair.pipeline.decoding.time_limit import LEAST_SECONDS, time_limit_seconds
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import progress_bar
 
@@ -74,7 +80,7 @@ def decode_all(
         # A fork of a process with torch's threads can deadlock.
         mp_context=get_context("spawn"),
         initializer=_open_worker_shard,
-        initargs=(os.getpid(), str(folder), sample_rate_hz, min_seconds),
+        initargs=(os.getpid(), str(folder), sample_rate_hz, min_seconds, LEAST_SECONDS),
     )
     tasks: Iterator[list[File]] = iter(
         files[first : first + RECORDINGS_PER_TASK] for first in range(0, len(files), RECORDINGS_PER_TASK)
@@ -163,14 +169,17 @@ def _decode_until_killed(
 def _decode_one_by_one(
     start: Callable[[int], ProcessPoolExecutor], corpus: str, files: list[File]
 ) -> Iterator[list[Outcome]]:
-    """Decode files of which one or more kill their process; those are refused."""
+    """Decode files of which one or more kill their process, or are too slow; those are refused."""
     pool = _start_one(start, corpus)
     try:
         for file in files:
+            started, limit_seconds = time.monotonic(), time_limit_seconds(file.path, LEAST_SECONDS)
             try:
                 outcomes = pool.submit(decode_task, [file]).result()
             except BrokenProcessPool:
-                outcomes = [Outcome(number, None, KILLED, "", 0) for number in file.recordings]
+                is_slow = time.monotonic() - started >= limit_seconds
+                reason = f"not decoded within {limit_seconds:.0f} s: convert it to WAV" if is_slow else KILLED
+                outcomes = [Outcome(number, None, reason, "", 0) for number in file.recordings]
                 pool.shutdown()
                 pool = _start_one(start, corpus)
             yield outcomes
@@ -195,40 +204,65 @@ class _Worker(NamedTuple):
     sink: BinaryIO
     sample_rate_hz: int
     min_seconds: float
+    least_limit_seconds: float
 
 
 _worker: _Worker | None = None
 
 
-def _open_worker_shard(parent: int, folder: str, sample_rate_hz: int, min_seconds: float) -> None:
+def _open_worker_shard(
+    parent: int, folder: str, sample_rate_hz: int, min_seconds: float, least_limit_seconds: float
+) -> None:
     global _worker  # noqa: PLW0603 - the one state of a worker process
     end_with(parent)
     # The time as well: a process that replaces a killed one may have its number.
     shard = Path(folder, f"{SHARD_PREFIX}{os.getpid()}-{time.monotonic_ns()}")
-    _worker = _Worker(shard.open("x+b", buffering=0), sample_rate_hz, min_seconds)
+    _worker = _Worker(shard.open("x+b", buffering=0), sample_rate_hz, min_seconds, least_limit_seconds)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+@contextmanager
+def limited_time(path: str) -> Iterator[Callable[[], None]]:
+    """End this worker process by an alarm if the decoding of a file takes longer than its limit.
+
+    An exception would not do: it waits for the decoder to return.
+
+    Yields:
+        What starts the time again.
+    """
+    assert _worker is not None
+    limit_seconds = time_limit_seconds(path, _worker.least_limit_seconds)
+
+    def start() -> None:
+        signal.setitimer(signal.ITIMER_REAL, limit_seconds)
+
+    start()
+    try:
+        yield start
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def decode_task(task: list[File]) -> list[Outcome]:
     """Decode files in a worker process, into its shard."""
+    # Imported before the time of the first file counts.
     from echopair.pipeline.decoding.decode import Refused, decode
     from echopair.pipeline.decoding.excerpts import sounds_of
 
     assert _worker is not None
-    sink = _worker.sink
+    sink, rate_hz, min_seconds = _worker.sink, _worker.sample_rate_hz, _worker.min_seconds
+    shard = Path(sink.name).name
     outcomes = []
-    sounds = (
-        (file.recordings[index], sound)
-        for file in task
-        for index, sound in sounds_of(file.path, file.excerpts)
-    )
-    for number, sound in sounds:
-        offset = sink.seek(0, os.SEEK_END) // 2
-        shard = Path(sink.name).name
-        try:
-            if isinstance(sound, Refused):
-                raise sound
-            clip = decode(sound, _worker.sample_rate_hz, sink, min_seconds=_worker.min_seconds)
-            outcomes.append(Outcome(number, clip, "", shard, offset))
-        except Refused as refusal:
-            outcomes.append(Outcome(number, None, str(refusal), shard, offset))
+    for file in task:
+        with limited_time(file.path) as start_again:
+            for index, sound in sounds_of(file.path, file.excerpts):
+                number, offset = file.recordings[index], sink.seek(0, os.SEEK_END) // 2
+                try:
+                    if isinstance(sound, Refused):
+                        raise sound
+                    clip = decode(sound, rate_hz, sink, min_seconds=min_seconds)
+                    outcomes.append(Outcome(number, clip, "", shard, offset))
+                except Refused as refusal:
+                    outcomes.append(Outcome(number, None, str(refusal), shard, offset))
+                start_again()  # every excerpt has the limit of the file
     return outcomes

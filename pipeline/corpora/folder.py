@@ -16,16 +16,22 @@ from echopair.pipeline.corpora.recording import (
     has_ffmpeg,
     name_as_text,
 )
+from echopair.pipeline.decoding.recognition import is_audio
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
 
+# Copies and unfinished files of editors, recorders and browsers: their sound is elsewhere, or not whole.
+BACKUP_ENDINGS = (
+    "~",
+    *(f".{name}" for name in ("bak", "old", "orig", "tmp", "part", "partial", "crdownload")),
+)
 NO_LABEL = (
     "no label: it is at the root, not in the folder of a class; move it to one, or set labels=none for all"
 )
 
 
 class FolderCorpusConfig(BaseModel, frozen=True, extra="forbid"):
-    """All audio files below a folder, selected by extension, in any depth."""
+    """All audio files below a folder, by extension or content, in any depth."""
 
     name: Literal["folder"] = "folder"
     root: Path = Field(description="the folder")
@@ -52,6 +58,8 @@ def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> FolderLis
     extensions = (*AUDIO_EXTENSIONS, *(FFMPEG_FORMATS if has_ffmpeg() else ()))
     recordings = []
     passed_over: Counter[str] = Counter()
+    by_content: list[str] = []
+    backups: list[str] = []
     real_folders = {os.path.realpath(folder) for folder, _, _ in os.walk(root, onerror=refuse)}
     visited: set[str] = set()
     for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
@@ -70,13 +78,31 @@ def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> FolderLis
         for file in sorted(files):
             if file.startswith("."):
                 continue
-            if not file.lower().endswith(extensions):
-                passed_over[name_as_text(Path(file).suffix.lower()) or "no extension"] += 1
-                continue
             path = Path(folder, file)
+            if not file.lower().endswith(extensions):
+                kind = name_as_text(path.suffix.lower()) or "no extension"
+                if not is_audio(path):
+                    passed_over[kind] += 1
+                    continue
+                if file.lower().endswith(BACKUP_ENDINGS):
+                    passed_over[f"{kind} (audio by content)"] += 1
+                    backups.append(file)
+                    continue
+                by_content.append(file)
             is_labelled = config.labels == "parent_folder" and Path(folder) != root
             labels = (name_as_text(path.parent.name),) if is_labelled else ()
             recordings.append(Recording(path, str(path.relative_to(root)), labels))
+    if by_content:
+        console.print(
+            f"corpus {corpus}: recognised as audio by content: {_counted(by_content)}", markup=False
+        )
+    if backups:
+        console.print(
+            f"corpus {corpus}: passed over as backups or parts of audio by their names: {_counted(backups)}; "
+            "rename what is to be read",
+            style="yellow",
+            markup=False,
+        )
     if passed_over:
         counts = ", ".join(f"{count} {extension}" for extension, count in passed_over.most_common())
         lack = (
@@ -91,6 +117,10 @@ def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> FolderLis
     if any(one.labels for one in recordings):
         recordings = [one if one.labels else replace(one, refusal=NO_LABEL) for one in recordings]
     return FolderListing(recordings, passed_over)
+
+
+def _counted(files: list[str]) -> str:
+    return f"{len(files)} ({name_as_text(files[0])}{', ...' if len(files) > 1 else ''})"
 
 
 def existing_folder(corpus: str, root: Path) -> Path:

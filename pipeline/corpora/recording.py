@@ -53,9 +53,14 @@ def has_ffmpeg() -> bool:
 
 
 def ffmpeg_version(recordings: Iterable[Recording]) -> str | None:
-    """The version of the ffmpeg that decodes some of the recordings; None if it decodes none."""
-    if not has_ffmpeg() or not any(one.path.suffix.lower() in FFMPEG_FORMATS for one in recordings):
+    """The version of the ffmpeg that decodes recordings by their extension; None if there is no ffmpeg.
+
+    "any version" where no extension needs it: it may still decode some by their content.
+    """
+    if not has_ffmpeg():
         return None
+    if not any(one.path.suffix.lower() in FFMPEG_FORMATS for one in recordings):
+        return "any version"
     return subprocess.run(
         ["ffmpeg", "-version"], capture_output=True, text=True, check=False
     ).stdout.partition("\n")[0]

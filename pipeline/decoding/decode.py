@@ -19,16 +19,14 @@ from numpy.typing import NDArray
 from echopair.models.resample import HIGHEST_PEAK, RESAMPLING_QUALITY
 from echopair.pipeline.decoding.envelope import Envelope
 from echopair.pipeline.decoding.loudness import LoudnessMeter
+from echopair.pipeline.decoding.opening import opened
 from echopair.pipeline.decoding.reading import (
     TOLERANCE_SECONDS,
     UNKNOWN_FRAMES,
     Recording,
     Refused,
-    check_header,
     declared_and_found,
-    open_recording,
     read_blocks,
-    read_envelope,
     undecodable,
 )
 
@@ -71,7 +69,7 @@ def decode(path: str | Path, sample_rate_hz: int, sink: BinaryIO, *, min_seconds
     Memory is bounded: samples beyond 64 MiB (17 min at 16 kHz) are held in a temporary file.
 
     Args:
-        path: a WAV, RF64, FLAC, Ogg (Vorbis, Opus), MP3 or AIFF file, recognised by its content.
+        path: a recording, recognised by its content (libsndfile's formats) or its extension (those of ffmpeg).
         sample_rate_hz: rate of the clip, 1000 or more.
         sink: seekable binary file, to which little-endian int16 of shape (samples,) is appended.
         min_seconds: shortest duration of a recording.
@@ -89,12 +87,10 @@ def decode(path: str | Path, sample_rate_hz: int, sink: BinaryIO, *, min_seconds
 
 
 def _decode(path: str | Path, sample_rate_hz: int, sink: BinaryIO, min_seconds: float) -> Clip:
-    envelope = read_envelope(path)
     with (
         tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool,
-        open_recording(path, envelope) as sound,
+        opened(path) as (sound, envelope),
     ):
-        check_header(sound, envelope)
         mixdown, meter, span = _Mixdown(sound), LoudnessMeter(sample_rate_hz), _Span()
         samples = 0
         for block in _resampled(mixdown.blocks(), sound.samplerate, sample_rate_hz):

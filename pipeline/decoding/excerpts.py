@@ -9,15 +9,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from echopair.pipeline.decoding.ffmpeg import readable
-from echopair.pipeline.decoding.reading import (
-    Refused,
-    check_header,
-    open_recording,
-    read_blocks,
-    read_envelope,
-    undecodable,
-)
+from echopair.pipeline.decoding.opening import opened
+from echopair.pipeline.decoding.reading import Refused, read_blocks, undecodable
 
 TOLERANCE_SECONDS = 0.1  # of the end of an event behind that of the recording: tables round
 LARGEST_WAV_BYTES = 1 << 31
@@ -26,15 +19,8 @@ LARGEST_WAV_BYTES = 1 << 31
 def sounds_of(
     path: str | Path, excerpts: Sequence[tuple[float, float]]
 ) -> Iterator[tuple[int, str | Path | Refused]]:
-    """What to decode of a recording: its excerpts, see `cut`, or without any the whole, with the number 0.
-
-    A recording that libsndfile cannot read is converted by ffmpeg before.
-    """
-    try:
-        with readable(path) as sound:
-            yield from cut(sound, excerpts) if excerpts else [(0, sound)]
-    except Refused as refusal:
-        yield from ((index, refusal) for index in range(max(1, len(excerpts))))
+    """What to decode of a recording: its excerpts, see `cut`, or without any the whole, with the number 0."""
+    yield from cut(path, excerpts) if excerpts else [(0, path)]
 
 
 def cut(path: str | Path, excerpts: Sequence[tuple[float, float]]) -> Iterator[tuple[int, Path | Refused]]:
@@ -52,9 +38,7 @@ def cut(path: str | Path, excerpts: Sequence[tuple[float, float]]) -> Iterator[t
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="echopair-")))
         try:
-            envelope = read_envelope(path)
-            sound = stack.enter_context(open_recording(path, envelope))
-            check_header(sound, envelope)
+            sound, _ = stack.enter_context(opened(path))
             rate_hz, done = sound.samplerate, 0
             for block in read_blocks(sound):
                 while waiting and excerpts[waiting[-1]][0] * rate_hz < done + len(block):

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from echopair.pipeline.decoding.envelope import Envelope
+from echopair.pipeline.decoding.envelope import Envelope, Part
 
 # kbit/s by index, for (MPEG 1, MPEG 2 and 2.5) x (layer 2, layer 3).
 KILOBITS = {
@@ -20,6 +20,8 @@ KILOBITS = {
 RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 BUFFER_BYTES = 1 << 20
 SYNC = re.compile(rb"\xff[\xe0-\xff]|ID3|TAG|APETAGEX")  # what may follow anything that is no frame
+LAYER_3 = 2  # in the second byte of a frame
+HAS_FRAMES, HAS_BYTES = 1, 2  # flags of a Xing header
 HEADER_BYTES = 192  # of a frame's beginning, which the header of the length lies in
 
 
@@ -32,24 +34,55 @@ class Frame(NamedTuple):
 
 
 def mp3(file: BinaryIO, size_bytes: int) -> Envelope:
-    """The envelope of what may be an MPEG stream, whatever stands before its first frame or between frames."""
+    """The envelope of what may be an MPEG stream, whatever stands before its first frame or between frames.
+
+    libsndfile guesses the length of a stream that does not declare it, and reads no further than that; where it can,
+    the stream gets a header with the number of frames that were counted.
+    """
     frames = _frames(file, size_bytes)
     first = next(frames, None)
     if first is None:
         return Envelope()
     start, frame = first
-    seconds = sum(one.samples / one.rate_hz for _, one in frames)
+    others, seconds = 0, 0.0
+    for _, one in frames:
+        others += 1
+        seconds += one.samples / one.rate_hz
     file.seek(start)
     beginning = file.read(min(HEADER_BYTES, frame.length))
     for name in (b"Xing", b"Info"):
         found = beginning.find(name)
         if found > 0:
             flags, _, declared = struct.unpack(">III", beginning[found + 4 : found + 16].ljust(12, b"\0"))
-            cut = flags & 3 == 3 and declared > size_bytes - start
-            return Envelope(may_be_cut=cut, mpeg_seconds=seconds, length_is_guessed=not flags & 1)
-    if b"VBRI" in beginning:
-        return Envelope(mpeg_seconds=seconds)
-    return Envelope(mpeg_seconds=seconds + frame.samples / frame.rate_hz, length_is_guessed=True)
+            if flags & HAS_FRAMES:
+                cut = flags & HAS_BYTES > 0 and declared > size_bytes - start
+                return Envelope(may_be_cut=cut, mpeg_seconds=seconds)
+            start += frame.length
+            break
+    else:
+        if b"VBRI" in beginning:
+            return Envelope(mpeg_seconds=seconds)
+        others += 1
+        seconds += frame.samples / frame.rate_hz
+    info = _info_frame(beginning, others, size_bytes - start)
+    part = Part(info, start, size_bytes) if info else None
+    return Envelope(mpeg_seconds=seconds, length_is_guessed=part is None, part=part)
+
+
+def _info_frame(header: bytes, frames: int, stream_bytes: int) -> bytes:
+    """A frame without sound in front of a stream, which declares its length as Xing's does; b"" for layer 2."""
+    if header[1] & 6 != LAYER_3:
+        return b""
+    is_mpeg1, is_mono = header[1] & 0x18 == 0x18, header[3] & 0xC0 == 0xC0
+    side_information = bytes((17 if is_mono else 32) if is_mpeg1 else (9 if is_mono else 17))
+    content = side_information + struct.pack(">4sIII", b"Xing", HAS_FRAMES | HAS_BYTES, frames, stream_bytes)
+    for kilobits_index in range(1, 15):  # the smallest frame that holds it
+        # As the first frame's, but without a checksum.
+        head = bytes([header[0], header[1] | 1, kilobits_index << 4 | header[2] & 0x0C, header[3]])
+        frame = frame_of(head)
+        if frame is not None and frame.length >= len(head + content):
+            return (head + content).ljust(frame.length, b"\0")
+    return b""
 
 
 def tag_length(head: bytes) -> int:
@@ -84,6 +117,13 @@ def _frames(file: BinaryIO, size_bytes: int) -> Iterator[tuple[int, Frame]]:
             in_stream = False
             if not found and buffer_start + len(buffer) >= size_bytes:
                 return
+
+
+def begins_stream(file: BinaryIO, at: int, size_bytes: int) -> bool:
+    """Whether a frame begins at an offset, and another of its kind behind it."""
+    file.seek(at)
+    frame = frame_of(file.read(4))
+    return frame is not None and _is_followed(file, at, frame, size_bytes)
 
 
 def _is_followed(file: BinaryIO, at: int, frame: Frame, size_bytes: int) -> bool:

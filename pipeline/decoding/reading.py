@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from echopair.models.resample import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
 from echopair.pipeline.decoding.envelope import Envelope, PartOfFile
 from echopair.pipeline.decoding.truncation import inspect
+from echopair.pipeline.decoding.unsupported import Kind, unsupported_kind
 
 # libsndfile reads other formats too, but truncation of those cannot be detected, and some contain no sound.
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "W64", "AU", "CAF", "NIST")
@@ -30,6 +31,14 @@ IMPOSSIBLE_HEADERS = {  # by libsndfile's codes, whose own words are those of it
 
 class Refused(Exception):  # noqa: N818 - a verdict on a recording, not an error of the program
     """A recording that cannot be a clip; its message is the reason, for users."""
+
+
+class Unsupported(Refused):
+    """A recording with a codec that libsndfile does not read."""
+
+    def __init__(self, kind: Kind) -> None:
+        super().__init__(f"{kind.name} is not supported")
+        self.kind = kind
 
 
 class Recording(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
@@ -89,7 +98,10 @@ def open_recording(path: str | Path, envelope: Envelope) -> Recording:
             share = 1 / envelope.declared_ratio
             raise Refused(f"truncated: holds {share:.0%} of its declared bytes of sound") from error
         if envelope.cut or envelope.may_be_cut:
-            raise Refused("truncated: it ends before its first sample") from error
+            raise Refused("truncated: its end is missing") from error
+        start = envelope.part.start if envelope.part is not None and not envelope.part.head else 0
+        if kind := unsupported_kind(path, start, error.code):
+            raise Unsupported(kind) from error
         if error.code == UNRECOGNISED_FORMAT:
             raise Refused("not audio: its content is of no known audio format") from error
         raise Refused(IMPOSSIBLE_HEADERS.get(error.code, f"cannot be decoded: {_reason(error)}")) from error

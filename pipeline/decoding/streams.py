@@ -50,7 +50,7 @@ def flac(file: BinaryIO, size_bytes: int) -> Envelope:
     largest_block = int.from_bytes(head[10:12], "big")
     ends = (_flac_frame_end(tail[one.start() :][:20], largest_block) for one in FLAC_SYNC.finditer(tail))
     if not declared or max(ends, default=0) <= declared:
-        return Envelope()
+        return Envelope(declared_frames=declared)
     # 0 is "unknown". A frame that is none, but looks like it, costs nothing: what is read is what is there.
     unknown = head[:21] + bytes([head[21] & 0xF0]) + bytes(4)
     return Envelope(part=Part(unknown, FLAC_STREAMINFO_BYTES, size_bytes))

@@ -1,11 +1,13 @@
-"""Stand-ins for the task of a worker process, that kill it as a fault of the decoder would."""
+"""Stand-ins for the task of a worker process, that kill it or never end, as a fault of the decoder would."""
 
 import os
 import signal
+import time
 
-from echopair.pipeline.workers import File, Outcome, decode_task
+from echopair.pipeline.workers import File, Outcome, decode_task, limited_time
 
 DEADLY = "deadly.wav"
+ENDLESS = "endless.wav"
 
 
 def decode_or_die(task: list[File]) -> list[Outcome]:
@@ -22,3 +24,14 @@ def die(task: object = None) -> list[Outcome]:
     """Kill this process."""
     os.kill(os.getpid(), signal.SIGKILL)
     return []
+
+
+def decode_or_hang(task: list[File]) -> list[Outcome]:
+    """Decode a task up to the file of one name, with which the process is busy for ever."""
+    outcomes = []
+    for file in task:
+        if file.path.endswith(ENDLESS):
+            with limited_time(file.path):
+                time.sleep(100)
+        outcomes += decode_task([file])
+    return outcomes

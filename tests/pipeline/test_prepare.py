@@ -15,7 +15,7 @@ from echopair.pipeline.evaluation.labels import ListedRecordings
 from echopair.pipeline.prepare import PrepareConfig, prepare, sound_above
 from echopair.pipeline.store import ClipStore
 from tests.pipeline.conftest import RATE, write_tones
-from tests.pipeline.deadly_decoding import DEADLY, decode_or_die, die
+from tests.pipeline.deadly_decoding import DEADLY, ENDLESS, decode_or_die, decode_or_hang, die
 from tests.pipeline.decoding.bad_recordings import REFUSED
 
 
@@ -101,6 +101,20 @@ def test_a_file_that_kills_its_process_is_refused_and_the_rest_is_taken(
     assert ClipStore(tmp_path, RATE).column("samples_sha256") == store.column("samples_sha256")
     assert ClipStore(tmp_path, RATE).read(3).tolist() == store.read(3).tolist()
     assert not list(tmp_path.glob("worker-*"))
+
+
+def test_a_file_that_keeps_its_process_busy_is_refused_and_the_rest_is_taken(
+    tones: list[Recording], store: ClipStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = tones[:9]
+    recordings.insert(4, Recording(tones[0].path.with_name(ENDLESS), ENDLESS))
+    monkeypatch.setattr(workers_module, "decode_task", decode_or_hang)
+    monkeypatch.setattr(workers_module, "LEAST_SECONDS", 2)
+    figures = prepare("mixed", recordings, PrepareConfig(workers=1), RATE, tmp_path)
+    assert (figures["clips"], figures["refused"]) == (9, 1)
+    refusal = json.loads((tmp_path / "report.json").read_text())["refusals"][0]
+    assert refusal["reason"] == "not decoded within 2 s: convert it to WAV"
+    assert ClipStore(tmp_path, RATE).column("samples_sha256") == store.column("samples_sha256")[:9]
 
 
 def test_workers_that_cannot_start_are_no_fault_of_a_file(

@@ -25,10 +25,17 @@ def converted(folder: Path, name: str, *options: str) -> Path:
 
 
 def clip_of(path: Path, *excerpts: tuple[float, float]) -> Clip | Refused:
-    """The last clip of a recording; a converted file is there as long as the next is not asked for."""
+    """The last clip of a recording; the file of an excerpt is there as long as the next is not asked for."""
     for _, sound in sounds_of(path, excerpts):
-        last = sound if isinstance(sound, Refused) else decode(sound, RATE_HZ, io.BytesIO(), min_seconds=0.1)
+        try:
+            last: Clip | Refused = sound if isinstance(sound, Refused) else whole_clip(sound)
+        except Refused as refusal:
+            last = refusal
     return last
+
+
+def whole_clip(path: str | Path) -> Clip:
+    return decode(path, RATE_HZ, io.BytesIO(), min_seconds=0.1)
 
 
 @needs_ffmpeg
@@ -37,7 +44,7 @@ def test_ffmpeg_decodes_what_libsndfile_cannot(tmp_path: Path) -> None:
     assert clip_of(path) == clip_of(tmp_path / "a.wav")
     assert clip_of(path, (0.5, 1.0)) == clip_of(tmp_path / "a.wav", (0.5, 1.0))
     assert str(ffmpeg_version([Recording(path, "a.tta")])).startswith("ffmpeg version")
-    assert ffmpeg_version([Recording(tmp_path / "a.wav", "a.wav")]) is None
+    assert ffmpeg_version([Recording(tmp_path / "a.wav", "a.wav")]) == "any version"
 
 
 @needs_ffmpeg
@@ -71,7 +78,7 @@ def test_content_that_libsndfile_reads_needs_no_ffmpeg(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     path = write(tmp_path / "a.m4a", container="WAV", subtype="PCM_16")
-    assert list(sounds_of(path, [])) == [(0, path)]
+    assert whole_clip(path).seconds == SECONDS
 
 
 def test_without_ffmpeg_its_formats_are_passed_over_or_refused_by_name(
@@ -83,5 +90,6 @@ def test_without_ffmpeg_its_formats_are_passed_over_or_refused_by_name(
     found = find_folder_recordings("c", FolderCorpusConfig(root=tmp_path))
     assert ([one.name for one in found], found.passed_over) == (["b.wav"], {".wma": 1})
     assert "1 .wma; ffmpeg on the PATH reads some of them" in " ".join("".join(capsys.readouterr()).split())
+    assert ffmpeg_version(found) is None
     refusals = [str(sound) for _, sound in sounds_of(tmp_path / "a.wma", [(0.0, 1.0), (1.0, 2.0)])]
     assert refusals == [".wma needs ffmpeg: install it on the PATH, or convert to WAV or FLAC"] * 2

@@ -1,0 +1,60 @@
+"""Recordings in containers that libsndfile reads, with codecs that it does not; ffmpeg reads most of them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+# libsndfile's codes: unsupported encoding, unimplemented format, malformed "fmt " chunk (which is what it calls a
+# codec that it does not know), compressed NIST file.
+UNSUPPORTED_CODES = (4, 18, 64, 110)
+HEAD_BYTES = 4096
+OGG_CODECS = {b"\x7fFLAC": "FLAC", b"Speex   ": "Speex"}
+# The name of a container and that of ffmpeg's demuxer, by the first bytes.
+CONTAINERS = {
+    **dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), ("WAV", "wav")),
+    b"FORM": ("AIFF", "aiff"),
+    b"riff": ("W64", "w64"),
+    b"caff": ("CAF", "caf"),
+    b".snd": ("AU", "au"),
+    b"NIST": ("NIST SPHERE", "nistsphere"),
+}
+
+
+class Kind(NamedTuple):
+    """What a recording is, for messages, and the name of ffmpeg's demuxer."""
+
+    name: str
+    form: str
+
+
+def unsupported_kind(path: str | Path, start: int, code: int) -> Kind | None:
+    """What a file is that libsndfile cannot open; None if its codec is not the reason.
+
+    Args:
+        path: the file.
+        start: where its container begins, in bytes.
+        code: libsndfile's error.
+    """
+    with Path(path).open("rb") as file:
+        file.seek(start)
+        head = file.read(HEAD_BYTES)
+    if head[:4] == b"OggS":  # libsndfile's codes do not tell another codec from damage
+        packet = head[27 + head[26] :][:8] if len(head) > 26 else b""
+        return next(
+            (Kind(f"{OGG_CODECS[magic]} in Ogg", "ogg") for magic in OGG_CODECS if packet.startswith(magic)),
+            None,
+        )
+    if code not in UNSUPPORTED_CODES:
+        return None
+    if head[:4] == b"fLaC":
+        bits = ((head[20] & 1) << 4 | head[21] >> 4) + 1
+        return Kind(f"FLAC of {bits} bits", "flac")
+    if head[:4] not in CONTAINERS:
+        return None
+    container, form = CONTAINERS[head[:4]]
+    at = head.find(b"fmt ") + 8
+    codec = (
+        f" with codec 0x{int.from_bytes(head[at : at + 2], 'little'):04x}"
+        if form == "wav" and at >= 8
+        else ""
+    )
+    return Kind(f"{container}{codec or ' of this encoding'}", form)
