@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from echopair.pipeline.corpora.recording import Split
+from echopair.pipeline.corpora.recording import Root, Split
 from echopair.pipeline.corpora.table_rows import TableFormat
 
-Cell = Annotated[str, Field(coerce_numbers_to_str=True)]  # YAML reads 1 as a number, a table as text
+Cell = Annotated[str, Field(coerce_numbers_to_str=True)]  # Python may give 1, a table holds text
 
 TABLE_NAME = "*"  # in a path, stands for what * stands for in the table's name
 _PLACES = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
@@ -96,7 +95,7 @@ class TableCorpusConfig(TableConfig, frozen=True, extra="forbid"):
     """Recordings that a table lists; further tables add to it, fallbacks replace a missing `table`."""
 
     name: Literal["table"] = "table"
-    root: Path = Field(description="the folder that paths and tables are relative to")
+    root: Root = Field(description="the folder that paths and tables are relative to")
     further_tables: tuple[TableConfig, ...] = Field((), description="more tables of the same corpus")
     fallbacks: tuple[TableConfig, ...] = Field(
         (), description="other layouts, tried in order if `table` does not exist"
