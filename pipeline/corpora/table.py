@@ -4,12 +4,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from rich.markup import escape
 
 from echopair.pipeline.corpora.folder import existing_folder
-from echopair.pipeline.corpora.recording import Recording
+from echopair.pipeline.corpora.recording import Recording, Split
 from echopair.pipeline.corpora.spelling import alike, in_words, same_value, spellings
 from echopair.pipeline.corpora.table_config import TableConfig, TableCorpusConfig
 from echopair.pipeline.corpora.table_paths import Found, PathFinder
@@ -68,6 +68,7 @@ def find_table_recordings(corpus: str, config: TableCorpusConfig) -> list[Record
         for one in _read_tables(key, found, table, finder, notes)
     ]
     _check_files(key, root, config, [one.found for one in listed])
+    _check_columns_are_filled(key, layout, [one.recording for one in listed], notes)
     recordings = _one_spelling(_once(key, listed, notes), notes)
     for note in notes:
         console.print(f"  [yellow]{key}[/]: {escape(printable(note, 1000))}")
@@ -136,6 +137,11 @@ def _listing(
             )
         if column in table.path_columns and not row.cells[column]:
             raise UserError(f"{key}.table: {place}: column {column!r} is empty; name the recording")
+        if column == table.split and not value(column) and table.all_split is None:
+            raise UserError(
+                f"{key}.split: {place}: column {column!r} is empty; write {', '.join(get_args(Split))}, or set "
+                f"{key}.all_split to the split of rows that name none"
+            )
     found = finder.find(table.path_of(row.cells, table_name))
     asked = "labels" if table.labels is not None else "label"
     try:
@@ -176,6 +182,20 @@ def _check_files(key: str, root: Path, config: TableCorpusConfig, files: Sequenc
             f"{key}.root={root}: {len(missing)} of {len(files)} rows have no file, {listed(missing)}; "
             f"correct the paths or set {key}.allow_missing_files=true to count them as refused"
         )
+
+
+def _check_columns_are_filled(
+    key: str, layout: Sequence[TableConfig], recordings: Sequence[Recording], notes: list[str]
+) -> None:
+    for name, effect in (("fold", ""), ("group", "; each of them counts as a source of its own")):
+        column = next((column for table in layout if (column := getattr(table, name)) is not None), None)
+        empty = sum(getattr(one, name) is None for one in recordings)
+        if column is not None and empty == len(recordings):
+            raise UserError(
+                f"{key}.{name}: column {column!r} is empty in every row; fill it in, or leave out {key}.{name}"
+            )
+        if column is not None and empty and effect and all(one.excerpt is None for one in recordings):
+            notes.append(f"column {column!r} is empty in {empty} of {len(recordings)} rows{effect}")
 
 
 def _once(key: str, listed: Sequence[_Listed], notes: list[str]) -> list[Recording]:

@@ -37,7 +37,7 @@ class TableConfig(TableFormat, BaseModel, frozen=True, extra="forbid"):
     end: str | None = Field(None, description="column with the second at which an event ends")
     fold: str | None = Field(None, description="column with the fold")
     split: str | None = Field(
-        None, description="column with train, validation or test; without it, `all_split` applies"
+        None, description="column with train, validation or test; where it is empty, `all_split` applies"
     )
     all_split: Split | None = Field(None, description="the split of every row of this table")
     group: str | None = Field(
