@@ -2,7 +2,17 @@
 
 from typing import Any, Self
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    FieldSerializationInfo,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+AS_GIVEN = {"as_given": True}  # context of a dump in which a value that follows another is None
 
 
 class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -26,6 +36,17 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def _follow_the_sample_rate(cls, value: Any, info: ValidationInfo) -> Any:
         # 39 / 80 is 0.4875, exactly. The rate is missing if it was itself refused.
         return info.data.get("sample_rate_hz", 16000) * 39 / 80 if value is None else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_is_not_given(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("max_hz", 0) is None:
+            return {key: value for key, value in values.items() if key != "max_hz"}
+        return values
+
+    @field_serializer("max_hz")
+    def _none_if_it_follows(self, value: float, info: FieldSerializationInfo) -> float | None:
+        return None if info.context == AS_GIVEN and "max_hz" not in self.model_fields_set else value
 
     @model_validator(mode="after")
     def _ranges_fit(self) -> Self:

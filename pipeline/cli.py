@@ -166,7 +166,9 @@ def config(arguments: RunArguments = None) -> None:
     """The whole config of a run, as YAML, every default filled in; runs nothing."""
     import yaml
 
-    values = _compose(arguments).model_dump(mode="json")
+    from echopair.pipeline.config import as_given
+
+    values = as_given(_compose(arguments))
     print(yaml.safe_dump(values, sort_keys=False), end="")
 
 

@@ -9,11 +9,11 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from echopair.augment.policy import AugmentConfig
 from echopair.models.encoders import EncoderConfig, ResNetConfig, check_input
-from echopair.models.log_mel_config import LogMelConfig
+from echopair.models.log_mel_config import AS_GIVEN, LogMelConfig
 from echopair.models.methods import ObjectiveConfig, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.config_errors import explain, nearest_key
-from echopair.pipeline.config_text import field_types
+from echopair.pipeline.config_text import KeyTypes, field_types
 from echopair.pipeline.corpora import CorpusConfig
 from echopair.pipeline.embed import EmbedConfig
 from echopair.pipeline.errors import UserError, did_you_mean, listed
@@ -162,7 +162,7 @@ def lay(
     packages: Sequence[str] = (PRESETS,),
     on_layer: Callable[[dict[str, Any]], dict[str, Any]] = dict,
     more_defaults: Mapping[str, Any] | None = None,
-    field: Callable[[Sequence[str]], Sequence[Any]] | None = None,
+    field: KeyTypes | None = None,
 ) -> dict[str, Any]:
     """Values of presets and files laid over the defaults, and overrides over them; as `compose`, unvalidated.
 
@@ -182,9 +182,8 @@ def lay(
     if all(source in known and "corpora" not in load(source, packages) for source in named):
         named.insert(0, DEFAULT_PRESET)
     values = default_values() | dict(more_defaults or {})
-    values["log_mel"]["max_hz"] = None  # it follows the sample rate unless it is given
     for source in named:
-        layer = load(source, packages, on_layer)
+        layer = load(source, packages, on_layer, field or run_field)
         if source != named[0] and "run_name" not in layer:
             layer["run_name"] = f"{values['run_name']}+{Path(source).stem}"
         values = merge(values, layer)
@@ -219,13 +218,20 @@ def validated(values: Mapping[str, Any], hint: Callable[[str], str] | None = Non
         raise UserError(explain(error, values, hint or run_key_hint)) from error
 
 
+def as_given(config: BaseModel) -> dict[str, Any]:
+    """The values of a config, nested, as in YAML; None where one follows another, such as `log_mel.max_hz`.
+
+    Laid below other layers, such a value follows what they give.
+    """
+    return config.model_dump(mode="json", context=AS_GIVEN)
+
+
 def default_values() -> dict[str, Any]:
     """The values of a run where nothing is set, nested, as in YAML."""
     fields = RunConfig.model_fields.items()
     defaults = {name: field.get_default() for name, field in fields if not field.is_required()}
     return {
-        name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        for name, value in defaults.items()
+        name: as_given(value) if isinstance(value, BaseModel) else value for name, value in defaults.items()
     }
 
 

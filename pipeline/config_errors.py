@@ -35,6 +35,8 @@ def explain(error: ValidationError, values: Mapping[str, Any], hint: Callable[[s
                 lines.append(f"{key}={problem['input']!r}: it holds keys and values")
             case "value_error":
                 lines.append(message if not key or message.startswith(key) else f"{key}: {message}")
+            case _ if problem["input"] is None:
+                lines.append(f"{key} is empty; give it a value, as {key}=VALUE")
             case _:
                 lines.append(f"{key}={problem['input']!r}: {message[0].lower()}{message[1:]}")
     hidden = len(lines) - ERRORS_SHOWN

@@ -1,13 +1,18 @@
-"""Keeps text as text: what a person gives to a text or path field of the config is no YAML."""
+"""Keeps text as text: what a person gives to a text or path field of the config stays as it is written."""
 
+import functools
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+# Gives the types that a key may have, from its parts.
+KeyTypes = Callable[[Sequence[str]], Sequence[Any]]
+
 NULLS = ("", "null", "~")
+INTERPOLATION = "${"
 
 
 def field_types(annotation: Any, parts: Sequence[str] = ()) -> Iterator[Any]:
@@ -44,24 +49,34 @@ def is_verbatim(value: str, field: Sequence[Any]) -> bool:
     return _holds_text(field) and not (_elements(field) and value.startswith("["))
 
 
-def with_text(value: Any, written: Any, field: Sequence[Any]) -> Any:
+def with_text(value: Any, written: Any, field: KeyTypes) -> Any:
     """A value read from YAML in which text fields have the text as it is written: 2024, no and 1.10 stay so.
 
     Args:
-        value: as YAML means it.
+        value: as YAML means it, with interpolations resolved.
         written: the same with every scalar as text.
-        field: the types of its key.
+        field: gives the types of the value's key, or from the parts of a key below it the types of that.
     """
     if isinstance(value, Mapping) and isinstance(written, Mapping):
         return {
-            key: with_text(value[old], text, [one for kind in field for one in field_types(kind, [key])])
+            key: with_text(value[old], text, functools.partial(_below, field, key))
             for old, (key, text) in zip(value, written.items(), strict=True)
         }
+    types_ = field(())
     if isinstance(value, list) and isinstance(written, list):
-        return [with_text(one, text, _elements(field)) for one, text in zip(value, written, strict=True)]
-    if isinstance(written, str) and _holds_text(field) and not (value is None and type(None) in field):
-        return written
-    return value
+        element = functools.partial(_of_alternatives, _elements(types_))
+        return [with_text(one, text, element) for one, text in zip(value, written, strict=True)]
+    if not isinstance(written, str) or INTERPOLATION in written or not _holds_text(types_):
+        return value
+    return value if value is None and (not written or type(None) in types_) else written
+
+
+def _below(field: KeyTypes, key: str, parts: Sequence[str]) -> Sequence[Any]:
+    return field((key, *parts))
+
+
+def _of_alternatives(alternatives: Sequence[Any], parts: Sequence[str]) -> Sequence[Any]:
+    return [one for alternative in alternatives for one in field_types(alternative, parts)]
 
 
 def _holds_text(field: Sequence[Any]) -> bool:

@@ -1,6 +1,7 @@
 """How pictures look: colours, letters, resolution."""
 
 import functools
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
@@ -59,7 +60,10 @@ def new_figure(width_inches: float, height_inches: float) -> "Figure":
 
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG, cut to what is drawn."""
-    figure.savefig(path, dpi=DOTS_PER_INCH, format="png", bbox_inches="tight", pad_inches=0.12)
+    with warnings.catch_warnings():
+        # Such a character is drawn as a box; the tables beside the figures have it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(path, dpi=DOTS_PER_INCH, format="png", bbox_inches="tight", pad_inches=0.12)
 
 
 def shortened(name: str, characters: int) -> str:

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from echopair.pipeline.config_text import is_verbatim, with_text
+from echopair.pipeline.config_text import INTERPOLATION, KeyTypes, is_verbatim, with_text
 from echopair.pipeline.errors import UserError, did_you_mean
 
 PRESETS = "echopair.pipeline.presets"
@@ -64,10 +64,17 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
+def _no_types(parts: Sequence[str]) -> tuple[()]:
+    """Of no key, which leaves all values as YAML means them."""
+    del parts
+    return ()
+
+
 def load(
     source: str,
     packages: Sequence[str] = (PRESETS,),
     on_layer: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    field: KeyTypes = _no_types,
 ) -> dict[str, Any]:
     """The values of a preset or file over those of the preset that it starts from.
 
@@ -75,12 +82,13 @@ def load(
         source: name of a preset, or path of a YAML file.
         packages: where presets are looked for.
         on_layer: what is done to the values of each of them before.
+        field: gives the types of a key from its parts; text and paths are taken as they are written.
 
     Raises:
         UserError: there is no such preset or file, or it is not valid.
     """
     values: dict[str, Any] = {}
-    for _, layer in _chain(source, packages):
+    for _, layer in _chain(source, packages, field):
         values = merge(values, on_layer(layer))
     return values
 
@@ -119,7 +127,7 @@ def origins(message: str, sources: Sequence[str], overrides: Sequence[str], pack
 
 
 def _chain(
-    source: str, packages: Sequence[str], above: Sequence[str] = ()
+    source: str, packages: Sequence[str], field: KeyTypes = _no_types, above: Sequence[str] = ()
 ) -> list[tuple[str, dict[str, Any]]]:
     """A preset or file and those that it starts from, lowest first, each with what messages call it."""
     from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS
@@ -146,9 +154,9 @@ def _chain(
     else:
         hint = did_you_mean(source, known) or f"; presets are {', '.join(known)}"
         raise UserError(f"there is no preset or file {source!r}{hint}")
-    values = _read_yaml(text, source)
+    values = _read_yaml(text, source, field)
     below = values.pop(PRESET_KEY, None)
-    return [*([] if below is None else _chain(str(below), packages, [*above, source])), (name, values)]
+    return [*([] if below is None else _chain(str(below), packages, field, [*above, source])), (name, values)]
 
 
 def _recordings_are_no_preset(source: str, path: Path) -> str:
@@ -160,21 +168,36 @@ def _recordings_are_no_preset(source: str, path: Path) -> str:
     )
 
 
-def _read_yaml(text: str, source: str) -> dict[str, Any]:
+def _read_yaml(text: str, source: str, field: KeyTypes) -> dict[str, Any]:
     import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     try:
         values = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+        written = _scalars_as_text(text)
     except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
         raise UserError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UserError(f"{source} must hold keys and values, as `seed: 1`")
-    return {str(key): value for key, value in values.items()}
+    return dict(with_text(values, written or {}, field))
 
 
-def parse_override(override: str, field: Callable[[Sequence[str]], Sequence[Any]]) -> dict[str, Any]:
+def _scalars_as_text(text: str) -> Any:
+    """The values of a YAML text with every scalar as it is written."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Knows of all special scalars only <<, which merges a mapping."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:merge"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    return yaml.load(text, Loader)
+
+
+def parse_override(override: str, field: KeyTypes) -> dict[str, Any]:
     """The nested values of `dotted.key=value`: text as it is written, everything else as in YAML.
 
     Args:
@@ -201,12 +224,13 @@ def parse_override(override: str, field: Callable[[Sequence[str]], Sequence[Any]
     try:
         values = OmegaConf.to_container(OmegaConf.from_dotlist([override]), resolve=True)
         assert isinstance(values, dict)
-        if types and "${" not in value:
+        if types and INTERPOLATION not in value:
             read = values
             for part in parts:
                 read = read[part]
-            written = yaml.load(value, yaml.BaseLoader)
-            return _nested(parts, with_text(read, written, types))
+            return _nested(
+                parts, with_text(read, _scalars_as_text(value), lambda below: field([*parts, *below]))
+            )
     except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:
         raise UserError(f"{override!r} is not valid YAML: {' '.join(str(error).split())}") from error
     return {str(name): value for name, value in values.items()}

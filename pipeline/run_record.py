@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
-from echopair.pipeline.config import RunConfig
+from echopair.pipeline.config import RunConfig, as_given
 from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
 from echopair.pipeline.run_page import PAGE_FILE, write_run_page
@@ -54,7 +54,7 @@ class RunRecord:
         identity = fingerprint("run", config.run_name, _results_config(config), sounds(config), digests)
         folder = named_folder(config, "runs", identity)
         folder.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        text = yaml.safe_dump(as_given(config), sort_keys=False)
         with locked(folder):  # the same run may be started twice at once
             write_atomically(folder / "run.yaml", text)
         work = config.work_folder.absolute()

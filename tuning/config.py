@@ -6,7 +6,16 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
-from echopair.pipeline.config import RAY_KEY, SWEEP_KEY, RunConfig, lay, run_field, run_keys, validated
+from echopair.pipeline.config import (
+    RAY_KEY,
+    SWEEP_KEY,
+    RunConfig,
+    as_given,
+    lay,
+    run_field,
+    run_keys,
+    validated,
+)
 from echopair.pipeline.config_errors import explain, nearest_key
 from echopair.pipeline.config_text import field_types
 from echopair.pipeline.errors import UserError, did_you_mean
@@ -61,16 +70,16 @@ class SweepSettings(BaseModel, frozen=True, extra="forbid"):
     def identity(self) -> str:
         """Fingerprint of all that decides which trials there are and how they are judged."""
         # Dumped and validated again: pydantic does not convert defaults, and 3 would have another fingerprint than 3.0.
-        plain = type(self).model_validate(self.model_dump(mode="json"))
+        plain = as_given(type(self).model_validate(as_given(self)))
         return fingerprint(
             "sweep",
-            plain.run.model_dump(mode="json", exclude={"run_name", "work_folder", "threads", "tracking"}),
-            plain.sweep.model_dump(mode="json", exclude={"resources", "retries"}),
+            _without(plain["run"], "run_name", "work_folder", "threads", "tracking"),
+            _without(plain["sweep"], "resources", "retries"),
         )
 
     def values_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The run's values overridden by a trial's, unvalidated."""
-        return lay_over(self.run.model_dump(mode="json"), values)
+        return lay_over(as_given(self.run), values)
 
 
 def compose_sweep(arguments: Sequence[str]) -> SweepSettings:
@@ -92,7 +101,7 @@ def compose_sweep(arguments: Sequence[str]) -> SweepSettings:
     sweep, ray = values.pop(SWEEP_KEY), values.pop(RAY_KEY)
     sweep[SPACE] = space_of(sweep.get(SPACE) or {})
     run = validated(values, _hint)
-    base = run.model_dump(mode="json")
+    base = as_given(run)
     # Dumped, the address of the tracking store has no password.
     settings = validated_settings({"run": {**base, "tracking": run.tracking}, SWEEP_KEY: sweep, RAY_KEY: ray})
     check_space(settings.sweep.space, base, validated)
@@ -122,6 +131,10 @@ _ALTERNATIVES: dict[str, Any] = {
 }
 
 
+def _without(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in keys}
+
+
 def _lay(sources: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
     """Run, sweep and ray, each layer overriding those before."""
     defaults = {SWEEP_KEY: _ALTERNATIVES, RAY_KEY: {}}
@@ -132,7 +145,7 @@ def _field(parts: Sequence[str]) -> list[Any]:
     """The types that a key of a run, a sweep or Ray may have; below the space, lists of those of the swept key."""
     match list(parts):
         case [section, space, *swept] if (section, space) == (SWEEP_KEY, SPACE):
-            swept = swept[:-1] if swept[-1:] == ["values"] else swept
+            swept = ".".join(swept).removesuffix(".values").split(".") if swept else []
             return [types.GenericAlias(tuple, (one, ...)) for one in run_field(swept)] if swept else []
         case [section, *below] if section in (SWEEP_KEY, RAY_KEY) and below:
             return list(field_types(SweepConfig if section == SWEEP_KEY else RayConfig, below))

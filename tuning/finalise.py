@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from echopair.pipeline.checks import Stage
+from echopair.pipeline.config import as_given
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.evaluation import EVALUATIONS
 from echopair.pipeline.evaluation.validation import validated_by
@@ -87,7 +88,7 @@ def finalise(
     if result.best is not None:
         config = context.config_of(result.best)
         result.best_file = state.folder / BEST_FILE
-        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+        text = yaml.safe_dump(as_given(config), sort_keys=False)
         write_atomically(result.best_file, _best_header(state, result.best) + text)
         run = RunResult(config)
         run.clips = context.clips_of(config)

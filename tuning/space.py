@@ -49,7 +49,7 @@ def lay_over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
     """The run's values overridden by a trial's, all at once: a name and its settings come in any order.
 
     Args:
-        base: the run's values, as `RunConfig.model_dump(mode="json")`.
+        base: the run's values, as `pipeline.config.as_given`.
         values: by dotted key.
     """
     return merge(base, nested(values))

@@ -45,7 +45,7 @@ def check_space(
 
     Args:
         space: distributions by dotted key.
-        base: the run's values, as `RunConfig.model_dump(mode="json")`.
+        base: the run's values, as `pipeline.config.as_given`.
         make: the config of nested values, as `pipeline.config.validated`.
 
     Raises:

@@ -18,6 +18,7 @@ from typing import Any, Self
 import yaml
 from pydantic import ValidationError
 
+from echopair.pipeline.config import as_given
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.stages import write_atomically
 from echopair.tuning.config import SweepSettings, validated_settings
@@ -174,7 +175,7 @@ class SweepState:
             "format": FORMAT,
             "identity": self.settings.identity,
             "plan": self.plan,
-            "settings": self.settings.model_dump(mode="json"),
+            "settings": as_given(self.settings),
         }
         write_atomically(self.folder / SETTINGS_FILE, yaml.safe_dump(content, sort_keys=False))
 

@@ -15,6 +15,7 @@ import yaml
 
 from echopair.models.audio_encoder import AudioEncoder
 from echopair.pipeline.checks import Stage, check_clips
+from echopair.pipeline.config import as_given
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation.nearest_neighbours import NeighbourProbe
@@ -120,7 +121,7 @@ def _train_and_score(
 ) -> tuple[float, dict[str, Any]]:
     """The score and the row of the last evaluation."""
     config = context.run_of(folder.number, lineage)
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    text = yaml.safe_dump(as_given(config), sort_keys=False)
     write_atomically(folder.path / CONFIG_FILE, text)
     own = config.model_copy(update={"work_folder": folder.path})
     result = RunResult(own)

@@ -13,6 +13,7 @@ from echopair.pipeline.corpora.recording import (
     FFMPEG_FORMATS,
     FolderListing,
     Recording,
+    Root,
     has_ffmpeg,
     name_as_text,
 )
@@ -34,7 +35,7 @@ class FolderCorpusConfig(BaseModel, frozen=True, extra="forbid"):
     """All audio files below a folder, by extension or content, in any depth."""
 
     name: Literal["folder"] = "folder"
-    root: Path = Field(description="the folder")
+    root: Root = Field(description="the folder")
     labels: Literal["parent_folder", "none"] = Field("parent_folder", description="where labels come from")
 
 

@@ -6,7 +6,9 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 Split = Literal["train", "validation", "test"]
 
@@ -23,6 +25,16 @@ FFMPEG_FORMATS = {
     ".wma": "asf",
     **{f".{name}": name for name in ("aac", "ac3", "amr", "ape", "tta", "wv")},
 }
+
+
+def _not_empty(root: Any) -> Any:
+    # An unset variable of a shell leaves an empty text, which as a path is the current folder.
+    if root == "":
+        raise ValueError("it is empty; name the folder with the recordings")
+    return root
+
+
+Root = Annotated[Path, BeforeValidator(_not_empty)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,15 @@
 """A corpus that tables list: a row for each recording, or for each event in one."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from rich.markup import escape
 
 from echopair.pipeline.corpora.folder import existing_folder
-from echopair.pipeline.corpora.recording import Recording
+from echopair.pipeline.corpora.recording import Recording, Split
 from echopair.pipeline.corpora.spelling import alike, in_words, same_value, spellings
 from echopair.pipeline.corpora.table_config import TableConfig, TableCorpusConfig
 from echopair.pipeline.corpora.table_paths import Found, PathFinder
@@ -68,6 +68,7 @@ def find_table_recordings(corpus: str, config: TableCorpusConfig) -> list[Record
         for one in _read_tables(key, found, table, finder, notes)
     ]
     _check_files(key, root, config, [one.found for one in listed])
+    _check_columns_are_filled(key, layout, [one.recording for one in listed], notes)
     recordings = _one_spelling(_once(key, listed, notes), notes)
     for note in notes:
         console.print(f"  [yellow]{key}[/]: {escape(printable(note, 1000))}")
@@ -96,11 +97,8 @@ def _read_tables(
     key: str, files: Sequence[tuple[Path, str]], table: TableConfig, finder: PathFinder, notes: list[str]
 ) -> list[_Listed]:
     listed: list[_Listed] = []
-    values: dict[str, set[str]] = {column: set() for column in table.where}
-    wanted = {
-        column: {same_value(value) for value in ([values] if isinstance(values, str) else values)}
-        for column, values in table.where.items()
-    }
+    values: dict[str, set[str]] = {column: set() for column in (*table.where, *table.where_not)}
+    wanted, unwanted = _by_column(table.where), _by_column(table.where_not)
     optional = [RAVEN_OFFSET] if table.begin == RAVEN_BEGIN else []
     for file, table_name in files:
         rows, delimiter, note = read_rows(file, table, key, table.used_columns, optional)
@@ -109,6 +107,9 @@ def _read_tables(
             for column, seen in values.items():
                 seen.add(row.cells[column])
             is_chosen = all(same_value(row.cells[column]) in chosen for column, chosen in wanted.items())
+            is_chosen &= all(
+                same_value(row.cells[column]) not in left_out for column, left_out in unwanted.items()
+            )
             if is_chosen and not (table.begin and row.cells[table.begin] == AUDACITY_FREQUENCIES):
                 listed.append(_listing(key, file, row, table, table_name, delimiter, finder))
     if not listed:
@@ -116,9 +117,19 @@ def _read_tables(
             f"; column {column!r} holds {', '.join(map(repr, sorted(seen)[:NAMED_IN_MESSAGES])) or 'nothing'}"
             for column, seen in values.items()
         )
-        where = f" with {table.where}{held}" if table.where else ""
+        conditions = [
+            f" {name} {one}" for name, one in (("with", table.where), ("without", table.where_not)) if one
+        ]
+        where = "".join(conditions) + held
         raise UserError(f"{key}.table: {files[0][0]} has no rows{where}; add rows or name another table")
     return listed
+
+
+def _by_column(values: Mapping[str, str | Sequence[str]]) -> dict[str, set[str]]:
+    return {
+        column: {same_value(value) for value in ([chosen] if isinstance(chosen, str) else chosen)}
+        for column, chosen in values.items()
+    }
 
 
 def _listing(
@@ -134,8 +145,13 @@ def _listing(
             raise UserError(
                 f"{key}.table: {place}: column {column!r} holds {row.cells[column]}; correct the formula"
             )
-        if column in table.path_columns and not row.cells[column]:
+        if column in table.file_columns and not row.cells[column]:
             raise UserError(f"{key}.table: {place}: column {column!r} is empty; name the recording")
+        if column == table.split and not value(column) and table.all_split is None:
+            raise UserError(
+                f"{key}.split: {place}: column {column!r} is empty; write {', '.join(get_args(Split))}, or set "
+                f"{key}.all_split to the split of rows that name none"
+            )
     found = finder.find(table.path_of(row.cells, table_name))
     asked = "labels" if table.labels is not None else "label"
     try:
@@ -149,9 +165,10 @@ def _listing(
         recording = Recording(
             found.path, found.name, labels, value(table.fold) or None, split, value(table.group) or None
         )
-        if table.begin is not None and table.end is not None:
+        if table.begin is not None and (end := table.end or table.duration) is not None:
             asked = "begin"
-            excerpt = excerpt_of(row.cells, table.begin, table.end, delimiter)
+            lasts = table.duration is not None
+            excerpt = excerpt_of(row.cells, table.begin, end, delimiter, ends_after=lasts)
             recording = replace(
                 recording,
                 name=f"{found.name} ({excerpt[0]:.12g} to {excerpt[1]:.12g} s)",
@@ -176,6 +193,20 @@ def _check_files(key: str, root: Path, config: TableCorpusConfig, files: Sequenc
             f"{key}.root={root}: {len(missing)} of {len(files)} rows have no file, {listed(missing)}; "
             f"correct the paths or set {key}.allow_missing_files=true to count them as refused"
         )
+
+
+def _check_columns_are_filled(
+    key: str, layout: Sequence[TableConfig], recordings: Sequence[Recording], notes: list[str]
+) -> None:
+    for name, effect in (("fold", ""), ("group", "; each of them counts as a source of its own")):
+        column = next((column for table in layout if (column := getattr(table, name)) is not None), None)
+        empty = sum(getattr(one, name) is None for one in recordings)
+        if column is not None and empty == len(recordings):
+            raise UserError(
+                f"{key}.{name}: column {column!r} is empty in every row; fill it in, or leave out {key}.{name}"
+            )
+        if column is not None and empty and effect and all(one.excerpt is None for one in recordings):
+            notes.append(f"column {column!r} is empty in {empty} of {len(recordings)} rows{effect}")
 
 
 def _once(key: str, listed: Sequence[_Listed], notes: list[str]) -> list[Recording]:

@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from echopair.pipeline.corpora.recording import Split
+from echopair.pipeline.corpora.recording import Root, Split
 from echopair.pipeline.corpora.table_rows import TableFormat
 
-Cell = Annotated[str, Field(coerce_numbers_to_str=True)]  # YAML reads 1 as a number, a table as text
+Cell = Annotated[str, Field(coerce_numbers_to_str=True)]  # Python may give 1, a table holds text
 
 TABLE_NAME = "*"  # in a path, stands for what * stands for in the table's name
 _PLACES = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
@@ -33,12 +32,15 @@ class TableConfig(TableFormat, BaseModel, frozen=True, extra="forbid"):
     label_separator: str = Field(",", min_length=1, description="what separates several labels")
     begin: str | None = Field(
         None,
-        description="column with the second at which an event begins; with `end`, each row is an excerpt",
+        description="column with the second at which an event begins; with `end` or `duration`, each row is an excerpt",
     )
     end: str | None = Field(None, description="column with the second at which an event ends")
+    duration: str | None = Field(
+        None, description="column with the seconds that an event lasts, in place of `end`"
+    )
     fold: str | None = Field(None, description="column with the fold")
     split: str | None = Field(
-        None, description="column with train, validation or test; without it, `all_split` applies"
+        None, description="column with train, validation or test; where it is empty, `all_split` applies"
     )
     all_split: Split | None = Field(None, description="the split of every row of this table")
     group: str | None = Field(
@@ -47,6 +49,10 @@ class TableConfig(TableFormat, BaseModel, frozen=True, extra="forbid"):
     where: dict[str, Cell | tuple[Cell, ...]] = Field(
         {}, description="only rows in which each of these columns has this value, or one of these"
     )
+    where_not: dict[str, Cell | tuple[Cell, ...]] = Field(
+        {},
+        description="only rows in which none of these columns has this value, or one of these; '' is an empty cell",
+    )
 
     @model_validator(mode="after")
     def _columns_fit(self) -> "TableConfig":
@@ -54,8 +60,12 @@ class TableConfig(TableFormat, BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 f"give label={self.label} for one label per clip or labels={self.labels} for several, not both"
             )
-        if (self.begin is None) != (self.end is None):
-            raise ValueError("give both begin and end, the columns with the seconds of an event, or neither")
+        if (self.begin is not None) != ((self.end is not None) != (self.duration is not None)) or (
+            self.end is not None and self.duration is not None
+        ):
+            raise ValueError(
+                "give begin and end, or begin and duration, the columns with the seconds of an event"
+            )
         if self.table.count("*") > 1:
             raise ValueError(f"table={self.table!r}: only one * may stand for a part of a table's name")
         if TABLE_NAME in _names(self.path) and "*" not in self.table:
@@ -76,10 +86,15 @@ class TableConfig(TableFormat, BaseModel, frozen=True, extra="forbid"):
     @property
     def used_columns(self) -> dict[str, str]:
         """The required columns, and the key that names each."""
-        keys = ("label", "labels", "begin", "end", "fold", "split", "group")
+        keys = ("label", "labels", "begin", "end", "duration", "fold", "split", "group")
         columns = {column: key for key in keys if (column := getattr(self, key)) is not None}
         columns |= dict.fromkeys(self.path_columns, "path")
-        return columns | dict.fromkeys(self.where, "where")
+        return columns | dict.fromkeys(self.where_not, "where_not") | dict.fromkeys(self.where, "where")
+
+    @property
+    def file_columns(self) -> list[str]:
+        """The columns that the name of the recording's file is made of."""
+        return [name for name in _names(self.path.rpartition("/")[2]) if name != TABLE_NAME]
 
     @property
     def path_columns(self) -> list[str]:
@@ -89,14 +104,19 @@ class TableConfig(TableFormat, BaseModel, frozen=True, extra="forbid"):
     def path_of(self, cells: Mapping[str, str], table_name: str) -> str:
         """The path that a row names; `table_name` is what * stands for in the name of its table."""
         values = {**cells, TABLE_NAME: table_name}
-        return _PLACES.sub(lambda place: values[place[1]] if place[1] else place[0][0], self.path)
+        path = _PLACES.sub(lambda place: values[place[1]] if place[1] else place[0][0], self.path)
+        # A recording in no folder, where a column names folders, is no absolute path.
+        starts_empty = any(
+            self.path.startswith(f"{{{column}}}") for column, cell in cells.items() if not cell
+        )
+        return path.lstrip("/") if starts_empty else path
 
 
 class TableCorpusConfig(TableConfig, frozen=True, extra="forbid"):
     """Recordings that a table lists; further tables add to it, fallbacks replace a missing `table`."""
 
     name: Literal["table"] = "table"
-    root: Path = Field(description="the folder that paths and tables are relative to")
+    root: Root = Field(description="the folder that paths and tables are relative to")
     further_tables: tuple[TableConfig, ...] = Field((), description="more tables of the same corpus")
     fallbacks: tuple[TableConfig, ...] = Field(
         (), description="other layouts, tried in order if `table` does not exist"

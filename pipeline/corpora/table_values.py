@@ -70,7 +70,9 @@ def split_of(cell: str) -> Split:
     return cast(Split, split)
 
 
-def excerpt_of(cells: Mapping[str, str], begin: str, end: str, delimiter: str) -> tuple[float, float]:
+def excerpt_of(
+    cells: Mapping[str, str], begin: str, end: str, delimiter: str, *, ends_after: bool = False
+) -> tuple[float, float]:
     """Begin and end of an event in its recording, in seconds.
 
     Args:
@@ -78,11 +80,13 @@ def excerpt_of(cells: Mapping[str, str], begin: str, end: str, delimiter: str) -
         begin: column with the begin.
         end: column with the end.
         delimiter: between the table's cells; where it is no comma, a comma may separate decimals.
+        ends_after: whether `end` holds the seconds that the event lasts.
 
     Raises:
         ValueError: a cell holds no seconds, or the end is before the begin; the message is the reason.
     """
     first, last = (_seconds(cells[column], column, delimiter) for column in (begin, end))
+    last += first if ends_after else 0
     if begin == RAVEN_BEGIN and cells.get(RAVEN_OFFSET):
         offset = _seconds(cells[RAVEN_OFFSET], RAVEN_OFFSET, delimiter)
         first, last = offset, offset + last - first

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from echopair.lazy import np
+from echopair.pipeline.corpora.spelling import same_value
 from echopair.pipeline.errors import UserError, listed
 from echopair.pipeline.evaluation.labels import (
     Annotations,
@@ -87,14 +88,15 @@ def find_test_split(corpus: str, clips: Annotations, config: ProbeConfig) -> Tes
     nothing = everything[:0]
     if test_folds:
         known = official_folds(folds)
-        unknown = [fold for fold in test_folds if fold not in known]
+        chosen = {fold for fold in known if same_value(fold) in map(same_value, test_folds)}
+        unknown = [fold for fold in test_folds if same_value(fold) not in map(same_value, known)]
         if unknown:
             raise UserError(
                 f"probe.test_folds={list(test_folds)}: corpus {corpus!r} has no fold {unknown[0]!r}; "
                 f"{'its folds are ' + ', '.join(known) if known else 'it has no folds'}"
             )
         _check_every_clip_has_a_fold(corpus, clips)
-        test = everything[np.isin(fold_of, list(test_folds))]
+        test = everything[np.isin(fold_of, list(chosen))]
         if len(test) == len(everything):
             raise UserError(
                 f"probe.test_folds={list(test_folds)} leaves no fold of corpus {corpus!r} to learn from"
@@ -241,6 +243,12 @@ def _check_several_classes_are_left(corpus: str, clips: Annotations, splits: Seq
 
 def _our_own_folds(corpus: str, clips: Annotations, number: int, seed: int) -> list[NDArray[np.int64]]:
     labels = clips.labels()
+    if given := Counter(split for split in clips.column("split") if split):
+        counts = ", ".join(f"{split} {count}" for split, count in sorted(given.items()))
+        raise UserError(
+            f"corpus {corpus!r}: no clip is of split 'test' ({counts}), so there is nothing to test on; add the clips "
+            f"of the test split, or leave out corpora.{corpus}.split and .all_split to test on folds of echopair's own"
+        )
     parts = SourceFolds(labels, sources_of(clips.column("group"), clips.column("sound")), seed).of(
         np.arange(len(labels)), number
     )

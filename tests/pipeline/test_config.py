@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from echopair.pipeline.config import RunConfig, compose
+from echopair.pipeline.config import RunConfig, as_given, compose
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.layers import flatten, merge, presets
 
@@ -62,6 +62,13 @@ def test_the_mel_range_follows_the_sample_rate_from_any_layer() -> None:
     assert compose("synthetic", ["log_mel.sample_rate_hz=48000"]).log_mel.max_hz == 23400
     given = ["log_mel.sample_rate_hz=48000", "log_mel.max_hz=7800"]
     assert compose("synthetic", given).log_mel.max_hz == 7800
+
+
+def test_the_mel_range_follows_a_rate_that_overrides_a_written_config(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    for overrides, expected in (([], 15600), (["log_mel.max_hz=7800"], 7800)):
+        file.write_text(yaml.safe_dump(as_given(compose("synthetic", overrides))))
+        assert compose(str(file), ["log_mel.sample_rate_hz=32000"]).log_mel.max_hz == expected
 
 
 def test_a_name_and_its_settings_may_come_in_any_order() -> None:

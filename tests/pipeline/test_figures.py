@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,4 +166,13 @@ def test_names_with_dollars_are_names(tmp_path: Path) -> None:
     views = np.random.default_rng(0).normal(size=(1, 3, 64, 96)).astype(np.float32)
     centres = [60 + 120 * band for band in range(64)]
     positive_pairs_figure(views, ["site$1_$2_x.wav"], tmp_path / "pairs.png", 0.01, centres)
+    assert height_of(tmp_path / "pairs.png") > 100
+
+
+def test_a_character_that_no_font_has_is_no_warning(tmp_path: Path) -> None:
+    views = np.random.default_rng(0).normal(size=(1, 3, 64, 96)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        centres = [60 + 120 * band for band in range(64)]
+        positive_pairs_figure(views, ["鸟.wav"], tmp_path / "pairs.png", 0.01, centres)
     assert height_of(tmp_path / "pairs.png") > 100

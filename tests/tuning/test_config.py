@@ -5,7 +5,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from echopair.pipeline.config import compose
+from echopair.pipeline.config import as_given, compose, validated
 from echopair.pipeline.errors import UserError
 from echopair.tuning.config import (
     SweepConfig,
@@ -298,11 +298,11 @@ def test_where_and_how_fast_it_runs_makes_no_other_sweep(change: str) -> None:
 )
 def test_settings_are_the_same_after_a_way_through_yaml(arguments: list[str]) -> None:
     settings = compose_sweep(arguments)
-    text = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+    text = yaml.safe_dump(as_given(settings), sort_keys=False)
     read = validated_settings(yaml.safe_load(text))
     assert read == settings
     assert read.identity == settings.identity
-    again = validated_settings(yaml.safe_load(yaml.safe_dump(read.model_dump(mode="json"))))
+    again = validated_settings(yaml.safe_load(yaml.safe_dump(as_given(read))))
     assert again.identity == settings.identity
 
 
@@ -333,3 +333,23 @@ def test_text_of_a_sweep_is_taken_as_it_is_written() -> None:
     )
     assert settings.sweep.sweep_name == "2024 #2"
     assert settings.sweep.space["encoder.name"].values == ("vgg_like", "resnet")  # type: ignore[union-attr]
+
+
+def test_the_mel_range_of_a_trial_follows_a_swept_rate_unless_it_is_given() -> None:
+    space = "sweep.space.log_mel.sample_rate_hz=[8000, 32000]"
+    for overrides, expected in (([space], (3900, 15600)), ([space, "log_mel.max_hz=3000"], (3000, 3000))):
+        settings = compose_sweep(overrides)
+        again = validated_settings(yaml.safe_load(yaml.safe_dump(as_given(settings))))
+        assert again.identity == settings.identity
+        trials = [validated(again.values_of({"log_mel.sample_rate_hz": rate})) for rate in (8000, 32000)]
+        assert tuple(trial.log_mel.max_hz for trial in trials) == expected
+
+
+def test_text_in_the_space_of_a_file_is_as_it_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "preset: synthetic\nsweep: {sweep_name: 2024, space: {pretrain.precision: [bfloat16, float32]}}\n"
+    )
+    settings = compose_sweep([str(file)])
+    assert settings.sweep.sweep_name == "2024"
+    assert swept(settings)["pretrain.precision"] == "bfloat16, float32"

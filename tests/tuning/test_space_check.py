@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 
-from echopair.pipeline.config import RunConfig, compose, validated
+from echopair.pipeline.config import RunConfig, as_given, compose, validated
 from echopair.pipeline.errors import UserError
 from echopair.tuning.distributions import Choices
 from echopair.tuning.space_check import check_space
 from tests.tuning.spaces import TEMPERATURES, read
 
-BASE = compose().model_dump(mode="json")
+BASE = as_given(compose())
 
 
 def check(raw: dict[str, Any]) -> None:

@@ -156,3 +156,25 @@ def test_errors_of_a_spreadsheet_are_no_values(tmp_path: Path) -> None:
     touch(tmp_path, "a.wav")
     with pytest.raises(UserError, match=r"line 2: column 'fold' holds #N/A; correct the formula"):
         find(tmp_path, "path,fold\na.wav,#N/A\n", fold="fold")
+
+
+def test_a_row_without_a_split_is_an_error_unless_all_rows_have_one(tmp_path: Path) -> None:
+    touch(tmp_path, "a.wav", "b.wav")
+    text = "path,split\na.wav,test\nb.wav, \n"
+    with pytest.raises(UserError, match=r"corpora\.c\.split: .*line 3: column 'split' is empty; write train"):
+        find(tmp_path, text, split="split")
+    assert [one.split for one in find(tmp_path, text, split="split", all_split="train")] == ["test", "train"]
+
+
+@pytest.mark.parametrize("key", ["fold", "group"])
+def test_a_column_that_is_empty_in_every_row_is_an_error(tmp_path: Path, key: str) -> None:
+    touch(tmp_path, "a.wav", "b.wav")
+    with pytest.raises(UserError, match=rf"corpora\.c\.{key}: column 'x' is empty in every row; fill it in"):
+        find(tmp_path, "path,x\na.wav,\nb.wav,\n", **{key: "x"})
+
+
+def test_rows_without_a_source_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    touch(tmp_path, "a.wav", "b.wav")
+    assert [one.group for one in find(tmp_path, "path,x\na.wav,\nb.wav,s\n", group="x")] == [None, "s"]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "column 'x' is empty in 1 of 2 rows; each of them counts as a source of its own" in said

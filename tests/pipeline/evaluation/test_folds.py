@@ -58,6 +58,11 @@ def test_given_test_folds_are_the_one_test_set() -> None:
     assert [names[clip] for clip in folds[0].test] == ["10"] * 6
 
 
+def test_test_folds_may_be_spelt_as_another_number() -> None:
+    _, (fold,) = folds_of(["01", "02", "03"] * 20, test_folds=("1",))
+    assert fold.test.tolist() == list(range(0, 60, 3))
+
+
 def test_a_given_split_chooses_on_its_validation_clips() -> None:
     splits = ["train"] * 40 + ["validation"] * 10 + ["test"] * 10
     protocol, (fold,) = folds_of(splits=splits)
@@ -178,6 +183,11 @@ def test_a_class_of_fewer_clips_than_parts_is_no_warning() -> None:
         ({"folds": ["1"] * CLIPS}, "all clips are in fold '1'"),
         ({"folds": ["1", None] * 30}, "no fold for 30 of 60 clips, clip 1, clip 3, clip 5, "),
         ({"splits": ["test"] * CLIPS}, "none is left to learn from"),
+        (
+            {"splits": ["train", "validation"] * 30},
+            r"no clip is of split 'test' \(train 30, validation 30\), .*leave out corpora\.c\.split",
+        ),
+        ({"test_split": True, "splits": ["train"] * CLIPS}, r"no clip is of split 'test' \(train 60\)"),
         ({"groups": [label for (label,) in LABELS]}, "of one source.*corpora.c.group"),
         ({"test_split": True, "test_folds": ("11",), "folds": ["1", "2"] * 30}, "has no fold '11'"),
         ({"test_split": True, "folds": ["1"] * CLIPS}, "all clips are in fold '1'"),
