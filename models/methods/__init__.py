@@ -14,6 +14,7 @@ from echopair.models.methods.method import Batch, LearningData, Method, MethodCo
 from echopair.models.methods.mochi import MoCHiConfig
 from echopair.models.methods.moco import MoCoConfig
 from echopair.models.methods.noise_contrastive import BinaryNCEConfig, InfoNCEConfig
+from echopair.models.methods.relative_position import RelativePositionConfig
 from echopair.models.methods.reweighted_negatives import DebiasedConfig, DecoupledConfig, HardNegativesConfig
 from echopair.models.methods.simclr import SimCLRConfig
 from echopair.models.methods.simsiam import SimSiamConfig
@@ -53,6 +54,7 @@ ObjectiveConfig = Annotated[
     | CrossEntropyConfig
     | DeepInfoMaxConfig
     | CPCConfig
-    | TransformationConfig,
+    | TransformationConfig
+    | RelativePositionConfig,
     Field(discriminator="name"),
 ]

@@ -72,6 +72,7 @@ class Phase:
             recordings=recordings,
             segments=segments,
             augmentations=torch.stack(got, dim=-1) if got else None,  # (V, N, A)
+            starts=crops.starts.to(self.device),
         )
 
 

@@ -104,7 +104,7 @@ class LearningConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        self.objective.check_batch(self.pretrain.batch_pairs, self.crops.views)
+        self.objective.check_batch(self.pretrain.batch_pairs, self.crops.views, self.crops.positives.name)
         check_schedule(self, self.pretrain.schedule)
         return self
 

@@ -178,6 +178,8 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
             f"{'recordings' if config.crops.recordings_apart else 'segments'} that the clips have; "
             f"pretrain.batch_pairs={settings.batch_pairs} is more"
         )
+    if phase.crops.left_out:
+        console.print(f"[yellow]pretrain: {phase.crops.left_out}[/]")
     log_mel = LogMel(config.log_mel).to(device)
     statistics = measure_statistics(stores, log_mel, phase.crops.crop_samples, config.seed)
 
