@@ -13,6 +13,7 @@ from echopair.models.methods.memory_bank import MemoryBankConfig
 from echopair.models.methods.method import Batch, LearningData, Method, MethodConfig, StepOutput, encode
 from echopair.models.methods.mochi import MoCHiConfig
 from echopair.models.methods.moco import MoCoConfig
+from echopair.models.methods.multi_format import MultiFormatConfig
 from echopair.models.methods.noise_contrastive import BinaryNCEConfig, InfoNCEConfig
 from echopair.models.methods.relative_position import RelativePositionConfig
 from echopair.models.methods.reweighted_negatives import DebiasedConfig, DecoupledConfig, HardNegativesConfig
@@ -55,6 +56,7 @@ ObjectiveConfig = Annotated[
     | DeepInfoMaxConfig
     | CPCConfig
     | TransformationConfig
-    | RelativePositionConfig,
+    | RelativePositionConfig
+    | MultiFormatConfig,
     Field(discriminator="name"),
 ]

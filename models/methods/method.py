@@ -37,6 +37,8 @@ class Batch:
         augmentations: (V, N, A) bool, on the CPU: which of `LearningData.augmentations` each view got; None if a
             method is tried without them.
         starts: (V, N) int64, where each view begins in its clip, in samples; the training loop always gives it.
+        waveforms: (V, N, L) float32, what each view is the log-mel of, with the augmentations of waveforms but without
+            those of log-mels; the training loop always gives it.
     """
 
     views: Sequence[torch.Tensor]
@@ -47,6 +49,7 @@ class Batch:
     segments: torch.Tensor | None = None
     augmentations: torch.Tensor | None = None
     starts: torch.Tensor | None = None
+    waveforms: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ class Phase:
             segments=segments,
             augmentations=torch.stack(got, dim=-1) if got else None,  # (V, N, A)
             starts=crops.starts.to(self.device),
+            waveforms=waveforms,
         )
 
 
