@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
-from echopair.models.encoders import EncoderConfig, build_encoder
+from echopair.models.encoders import AnyEncoderConfig, SampleCnnConfig, build_encoder
 from echopair.models.log_mel import LogMel, LogMelStatistics
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.precision import Device, Precision, autocast, resolve_device
@@ -33,7 +33,7 @@ class AudioEncoderConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=F
     log_mel: LogMelConfig
     log_mel_mean: float
     log_mel_standard_deviation: float = Field(gt=0)
-    encoder: EncoderConfig
+    encoder: AnyEncoderConfig
     crop_seconds: float = Field(gt=0, le=3600, description="length of a crop")
     crop_hop_seconds: float = Field(gt=0, description="time between the starts of two crops")
 
@@ -130,9 +130,12 @@ class AudioEncoder(nn.Module):
     @torch.no_grad()
     def embed_crops(self, crops: Tensor) -> Tensor:
         """Embeddings of crops at the encoder's own rate: (B, L) float32 -> (B, D) float32 on the CPU."""
-        log_mel = self.config.statistics.normalise(self.log_mel(crops.to(self.device)))  # (B, F, T)
+        if isinstance(self.config.encoder, SampleCnnConfig):
+            inputs = crops.to(self.device).unsqueeze(1)  # (B, 1, L)
+        else:
+            inputs = self.config.statistics.normalise(self.log_mel(crops.to(self.device)))  # (B, F, T)
         with autocast(self.precision, self.device):
-            embeddings: Tensor = self.encoder(log_mel.unsqueeze(1))  # (B, D)
+            embeddings: Tensor = self.encoder(inputs.unsqueeze(1))  # (B, D)
         return embeddings.float().cpu()
 
     def embed(

@@ -14,8 +14,8 @@ def representation_health(embeddings: torch.Tensor, projections: torch.Tensor) -
     """Figures of one batch that tell learning, chance and collapse apart.
 
     Args:
-        embeddings: (V, N, D), V >= 2 views of N >= 2 clips, without a gradient.
-        projections: (V, N, P) of the same views, without a gradient.
+        embeddings: (V, N, D) of N >= 2 clips, without a gradient.
+        projections: (V, N, P), V >= 2 views of the same clips, without a gradient.
 
     Returns:
         - retrieval_top1: share of projections whose nearest is a view of the same clip, and

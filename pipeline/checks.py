@@ -28,8 +28,16 @@ class Stage(IntEnum):
     EVALUATE = 5
 
 
-def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
+def check(
+    config: RunConfig, until: Stage, listed: dict[str, list[Recording]] | None = None
+) -> dict[str, list[Recording]]:
     """Find what would fail before anything long is started.
+
+    Args:
+        config: of the run.
+        until: last stage.
+        listed: recordings by corpus of checks of other runs with the same corpora, which are not listed again; gets
+            those that are listed now.
 
     Returns:
         The recordings of each corpus that the stages up to `until` need.
@@ -58,9 +66,11 @@ def check(config: RunConfig, until: Stage) -> dict[str, list[Recording]]:
     names = set(config.pretrain_corpora)
     names |= set(config.probe_corpora) if until == Stage.EMBED else scored_corpora(config, until)
     names = set(config.corpora) if until == Stage.PREPARE else names
-    recordings = {
-        name: find_recordings(name, corpus, work) for name, corpus in config.corpora.items() if name in names
-    }
+    listed = {} if listed is None else listed
+    for name, corpus in config.corpora.items():
+        if name in names and name not in listed:
+            listed[name] = find_recordings(name, corpus, work)
+    recordings = {name: listed[name] for name in config.corpora if name in names}
     if config.learning.learns_labels and until >= Stage.PRETRAIN:
         _check_labels_to_learn_from(config, until, recordings)
     check_annotations(config, until, {name: ListedRecordings(found) for name, found in recordings.items()})

@@ -80,7 +80,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
                         f"{key}: there is no corpus {name!r}{did_you_mean(name, self.corpora)}; "
                         f"corpora are {', '.join(self.corpora)}"
                     )
-        self.objective.check_batch(self.pretrain.batch_pairs, self.crops.views)
+        self.objective.check_batch(self.pretrain.batch_pairs, self.crops.views, self.crops.positives.name)
         check_schedule(self, self.pretrain.schedule)
         crop_samples = round(self.crops.crop_seconds * self.log_mel.sample_rate_hz)
         if crop_samples < self.log_mel.window_samples:

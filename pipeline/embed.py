@@ -158,12 +158,12 @@ class Embedder:
 
     @cached_property
     def _untrained(self) -> AudioEncoder:
-        """The encoder as it was before its training."""
+        """The encoder without any training: as it was before, unless it is another one than `encoder` of the config."""
         from echopair.models.audio_encoder import AudioEncoder
         from echopair.pipeline.training.learner import initial_encoder
 
         settings = self.config.embed
-        initial = initial_encoder(self.config.encoder, self.config.seed)
+        initial = initial_encoder(self._pretrained.config.encoder, self.config.seed)
         return AudioEncoder(
             self._pretrained.config, initial, device=settings.device, precision=settings.precision
         )

@@ -11,6 +11,7 @@ from rich.table import Table
 from echopair.models.methods import MethodConfig, ObjectiveConfig
 from echopair.pipeline.checks import Stage, check
 from echopair.pipeline.config import RunConfig, compose
+from echopair.pipeline.corpora import Recording
 from echopair.pipeline.embed import MEL_STATISTICS, PRETRAINED, UNTRAINED
 from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.pipeline.evaluation.probe import CHANCE
@@ -62,10 +63,11 @@ def compare_objectives(
             )
     failures: dict[str, UserError] = {}
     configs: dict[str, RunConfig] = {}
+    listed: dict[str, list[Recording]] = {}  # once, as an objective decides nothing of them
     for name in names or known:
         try:
             config = compose(sources, [*overrides, f"objective.name={name}"])
-            check(config, Stage.EVALUATE)
+            check(config, Stage.EVALUATE, listed)
         except UserError as error:
             failures[name] = error
         else:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST_FILE = "manifest.parquet"
+ZEROS_BLOCK = 4096
 
 
 def manifest_schema() -> "pa.Schema":
@@ -87,6 +88,17 @@ class ClipStore:
         waveform = self._shards[self._shard[clip]][first:last] * self._scale[clip]
         return tile_to_length(waveform, wanted)
 
+    def sounding(self, clip: int) -> tuple[int, int]:
+        """First sample of a clip behind the zeros at its beginning, and the number of samples up to those at its end.
+
+        Zeros at the ends are digital silence, which some corpora fill their clips up with. A clip of zeros alone has
+        no samples.
+        """
+        first = int(self._offset[clip])
+        samples = self._shards[self._shard[clip]][first : first + int(self.samples[clip])]
+        before = _leading_zeros(samples)
+        return before, len(samples) - before - _leading_zeros(samples[before:][::-1])
+
     def read_crops(self, clips: Sequence[int], starts: Sequence[int], samples: int) -> NDArray[np.float32]:
         """Crops of many clips, (B, samples) float32."""
         crops = np.empty((len(clips), samples), dtype=np.float32)
@@ -102,3 +114,12 @@ class ClipStore:
         """A text column of the manifest: path, fold, split, group, samples_sha256 or sound."""
         values: list[str | None] = self.manifest[name].to_pylist()
         return values
+
+
+def _leading_zeros(samples: NDArray[np.int16]) -> int:
+    # In blocks: only as much of a long recording is read as is zero.
+    for start in range(0, len(samples), ZEROS_BLOCK):
+        found = np.flatnonzero(samples[start : start + ZEROS_BLOCK])
+        if found.size:
+            return start + int(found[0])
+    return len(samples)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from echopair.models.encoders.configs import (
+    AnyEncoderConfig,
     CrnnConfig,
     EncoderConfig,
     ResNetConfig,
+    SampleCnnConfig,
     TimmConfig,
     VggLikeConfig,
     check_input,
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
 
 __all__ = [
+    "AnyEncoderConfig",
     "CrnnConfig",
     "EncoderConfig",
     "ResNetConfig",
+    "SampleCnnConfig",
     "TimmConfig",
     "VggLikeConfig",
     "build_encoder",
@@ -27,7 +31,7 @@ __all__ = [
 ]
 
 
-def build_encoder(config: EncoderConfig) -> Encoder:
+def build_encoder(config: AnyEncoderConfig) -> Encoder:
     """Build the encoder that `config.name` chooses.
 
     Args:
@@ -58,3 +62,7 @@ def build_encoder(config: EncoderConfig) -> Encoder:
             from echopair.models.encoders.timm_cnn import TimmCnn
 
             return TimmCnn(config)
+        case SampleCnnConfig():
+            from echopair.models.encoders.sample_cnn import SampleCnn
+
+            return SampleCnn(config)

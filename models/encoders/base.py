@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from echopair.models.encoders.configs import EncoderConfig, check_input
+from echopair.models.encoders.configs import AnyEncoderConfig, check_input
 
 
 class Encoder(nn.Module):
@@ -19,7 +19,7 @@ class Encoder(nn.Module):
     embedding_dim: int
     feature_channels: int | None
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: AnyEncoderConfig) -> None:
         super().__init__()
         self.config = config
 

@@ -69,13 +69,30 @@ class TimmConfig(BaseModel, frozen=True, extra="forbid"):
     model: str = Field(min_length=1, description="architecture, as timm.list_models() spells it: resnet18")
 
 
+class SampleCnnConfig(BaseModel, frozen=True, extra="forbid"):
+    """Shape of `SampleCnn`, an encoder of waveforms; half as wide as the paper's, and for crops of about a second."""
+
+    minimum_mel_bands: ClassVar = 1
+    minimum_frames: ClassVar = 3
+    name: Literal["sample_cnn"] = "sample_cnn"
+    width: int = Field(64, ge=8, le=4096, multiple_of=8, description="channels of the first blocks")
+    blocks: int = Field(
+        7,
+        ge=1,
+        le=11,
+        description="convolutions with pooling; a last frame is of 3 to the power of blocks + 1 samples",
+    )
+
+
 EncoderConfig = Annotated[
     ResNetConfig | VggLikeConfig | CrnnConfig | TimmConfig,
     Field(discriminator="name"),
 ]
+# `encoder.name` of a run chooses among those of log-mels; a method may train one of waveforms.
+AnyEncoderConfig = Annotated[EncoderConfig | SampleCnnConfig, Field(discriminator="name")]
 
 
-def check_input(config: EncoderConfig, mel_bands: int, frames: int) -> None:
+def check_input(config: AnyEncoderConfig, mel_bands: int, frames: int) -> None:
     """Refuse log-mels that are too small for an encoder.
 
     Args:

@@ -13,7 +13,9 @@ from echopair.models.methods.memory_bank import MemoryBankConfig
 from echopair.models.methods.method import Batch, LearningData, Method, MethodConfig, StepOutput, encode
 from echopair.models.methods.mochi import MoCHiConfig
 from echopair.models.methods.moco import MoCoConfig
+from echopair.models.methods.multi_format import MultiFormatConfig
 from echopair.models.methods.noise_contrastive import BinaryNCEConfig, InfoNCEConfig
+from echopair.models.methods.relative_position import RelativePositionConfig
 from echopair.models.methods.reweighted_negatives import DebiasedConfig, DecoupledConfig, HardNegativesConfig
 from echopair.models.methods.simclr import SimCLRConfig
 from echopair.models.methods.simsiam import SimSiamConfig
@@ -53,6 +55,8 @@ ObjectiveConfig = Annotated[
     | CrossEntropyConfig
     | DeepInfoMaxConfig
     | CPCConfig
-    | TransformationConfig,
+    | TransformationConfig
+    | RelativePositionConfig
+    | MultiFormatConfig,
     Field(discriminator="name"),
 ]

@@ -36,6 +36,9 @@ class Batch:
             always gives it.
         augmentations: (V, N, A) bool, on the CPU: which of `LearningData.augmentations` each view got; None if a
             method is tried without them.
+        starts: (V, N) int64, where each view begins in its clip, in samples; the training loop always gives it.
+        waveforms: (V, N, L) float32, what each view is the log-mel of, with the augmentations of waveforms but without
+            those of log-mels; the training loop always gives it.
     """
 
     views: Sequence[torch.Tensor]
@@ -45,6 +48,8 @@ class Batch:
     recordings: torch.Tensor | None = None
     segments: torch.Tensor | None = None
     augmentations: torch.Tensor | None = None
+    starts: torch.Tensor | None = None
+    waveforms: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,8 @@ class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
     """Whether batches have labels."""
     MAX_VIEWS: ClassVar[int | None] = None
     """Most views of a clip that the method takes, of any number if None; read by `check_batch`."""
+    POSITIVES: ClassVar[tuple[str, ...]] = ()
+    """Names of `crops.positives` that the method takes, of any if empty; read by `check_batch`."""
     DIVERGED_ADVICE: ClassVar[str] = "lower pretrain.learning_rate or set pretrain.precision=float32"
     """What to try when the loss is not finite any more."""
     COLLAPSED_ADVICE: ClassVar[str] = "lower pretrain.learning_rate or weaken augment.strength"
@@ -109,12 +116,13 @@ class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
         """
         return self
 
-    def check_batch(self, pairs: int, views: int) -> None:
+    def check_batch(self, pairs: int, views: int, positives: str) -> None:
         """Refuse batches that the method cannot learn from, before any work.
 
         Args:
             pairs: N, `pretrain.batch_pairs`.
             views: V, `crops.views`.
+            positives: `crops.positives.name`.
 
         Raises:
             ValueError: names the key, its value and the remedy.
@@ -123,6 +131,11 @@ class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
             raise ValueError(
                 f"crops.views={views} is more than objective.name={self.name} takes; "  # type: ignore[attr-defined]
                 f"set crops.views={self.MAX_VIEWS}"
+            )
+        if self.POSITIVES and positives not in self.POSITIVES:
+            raise ValueError(
+                f"objective.name={self.name} does not take "  # type: ignore[attr-defined]
+                f"crops.positives.name={positives}; set crops.positives.name={' or '.join(self.POSITIVES)}"
             )
 
     def check_data(self, encoder: Encoder, data: LearningData) -> None:

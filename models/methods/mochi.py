@@ -40,8 +40,8 @@ class MoCHiConfig(QueueConfig):
         description="negatives for each query that are mixed from the query and one of the hardest",
     )
 
-    def check_batch(self, pairs: int, views: int) -> None:
-        super().check_batch(pairs, views)
+    def check_batch(self, pairs: int, views: int, positives: str) -> None:
+        super().check_batch(pairs, views, positives)
         if self.hardest > self.queue_keys:
             raise ValueError(
                 f"objective.hardest={self.hardest} is more than objective.queue_keys={self.queue_keys} has; "

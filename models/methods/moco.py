@@ -54,8 +54,8 @@ class QueueConfig(TemperatureConfig):
     def reads_recordings(self) -> bool:
         return self.ignore_same_recording
 
-    def check_batch(self, pairs: int, views: int) -> None:
-        super().check_batch(pairs, views)
+    def check_batch(self, pairs: int, views: int, positives: str) -> None:
+        super().check_batch(pairs, views, positives)
         if self.queue_keys < pairs:
             raise ValueError(
                 f"objective.queue_keys={self.queue_keys} is less than pretrain.batch_pairs={pairs}, and the queue "

@@ -69,10 +69,15 @@ class ProjectionLoss(Method):
         """The loss of a batch, see `ProjectionLossConfig.loss`."""
         return self.config.loss(projections, batch)
 
-    def training_step(self, batch: Batch) -> StepOutput:
+    def project(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings (V, N, D), whose health is logged, and the projections (V, N, P) that the loss compares."""
         embeddings = encode(self.encoder, batch.views)  # (V, N, D)
         shape = embeddings.shape[:2]
         projections = self.modules["projection"](embeddings.flatten(0, 1)).unflatten(0, shape)  # (V, N, P)
+        return embeddings, projections
+
+    def training_step(self, batch: Batch) -> StepOutput:
+        embeddings, projections = self.project(batch)
         loss = self.loss(projections, batch)
         return StepOutput(loss, partial(_figures, self.config, embeddings.detach(), projections.detach()))
 

@@ -72,6 +72,8 @@ class Phase:
             recordings=recordings,
             segments=segments,
             augmentations=torch.stack(got, dim=-1) if got else None,  # (V, N, A)
+            starts=crops.starts.to(self.device),
+            waveforms=waveforms,
         )
 
 

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from echopair.lazy import np, torch
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.training.positives import (
+    ApartConfig,
     LabelIndex,
     Places,
     PositivesConfig,
@@ -65,6 +66,7 @@ class CropBatch(NamedTuple):
         chosen: (V, N, K) bool: which of the policy's augmentations each view gets, those of log-mels included.
         clips: (N,) int64: the clip of the first view of each pair, counted over all stores.
         segments: (N,) int64: the segment of each pair, counted over all stores.
+        starts: (V, N) int64: first sample of each crop in its clip.
         labels: (N, C) bool: which of the labels of all stores each of these clips has; None unless asked for.
         recordings: (N,) int64: the recording that each of these clips is cut from; None unless asked for.
     """
@@ -74,6 +76,7 @@ class CropBatch(NamedTuple):
     chosen: torch.Tensor
     clips: torch.Tensor
     segments: torch.Tensor
+    starts: torch.Tensor
     labels: torch.Tensor | None = None
     recordings: torch.Tensor | None = None
 
@@ -93,6 +96,9 @@ class PairCrops:
     Raises:
         UserError: labels are needed, and no two clips share one; or one segment, which has no other to be told from,
             or one recording where recordings matter.
+
+    Attributes:
+        left_out: which clips are too short to be used, as a message; empty if none are.
     """
 
     def __init__(
@@ -112,7 +118,23 @@ class PairCrops:
         self.seed = seed
         rate = stores[0].sample_rate_hz
         self.crop_samples = round(config.crop_seconds * rate)
-        self.segments = SegmentIndex(stores, max(self.crop_samples, round(config.segment_seconds * rate)))
+        least_samples = 0
+        if isinstance(config.positives, ApartConfig):
+            least_samples = config.positives.least_samples(config.views, self.crop_samples, rate)
+        segment_samples = max(self.crop_samples, least_samples, round(config.segment_seconds * rate))
+        self.segments = SegmentIndex(stores, segment_samples, least_samples)
+        self.left_out = ""
+        if self.segments.left_out:
+            self.left_out = (
+                f"{self.segments.left_out} of {sum(map(len, stores))} pretraining clips are left out: without the "
+                f"digital silence at their ends they are shorter than the {least_samples / rate:g} s that "
+                f"{config.views} crops take with crops.positives.name={config.positives.name}"
+            )
+        if len(self.segments) < 2 and self.left_out:
+            raise UserError(
+                f"{self.left_out}; lower crops.crop_seconds={config.crop_seconds:g}, crops.views or "
+                "crops.positives.min_seconds_between, or add longer recordings"
+            )
         if len(self.segments) < 2:
             raise UserError(
                 f"the pretraining clips have {len(self.segments)} segment, and pairs of at least two are compared; add "
@@ -169,9 +191,9 @@ class PairCrops:
             waveforms[view, pair] = store.read(
                 int(places.clip[view, pair]), int(places.start[view, pair]), self.crop_samples
             )
-        return self._augmented(step, waveforms)
+        return self._augmented(step, waveforms, places.start)
 
-    def _augmented(self, step: int, waveforms: NDArray[np.float32]) -> CropBatch:
+    def _augmented(self, step: int, waveforms: NDArray[np.float32], starts: NDArray[np.int64]) -> CropBatch:
         shape = waveforms.shape[:2]
         chosen = self.policy.choose(
             numpy_generator(self.seed, step, Stream.CHOICE_OF_AUGMENTATIONS), shape
@@ -195,6 +217,7 @@ class PairCrops:
             torch.from_numpy(chosen),
             torch.from_numpy(clips),
             torch.from_numpy(segments),
+            torch.from_numpy(starts),
             labels,
             recordings,
         )

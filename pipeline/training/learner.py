@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from echopair.augment.policy import AugmentConfig
 from echopair.lazy import torch
-from echopair.models.encoders import EncoderConfig, build_encoder
+from echopair.models.encoders import AnyEncoderConfig, EncoderConfig, build_encoder
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.methods import Batch, LearningData, Method, ObjectiveConfig, StepOutput
 from echopair.models.precision import Device, Precision, autocast
@@ -104,7 +104,7 @@ class LearningConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        self.objective.check_batch(self.pretrain.batch_pairs, self.crops.views)
+        self.objective.check_batch(self.pretrain.batch_pairs, self.crops.views, self.crops.positives.name)
         check_schedule(self, self.pretrain.schedule)
         return self
 
@@ -190,7 +190,7 @@ def check_data(config: LearningConfig, encoder: Encoder, data: LearningData) -> 
         raise UserError(str(error)) from error
 
 
-def initial_encoder(config: EncoderConfig, seed: int) -> Encoder:
+def initial_encoder(config: AnyEncoderConfig, seed: int) -> Encoder:
     """The encoder before any training; the same weights for the same config and seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, 0, Stream.INITIAL_WEIGHTS))

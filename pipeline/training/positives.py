@@ -55,6 +55,25 @@ class NeighboursConfig(_Positives):
     )
 
 
+class ApartConfig(_Positives):
+    """Places of one segment that do not overlap; which view comes first is random.
+
+    Uniform over all such places. Digital silence at the ends of clips is not used: it would say where a crop lies.
+    Clips that are then too short for all views are left out. For `relative_position`, as the patches of Doersch et
+    al., "Unsupervised Visual Representation Learning by Context Prediction" (ICCV 2015), which have a gap between
+    them so that what goes on across a border does not give their position away.
+    """
+
+    name: Literal["apart"] = "apart"
+    min_seconds_between: float = Field(
+        0.0, ge=0, le=3600, description="least time in seconds from the end of a crop to the next one"
+    )
+
+    def least_samples(self, views: int, crop_samples: int, sample_rate_hz: int) -> int:
+        """Samples that a segment must have to have room for all views."""
+        return views * crop_samples + (views - 1) * round(self.min_seconds_between * sample_rate_hz)
+
+
 class SameLabelConfig(_Positives):
     """The first view from the segment, every other view from another clip that shares a label with its clip.
 
@@ -70,7 +89,8 @@ class SameLabelConfig(_Positives):
 
 
 PositivesConfig = Annotated[
-    SameCropConfig | TwoOffsetsConfig | NeighboursConfig | SameLabelConfig, Field(discriminator="name")
+    SameCropConfig | TwoOffsetsConfig | NeighboursConfig | ApartConfig | SameLabelConfig,
+    Field(discriminator="name"),
 ]
 
 
@@ -177,7 +197,7 @@ def place_crops(
         Places (V, N).
 
     Raises:
-        ValueError: draws of another shape, or `same_label` without an index.
+        ValueError: draws of another shape, `same_label` without an index, or a segment that is too short for `apart`.
     """
     views = len(draws)
     if draws.shape != (views, len(numbers), config.DRAWS_PER_VIEW):
@@ -198,6 +218,13 @@ def place_crops(
             offsets = _pick(places, room + 1)
         case NeighboursConfig(max_seconds_apart=seconds):
             offsets = _near_each_other(places, draws[0, :, 1], room[0], round(seconds * sample_rate_hz))
+        case ApartConfig(min_seconds_between=seconds):
+            between = round(seconds * sample_rate_hz)
+            free = samples - config.least_samples(views, crop_samples, sample_rate_hz)
+            if (free < 0).any():
+                raise ValueError(f"{views} crops of {crop_samples} samples do not fit apart in every segment")
+            order = places.argsort(0, kind="stable").argsort(0)  # 0 for the view that comes first
+            offsets = _pick(places, free + 1) + order * (crop_samples + between)
     return Places(store, clip, first + offsets)
 
 

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from echopair.models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from echopair.models.log_mel import LogMel
@@ -23,6 +24,9 @@ from echopair.pipeline.training.learner import Learner, LearningConfig, learning
 from echopair.pipeline.training.learning_data import learning_data
 from echopair.pipeline.training.throughput import Throughput, peak_memory_mb
 from echopair.pipeline.training.views import measure_statistics
+
+if TYPE_CHECKING:
+    from echopair.models.encoders.base import Encoder
 
 PRETRAIN_VERSION = 3
 ENCODER_FOLDER = "encoder"
@@ -87,7 +91,7 @@ def pretrain(
         log_mel=config.log_mel,
         log_mel_mean=plan.log_mel_mean,
         log_mel_standard_deviation=plan.log_mel_standard_deviation,
-        encoder=config.encoder,
+        encoder=cast("Encoder", method.encoder).config,  # a method may train another one than config.encoder
         crop_seconds=config.crops.crop_seconds,
         crop_hop_seconds=config.crops.crop_seconds / 2,
     )
@@ -178,6 +182,8 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
             f"{'recordings' if config.crops.recordings_apart else 'segments'} that the clips have; "
             f"pretrain.batch_pairs={settings.batch_pairs} is more"
         )
+    if phase.crops.left_out:
+        console.print(f"[yellow]pretrain: {phase.crops.left_out}[/]")
     log_mel = LogMel(config.log_mel).to(device)
     statistics = measure_statistics(stores, log_mel, phase.crops.crop_samples, config.seed)
 

@@ -22,19 +22,31 @@ class SegmentIndex:
 
     A recording of an hour is no single pair among clips of seconds: it is cut into segments of about
     `segment_seconds`, and an epoch visits each segment once.
+
+    Args:
+        stores: clips, at one rate.
+        segment_samples: of a segment, about; at least `least_samples`.
+        least_samples: if above 0, clips are used without the digital silence at their ends, and those that then have
+            fewer samples are left out; `left_out` is their number.
     """
 
-    def __init__(self, stores: Sequence[ClipStore], segment_samples: int) -> None:
+    def __init__(self, stores: Sequence[ClipStore], segment_samples: int, least_samples: int = 0) -> None:
         parts = []
         for number, store in enumerate(stores):
-            counts = np.maximum(1, store.samples // segment_samples)
-            clips = np.repeat(np.arange(len(store)), counts)
+            first, samples = np.zeros_like(store.samples), store.samples
+            if least_samples and len(store):
+                first, samples = np.array([store.sounding(clip) for clip in range(len(store))]).T
+            used = np.flatnonzero(samples >= least_samples)
+            counts = np.maximum(1, samples[used] // segment_samples)
+            clips = np.repeat(used, counts)
             within = np.arange(len(clips)) - np.repeat(np.cumsum(counts) - counts, counts)
-            lengths = store.samples[clips] // counts[clips]
-            parts.append(np.stack([np.full_like(clips, number), clips, within * lengths, lengths], axis=1))
+            lengths = samples[clips] // np.repeat(counts, counts)
+            starts = first[clips] + within * lengths
+            parts.append(np.stack([np.full_like(clips, number), clips, starts, lengths], axis=1))
         self.table: NDArray[np.int64] = np.concatenate(parts)
         first_clips = np.cumsum([0, *(len(store) for store in stores)])[:-1]
         self.clips: NDArray[np.int64] = first_clips[self.table[:, 0]] + self.table[:, 1]
+        self.left_out = sum(map(len, stores)) - len(np.unique(self.clips))
 
     def __len__(self) -> int:
         return len(self.table)

@@ -9,7 +9,7 @@ import torch
 
 from echopair import AudioEncoder
 from echopair.models.audio_encoder import AudioEncoderConfig, ClipPool, crop_starts
-from echopair.models.encoders import ResNetConfig
+from echopair.models.encoders import ResNetConfig, SampleCnnConfig
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.resample import resample
 
@@ -215,3 +215,17 @@ def test_resampling_keeps_a_tone_where_it_is() -> None:
     resampled = resample(np.sin(2 * np.pi * 1000 * time).astype(np.float32), 44100, 16000)
     expected = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
     assert np.abs(resampled - expected)[200:-200].max() < 1e-3
+
+
+def test_an_encoder_of_waveforms_gets_the_crops_themselves(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = CONFIG.model_copy(update={"encoder": SampleCnnConfig(width=8, blocks=4)})
+    encoder = AudioEncoder(config, device="cpu", precision="float32")
+    crops = torch.from_numpy(np.stack([noise(0.96, 16000, seed) for seed in range(2)]))
+    with torch.no_grad():
+        torch.testing.assert_close(encoder.embed_crops(crops), encoder.encoder(crops[:, None, None]))
+    encoder.save(tmp_path)
+    loaded = AudioEncoder.load(tmp_path, device="cpu", precision="float32")
+    assert loaded.config == config
+    waveform = noise(3, 44100)
+    assert torch.equal(loaded.embed(waveform, 44100), encoder.embed(waveform, 44100))

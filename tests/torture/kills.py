@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -61,15 +61,15 @@ def load() -> None:
 
 
 class Started:
-    """`echopair STAGE` in a process of its own, in a new session."""
+    """`echopair STAGE` of a file or preset in a process of its own, in a new session."""
 
-    def __init__(self, stage: str, file: Path, work: Path) -> None:
+    def __init__(self, stage: str, file: Path | str, work: Path, settings: Sequence[str] = SETTINGS) -> None:
         self.said = work.with_name(work.name + ".txt")
         self.token = f"ECHOPAIR_TORTURE={work}"
         self.status: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
-            self._work(["echopair", stage, str(file), f"work_folder={work}", *SETTINGS])
+            self._work(["echopair", stage, str(file), f"work_folder={work}", *settings])
 
     def _work(self, arguments: list[str]) -> None:
         status = 1
@@ -112,11 +112,11 @@ class Started:
         self.ended_within(60)
 
 
-def undisturbed(stage: str, file: Path, work: Path) -> float:
+def undisturbed(stage: str, file: Path | str, work: Path, settings: Sequence[str] = SETTINGS) -> float:
     """Run a stage to its end; returns the seconds it took."""
     began = time.monotonic()
-    process = Started(stage, file, work)
-    if not process.ended_within(600) or process.status:
+    process = Started(stage, file, work, settings)
+    if not process.ended_within(3600) or process.status:
         process.kill() if process.status is None else None
         raise AssertionError(f"exit status {process.status}: {process.said.read_text()[-2000:]}")
     return time.monotonic() - began

@@ -83,4 +83,4 @@ def test_mixed_negatives_make_the_task_harder() -> None:
 )
 def test_a_queue_that_is_too_short_is_refused(config: MoCoConfig, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        config.check_batch(pairs=32, views=2)
+        config.check_batch(32, 2, "two_offsets")

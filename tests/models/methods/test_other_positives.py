@@ -15,13 +15,20 @@ from echopair.models.methods import (
     DeepInfoMaxConfig,
     Method,
     MethodConfig,
+    RelativePositionConfig,
     TransformationConfig,
 )
 from echopair.models.methods.method import LearningData
 from echopair.models.projection import ProjectionConfig
 
 DATA = LearningData(8, ("bird", "dog", "rain"), ("gain", "tilt"), 16, 48)
-METHODS: list[MethodConfig] = [CrossEntropyConfig(), DeepInfoMaxConfig(), CPCConfig(), TransformationConfig()]
+METHODS: list[MethodConfig] = [
+    CrossEntropyConfig(),
+    DeepInfoMaxConfig(),
+    CPCConfig(),
+    TransformationConfig(),
+    RelativePositionConfig(),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +58,10 @@ def batch() -> Batch:
         clips + 0.1 * torch.randn(clips.shape, generator=generator) + one[:, :1, None, None]
         for one in got.float()
     ]
-    return Batch(views, torch.arange(8), labels, torch.Generator(), augmentations=got)
+    # Of two views the one with more energy in the upper bands comes later.
+    starts = torch.stack([view[:, 0, 8:].mean((1, 2)) - view[:, 0, :8].mean((1, 2)) for view in views])
+    starts = (1000 * starts).long()
+    return Batch(views, torch.arange(8), labels, torch.Generator(), augmentations=got, starts=starts)
 
 
 def train(method: Method, steps: int) -> list[float]:
@@ -142,3 +152,39 @@ def test_transformations_are_told_better_than_by_constant_answers() -> None:
     assert figures["augmentation_accuracy"] > figures["augmentation_accuracy_chance_level"]
     with pytest.raises(ValueError, match=r"all views get the same: set augment.policy.name=random"):
         TransformationConfig().check_data(build_encoder(ResNetConfig(width=8)), LearningData())
+
+
+def test_a_step_of_relative_position_is_the_cross_entropy_of_a_head_on_both_embeddings() -> None:
+    method = build(RelativePositionConfig())
+    method.modules.double()
+    given = batch()
+    given = replace(given, views=[view.double() for view in given.views])
+    assert given.starts is not None
+    one, other = method.encoder(torch.cat([*given.views])).chunk(2)
+    logits = method.modules["head"](torch.cat([one, other], dim=1))[:, 0]
+    terms = [
+        -math.log(1 / (1 + math.exp(-logit if first < second else logit)))
+        for logit, first, second in zip(logits.tolist(), *given.starts.tolist(), strict=True)
+    ]
+    assert 0 < sum(first < second for first, second in zip(*given.starts.tolist(), strict=True)) < 8
+    loss, figures = method.training_step(given)
+    assert loss.item() == pytest.approx(sum(terms) / 8, rel=1e-6)
+    assert figures()["loss_chance_level"] == math.log(2)
+    assert figures()["order_accuracy_chance_level"] == 0.5
+
+
+def test_which_crop_comes_first_is_learned() -> None:
+    method = build(RelativePositionConfig())
+    train(method, 40)
+    assert method.training_step(batch()).figures()["order_accuracy"] == 1
+
+
+def test_relative_position_takes_two_crops_that_do_not_overlap() -> None:
+    config = RelativePositionConfig()
+    config.check_batch(8, 2, "apart")
+    with pytest.raises(ValueError, match=r"positives.name=two_offsets; set crops.positives.name=apart"):
+        config.check_batch(8, 2, "two_offsets")
+    with pytest.raises(
+        ValueError, match=r"crops.views=3 is more than objective.name=relative_position takes"
+    ):
+        config.check_batch(8, 3, "apart")

@@ -28,7 +28,15 @@ def batch(recordings: tuple[int, ...] = (0, 0, 0, 1, 1, 2)) -> Batch:
     views = [torch.randn(6, 1, 16, 32, generator=torch.Generator().manual_seed(view)) for view in range(2)]
     labels = torch.eye(3, dtype=torch.bool).repeat(2, 1)
     generator = torch.Generator().manual_seed(3)
-    return Batch(views, torch.arange(6), labels, generator, recordings=torch.tensor(recordings))
+    waveforms = torch.randn(2, 6, 900, generator=generator)
+    return Batch(
+        views,
+        torch.arange(6),
+        labels,
+        generator,
+        recordings=torch.tensor(recordings),
+        waveforms=waveforms,
+    )
 
 
 @every_config
