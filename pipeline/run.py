@@ -36,7 +36,7 @@ from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import TrackingError
 from echopair.pipeline.training.callback import TrainingCallback
 from echopair.pipeline.training.identity import encoder_output
-from echopair.pipeline.training.pretrain import ENCODER_FOLDER, pretrain
+from echopair.pipeline.training.pretrain import ENCODER_FOLDER, PREVIEW_FOLDER, pretrain
 
 
 @dataclass
@@ -101,6 +101,7 @@ def run(config: RunConfig, until: Stage = Stage.EVALUATE) -> RunResult:
             with record.tracked.until_end():
                 with cpu_threads(config.threads):
                     train_and_evaluate(config, until, result, record.callback())
+                    draw_preview(config, result)
                 finished = True
                 record.write(until.name.lower(), result)
         except Exception as error:
@@ -173,14 +174,25 @@ def _train(
     did: list[str],
 ) -> Done:
     def work(folder: Path) -> dict[str, Any]:
-        from echopair.pipeline.training.preview import write_preview
-
         learned_from = [stores[corpus] for corpus in config.pretrain_corpora]
         figures = pretrain(learned_from, config.learning, folder, callback)
-        write_preview(learned_from, config.learning, folder)
         return {**figures, "digest": digest_files(*sorted((folder / ENCODER_FOLDER).iterdir()))}
 
     return output.make(work, did)
+
+
+def draw_preview(config: RunConfig, result: RunResult) -> None:
+    """Figures and sound of positive pairs beside the encoder, unless they are there.
+
+    It is no part of the training: a sweep draws it for its best trial alone.
+    """
+    assert result.encoder is not None
+    training = result.encoder.parent
+    if not (training / PREVIEW_FOLDER).is_dir():
+        from echopair.pipeline.training.preview import write_preview
+
+        stores = open_stores(config, result)
+        write_preview([stores[corpus] for corpus in config.pretrain_corpora], config.learning, training)
 
 
 def training_folder(config: RunConfig, clips: Mapping[str, Done]) -> Path:

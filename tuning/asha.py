@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 class Asha(FIFOScheduler):
     """Stops a trial whose score at a rung is below what a share 1 / `reduction_factor` of those before it reached.
 
-    Rungs are the evaluations `first_evaluation` times the powers of `reduction_factor`, rounded up. A trial is judged
-    once at each, by the scores of all trials that came there earlier, stopped ones included. This is the stopping form
-    of Li et al. 2020 (A system for massively parallel hyperparameter tuning, algorithm 2, which pauses trials instead).
+    Rungs are the evaluation steps `first_evaluation` times the powers of `reduction_factor`, rounded up. A trial is
+    judged once at each, by the scores of all trials that came there earlier, stopped ones included. This is the
+    stopping form of Li et al. 2020 (A system for massively parallel hyperparameter tuning, algorithm 2, which pauses
+    trials instead).
 
-    Ray's own scheduler also stops trials at the last evaluation, before they have their score; lets a trial with NaN
+    Ray's own scheduler also stops trials at the last step, before they have their score; lets a trial with NaN
     continue; adds what a trial reports at its end to rungs that it never came to; draws from numpy's global generator;
     and cannot take over the scores of an earlier process.
 
     Args:
-        config: reduction factor and first rung.
-        evaluations: number of the last evaluation, at which no trial is stopped.
+        evaluations: number of the last evaluation step, at which no trial is stopped.
         history: trials of earlier processes, whose scores count as if they had been reported to this one.
     """
 

@@ -76,7 +76,6 @@ def ray_session(config: RayConfig, folder: Path) -> Iterator[list[Node]]:
     started ends with a session that was started here, and nothing else does.
 
     Args:
-        config: where Ray runs.
         folder: of the sweep; gets Ray's logs, if it was started here.
 
     Yields:

@@ -17,11 +17,8 @@ class TrialContext:
     """What every trial of a sweep is given.
 
     Args:
-        settings: of the sweep.
         clips: folders of the prepared clips, by sample rate and corpus.
-        folder: of the sweep.
         steps: what a budget in minutes was found to be; None for budgets that are exact.
-        threads: of each trial.
     """
 
     settings: SweepSettings
@@ -34,7 +31,6 @@ class TrialContext:
         """The run that a trial is; `echopair run` of it gives the trial's score again.
 
         Args:
-            number: of the trial.
             lineage: values and from which step on they hold, [{"step": 0, "values": {...}}, ...].
 
         Raises:

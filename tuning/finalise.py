@@ -14,7 +14,7 @@ from echopair.pipeline.evaluation import EVALUATIONS
 from echopair.pipeline.evaluation.validation import validated_by
 from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
-from echopair.pipeline.run import RunResult, train_and_evaluate
+from echopair.pipeline.run import RunResult, draw_preview, train_and_evaluate
 from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.tracking import TrackedRun, TrackingError
 from echopair.pipeline.tracking.outputs import log_outputs
@@ -33,15 +33,9 @@ class SweepResult:
     """What a sweep left behind.
 
     Args:
-        folder: of the sweep.
-        keys: dotted, that are swept.
-        trials: all of them, by number.
         best: the finished trial with the highest score; None if none finished.
         sources: of the validation clips that a score comes from; None if that is not known.
         probes: what the best trial got on the test folds, by corpus, as probe.json holds it.
-        best_file: the best trial as a run.
-        encoder: folder of the best trial's encoder.
-        report: figures, tables and the page that shows them.
         unrecorded: trials that are not in the tracking store.
         untracked: why the sweep itself could not be logged; empty if it was.
     """
@@ -74,10 +68,6 @@ def finalise(
     """Evaluate the best trial on its test folds, and write what the sweep found.
 
     Args:
-        state: of the sweep, whose trials have ended.
-        context: the sweep's.
-        parent: the sweep's own run.
-        result: gets what is found.
         began: when the sweep did, by the monotonic clock; None if an earlier driver has begun it.
     """
     from echopair.tuning.report.outcomes import Outcomes
@@ -95,6 +85,7 @@ def finalise(
         TrialFolder(state.folder, result.best.number).publish(config.work_folder.absolute())
         with cpu_threads(config.threads):
             train_and_evaluate(config, Stage.EVALUATE, run)
+            draw_preview(config, run)
         result.probes, result.encoder = run.summaries("probe"), run.encoder
     if run is not None and state.settings.sweep.score == "linear_probe":
         result.sources = sum(validation["sources"] for validation in run.summaries("validation").values())

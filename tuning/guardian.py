@@ -29,7 +29,6 @@ def guard(session: Path, logs: Path, command: list[str]) -> None:
     Args:
         session: Ray's folder, which is removed at the end.
         logs: folder that gets Ray's logs.
-        command: starts Ray and stays its parent.
     """
     is_linux = sys.platform == "linux"
     if is_linux:

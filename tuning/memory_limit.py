@@ -21,7 +21,6 @@ def limit_memory(limit_bytes: int, exceeded: Callable[[int], None]) -> Iterator[
     nothing is counted.
 
     Args:
-        limit_bytes: what it may take.
         exceeded: called with what it took, before it ends with status OUTGROWN_STATUS.
     """
     done = threading.Event()

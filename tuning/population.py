@@ -34,7 +34,6 @@ class Exploit:
     """A member replaces its training by a copy of another member's, and continues with other values.
 
     Args:
-        number: of the member.
         origin: the training that it copies.
         values: of all keys of the space, from there on.
     """
@@ -48,24 +47,22 @@ class Exploit:
 class _Member:
     values: dict[str, Any]
     lineage: list[dict[str, Any]]
-    scores: dict[int, tuple[float, int]] = field(default_factory=dict)  # by evaluation: score, step
+    scores: dict[int, tuple[float, int]] = field(
+        default_factory=dict
+    )  # by evaluation step: score, optimiser step
     exploit: Exploit | None = None  # the last one
 
 
 class Population:
     """Which member copies which, and with which values: a pure function of the scores, whatever their order in time.
 
-    Every `interval` evaluations, but not at the last, the members wait for each other. Then each of the worst
+    Every `interval` evaluation steps, but not at the last, the members wait for each other. Then each of the worst
     `quantile_fraction` copies one of as many best, and each of its values is either drawn anew or changed a little
     (Jaderberg et al. 2017: truncation selection, perturbation). What is drawn depends on the sweep's seed, the member's
-    number and the evaluation alone.
+    number and the evaluation step alone.
 
     Args:
-        config: interval, shares, probabilities.
-        space: distributions by dotted key.
-        evaluations: number of the last evaluation, at which no member copies another.
-        trials: size of the population.
-        seed: of the sweep.
+        evaluations: number of the last evaluation step, at which no member copies another.
         history: trials of earlier processes; what they decided is decided again.
     """
 
@@ -101,7 +98,7 @@ class Population:
             self._members[number] = _Member(own, [{STEP: 0, "values": own}])
 
     def add_score(self, number: int, evaluation: int, score: float, step: int) -> None:
-        """Add a member's score; the first one of an evaluation counts."""
+        """Add a member's score; the first one of an evaluation step counts."""
         if evaluation < self.evaluations:
             self._members[number].scores.setdefault(evaluation, (comparable(score), step))
 
@@ -171,8 +168,6 @@ def perturbed(distribution: Distribution, value: Any, factor: float) -> Any:
     """A value near another one, within its distribution.
 
     Args:
-        distribution: of both.
-        value: to begin with.
         factor: multiplies numbers, whole ones by at least one up or down; listed values become the next one if it is
             above 1, else the one before. Whatever would leave the distribution stays at its end.
     """
@@ -197,9 +192,6 @@ class PopulationScheduler(FIFOScheduler):
     Ray's PopulationBasedTraining is not used: it draws from the global generators, waits for ever for a member that
     failed, lets members copy each other when their training is finished, forgets what it knew of a trial that crashed,
     and cannot take over the scores of an earlier process.
-
-    Args:
-        population: that decides.
     """
 
     def __init__(self, population: Population) -> None:

@@ -74,10 +74,6 @@ def _check_alternatives(settings: SweepSettings, sampler: Sampler) -> None:
 def prepare_sweep(settings: SweepSettings, sampler: Sampler) -> dict[int, RunResult]:
     """Stage 1, once for all trials, of every corpus and for each sample rate that they may have.
 
-    Args:
-        settings: of the sweep.
-        sampler: from `check_sweep`.
-
     Returns:
         By sample rate, a run of that rate and the clips of all its trials.
 

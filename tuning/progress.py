@@ -44,9 +44,6 @@ class SweepProgress:
     whenever a trial ends or begins again, so that logs stay readable.
 
     Args:
-        name: of the sweep.
-        total: trials that the sweep will have.
-        keys: dotted, that are swept.
         evaluations: intermediate scores in the course of a whole training.
     """
 

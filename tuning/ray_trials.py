@@ -34,8 +34,6 @@ def trainable(config: dict[str, Any], context: TrialContext, memory_bytes: int) 
 
     Args:
         config: of Ray's trial: the number and the values of ours, and where it continues from in a population.
-        context: what all trials of the sweep are given.
-        memory_bytes: what the trial may take.
     """
     number = config[NUMBER]
 
@@ -59,12 +57,7 @@ class _OfThisProcess:
 
 
 class StateSearcher(_OfThisProcess, Searcher):
-    """Hands Ray the trials to continue, then new ones; each is in the state before Ray knows it.
-
-    Args:
-        state: of the sweep.
-        sampler: values of new trials.
-    """
+    """Hands Ray the trials to continue, then new ones; each is in the state before Ray knows it."""
 
     def __init__(self, state: SweepState, sampler: Sampler) -> None:
         super().__init__()
@@ -94,12 +87,7 @@ class StateSearcher(_OfThisProcess, Searcher):
 
 
 class StateCallback(_OfThisProcess, Callback):
-    """Writes the progress of trials into the state.
-
-    Args:
-        state: of the sweep.
-        on_change: called after each change.
-    """
+    """Writes the progress of trials into the state."""
 
     def __init__(self, state: SweepState, on_change: Callable[[], None]) -> None:
         self._state = state
@@ -180,8 +168,6 @@ def measure_steps(config: RunConfig, clips: Sequence[Path], resources: Resources
     """How many steps a budget in minutes is while as many trials run as will; the fewest of them.
 
     Args:
-        config: with the budget.
-        clips: folders of the clips to learn from.
         resources: of a trial, and how many run at once.
 
     Raises:

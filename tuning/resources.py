@@ -53,8 +53,6 @@ class Node:
     """A machine of the cluster.
 
     Args:
-        cpus: cores.
-        gpus: GPUs.
         memory_bytes: free when Ray was started on it.
     """
 
@@ -77,10 +75,7 @@ class Resources:
     """What a trial gets.
 
     Args:
-        cpus: cores.
         gpus: GPUs; below 1 a part of one.
-        at_once: trials that run at once.
-        memory_bytes: what a trial may take.
     """
 
     cpus: int
@@ -91,11 +86,6 @@ class Resources:
 
 def resolve_resources(config: ResourcesConfig, nodes: Sequence[Node], wants_gpu: bool) -> Resources:
     """Share out what there is.
-
-    Args:
-        config: what was asked for.
-        nodes: what there is.
-        wants_gpu: whether a training runs on CUDA.
 
     Raises:
         UserError: more is asked for than there is.
@@ -138,7 +128,6 @@ def memory_share(resources: Resources, nodes: Sequence[Node]) -> int:
 
     Args:
         resources: of a trial, from `resolve_resources` of the same machines.
-        nodes: what there is.
     """
 
     def fit(memory: int) -> list[int]:

@@ -78,11 +78,8 @@ def trial_table(
     """A table with a row for each trial, and the swept keys that are left out because there is no room for them.
 
     Args:
-        trials: in the order of their rows.
         keys: dotted, of the swept values; the last ones are left out first.
         figures: text of a trial by heading; these columns are always shown, "score" before the values.
-        console: that the table has to fit.
-        best: the trial whose row is bold.
     """
     unlimited = console.options.update(max_width=WIDEST_TABLE)
     for count in range(len(keys), -1, -1):
@@ -120,8 +117,6 @@ def results_table(
     """The trials, best first: score, values, last intermediate score, share of the steps done, time, status.
 
     Args:
-        trials: of the sweep, in any order.
-        keys: dotted, in the order of their columns.
         console: that the table has to fit; where it is narrow, values are left out, and a note says so.
         sources: of the validation clips, if known; scores then have a 95 % interval.
     """

@@ -73,8 +73,6 @@ def build_sampler(space: Mapping[str, Distribution], config: SearchConfig, seed:
 
     Args:
         space: distributions by dotted key; their order changes nothing.
-        config: the search.
-        seed: of the sweep.
 
     Raises:
         UserError: in a grid search, a range without `points` or too many combinations.
@@ -95,9 +93,7 @@ class Sampler:
     values, at the same point of the other keys.
 
     Args:
-        space: distributions by dotted key.
         trials: points, unless the space has fewer.
-        seed: of the sequence.
 
     Attributes:
         total: how many trials there are: fewer than `trials` points where the space has no more different ones.
@@ -219,7 +215,6 @@ def study_of(trials: Sequence[Trial], space: Mapping[str, Distribution]) -> "opt
 
     Args:
         trials: each with a value of every key, within its distribution.
-        space: distributions by dotted key.
     """
     import optuna
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 SMALLEST_POPULATION = 4  # with fewer, a quarter is not one member beside another one to learn from
 WORST_SCORE = 0.0
 
-# Keys of what a trial reports: the score of an evaluation, so many steps into its training.
+# Keys of what a trial reports: the score of an evaluation step, so many optimiser steps into its training.
 EVALUATION, INTERMEDIATE_SCORE, STEP = "evaluation", "intermediate_score", "step"
-# Keys of the config of Ray's trial. In what a trial reports, ORIGIN is the evaluation that it continues from, or 0.
+# Keys of the config of Ray's trial. In what a trial reports, ORIGIN is the evaluation step that it continues from or 0.
 NUMBER, VALUES, ORIGIN = "trial", "values", "origin"
 
 
@@ -34,7 +34,7 @@ class AshaConfig(BaseModel, frozen=True, extra="forbid"):
     """Trials with worse scores than most are stopped early: asynchronous successive halving (Li et al. 2020).
 
     Of the reduction factors that its forerunner Hyperband advises (Li et al. 2018), 3 and 4, the smaller one: trainings
-    have few evaluations.
+    have few evaluation steps.
     """
 
     name: Literal["asha"] = "asha"
@@ -45,7 +45,7 @@ class AshaConfig(BaseModel, frozen=True, extra="forbid"):
         description="at each rung one trial in so many continues; each rung is so many times later",
     )
     first_evaluation: int = Field(
-        1, ge=1, le=1000, description="the first rung: no trial is stopped before this evaluation"
+        1, ge=1, le=1000, description="the first rung: no trial is stopped before this evaluation step"
     )
 
 
@@ -54,7 +54,7 @@ class PbtConfig(BaseModel, frozen=True, extra="forbid"):
     training (Jaderberg et al. 2017), with the paper's factors and the shares of Ray Tune."""
 
     name: Literal["pbt"] = "pbt"
-    interval: int = Field(2, ge=1, le=1000, description="evaluations from one exploitation to the next")
+    interval: int = Field(2, ge=1, le=1000, description="evaluation steps from one exploitation to the next")
     quantile_fraction: float = Field(
         0.25,
         gt=0,
@@ -87,10 +87,6 @@ def check_scheduler(
     """Refuse a scheduler that could never decide anything, or a space that it cannot work with.
 
     Args:
-        config: of the scheduler.
-        evaluations: of a training, the last one at its end.
-        trials: of the sweep.
-        space: distributions by dotted key.
         objective: config of the method, which says which of its keys may change during a training.
 
     Raises:
@@ -123,12 +119,7 @@ def build_scheduler(
     """The scheduler that a config names, with what trials reported before.
 
     Args:
-        config: of the scheduler; passed by `check_scheduler`.
-        space: distributions by dotted key.
-        evaluations: of a training, the last one at its end.
         trials: of the whole sweep, those of the history included.
-        seed: of the sweep; decides what a population draws.
-        history: trials that earlier processes proposed.
     """
     match config:
         case FifoConfig():
@@ -153,7 +144,7 @@ def comparable(score: float) -> float:
 def _check_evaluations(key: str, first: int, evaluations: int) -> None:
     if first >= evaluations:
         raise UserError(
-            f"sweep.scheduler.{key}={first}: the scheduler first decides at evaluation {first}, and with "
+            f"sweep.scheduler.{key}={first}: the scheduler first decides at evaluation step {first}, and with "
             f"sweep.evaluations={evaluations} a trial is finished by then; set sweep.evaluations={first + 1} or more"
             + (f", or lower sweep.scheduler.{key}" if first > 1 else "")
         )

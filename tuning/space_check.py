@@ -44,7 +44,6 @@ def check_space(
     Whole trials are checked: the corners of the space, and each key's values between at some corners of the others.
 
     Args:
-        space: distributions by dotted key.
         base: the run's values, as `pipeline.config.as_given`.
         make: the config of nested values, as `pipeline.config.validated`.
 

@@ -37,9 +37,6 @@ class SweepState:
     """Settings and trials of one sweep; safe to be read and written by several threads of its driver.
 
     Args:
-        folder: of the sweep.
-        settings: as they were when the sweep began.
-        trials: by number.
         plan: what was decided once, before the first trial, such as the steps of a budget in minutes.
     """
 

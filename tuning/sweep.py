@@ -52,10 +52,6 @@ def sweep_folder(settings: SweepSettings) -> Path:
 def sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepResult:
     """Run a sweep, or continue it if it was begun before.
 
-    Args:
-        settings: of the sweep.
-        retry_failed: whether trials that failed are tried again.
-
     Raises:
         UserError: anything a person can fix; whatever can be known beforehand is found before any long work.
     """
@@ -68,10 +64,6 @@ def sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepResult
 
 def resume(folder: Path, *, retry_failed: bool = False) -> SweepResult:
     """Continue a sweep that was killed; of a finished one, write the report again.
-
-    Args:
-        folder: of the sweep.
-        retry_failed: whether trials that failed are tried again.
 
     Raises:
         UserError: see `SweepState.open` and `sweep`.

@@ -47,7 +47,6 @@ class SweepTracker:
     """Keeps MLflow up to date with a state until it is closed.
 
     Args:
-        state: of the sweep.
         parent: the sweep's own run, open; used by the tracker alone until it is closed.
         config_of: the config of the run that a trial is.
     """

@@ -42,7 +42,7 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a trial of a population continues: another trial's training, or its own, as it was at an evaluation.
+    """Where a trial of a population continues: another trial's training, or its own, as it was at an evaluation step.
 
     Args:
         donor: number of the trial that trained up to there.
@@ -67,9 +67,6 @@ def run_trial(
     """Run a trial to its end, or continue it.
 
     Args:
-        context: what all trials of the sweep are given.
-        number: of the trial.
-        values: of the swept keys.
         report: gets each intermediate score, {"evaluation", "intermediate_score", "step", "steps", "lineage",
             "origin"}, those of earlier attempts first, and at the end {"status", "score", "error"} as well. It may end
             the trial by raising.
@@ -119,7 +116,7 @@ def _train_and_score(
     origin: Origin | None,
     report: Report,
 ) -> tuple[float, dict[str, Any]]:
-    """The score and the row of the last evaluation."""
+    """The score and the row of the last evaluation step."""
     config = context.run_of(folder.number, lineage)
     text = yaml.safe_dump(as_given(config), sort_keys=False)
     write_atomically(folder.path / CONFIG_FILE, text)
@@ -181,11 +178,8 @@ class _IntermediateScores(TrainingCallback):
 
     Args:
         folder: of the trial; keeps the scores for later attempts.
-        evaluations: of the training.
         after: steps; scores up to there are another trial's, and not reported.
-        score: scores an encoder.
-        report: gets each score.
-        may_be_copied: whether the training is left at an evaluation instead, see `_DecisionPending`.
+        may_be_copied: whether the training is left at an evaluation step instead, see `_DecisionPending`.
     """
 
     def __init__(
@@ -208,7 +202,7 @@ class _IntermediateScores(TrainingCallback):
     def on_evaluation(self, evaluation: int, step: int, steps: int, encoder: AudioEncoder) -> None:
         """Score the encoder, unless an attempt did whose checkpoint is missing."""
         if all(row[STEP] != step for row in self.rows):
-            if step == steps:  # a training of few steps has fewer evaluations
+            if step == steps:  # a training of few steps has fewer evaluation steps
                 evaluation = self.evaluations
             score = self._score(encoder)
             self.rows.append({EVALUATION: evaluation, INTERMEDIATE_SCORE: score, STEP: step, "steps": steps})

@@ -21,16 +21,12 @@ COPIES = 2  # a member may be one exploitation behind the members that copy it
 class TrialFolder:
     """`<sweep folder>/trials/NNNNN/`, which no other trial writes to.
 
-        run.yaml           the run that the trial is
-        encoders/, ...     stage outputs, as in a work folder
-        scores.json        intermediate scores of the training
-        error.txt          traceback of the current attempt's crash; error-of-attempt-N.txt of an earlier one
-        refused.txt        why the trial must not be tried again
-        evaluation-NNNN/   of a population: the training as it was then, for members that copy it
-
-    Args:
-        sweep_folder: of the sweep.
-        number: of the trial.
+    run.yaml           the run that the trial is
+    encoders/, ...     stage outputs, as in a work folder
+    scores.json        intermediate scores of the training
+    error.txt          traceback of the current attempt's crash; error-of-attempt-N.txt of an earlier one
+    refused.txt        why the trial must not be tried again
+    evaluation-NNNN/   of a population: the training as it was then, for members that copy it
     """
 
     sweep_folder: Path
@@ -81,10 +77,6 @@ class TrialFolder:
 
         Without the donor's files the training starts at step 0 and gives the same result: its config says from which
         step on which values hold.
-
-        Args:
-            training: folder of the encoder to train.
-            donor: copy of another trial's training.
         """
         partial = under_way(training)
         for other in self.trainings:
@@ -96,7 +88,7 @@ class TrialFolder:
                 copy_folder(donor, partial)
 
     def copy_at(self, evaluation: int) -> Path:
-        """Where a population's trial keeps its training as it was at an evaluation."""
+        """Where a population's trial keeps its training as it was at an evaluation step."""
         return self.path / f"{COPY_PREFIX}{evaluation:04d}"
 
     def keep_training(self, training: Path, evaluation: int) -> None:

@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 
 class IntermediateScore(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"):
-    """The score of the nearest-neighbour probe at one evaluation of a training.
+    """The score of the nearest-neighbour probe at an evaluation step, the end of one of equal shares of a training.
 
     Args:
         evaluation: 1, 2, ... up to `sweep.evaluations`.
@@ -45,12 +45,10 @@ class Trial(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"
     Args:
         number: 0, 1, ... in the order of proposal.
         values: of the swept dotted keys, such as {"objective.temperature": 0.1}.
-        status: what became of it.
         score: validation score from 0 to 1 of a trial that finished; 0 of a diverged one; None before.
         steps: optimiser steps of the whole training; 0 before they are known.
-        intermediate_scores: of the nearest-neighbour probe, by rising evaluation.
+        intermediate_scores: of the nearest-neighbour probe, by rising evaluation step.
         seconds: wall time spent on it, all attempts together.
-        attempts: how often it was begun.
         error: why it failed, diverged or was just begun again; empty otherwise.
         lineage: of a population's trial, the values that its encoder was trained with and from which step on, the
             first from step 0; empty otherwise.
@@ -69,7 +67,7 @@ class Trial(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"
 
     @property
     def step(self) -> int:
-        """Optimiser steps done at its last evaluation; 0 before the first."""
+        """Optimiser steps done at its last evaluation step; 0 before the first."""
         return self.intermediate_scores[-1].step if self.intermediate_scores else 0
 
     @property

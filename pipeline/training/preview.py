@@ -1,5 +1,6 @@
 """Figures and sound of a few positive pairs, and the curves of the training."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_lowercase
@@ -11,6 +12,7 @@ from echopair.augment.policy import build_policy
 from echopair.augment.spectrogram.augmentation import LOG_POWER_PER_DECIBEL
 from echopair.models.log_mel import LogMel
 from echopair.pipeline.figures import positive_pairs_figure, training_curves_figure
+from echopair.pipeline.stages import locked
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.checkpoints import load_plan, read_metrics
 from echopair.pipeline.training.crops import PairCrops
@@ -28,10 +30,19 @@ def write_preview(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     Args:
         stores: clips of the training.
         config: of the training.
-        folder: of the finished training.
+        folder: of the finished training; the preview appears there whole or not at all.
     """
-    target = folder / PREVIEW_FOLDER
-    target.mkdir(exist_ok=True)
+    with locked(folder):
+        if (folder / PREVIEW_FOLDER).is_dir():  # another process was faster
+            return
+        aside = folder / f".{PREVIEW_FOLDER}.new"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        _draw(stores, config, folder, aside)
+        aside.rename(folder / PREVIEW_FOLDER)
+
+
+def _draw(stores: Sequence[ClipStore], config: LearningConfig, folder: Path, target: Path) -> None:
     plan = load_plan(folder)
     assert plan is not None
     policy = build_policy(config.augment, config.log_mel.sample_rate_hz)

@@ -18,7 +18,7 @@ from pathlib import Path
 MOMENTS = {
     "clips": "clips/*.partial",
     "checkpoint": "encoders/*.partial/checkpoints/latest.pt",
-    "picture": "encoders/*.partial/preview/*.wav",
+    "picture": "encoders/*/.preview.new/*.wav",
     "embeddings": "embeddings/*.partial",
     "evaluation": "evaluations/*.partial",
     "record": "runs/*/report.html",

@@ -1,6 +1,6 @@
 """A small sweep as a process that can be killed, and the check that nothing of it was lost, doubled or left behind.
 
-It has four trials of some seconds on tones, two at once. Whatever is done to it, it must come to what the same sweep
+It has three trials of some seconds on tones, two at once. Whatever is done to it, it must come to what the same sweep
 came to undisturbed in another work folder, its oracle: bit for bit, trial by trial.
 """
 
@@ -35,13 +35,13 @@ from tests.pipeline.tracking.test_tracked_run import free_port
 from tests.processes import Started, start_echopair
 from tests.tuning.conftest import RayCluster, RayNode, descendants, processes_with
 
-TRIALS, EVALUATIONS, AT_ONCE = 4, 3, 2
+TRIALS, EVALUATIONS, AT_ONCE = 3, 3, 2
 SETTINGS = (
     f"sweep.search={{name: random, trials: {TRIALS}}}",
     "sweep.scheduler.name=fifo",
     f"sweep.evaluations={EVALUATIONS}",
     f"sweep.resources.trials_at_once={AT_ONCE}",
-    "pretrain.steps=36",
+    "pretrain.steps=90",
 )
 # A sweep takes half a minute on a quiet machine; these are for one on which ten others run.
 SWEEP_SECONDS = 1200.0

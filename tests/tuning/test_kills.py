@@ -49,22 +49,22 @@ def wait_for_scores(number: int, sweep: SmallSweep, process: Started) -> None:
 def test_a_sweep_whose_driver_and_trial_are_killed_comes_to_the_same(oracle: Oracle, tmp_path: Path) -> None:
     with SmallSweep(oracle.sweep.file, tmp_path / "killed") as sweep:
         process = sweep.begin()
-        wait_for_scores(3, sweep, process)
+        wait_for_scores(2, sweep, process)
         process.kill(signal.SIGKILL)
         process.wait()
         assert_nothing_left(sweep)
 
         process = sweep.begin()  # the same command goes on
-        wait_for_scores(6, sweep, process)
+        wait_for_scores(5, sweep, process)
         process.kill(signal.SIGINT, group=True)  # as Ctrl-C does
         assert_interrupted(sweep, process, signal.SIGINT)
         assert process.status == 130
 
         before = {number: trial.attempts for number, trial in sweep.trials.items()}
         process = sweep.resume()
-        kill_trial(sweep, 3, after_scores=1)
+        kill_trial(sweep, 2, after_scores=1)
         assert process.wait() == 0, process.said
-        assert sweep.trials[3].attempts == before.get(3, 0) + 2
+        assert sweep.trials[2].attempts == before.get(2, 0) + 2
         assert_whole(sweep, oracle)
 
 

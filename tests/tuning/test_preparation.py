@@ -1,5 +1,6 @@
 """What is found and done before the first trial, on recordings of a second; no trial is run."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,14 @@ from tests.tuning.tones import write_run
 TEMPERATURE = "sweep.space.objective.temperature=[0.1, 0.5]"
 
 
-def settings_of(folder: Path, *overrides: str) -> SweepSettings:
-    return compose_sweep([str(write_run(folder)), TEMPERATURE, *overrides])
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose work folder the tests share: clips are prepared, and MLflow's tables made, once."""
+    return write_run(tmp_path_factory.mktemp("run"))
+
+
+def settings_of(file: Path, *overrides: str) -> SweepSettings:
+    return compose_sweep([str(file), TEMPERATURE, *overrides])
 
 
 def prepared_corpora(settings: SweepSettings) -> dict[int, set[str]]:
@@ -31,19 +38,17 @@ def other_corpus(folder: Path) -> str:
     return f"corpora.other={{name: folder, root: {recordings}, labels: none}}"
 
 
-def test_a_corpus_that_only_some_trials_learn_from_is_prepared_too(tmp_path: Path) -> None:
+def test_a_corpus_that_only_some_trials_learn_from_is_prepared_too(file: Path, tmp_path: Path) -> None:
     other = other_corpus(tmp_path)
     learns = "sweep.space.pretrain.corpora=[[tones], [other], [tones, other]]"
-    settings = settings_of(
-        tmp_path / "run", other, "pretrain.corpora=[tones]", "probe.corpora=[tones]", learns
-    )
+    settings = settings_of(file, other, "pretrain.corpora=[tones]", "probe.corpora=[tones]", learns)
     assert prepared_corpora(settings) == {16000: {"tones", "other"}}
 
 
-def test_rates_that_fit_together_with_a_trial_s_other_values_are_prepared(tmp_path: Path) -> None:
+def test_rates_that_fit_together_with_a_trial_s_other_values_are_prepared(file: Path) -> None:
     # The run's own limits lie above half of the lower rate.
     settings = settings_of(
-        tmp_path,
+        file,
         "log_mel.max_hz=7800",
         "sweep.space.log_mel.sample_rate_hz=[16000, 8000]",
         "sweep.space.log_mel.max_hz=[3900]",
@@ -51,15 +56,15 @@ def test_rates_that_fit_together_with_a_trial_s_other_values_are_prepared(tmp_pa
     assert set(prepared_corpora(settings)) == {16000, 8000}
 
 
-def test_positives_that_would_learn_what_is_probed_are_refused_beforehand(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, "sweep.space.crops.positives.name=[two_offsets, same_label]")
+def test_positives_that_would_learn_what_is_probed_are_refused_beforehand(file: Path) -> None:
+    settings = settings_of(file, "sweep.space.crops.positives.name=[two_offsets, same_label]")
     with pytest.raises(UserError, match="same_label learns from the labels of 'tones'"):
         prepare_sweep(settings, check_sweep(settings))
 
 
-def test_a_class_that_loses_its_recordings_is_noticed_before_any_trial(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path)
-    recordings = tmp_path / "recordings"
+def test_a_class_that_loses_its_recordings_is_noticed_before_any_trial(file: Path, tmp_path: Path) -> None:
+    recordings = shutil.copytree(file.parent / "recordings", tmp_path / "recordings")
+    settings = settings_of(file, f"corpora.tones.root={recordings}")
     rows = (recordings / "labels.csv").read_text() + "rare-1.wav,rare,1\nrare-2.wav,rare,3\n"
     (recordings / "labels.csv").write_text(rows)
     soundfile.write(recordings / "rare-1.wav", np.random.default_rng(0).normal(scale=0.1, size=9000), 16000)

@@ -1,13 +1,10 @@
-"""Schedulers: what they decide against what the papers say, and the same sweep on Ray whatever happens to it."""
+"""Schedulers: what they decide, against what the papers say."""
 
 import json
 import math
-import os
 import random
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,17 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
-from ray import cloudpickle, tune
-from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
-from ray.tune.search import Searcher
 
 from echopair.models.methods import SimCLRConfig
-from echopair.pipeline.cores import available_cores
 from echopair.pipeline.errors import UserError
 from echopair.tuning.asha import Asha
-from echopair.tuning.cluster import RayConfig, ray_session
 from echopair.tuning.distributions import Choices, Distribution, Integers, LogUniform, Uniform
 from echopair.tuning.population import Exploit, Population, perturbed
 from echopair.tuning.schedulers import (
@@ -48,7 +40,7 @@ SPACE: dict[str, Distribution] = {
     "augment.operations": Integers(low=1, high=6),
     "objective.symmetric": Choices(values=("yes", "no", "both")),
 }
-EVALUATIONS = 7
+EVALUATIONS = 5
 STEPS_PER_EVALUATION = 10
 
 
@@ -261,7 +253,7 @@ def test_successive_halving_leaves_the_global_generators_alone() -> None:
 
 # Populations: what they decide
 
-POPULATION = 5
+POPULATION, SEED = 5, 5  # with this seed one member copies twice
 PBT = PbtConfig()
 
 
@@ -381,7 +373,7 @@ def noted(trial: Trial, result: Mapping[str, Any]) -> Trial:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[float, list[dict[str, Any]]]]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    OneProcess(folder, 0, random.Random(0)).run()
+    OneProcess(folder, SEED, random.Random(0)).run()
     return outcome(folder)
 
 
@@ -481,10 +473,10 @@ def test_an_outcome_depends_on_the_seed_and_not_on_the_order_in_time(
     undisturbed: dict[int, Any], tmp_path: Path
 ) -> None:
     before = global_generators()
-    for order in range(1, 20):
-        OneProcess(tmp_path / str(order), 0, random.Random(order)).run()
+    for order in range(1, 10):
+        OneProcess(tmp_path / str(order), SEED, random.Random(order)).run()
         assert outcome(tmp_path / str(order)) == undisturbed
-    OneProcess(tmp_path / "other", 1, random.Random(0)).run()
+    OneProcess(tmp_path / "other", SEED + 1, random.Random(0)).run()
     assert outcome(tmp_path / "other") != undisturbed
     assert global_generators() == before
 
@@ -492,14 +484,14 @@ def test_an_outcome_depends_on_the_seed_and_not_on_the_order_in_time(
 def test_an_outcome_is_the_same_wherever_the_sweep_is_killed(
     undisturbed: dict[int, Any], tmp_path: Path
 ) -> None:
-    for reports in range(1, 60, 2):
+    for reports in range(1, 40, 2):
         folder, turns = tmp_path / str(reports), random.Random(reports)
-        first = OneProcess(folder, 0, turns)
+        first = OneProcess(folder, SEED, turns)
         first.run(reports)
         # What a trial did last may be on its disk and not yet in the state.
-        second = OneProcess(folder, 0, turns, list(first.before_last_report.values()))
+        second = OneProcess(folder, SEED, turns, list(first.before_last_report.values()))
         second.run(reports)
-        OneProcess(folder, 0, turns, list(second.state.values())).run()
+        OneProcess(folder, SEED, turns, list(second.state.values())).run()
         assert outcome(folder) == undisturbed
 
 
@@ -510,7 +502,7 @@ def test_lineages_tell_whom_a_member_learned_from(undisturbed: dict[int, Any]) -
         assert set(lineage[0]["values"]) == set(SPACE)
         assert all(earlier["step"] < later["step"] for earlier, later in pairwise(lineage))
         for change in lineage:
-            assert change["step"] in (0, 20, 40, 60)
+            assert change["step"] in (0, 20, 40)
             assert all(contains(SPACE[key], value) for key, value in change["values"].items())
     firsts = [lineage[0]["values"] for lineage in schedules]
     assert any(firsts.count(values) > 1 for values in firsts)
@@ -550,171 +542,3 @@ def test_values_move_away_from_the_ends_of_their_domains() -> None:
     (exploit,) = population.advance()
     assert exploit.values["objective.a"] == 1
     assert exploit.values["objective.b"] > 0
-
-
-# On Ray
-
-SLOTS = 2
-CRASH_FILE, DOOMED_FILE = "crash", "doomed"
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with ray_session(RayConfig(), tmp_path_factory.mktemp("logs")):
-        # Workers need the toy training alone, and not all that this file imports.
-        cloudpickle.register_pickle_by_value(sys.modules[__name__])
-        yield
-        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-
-
-def trainable(config: dict[str, Any], folder: Path) -> None:
-    doomed, crash = folder / DOOMED_FILE, folder / CRASH_FILE
-    for result in toy_training(config, folder):
-        if config[NUMBER] == 1 and result["evaluation"] == 3:
-            if doomed.exists():
-                raise RuntimeError("whatever it is, it comes again")
-            if crash.exists():
-                crash.unlink()
-                os._exit(1)
-        tune.report(result)
-
-
-class Proposals(Searcher):
-    """Hands Ray the trials that have not ended."""
-
-    def __init__(self, trials: Sequence[Trial]) -> None:
-        super().__init__()
-        self.waiting = [trial for trial in trials if not trial.status.ended]
-
-    def suggest(self, trial_id: str) -> dict[str, Any]:
-        trial = self.waiting.pop(0)
-        return {NUMBER: trial.number, VALUES: trial.values}
-
-    def on_trial_complete(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def save(self, checkpoint_path: str) -> None:
-        pass
-
-
-class SweepState(Callback):
-    """Writes down what Ray says of trials."""
-
-    def __init__(self, trials: Sequence[Trial]) -> None:
-        self.trials = {trial.number: trial for trial in trials}
-
-    def on_trial_result(self, trial: RayTrial, result: dict[str, Any], **_: Any) -> None:
-        number = trial.config[NUMBER]
-        self.trials[number] = noted(self.trials[number], result)
-        if result["done"]:
-            self.trials[number] = self.trials[number].model_copy(update={"status": Status.STOPPED})
-
-
-class UntilRead(Stopper):
-    """Ends the sweep after so many readings."""
-
-    def __init__(self, state: SweepState, readings: float) -> None:
-        self._state, self._readings = state, readings
-
-    def __call__(self, *_: Any) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return sum(len(trial.intermediate_scores) for trial in self._state.trials.values()) >= self._readings
-
-
-def fit(
-    scheduler: TrialScheduler,
-    trials: Sequence[Trial],
-    folder: Path,
-    until: float = math.inf,
-    retries: int = 0,
-) -> list[Trial]:
-    """The trials as a sweep on Ray leaves them."""
-    state, sampler = SweepState(trials), Proposals(trials)
-    tune.Tuner(
-        tune.with_resources(partial(trainable, folder=folder), {"cpu": max(1, available_cores() // SLOTS)}),
-        tune_config=tune.TuneConfig(
-            scheduler=scheduler,
-            search_alg=sampler,
-            num_samples=len(sampler.waiting),
-            reuse_actors=True,
-            time_budget_s=240,
-        ),
-        run_config=tune.RunConfig(
-            storage_path=str(folder / "ray"),
-            name="sweep",
-            stop=UntilRead(state, until),
-            callbacks=[state],
-            failure_config=tune.FailureConfig(max_failures=retries),
-            verbose=0,
-        ),
-    ).fit()
-    return list(state.trials.values())
-
-
-def fit_population(folder: Path, trials: Sequence[Trial], **settings: Any) -> list[Trial]:
-    scheduler = build_scheduler(PBT, SPACE, EVALUATIONS, POPULATION, seed=0, history=trials)
-    return fit(scheduler, trials, folder, **settings)
-
-
-def proposed() -> list[Trial]:
-    return [Trial(number=number, values=values) for number, values in enumerate(first_values())]
-
-
-def test_ray_runs_a_population_to_the_same_outcome_with_fewer_slots_than_members(
-    session: None, undisturbed: dict[int, Any], tmp_path: Path
-) -> None:
-    trials = fit_population(tmp_path, proposed())
-    assert outcome(tmp_path) == undisturbed
-    assert all(trial.status == Status.FINISHED for trial in trials)
-
-
-def test_a_crash_and_the_end_of_the_process_change_nothing_of_a_population(
-    session: None, undisturbed: dict[int, Any], tmp_path: Path
-) -> None:
-    (tmp_path / CRASH_FILE).touch()
-    # By the 22nd reading all have come to the second meeting.
-    trials = fit_population(tmp_path, proposed(), until=22, retries=1)
-    assert not (tmp_path / CRASH_FILE).exists()
-    assert not all(trial.status.ended for trial in trials)
-    assert outcome(tmp_path) != undisturbed
-    trials = fit_population(tmp_path, trials)
-    assert outcome(tmp_path) == undisturbed
-    assert all(trial.status == Status.FINISHED for trial in trials)
-
-
-def test_a_member_that_fails_for_good_is_not_waited_for(session: None, tmp_path: Path) -> None:
-    (tmp_path / DOOMED_FILE).touch()
-    trials = fit_population(tmp_path, proposed())
-    assert [trial.status == Status.FINISHED for trial in trials] == [True, False, True, True, True]
-    assert all(len(trial.intermediate_scores) == EVALUATIONS for trial in trials if trial.number != 1)
-
-
-def test_ray_stops_the_trials_that_successive_halving_stops_and_lets_the_others_report_their_score(
-    session: None, tmp_path: Path
-) -> None:
-    heard: list[tuple[int, int, float]] = []
-
-    class Listening(Asha):
-        def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: Mapping[str, Any]) -> str:
-            if "score" not in result:
-                heard.append((trial.config[NUMBER], result["evaluation"], result["intermediate_score"]))
-            return super().on_trial_result(tune_controller, trial, result)
-
-    config = AshaConfig(reduction_factor=2)
-    best_first = sorted(first_values(), key=speed, reverse=True)
-    trials = [Trial(number=number, values=values) for number, values in enumerate(best_first)]
-    trials = fit(Listening(config, EVALUATIONS), trials, tmp_path)
-    reference = Asha(config, EVALUATIONS)
-    named = ray_trials(POPULATION)
-    stopped = {
-        number for number, evaluation, score in heard if not ask(reference, named[number], evaluation, score)
-    }
-    assert 0 < len(stopped) < POPULATION
-    for trial in trials:
-        if trial.number in stopped:
-            assert (trial.status, trial.score) == (Status.STOPPED, None)
-        else:
-            assert (trial.status, trial.score) == (Status.FINISHED, trial.intermediate_scores[-1].score)
-            assert len(trial.intermediate_scores) == EVALUATIONS

@@ -14,26 +14,20 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
-from ray.tune.experiment import Trial as RayTrial
 
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.config import compose
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.run import run
+from echopair.pipeline.run import RunResult, run
 from echopair.pipeline.tracking.client import load_mlflow
 from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
 from echopair.tuning.cli import main
 from echopair.tuning.config import SweepSettings, compose_sweep
-from echopair.tuning.context import TrialContext
-from echopair.tuning.ray_trials import StateCallback
-from echopair.tuning.schedulers import NUMBER
 from echopair.tuning.state import SweepState
 from echopair.tuning.sweep import sweep, sweep_folder
 from echopair.tuning.tracking import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
-from echopair.tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, TrialFolder
+from echopair.tuning.trial_folder import CONFIG_FILE, TrialFolder
 from echopair.tuning.trials import Status, Trial
 from tests.tuning.conftest import descendants
 from tests.tuning.tones import write_run
@@ -147,6 +141,12 @@ def swept(arguments: list[str]) -> Swept:
 
 
 @pytest.fixture(scope="module")
+def best_run(swept: Swept) -> RunResult:
+    """The best trial, run from its file in the sweep's work folder."""
+    return run(compose(str(swept.folder / "best.yaml")))
+
+
+@pytest.fixture(scope="module")
 def file(arguments: list[str]) -> Path:
     """Of the run that is swept."""
     return Path(arguments[0])
@@ -239,18 +239,26 @@ def test_a_sweep_leaves_what_people_read_and_nothing_else(swept: Swept) -> None:
     assert kept <= {"00003"}  # which may be tried again
 
 
-def test_the_best_trial_s_stages_are_found_by_its_run(swept: Swept) -> None:
-    again = run(compose(str(swept.folder / "best.yaml")))
-    assert again.did == []
-    assert again.score == swept.best.score
-    assert again.encoder is not None
-    assert again.encoder.parent.parent == swept.work / "encoders"
-    assert (again.encoder / "encoder.safetensors").read_bytes() == swept.weights(swept.best.number)
+def test_the_best_trial_s_stages_are_found_by_its_run(swept: Swept, best_run: RunResult) -> None:
+    assert best_run.did == []
+    assert best_run.score == swept.best.score
+    assert best_run.encoder is not None
+    assert best_run.encoder.parent.parent == swept.work / "encoders"
+    assert (best_run.encoder / "encoder.safetensors").read_bytes() == swept.weights(swept.best.number)
     assert len([*swept.work.glob("encoders/*/")]) == 1
 
 
+def test_figures_of_positive_pairs_are_drawn_for_the_best_trial_alone(
+    swept: Swept, best_run: RunResult
+) -> None:
+    assert best_run.encoder is not None
+    (preview,) = swept.work.rglob("preview")
+    assert preview.parent == best_run.encoder.parent
+    assert {"pairs.png", "pair-1-a.wav", "training_curves.png"} < {one.name for one in preview.iterdir()}
+
+
 def test_the_best_trial_s_file_is_a_run_that_gives_its_scores_again(
-    swept: Swept, arguments: list[str], tmp_path: Path
+    swept: Swept, best_run: RunResult, tmp_path: Path
 ) -> None:
     file = swept.folder / "best.yaml"
     assert file.read_text().startswith(f"# Trial {swept.best.number} of the sweep all-ends: validation score")
@@ -259,17 +267,17 @@ def test_the_best_trial_s_file_is_a_run_that_gives_its_scores_again(
     assert again.score == swept.best.score
     assert again.encoder is not None
     assert (again.encoder / "encoder.safetensors").read_bytes() == swept.weights(swept.best.number)
-    probes = sweep(compose_sweep(arguments)).probes
-    assert again.summaries("probe")["tones"]["features"] == probes["tones"]["features"]
-    assert probes["tones"]["protocol"].startswith("test on")
+    probe = best_run.summaries("probe")["tones"]
+    assert again.summaries("probe")["tones"]["features"] == probe["features"]
+    assert probe["protocol"].startswith("test on")
 
 
 def test_mlflow_has_a_run_of_the_sweep_and_one_of_each_trial_below_it(
-    swept: Swept, arguments: list[str]
+    swept: Swept, best_run: RunResult
 ) -> None:
     (parent,) = [one for one in swept.runs if TRIAL_TAG not in one.tags]
     assert (parent.name, parent.status) == ("all-ends", "FINISHED")
-    accuracy = sweep(compose_sweep(arguments)).probes["tones"]["features"]["pretrained"]["score"]
+    accuracy = best_run.summaries("probe")["tones"]["features"]["pretrained"]["score"]
     assert parent.metrics["best_score"] == swept.best.score
     assert parent.parameters["scheduler.reduction_factor"] == "2.0"
     assert parent.metrics["test/tones/accuracy"] == accuracy
@@ -298,32 +306,6 @@ def test_mlflow_has_a_run_of_the_sweep_and_one_of_each_trial_below_it(
     ]
 
 
-def test_the_same_command_again_does_nothing_new(swept: Swept, arguments: list[str]) -> None:
-    before = swept.trials, {one.run_id: one.status for one in swept.runs}, swept.trained
-    report = (swept.folder / "report.html").stat().st_mtime_ns
-    again = echopair_sweep(arguments)
-    assert (again.exit_status, again.output) == (swept.exit_status, swept.output)
-    assert "all 6 trials ended before" in again.progress
-    assert (again.trials, {one.run_id: one.status for one in again.runs}, again.trained) == before
-    assert (again.folder / "report.html").stat().st_mtime_ns > report
-
-
-def test_a_failed_trial_is_tried_again_when_that_is_asked_for(swept: Swept, arguments: list[str]) -> None:
-    before = swept.trials
-    (swept.trial_folder(3) / CONFIG_FILE).rmdir()
-    allow = swept.trial_folder(3) / REFUSED_FILE
-    allow.write_text("it took too much memory")  # as well; both are mended
-    again = echopair_sweep(arguments, options=["--retry-failed"])
-    assert again.exit_status == 0, again.progress
-    assert [trial for trial in again.trials if trial.number != 3] == [t for t in before if t.number != 3]
-    tried = again.trials[3]
-    assert tried.status in (Status.FINISHED, Status.STOPPED)
-    assert (tried.error, tried.attempts) == ("", 2)
-    (run_of_it,) = [one for one in again.runs if one.tags.get(TRIAL_TAG) == "3"]
-    assert run_of_it.status == "FINISHED"
-    assert (run_of_it.tags[STATUS_TAG], run_of_it.tags[ERROR_TAG]) == (tried.status.value, "")
-
-
 def test_other_recordings_are_not_mixed_into_a_sweep(swept: Swept, arguments: list[str]) -> None:
     recordings = Path(swept.settings.run.corpora["tones"].root)  # type: ignore[union-attr]
     labels = recordings / "labels.csv"
@@ -342,10 +324,21 @@ def test_other_recordings_are_not_mixed_into_a_sweep(swept: Swept, arguments: li
         )  # what it advises
     finally:
         labels.write_text(text)
-    assert sweep(compose_sweep(arguments)).trials == trials
 
 
-def test_what_would_fail_is_refused_before_anything_is_begun(file: Path, tmp_path: Path) -> None:
+def test_the_same_command_again_does_nothing_new(swept: Swept, arguments: list[str]) -> None:
+    before = swept.trials, {one.run_id: one.status for one in swept.runs}, swept.trained
+    report = (swept.folder / "report.html").stat().st_mtime_ns
+    again = echopair_sweep(arguments)
+    assert (again.exit_status, again.output) == (swept.exit_status, swept.output)
+    assert "all 6 trials ended before" in again.progress
+    assert (again.trials, {one.run_id: one.status for one in again.runs}, again.trained) == before
+    assert (again.folder / "report.html").stat().st_mtime_ns > report
+
+
+def test_what_would_fail_is_refused_before_anything_is_begun(
+    swept: Swept, file: Path, tmp_path: Path
+) -> None:
     cases = {
         "sweep.space.log_mel.sample_rate_hz={name: integers, low: 8000, high: 16000}": "list the rates",
         "sweep.space.pretrain.minutes=[1, 2]": "what minutes are depends on the machine",
@@ -359,7 +352,7 @@ def test_what_would_fail_is_refused_before_anything_is_begun(file: Path, tmp_pat
     space = f"sweep.space.{TEMPERATURE}=[0.1, 0.2]"
     for override, message in cases.items():
         with pytest.raises(UserError, match=message):
-            sweep(compose_sweep([str(file), f"work_folder={tmp_path}", space, override]))
+            sweep(compose_sweep([str(file), f"work_folder={tmp_path}", in_store_of(swept), space, override]))
     assert not (tmp_path / "encoders").exists()
 
 
@@ -385,54 +378,53 @@ def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(file: Path) -> Non
             "sweep.sweep_name=minutes",
             "sweep.space.seed={name: integers, low: 0, high: 99}",
             f"sweep.space.{TEMPERATURE}={{name: log_uniform, low: 0.05, high: 1}}",
-            "sweep.search={name: optuna, trials: 3, startup_trials: 1}",
+            "sweep.search={name: optuna, trials: 2, startup_trials: 1}",
             "sweep.evaluations=2",
-            "sweep.resources.trials_at_once=2",
+            "sweep.resources.trials_at_once=1",
         ]
     )
     assert swept.exit_status == 0, swept.progress
-    assert [trial.status for trial in swept.trials] == [Status.FINISHED] * 3
-    assert len({json.dumps(trial.values) for trial in swept.trials}) == 3
+    assert [trial.status for trial in swept.trials] == [Status.FINISHED] * 2
+    assert len({json.dumps(trial.values) for trial in swept.trials}) == 2
     steps = swept.state.plan["steps"]
     files = [swept.trial_folder(trial.number) / "run.yaml" for trial in swept.trials]
     configs = [compose(str(one)) for one in [*files, swept.folder / "best.yaml"]]
     assert {config.pretrain.steps for config in configs} == {steps}
     assert {config.pretrain.minutes for config in configs} == {None}
-    assert [config.seed for config in configs[:3]] == [trial.values["seed"] for trial in swept.trials]
-    said = f"0.02 minutes a trial are {steps} steps here; 3 trials, 2 at once, train for 2 s at most"
+    assert [config.seed for config in configs[:2]] == [trial.values["seed"] for trial in swept.trials]
+    said = f"0.02 minutes a trial are {steps} steps here; 2 trials, 1 at once, train for 2 s at most"
     assert said in " ".join(swept.progress.split())
 
 
-def test_a_trial_that_takes_too_much_memory_says_so_though_it_has_no_second_attempt(file: Path) -> None:
-    swept = echopair_sweep(
-        [
-            str(file),
-            "sweep.sweep_name=memory",
-            f"sweep.space.{TEMPERATURE}=[0.3]",
-            "pretrain.steps=500",
-            "sweep.search.name=grid",
-            "sweep.retries=0",
-            "sweep.resources={trials_at_once: 1, memory_gb_per_trial: 0.01}",
-        ]
-    )
+def test_a_trial_that_took_too_much_memory_says_so_and_is_tried_again_when_that_is_asked_for(
+    file: Path,
+) -> None:
+    arguments = [
+        str(file),
+        "sweep.sweep_name=memory",
+        f"sweep.space.{TEMPERATURE}=[0.3]",
+        "sweep.search.name=grid",
+        "sweep.retries=0",
+        "sweep.resources.trials_at_once=1",
+    ]
+    swept = echopair_sweep([*arguments, "sweep.resources.memory_gb_per_trial=0.01"])
     assert swept.exit_status == 101
-    (trial,) = swept.trials
-    assert (trial.status, trial.attempts) == (Status.FAILED, 1)
-    assert trial.error.startswith("the trial took ")
-    assert "GB of memory, more than the 0.0 GB it may" in trial.error
+    (failed,) = swept.trials
+    assert (failed.status, failed.attempts) == (Status.FAILED, 1)
+    assert failed.error.startswith("the trial took ")
+    assert "GB of memory, more than the 0.0 GB it may" in failed.error
     assert "--retry-failed" in swept.output
 
-
-def test_a_training_that_cannot_begin_is_told_of_without_a_traceback(file: Path, tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "alone.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 16_000), 16_000)
-    impossible = [
-        "pretrain.minutes=0.02",
-        f"corpora.one={{name: folder, root: {tmp_path}, labels: none}}",
-        "pretrain.corpora=[one]",
-        f"sweep.space.{TEMPERATURE}=[0.1, 0.2]",
-    ]
-    with pytest.raises(UserError, match=r"^the pretraining clips have 1 segment"):
-        sweep(compose_sweep([str(file), "sweep.sweep_name=impossible", *impossible]))
+    (swept.trial_folder(0) / "error.txt").write_text("as if it had crashed")
+    again = echopair_sweep(arguments, options=["--retry-failed"])
+    assert again.exit_status == 0, again.progress
+    (tried,) = again.trials
+    assert (tried.values, tried.status) == (failed.values, Status.FINISHED)
+    assert (tried.error, tried.attempts) == ("", 2)
+    assert (swept.trial_folder(0) / "error-of-attempt-1.txt").read_text() == "as if it had crashed"
+    (run_of_it,) = [one for one in again.runs if one.tags.get(TRIAL_TAG) == "0"]
+    assert run_of_it.status == "FINISHED"
+    assert (run_of_it.tags[STATUS_TAG], run_of_it.tags[ERROR_TAG]) == ("finished", "")
 
 
 # Populations
@@ -447,7 +439,7 @@ def population(file: Path) -> list[str]:
         "sweep.search={name: random, trials: 4}",
         "sweep.scheduler={name: pbt, interval: 1, quantile_fraction: 0.5}",
         "sweep.evaluations=3",
-        "sweep.resources.trials_at_once=2",
+        "sweep.resources.cpus_per_trial=1",  # whatever the number at once
     ]
 
 
@@ -462,7 +454,7 @@ def outcome(trials: list[Trial]) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def undisturbed(file: Path) -> Swept:
-    return echopair_sweep(population(file))
+    return echopair_sweep([*population(file), "sweep.resources.trials_at_once=1"])
 
 
 def test_a_population_learns_from_its_best(undisturbed: Swept) -> None:
@@ -489,66 +481,6 @@ def test_a_member_s_run_gives_its_score_again(undisturbed: Swept, tmp_path: Path
     assert again.score == member.score
 
 
-def test_a_member_that_copies_another_with_its_values_is_known_by_them(
-    undisturbed: Swept, tmp_path: Path
-) -> None:
-    state = SweepState.create(tmp_path, undisturbed.settings)
-    state.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
-    callback = StateCallback(state, on_change=lambda: None)
-    trial = RayTrial("", config={NUMBER: 0}, stub=True)
-    for evaluation, temperature in ((1, 0.1), (2, 0.8)):
-        lineage = [{"step": 0, "values": {TEMPERATURE: temperature}}]
-        row = {
-            "evaluation": evaluation,
-            "intermediate_score": 0.5,
-            "step": 2 * evaluation,
-            "steps": 6,
-            "lineage": lineage,
-        }
-        callback.on_trial_result(0, [trial], trial, row)
-        assert state[0].current == {TEMPERATURE: temperature}
-    assert (
-        TrialContext(state.settings, {}, tmp_path, None, 1).config_of(state[0]).objective.temperature == 0.8
-    )
-
-
-def test_why_a_trial_begins_again_is_known_until_it_reads(undisturbed: Swept, tmp_path: Path) -> None:
-    state = SweepState.create(tmp_path, undisturbed.settings)
-    state.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
-    callback = StateCallback(state, on_change=lambda: None)
-    trial = RayTrial("", config={NUMBER: 0}, stub=True)
-    folder = TrialFolder(tmp_path, 0)
-    folder.path.mkdir(parents=True)
-    row = {"evaluation": 1, "intermediate_score": 0.5, "step": 2, "steps": 6}
-    reading = {**row, "lineage": [{"step": 0, "values": {TEMPERATURE: 0.1}}]}
-
-    def begins_after(crash: str) -> None:
-        callback.on_trial_start(0, [trial], trial)
-        if crash:
-            (folder.path / "error.txt").write_text(f"Traceback\n{crash}")
-        callback.on_trial_recover(0, [trial], trial)
-        assert state[0].status == Status.WAITING
-        callback.on_trial_start(0, [trial], trial)
-
-    begins_after("OSError: disk")
-    kept = folder.path / "error-of-attempt-1.txt"
-    assert (state[0].status, state[0].attempts) == (Status.RUNNING, 2)
-    assert state[0].error == f"OSError: disk ({kept} has the rest)"
-    assert kept.read_text() == "Traceback\nOSError: disk"
-    callback.on_trial_result(0, [trial], trial, reading)
-    assert (state[0].status, state[0].error) == (Status.RUNNING, "")
-
-    begins_after("")
-    assert state[0].error == "its process was killed"
-    callback.on_trial_complete(0, [trial], trial)
-    assert (state[0].status, state[0].error) == (Status.STOPPED, "")
-
-    state.change(0, status=Status.WAITING)
-    folder.refuse("it took 9.0 GB")
-    begins_after("")
-    assert state[0].error == "it took 9.0 GB"
-
-
 def test_a_population_whose_trials_are_killed_comes_to_the_same(
     undisturbed: Swept, file: Path, tmp_path: Path
 ) -> None:
@@ -565,7 +497,8 @@ def test_a_population_whose_trials_are_killed_comes_to_the_same(
             wait_until(lambda: readings_in(folder) >= readings)  # noqa: B023
             wait_until(a_trial_is_killed)
 
-    again = echopair_sweep([*population(file), *elsewhere(undisturbed, tmp_path)], act)
+    at_once = "sweep.resources.trials_at_once=2"
+    again = echopair_sweep([*population(file), at_once, *elsewhere(undisturbed, tmp_path)], act)
     assert again.exit_status == 0, again.progress
     assert outcome(again.trials) == outcome(undisturbed.trials)
     assert sum(trial.attempts for trial in again.trials) > 4

@@ -1,25 +1,23 @@
 """The figures of a sweep: score by parameter, score over two parameters, importance, learning curves."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echopair.pipeline.figure_style import ACCENT, DOTS_PER_INCH, INK, LINE, SOFT, STYLE, new_figure
-from echopair.tuning.report.axes import (
-    ParameterAxis,
-    draw_chance,
-    draw_legend,
-    score_colours,
-)
+from echopair.tuning.distributions import Choices, Grid
 from echopair.tuning.report.outcomes import Outcomes, is_seed
-from echopair.tuning.texts import half_interval, status_words
-from echopair.tuning.trials import Status
+from echopair.tuning.texts import cut, half_interval, short_keys, status_words, value_text
+from echopair.tuning.trials import Status, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 STATUS_COLOURS = {
@@ -31,6 +29,58 @@ STATUS_COLOURS = {
     Status.WAITING: LINE,
 }
 FEWEST_FOR_AN_INTERVAL = 3  # trials
+MOST_TICKS = 12  # a range of which at most so many values were tried is drawn value by value
+VALUE_CHARACTERS = 14
+UNITS = {"seconds": "(s)", "hz": "(Hz)", "db": "(dB)", "minutes": "(min)"}
+
+
+@dataclass(frozen=True)
+class ParameterAxis:
+    """How the values of a key are drawn: one beside the other, or as numbers."""
+
+    outcomes: Outcomes
+    key: str
+
+    @cached_property
+    def values(self) -> list[Any] | None:
+        """The values, where they are drawn one beside the other."""
+        distribution = self.outcomes.space[self.key]
+        if isinstance(distribution, Choices | Grid):
+            return list(distribution.values)
+        tried = {trial.current[self.key] for trial in self.outcomes.trials if self.key in trial.current}
+        few = len(tried) <= MOST_TICKS and 2 * len(tried) <= len(self.outcomes.trials)  # as in a grid search
+        return sorted(tried) if few else None
+
+    @property
+    def label(self) -> str:
+        """Its words, with their unit in brackets."""
+        keys = list(self.outcomes.space)
+        words = short_keys(keys)[keys.index(self.key)]
+        start, _, last = words.rpartition(" ")
+        return f"{start} {UNITS[last]}" if start and last in UNITS else words
+
+    def places(self, trials: Sequence[Trial]) -> NDArray[np.float64]:
+        """(N,) where trials with a value of the key stand."""
+        values = [trial.current[self.key] for trial in trials]
+        return np.array([self.values.index(value) if self.values else value for value in values], np.float64)
+
+    def set_up(self, axes: "Axes", which: str) -> None:
+        """Label an axis and its ticks."""
+        axis, distribution = axes.xaxis if which == "x" else axes.yaxis, self.outcomes.space[self.key]
+        axis.set_label_text(self.label)
+        if self.values:
+            texts = [cut(value_text(value), VALUE_CHARACTERS) for value in self.values]
+            axis.set_ticks(range(len(texts)), texts)
+            if which == "x" and sum(len(text) + 2 for text in texts) > 34:
+                axes.tick_params(axis="x", rotation=35)
+            axes.set(**{f"{which}lim": (-0.5, len(texts) - 0.5)})
+        elif not isinstance(distribution, Choices | Grid) and distribution.is_log:
+            from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+            axes.set(**{f"{which}scale": "log"})
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+            axis.set_major_formatter(FuncFormatter(lambda value, _place: value_text(float(value))))
+            axis.set_minor_locator(NullLocator())
 
 
 def draw_figures(outcomes: Outcomes) -> dict[str, bytes]:
@@ -73,11 +123,11 @@ def _score_by_parameter(outcomes: Outcomes) -> "Figure | None":
         axes.grid(axis="y", color=LINE, linewidth=0.5)
     for axes in list(grid.flat)[len(outcomes.space) :]:
         axes.remove()
-    draw_chance(list(grid.flat)[: len(outcomes.space)], outcomes)
+    _draw_chance(list(grid.flat)[: len(outcomes.space)], outcomes)
     for line in grid:
         line[0].set_ylabel("score (%)")
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.2 / figure.get_figheight()))
-    draw_legend(figure)
+    _draw_legend(figure)
     return figure
 
 
@@ -115,11 +165,11 @@ def _heat_map(outcomes: Outcomes) -> "Figure | None":
         means = np.ma.masked_invalid(
             np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
         )
-        image: Any = axes.imshow(means, cmap=score_colours(), origin="lower", aspect="auto")
+        image: Any = axes.imshow(means, cmap=_score_colours(), origin="lower", aspect="auto")
         _write_cells(axes, means, outcomes, (horizontal, vertical))
         note = "mean score of the finished trials" if counts.max() > 1 else "score"
     else:
-        image = axes.scatter(x, y, c=scores, cmap=score_colours(), s=45, edgecolors=INK, linewidths=0.4)
+        image = axes.scatter(x, y, c=scores, cmap=_score_colours(), s=45, edgecolors=INK, linewidths=0.4)
         stopped = [t for t in outcomes.trials if t.status is Status.STOPPED and set(keys) <= set(t.current)]
         axes.scatter(horizontal.places(stopped), vertical.places(stopped), s=14, c=STATUS_COLOURS[Status.STOPPED],
                      marker="x", linewidths=1, zorder=0)  # fmt: skip
@@ -185,13 +235,36 @@ def _learning_curves(outcomes: Outcomes) -> "Figure | None":
                   linewidth=2 if trial is best else 1, alpha=1 if trial is best or len(shown) < 40 else 0.5,
                   label=None if label in labelled else label)  # fmt: skip
         labelled.add(label)
-    draw_chance([axes], outcomes)
+    _draw_chance([axes], outcomes)
     axes.set_xlabel("share of the training (%)")
     axes.set_ylabel("k-NN score of validation clips (%)")
     axes.grid(axis="y", color=LINE, linewidth=0.5)
     figure.tight_layout(rect=(0, 0, 1, 0.96))
-    draw_legend(figure)
+    _draw_legend(figure)
     return figure
+
+
+def _score_colours() -> "Colormap":
+    """From pale, for the lowest score, over our accent to nearly black for the best."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("score", ["#ece7d8", "#a9d3c6", "#4fa79d", ACCENT, "#0b3d3a"])
+
+
+def _draw_chance(panels: Sequence["Axes"], outcomes: Outcomes) -> None:
+    """A line at the score of guessing, unless that is far below all scores."""
+    low, high = panels[0].get_ylim()
+    if outcomes.chance is not None and 100 * outcomes.chance > low - (high - low) / 2:
+        for axes in panels:
+            axes.axhline(100 * outcomes.chance, color=SOFT, linewidth=1, linestyle=":", label="chance")
+
+
+def _draw_legend(figure: "Figure") -> None:
+    """Explain the marks of all axes above the figure, each once."""
+    marks = [one for axes in figure.axes for one in zip(*axes.get_legend_handles_labels(), strict=True)]
+    by_label = {label: handle for handle, label in marks}
+    figure.legend(by_label.values(), by_label.keys(), loc="upper left", ncols=5, frameon=False, fontsize=8,
+                  labelcolor=SOFT, handletextpad=0.4, columnspacing=1.3, borderaxespad=0.1)  # fmt: skip
 
 
 # By the name of the file, without `.png`: what it shows, for those who do not see it, and what draws it.

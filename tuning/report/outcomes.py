@@ -29,8 +29,6 @@ class Outcomes:
     """The trials of a sweep.
 
     Args:
-        trials: all of them, in any state.
-        space: distributions by dotted key.
         sources: of the validation clips that a score comes from; None if that is not known.
         chance: score of guessing, 0 to 1; None if that is not known.
     """

@@ -44,8 +44,6 @@ def write_report(
     """Write `report.html`, `trials.csv` and the figures, each in one step; those of an earlier report are replaced.
 
     Args:
-        outcomes: the trials.
-        folder: existing one to write to.
         title: of the page, such as the name of the sweep.
         about: what scores and intermediate scores are of.
         tests: what the best trial got on the test clips of each corpus, as probe.json holds it.
