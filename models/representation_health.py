@@ -11,7 +11,7 @@ COLLAPSED_RANK = 1.5
 
 
 def representation_health(embeddings: torch.Tensor, projections: torch.Tensor) -> dict[str, float]:
-    """Figures of one batch that tell learning, chance and collapse apart.
+    """Metrics of one batch that tell learning, chance and collapse apart.
 
     Args:
         embeddings: (V, N, D) of N >= 2 clips, without a gradient.
@@ -66,12 +66,12 @@ def effective_rank(vectors: torch.Tensor) -> float:
     return float(entropy.exp())
 
 
-def describe_collapse(figures: dict[str, float]) -> str | None:
-    """The figures that show all projections in one place, or embeddings along one line; None if none does.
+def describe_collapse(metrics: dict[str, float]) -> str | None:
+    """The metrics that show all projections in one place, or embeddings along one line; None if none does.
 
     Args:
-        figures: those of `representation_health`.
+        metrics: those of `representation_health`.
     """
-    if figures["uniformity"] > COLLAPSED_UNIFORMITY or figures["effective_rank"] < COLLAPSED_RANK:
-        return f"effective rank {figures['effective_rank']:.1f}, uniformity {figures['uniformity']:.2f}"
+    if metrics["uniformity"] > COLLAPSED_UNIFORMITY or metrics["effective_rank"] < COLLAPSED_RANK:
+        return f"effective rank {metrics['effective_rank']:.1f}, uniformity {metrics['uniformity']:.2f}"
     return None

@@ -75,7 +75,7 @@ def prepare(arguments: RunArguments = None) -> None:
 
 @app.command()
 def pretrain(arguments: RunArguments = None) -> None:
-    """Stage 2: train an encoder without labels; continues where a killed one stopped."""
+    """Stage 2: train an encoder, by default without labels; continues where a killed one stopped."""
     _run(arguments, "PRETRAIN")
 
 

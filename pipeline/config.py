@@ -139,7 +139,7 @@ def compose(sources: str | Sequence[str] | None = None, overrides: Sequence[str]
     Raises:
         UserError: an unknown preset, key or corpus, an unreadable file, a wrong type or a value out of range.
     """
-    values = lay(sources, overrides)
+    values = merge_layers(sources, overrides)
     return validated(values | {"run_name": named_after(str(values["run_name"]), overrides)})
 
 
@@ -156,7 +156,7 @@ def named_after(name: str, overrides: Sequence[str]) -> str:
     return printable(" ".join([name, *named]), RUN_NAME_CHARACTERS - 3)
 
 
-def lay(
+def merge_layers(
     sources: str | Sequence[str] | None = None,
     overrides: Sequence[str] = (),
     packages: Sequence[str] = (PRESETS,),

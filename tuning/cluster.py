@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field, field_validator
 
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.tracking.interruption import interruption_later
+from echopair.pipeline.tracking.interruption import defer_interruption
 from echopair.tuning.own_ray import LOCAL_ENVIRONMENT, check_import, own_ray
 from echopair.tuning.resources import Node
 
@@ -99,7 +99,7 @@ def ray_session(config: RayConfig, folder: Path) -> Iterator[list[Node]]:
             address = config.address
             _check_joinable(address, config.connect_seconds)
         # What a signal handler raises may get lost in Ray's start. Afterwards the handlers are as before, not Ray's.
-        with interruption_later():
+        with defer_interruption():
             import ray  # it reads the environment when it is imported
 
             stack.callback(ray.shutdown)

@@ -11,7 +11,7 @@ from echopair.pipeline.config import (
     SWEEP_KEY,
     RunConfig,
     as_given,
-    lay,
+    merge_layers,
     run_field,
     run_keys,
     validated,
@@ -138,7 +138,7 @@ def _without(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 def _lay(sources: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
     """Run, sweep and ray, each layer overriding those before."""
     defaults = {SWEEP_KEY: _ALTERNATIVES, RAY_KEY: {}}
-    return lay(sources, overrides, (PRESETS, SWEEP_PRESETS), _sections, defaults, _field)
+    return merge_layers(sources, overrides, (PRESETS, SWEEP_PRESETS), _sections, defaults, _field)
 
 
 def _field(parts: Sequence[str]) -> list[Any]:

@@ -11,7 +11,7 @@ from echopair.pipeline.checks import Stage
 from echopair.pipeline.config import as_given
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.evaluation import EVALUATIONS
-from echopair.pipeline.evaluation.validation import validated_by
+from echopair.pipeline.evaluation.validation import describe_validation
 from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
 from echopair.pipeline.run import RunResult, draw_preview, train_and_evaluate
@@ -119,7 +119,7 @@ def _about(settings: SweepSettings, run: RunResult) -> str:
     neighbours = "a nearest-neighbour probe on those clips in the course of a training"
     if settings.sweep.score != "linear_probe":
         return f"Score: the last one of {neighbours}."
-    scored = validated_by(run.summaries("validation"))
+    scored = describe_validation(run.summaries("validation"))
     return (
         f"Score: {scored}. Intermediate score: that of {neighbours}, by which trials are stopped; not to be compared "
         "with scores."

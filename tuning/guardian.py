@@ -20,7 +20,7 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 START_LOG = "start.log"  # in the session's folder: what the command writes
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 
 def guard(session: Path, logs: Path, command: list[str]) -> None:
@@ -37,7 +37,7 @@ def guard(session: Path, logs: Path, command: list[str]) -> None:
         started = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    while started.poll() is None and not select.select([sys.stdin], [], [], LOOK_SECONDS)[0]:
+    while started.poll() is None and not select.select([sys.stdin], [], [], POLL_SECONDS)[0]:
         reap()
     if is_linux:
         while reap():
@@ -56,7 +56,7 @@ def guard(session: Path, logs: Path, command: list[str]) -> None:
 
 
 def reap() -> bool:
-    """Take note of children that ended; returns whether there are others."""
+    """Reap children that have ended; returns whether any are left."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

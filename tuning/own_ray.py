@@ -30,7 +30,7 @@ LOCAL_ENVIRONMENT = {
     "RAY_memory_monitor_refresh_ms": "0",
     # Each trial runs in a thread of its own, and would leave what it freed to an arena of its own.
     "MALLOC_ARENA_MAX": "2",
-    "RAY_worker_niceness": "0",  # trials are what the sweep is for, and no work on the side
+    "RAY_worker_niceness": "0",  # normal priority for trials
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial without a GPU sees none
 }
 STARTED = "Ray runtime started"  # what `ray start` says

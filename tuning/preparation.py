@@ -141,7 +141,7 @@ def settle_recordings(state: SweepState, prepared: Mapping[int, RunResult]) -> N
             "scores could not be compared; bring the old ones back, or begin another sweep with sweep.sweep_name=NAME"
         )
     if RECORDINGS_PLAN not in state.plan:
-        state.settle(**{RECORDINGS_PLAN: found})
+        state.fix_plan(**{RECORDINGS_PLAN: found})
 
 
 def _swept_rates(settings: SweepSettings) -> list[dict[str, Any]]:

@@ -49,14 +49,14 @@ def trainable(config: dict[str, Any], context: TrialContext, memory_bytes: int) 
         run_trial(context, number, config[VALUES], tune.report, origin)
 
 
-class _OfThisProcess:
-    """Ray pickles all it is given, to restore a sweep by; ours goes on from the state, and this is no part of it."""
+class _NotPickled:
+    """Left out of the state that Ray pickles: a sweep is resumed from `SweepState`."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class StateSearcher(_OfThisProcess, Searcher):
+class StateSearcher(_NotPickled, Searcher):
     """Hands Ray the trials to continue, then new ones; each is in the state before Ray knows it."""
 
     def __init__(self, state: SweepState, sampler: Sampler) -> None:
@@ -86,7 +86,7 @@ class StateSearcher(_OfThisProcess, Searcher):
         """Nothing: a sweep is resumed from the state."""
 
 
-class StateCallback(_OfThisProcess, Callback):
+class StateCallback(_NotPickled, Callback):
     """Writes the progress of trials into the state."""
 
     def __init__(self, state: SweepState, on_change: Callable[[], None]) -> None:
@@ -139,7 +139,7 @@ class StateCallback(_OfThisProcess, Callback):
     def on_trial_recover(self, iteration: int, trials: list[RayTrial], trial: RayTrial, **info: Any) -> None:
         number = trial.config[NUMBER]
         folder = TrialFolder(self._state.folder, number)
-        crash = folder.set_error_aside(self._state[number].attempts)
+        crash = folder.archive_error(self._state[number].attempts)
         error = folder.refusal or crash
         self._change(number, status=Status.WAITING, seconds=self._seconds(number), error=error)
 

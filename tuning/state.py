@@ -125,7 +125,7 @@ class SweepState:
                 self._write(trial)
             return trial
 
-    def settle(self, **plan: Any) -> None:
+    def fix_plan(self, **plan: Any) -> None:
         """Decide something once for this and every later process."""
         with self._lock:
             self.plan |= plan

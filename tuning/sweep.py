@@ -19,7 +19,7 @@ from echopair.pipeline.progress import console
 from echopair.pipeline.run import RunResult
 from echopair.pipeline.stages import file_name
 from echopair.pipeline.tracking import TrackedRun, TrackingError
-from echopair.pipeline.tracking.interruption import interruption_later
+from echopair.pipeline.tracking.interruption import defer_interruption
 from echopair.pipeline.tracking.store import shown
 from echopair.tuning.cluster import check_nodes, environment, ray_session
 from echopair.tuning.config import SweepSettings
@@ -102,7 +102,7 @@ def _parent_run(state: SweepState) -> Iterator[TrackedRun]:
     """The sweep's own run; it is ended if the sweep is broken off."""
     parent: TrackedRun | None = None
     try:
-        with interruption_later():  # or it might be RUNNING, and nobody would know of it
+        with defer_interruption():  # or it might be RUNNING, and nobody would know of it
             parent = open_parent(state)
         yield parent
     except BaseException as error:
@@ -125,7 +125,7 @@ def _allow_failed_again(state: SweepState) -> None:
     for number in failed:
         folder = TrialFolder(state.folder, number)
         folder.allow_again()
-        folder.set_error_aside(state[number].attempts)
+        folder.archive_error(state[number].attempts)
         state.change(number, status=Status.WAITING, error="")
 
 
@@ -139,7 +139,7 @@ def _run_trials(
             settings.sweep.resources, nodes, wants_gpu=_wants_gpu(settings.run, nodes)
         )
         if THREADS_PLAN not in state.plan:
-            state.settle(**{THREADS_PLAN: resources.cpus})
+            state.fix_plan(**{THREADS_PLAN: resources.cpus})
         if (threads := int(state.plan[THREADS_PLAN])) != resources.cpus:
             console.print(
                 f"trials keep {threads} threads each, as when the sweep began, so that results stay identical"
@@ -182,7 +182,7 @@ def _settle_budget(
     folders = [result.clips[corpus].folder for corpus in result.config.pretrain_corpora]
     with console.status(f"measuring how many steps {config.pretrain.minutes:g} minutes of a trial are"):
         steps = measure_steps(result.config, folders, resources)
-    state.settle(**{STEPS_PLAN: steps})
+    state.fix_plan(**{STEPS_PLAN: steps})
     rounds = math.ceil(trials / resources.at_once)
     console.print(
         f"{config.pretrain.minutes:g} minutes a trial are {steps} steps here; {trials} trials, {resources.at_once} at "

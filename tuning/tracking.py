@@ -17,7 +17,7 @@ from echopair.pipeline.errors import UserError
 from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
 from echopair.pipeline.tracking import TrackedRun, TrackingError, tracking_uri
-from echopair.pipeline.tracking.interruption import interruption_later
+from echopair.pipeline.tracking.interruption import defer_interruption
 from echopair.pipeline.tracking.outputs import training_series
 from echopair.pipeline.tracking.runs import tagged_runs
 from echopair.pipeline.tracking.store import KIND_TAG, require_answer
@@ -98,7 +98,7 @@ class SweepTracker:
         until = time.monotonic() + patience_seconds
         while True:
             try:
-                with interruption_later():  # runs that can be ended are not left RUNNING
+                with defer_interruption():  # runs that can be ended are not left RUNNING
                     self._thread.join()
                     self._log(final=True)
                 return []

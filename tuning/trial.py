@@ -34,7 +34,7 @@ from echopair.tuning.schedulers import (
     WORST_SCORE,
     PbtConfig,
 )
-from echopair.tuning.trial_folder import CONFIG_FILE, ERROR_FILE, SCORES_FILE, TrialFolder, under_way
+from echopair.tuning.trial_folder import CONFIG_FILE, ERROR_FILE, SCORES_FILE, TrialFolder, partial_folder
 from echopair.tuning.trials import Status
 
 Report = Callable[[dict[str, Any]], None]
@@ -145,7 +145,7 @@ def _train_and_score(
     sets = validation_sets(stores, own.probe, own.probe_corpora)
     probe = NeighbourProbe(sets, own.probe, own.embed)
     scores = _IntermediateScores(folder, sweep.evaluations, after, probe.score, report, may_be_copied)
-    done = math.inf if training.exists() else steps_done(under_way(training))
+    done = math.inf if training.exists() else steps_done(partial_folder(training))
     with cpu_threads(config.threads):
         for row in scores.rows:
             if after < row[STEP] <= done:  # of a later one the checkpoint is missing, and it comes again

@@ -65,7 +65,7 @@ class TrialFolder:
         """Why the last attempt crashed, in a line."""
         return _reason_in(self.path / ERROR_FILE)
 
-    def set_error_aside(self, attempt: int) -> str:
+    def archive_error(self, attempt: int) -> str:
         """Keep the traceback of an attempt under another name, since the next one removes it; returns the reason."""
         aside = self.path / f"error-of-attempt-{attempt}.txt"
         with suppress(FileNotFoundError):
@@ -78,7 +78,7 @@ class TrialFolder:
         Without the donor's files the training starts at step 0 and gives the same result: its config says from which
         step on which values hold.
         """
-        partial = under_way(training)
+        partial = partial_folder(training)
         for other in self.trainings:
             if other not in (training, partial):
                 shutil.rmtree(other)
@@ -94,7 +94,7 @@ class TrialFolder:
     def keep_training(self, training: Path, evaluation: int) -> None:
         """Copy the training under way for members that continue from it; the last copies are kept."""
         if not self.copy_at(evaluation).is_dir():
-            copy_folder(under_way(training), self.copy_at(evaluation))
+            copy_folder(partial_folder(training), self.copy_at(evaluation))
         for older in sorted(self.path.glob(f"{COPY_PREFIX}*"))[:-COPIES]:
             shutil.rmtree(older)
 
@@ -117,7 +117,7 @@ class TrialFolder:
                     copy_folder(marker.parent, target)
 
 
-def under_way(training: Path) -> Path:
+def partial_folder(training: Path) -> Path:
     """The folder of an encoder until its training is finished."""
     return training.with_name(training.name + ".partial")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from echopair.lazy import torch
-from echopair.models.methods.momentum import follow, momentum_copy, rising_momentum
+from echopair.models.methods.momentum import momentum_copy, rising_momentum, update_average
 from echopair.models.methods.prediction import Prediction, PredictionConfig, predictor
 from echopair.models.projection import ProjectionConfig, projection_head
 
@@ -78,4 +78,4 @@ class BYOL(Prediction):
         momentum = self.config.momentum
         if self.config.momentum_schedule == "cosine":
             momentum = rising_momentum(momentum, step, steps)
-        follow(self.modules["momentum"], [self.encoder, self.modules["projection"]], momentum)
+        update_average(self.modules["momentum"], [self.encoder, self.modules["projection"]], momentum)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 from pydantic import Field
 
 from echopair.lazy import torch
+from echopair.models.losses.future_frames import future_frames
 from echopair.models.methods.method import (
     Batch,
     LearningData,
@@ -18,7 +19,6 @@ from echopair.models.methods.method import (
     check_gives_features,
     feature_maps,
 )
-from echopair.models.objectives.future_frames import future_frames
 from echopair.models.representation_health import representation_health
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class CPC(Method):
         results = [self._predict(one.mean(2).transpose(1, 2)) for one in maps]
         losses, accuracies = zip(*results, strict=True)
         loss, accuracy = torch.stack(losses).mean(), torch.stack(accuracies).mean()
-        return StepOutput(loss, partial(_figures, encoder, [one.detach() for one in maps], accuracy))
+        return StepOutput(loss, partial(_metrics, encoder, [one.detach() for one in maps], accuracy))
 
     def _predict(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss and accuracy of the frames (N, T', C) of one view."""
@@ -108,7 +108,7 @@ class CPC(Method):
         )
 
 
-def _figures(encoder: Encoder, maps: list[torch.Tensor], accuracy: torch.Tensor) -> dict[str, float]:
+def _metrics(encoder: Encoder, maps: list[torch.Tensor], accuracy: torch.Tensor) -> dict[str, float]:
     clips = len(maps[0])
     embeddings = torch.stack([encoder.pool(one) for one in maps])  # (V, N, D)
     return {

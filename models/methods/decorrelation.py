@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from echopair.models.losses.decorrelation import barlow_twins, vicreg
 from echopair.models.methods.projection_loss import ProjectionLossConfig
-from echopair.models.objectives.decorrelation import barlow_twins, vicreg
 
 if TYPE_CHECKING:
     from echopair.lazy import torch

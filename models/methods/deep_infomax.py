@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
 from echopair.lazy import torch
+from echopair.models.losses.local_global import local_global
 from echopair.models.methods.method import (
     Batch,
     LearningData,
@@ -16,7 +17,6 @@ from echopair.models.methods.method import (
     feature_maps,
 )
 from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
-from echopair.models.objectives.local_global import local_global
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import representation_health
 
@@ -76,11 +76,11 @@ class DeepInfoMax(Method):
         local = [self.modules["local"](one) for one in maps]  # V of (N, P, F', T')
         temperature = current_temperature(self)
         loss, accuracy = local_global(local, vectors, temperature)
-        output = StepOutput(loss, partial(_figures, embeddings.detach(), vectors.detach(), accuracy))
+        output = StepOutput(loss, partial(_metrics, embeddings.detach(), vectors.detach(), accuracy))
         return with_temperature(output, self.config, temperature)
 
 
-def _figures(embeddings: torch.Tensor, vectors: torch.Tensor, accuracy: torch.Tensor) -> dict[str, float]:
+def _metrics(embeddings: torch.Tensor, vectors: torch.Tensor, accuracy: torch.Tensor) -> dict[str, float]:
     pairs = vectors.shape[1]
     return {
         "loss_chance_level": math.log(pairs),

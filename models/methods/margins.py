@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from echopair.models.losses.margins import contrastive_pairs, lifted_structure
+from echopair.models.losses.triplets import Sampling, triplet
 from echopair.models.methods.negatives import NegativesConfig
-from echopair.models.objectives.margins import contrastive_pairs, lifted_structure
-from echopair.models.objectives.triplets import Sampling, triplet
 
 if TYPE_CHECKING:
     from echopair.lazy import torch

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from echopair.lazy import torch
-from echopair.models.methods.method import Batch, LearningData, Method, StepOutput, encode
-from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
-from echopair.models.objectives.instance_discrimination import (
+from echopair.models.losses.instance_discrimination import (
     bank_similarities,
     instance_nce,
     instance_softmax,
 )
-from echopair.models.objectives.unit import unit
+from echopair.models.losses.normalise import l2_normalise
+from echopair.models.methods.method import Batch, LearningData, Method, StepOutput, encode
+from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import representation_health
 
@@ -70,7 +70,7 @@ class MemoryBank(Method):
             bank=torch.nn.Module(),
             **config.temperature_modules(),
         )
-        entries = unit(torch.randn(data.segments, projection.projection_dim))  # (S, P)
+        entries = l2_normalise(torch.randn(data.segments, projection.projection_dim))  # (S, P)
         self.modules["bank"].register_buffer("entries", entries)
 
     @property
@@ -94,11 +94,11 @@ class MemoryBank(Method):
             shape = (self.config.negatives,)
             drawn = torch.randint(len(self.entries), shape, generator=batch.generator).to(own.device)
             similarities = bank_similarities(flat, self.entries[drawn])  # (V N, M)
-            of_own = (unit(flat) * self.entries[own]).sum(1)
+            of_own = (l2_normalise(flat) * self.entries[own]).sum(1)
             loss = instance_nce(of_own, similarities, temperature)
             chance_level = math.log1p(len(drawn)) + len(drawn) * math.log1p(1 / len(drawn))
         projections = flat.detach().unflatten(0, embeddings.shape[:2])  # (V, N, P)
-        self._new = batch.segments, unit(projections).mean(0)
+        self._new = batch.segments, l2_normalise(projections).mean(0)
         found = partial(_found, of_own.detach(), similarities.detach(), own, drawn)
         health = partial(representation_health, embeddings.detach(), projections)
         output = StepOutput(loss, lambda: {"loss_chance_level": chance_level, **found(), **health()})
@@ -107,7 +107,9 @@ class MemoryBank(Method):
     def after_step(self, step: int, steps: int) -> None:
         """Move the entries of the step's segments towards the mean of their views."""
         segments, means = self._new
-        self.entries[segments] = unit(torch.lerp(means, self.entries[segments], self.config.bank_momentum))
+        self.entries[segments] = l2_normalise(
+            torch.lerp(means, self.entries[segments], self.config.bank_momentum)
+        )
 
 
 def _found(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from echopair.models.projection import ProjectionConfig
 
 
-CHANCE_LEVEL = "_chance_level"  # ends the names of figures that others are compared with
+CHANCE_LEVEL = "_chance_level"  # ends the names of metrics that others are compared with
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ class StepOutput(NamedTuple):
 
     Args:
         loss: scalar, to be minimised.
-        figures: computes what is worth logging; called for the steps that are logged alone. A figure `x` that has
+        metrics: computes what is worth logging; called only for the steps that are logged. A metric `x` that has
             a chance level, which an encoder that has learned nothing would give, has it as `x_chance_level`; that
             of the loss is `loss_chance_level`.
     """
 
     loss: torch.Tensor
-    figures: Callable[[], dict[str, float]]
+    metrics: Callable[[], dict[str, float]]
 
 
 class MethodConfig(BaseModel, ABC, frozen=True, extra="forbid"):
@@ -183,7 +183,7 @@ class Method(ABC):
 
     @abstractmethod
     def training_step(self, batch: Batch) -> StepOutput:
-        """Loss and figures of a batch, in train mode and under the run's autocast."""
+        """Loss and metrics of a batch, in train mode and under the run's autocast."""
 
     def after_step(self, step: int, steps: int) -> None:  # noqa: B027  (not every method has something to do)
         """Update what the optimiser does not, such as a momentum encoder; called after each step of the optimiser.
@@ -193,14 +193,14 @@ class Method(ABC):
             steps: of the whole training.
         """
 
-    def collapse(self, figures: dict[str, float]) -> str | None:
-        """Figures that show a collapsed representation, in words; None if they show none.
+    def collapse(self, metrics: dict[str, float]) -> str | None:
+        """Metrics that show a collapsed representation, in words; None if they show none.
 
         Args:
-            figures: as logged, see `StepOutput`; with those of `representation_health`, unless a subclass judges
+            metrics: as logged, see `StepOutput`; with those of `representation_health`, unless a subclass judges
                 by others.
         """
-        return describe_collapse(figures)
+        return describe_collapse(metrics)
 
 
 def encode(encoder: torch.nn.Module, views: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from echopair.models.losses.key_contrast import mix_hard_negatives
 from echopair.models.methods.moco import MoCo, QueueConfig
-from echopair.models.objectives.key_contrast import mix_hard_negatives
 
 if TYPE_CHECKING:
     from echopair.lazy import torch

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, cast
 from pydantic import Field
 
 from echopair.lazy import torch
+from echopair.models.losses.key_contrast import EXCLUDED, key_contrast, key_similarities
+from echopair.models.losses.normalise import l2_normalise
 from echopair.models.methods.method import Batch, LearningData, Method, StepOutput, encode
-from echopair.models.methods.momentum import follow, momentum_copy
+from echopair.models.methods.momentum import momentum_copy, update_average
 from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
-from echopair.models.objectives.key_contrast import EXCLUDED, key_contrast, key_similarities
-from echopair.models.objectives.unit import unit
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import representation_health
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class QueueConfig(TemperatureConfig):
-    """Keys of MoCo and of what builds on it; a subclass adds `name`. The default temperature, 0.2, is MoCo v2's too."""
+    """Config fields of MoCo and MoCHi; a subclass adds `name`. The default temperature, 0.2, is that of MoCo v2."""
 
     CHANGEABLE: ClassVar[tuple[str, ...]] = ("temperature", "momentum")
     MAX_VIEWS: ClassVar = 2
@@ -111,21 +111,21 @@ class MoCo(Method):
         embeddings = encode(self.encoder, [query_view])  # (1, N, D)
         queries = self.modules["projection"](embeddings[0])  # (N, P)
         with torch.no_grad():
-            keys = unit(self.modules["momentum"](key_view))  # (N, P)
+            keys = l2_normalise(self.modules["momentum"](key_view))  # (N, P)
         self._new = keys, sources
         excluded = sources.unsqueeze(1) == self.queue.sources  # (N, K)
         similarities = key_similarities(queries, keys, self.queue.keys, excluded)  # (N, 1 + K)
         mixed = self.mixed_similarities(queries, similarities[:, 1:], batch.generator)  # (N, S)
         temperature = current_temperature(self)
         loss = key_contrast(torch.cat([similarities, mixed], dim=1), temperature)
-        figures = partial(
-            _figures,
+        metrics = partial(
+            _metrics,
             embeddings.detach(),
             torch.stack([queries.detach().to(keys.dtype), keys]),
             similarities.detach(),
             mixed.shape[1],
         )
-        return with_temperature(StepOutput(loss, figures), self.config, temperature)
+        return with_temperature(StepOutput(loss, metrics), self.config, temperature)
 
     def mixed_similarities(
         self,
@@ -144,11 +144,13 @@ class MoCo(Method):
 
     def after_step(self, step: int, steps: int) -> None:
         """Move the key encoder, and put the keys of this step in the place of the oldest ones."""
-        follow(self.modules["momentum"], [self.encoder, self.modules["projection"]], self.config.momentum)
+        update_average(
+            self.modules["momentum"], [self.encoder, self.modules["projection"]], self.config.momentum
+        )
         self.queue.add(*self._new)
 
 
-def _figures(
+def _metrics(
     embeddings: torch.Tensor, projections: torch.Tensor, similarities: torch.Tensor, mixed: int
 ) -> dict[str, float]:
     compared = (similarities > EXCLUDED / 2).sum(1)  # (N,), the key and the negatives in the queue

@@ -1,4 +1,4 @@
-"""Momentum copy: a slowly following copy of modules, which gives keys or targets and no gradient."""
+"""Momentum copy: an exponential moving average of modules, which gives keys or targets and no gradient."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def momentum_copy(*modules: torch.nn.Module) -> torch.nn.Sequential:
     return torch.nn.Sequential(*map(deepcopy, modules)).requires_grad_(False)
 
 
-def follow(copy: torch.nn.Module, modules: list[torch.nn.Module], momentum: float) -> None:
-    """Move the parameters of a momentum copy towards those of the originals.
+def update_average(copy: torch.nn.Module, modules: list[torch.nn.Module], momentum: float) -> None:
+    """Update the exponential moving average of the originals' parameters.
 
     Args:
         copy: made by `momentum_copy`; each parameter becomes momentum * its own + (1 - momentum) * the original's.

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from echopair.lazy import torch
 from echopair.models.encoders import SampleCnnConfig, build_encoder
+from echopair.models.losses.noise_contrastive import info_nce
 from echopair.models.methods.method import Batch, LearningData, encode
 from echopair.models.methods.negatives import ContrastConfig
 from echopair.models.methods.temperature import TemperatureLoss
-from echopair.models.objectives.noise_contrastive import info_nce
 from echopair.models.projection import ProjectionConfig, projection_head
 
 if TYPE_CHECKING:

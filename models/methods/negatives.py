@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from echopair.models.losses.pairs import same_recording
 from echopair.models.methods.projection_loss import ProjectionLossConfig
 from echopair.models.methods.temperature import TemperatureLossConfig
-from echopair.models.objectives.pairs import same_recording
 
 if TYPE_CHECKING:
     from echopair.lazy import torch

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from echopair.models.losses.noise_contrastive import binary_chance_level, binary_nce, info_nce
 from echopair.models.methods.negatives import ContrastConfig
-from echopair.models.objectives.noise_contrastive import binary_chance_level, binary_nce, info_nce
 
 if TYPE_CHECKING:
     from echopair.lazy import torch
@@ -41,9 +41,7 @@ class InfoNCEConfig(ContrastConfig):
     """
 
     name: Literal["info_nce"] = "info_nce"
-    symmetric: bool = Field(
-        True, description="each view is a query of each other; false: the first one of the others alone"
-    )
+    symmetric: bool = Field(True, description="every view is a query; false: only the first one")
 
     def loss_at(
         self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from echopair.lazy import torch
+from echopair.models.losses.prediction_similarity import prediction_similarity, similarity_to_other_clips
 from echopair.models.methods.method import Batch, Method, MethodConfig, StepOutput, encode
-from echopair.models.objectives.prediction_similarity import prediction_similarity, similarity_to_other_clips
 from echopair.models.representation_health import (
     COLLAPSED_RANK,
     describe_collapse,
@@ -59,7 +59,7 @@ class Prediction(Method):
         return StepOutput(
             loss,
             partial(
-                _figures,
+                _metrics,
                 self.config,
                 embeddings.detach(),
                 projections.detach(),
@@ -68,11 +68,11 @@ class Prediction(Method):
             ),
         )
 
-    def collapse(self, figures: dict[str, float]) -> str | None:
-        rank = figures["projection_rank"]
+    def collapse(self, metrics: dict[str, float]) -> str | None:
+        rank = metrics["projection_rank"]
         if rank < COLLAPSED_RANK:  # their batch normalisation may keep projections from becoming equal
             return f"effective rank of the projections {rank:.1f}"
-        return describe_collapse(figures)
+        return describe_collapse(metrics)
 
 
 def predictor(projection_dim: int, hidden_dim: int) -> torch.nn.Sequential:
@@ -85,7 +85,7 @@ def predictor(projection_dim: int, hidden_dim: int) -> torch.nn.Sequential:
     )
 
 
-def _figures(
+def _metrics(
     config: PredictionConfig,
     embeddings: torch.Tensor,
     projections: torch.Tensor,

@@ -79,10 +79,10 @@ class ProjectionLoss(Method):
     def training_step(self, batch: Batch) -> StepOutput:
         embeddings, projections = self.project(batch)
         loss = self.loss(projections, batch)
-        return StepOutput(loss, partial(_figures, self.config, embeddings.detach(), projections.detach()))
+        return StepOutput(loss, partial(_metrics, self.config, embeddings.detach(), projections.detach()))
 
 
-def _figures(
+def _metrics(
     config: ProjectionLossConfig, embeddings: torch.Tensor, projections: torch.Tensor
 ) -> dict[str, float]:
     views, pairs, _ = projections.shape

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from echopair.lazy import torch
+from echopair.models.losses.multilabel_cross_entropy import multilabel_cross_entropy
 from echopair.models.methods.method import (
     Batch,
     LearningData,
@@ -15,7 +16,6 @@ from echopair.models.methods.method import (
     StepOutput,
     encode,
 )
-from echopair.models.objectives.recognition import recognition
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import representation_health
 
@@ -63,11 +63,11 @@ class RelativePosition(Method):
         embeddings = encode(self.encoder, batch.views)  # (2, N, D)
         logits = self.modules["head"](torch.cat([*embeddings], dim=1)).squeeze(1)  # (N,)
         first_comes_first = batch.starts[0] < batch.starts[1]  # (N,)
-        loss = recognition(logits, first_comes_first)
-        return StepOutput(loss, partial(_figures, embeddings.detach(), logits.detach(), first_comes_first))
+        loss = multilabel_cross_entropy(logits, first_comes_first)
+        return StepOutput(loss, partial(_metrics, embeddings.detach(), logits.detach(), first_comes_first))
 
 
-def _figures(embeddings: torch.Tensor, logits: torch.Tensor, answers: torch.Tensor) -> dict[str, float]:
+def _metrics(embeddings: torch.Tensor, logits: torch.Tensor, answers: torch.Tensor) -> dict[str, float]:
     return {
         "loss_chance_level": math.log(2),
         "order_accuracy": ((logits > 0) == answers).float().mean().item(),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from echopair.models.losses.reweighted_negatives import debiased, decoupled
 from echopair.models.methods.negatives import ContrastConfig
-from echopair.models.objectives.reweighted_negatives import debiased, decoupled
 
 if TYPE_CHECKING:
     from echopair.lazy import torch

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from echopair.models.losses.nt_xent import chance_level, nt_xent
 from echopair.models.methods.negatives import ContrastConfig
-from echopair.models.objectives.nt_xent import chance_level, nt_xent
 
 if TYPE_CHECKING:
     from echopair.lazy import torch

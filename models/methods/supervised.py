@@ -1,4 +1,4 @@
-"""Supervised cross-entropy end to end: an encoder and a linear classifier; the yardstick of learning without labels."""
+"""Supervised cross-entropy of an encoder and a linear classifier; the reference for learning without labels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from echopair.lazy import torch
+from echopair.models.losses.cross_entropy import cross_entropy
 from echopair.models.methods.method import (
     Batch,
     LearningData,
@@ -15,7 +16,6 @@ from echopair.models.methods.method import (
     StepOutput,
     encode,
 )
-from echopair.models.objectives.cross_entropy import cross_entropy
 from echopair.models.representation_health import representation_health
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class CrossEntropyConfig(MethodConfig):
     """Supervised: a linear classifier on the embedding of each view, trained with the encoder.
 
-    A clip with k labels wants each with probability 1 / k; a clip without labels is left out of the loss.
+    The target of a clip with k labels is 1 / k for each of them; a clip without labels is left out of the loss.
 
     Source: Mahajan et al., Exploring the Limits of Weakly Supervised Pretraining, ECCV 2018 (targets of 1 / k).
     """
@@ -59,10 +59,10 @@ class CrossEntropy(Method):
         embeddings = encode(self.encoder, batch.views)  # (V, N, D)
         logits = self.modules["classifier"](embeddings)  # (V, N, C)
         loss = cross_entropy(logits, batch.labels)
-        return StepOutput(loss, partial(_figures, embeddings.detach(), logits.detach(), batch.labels))
+        return StepOutput(loss, partial(_metrics, embeddings.detach(), logits.detach(), batch.labels))
 
 
-def _figures(embeddings: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+def _metrics(embeddings: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
     right = labels.expand(logits.shape).gather(2, logits.argmax(2, keepdim=True))[..., 0]  # (V, N)
     labelled = labels.any(1)
     clips = max(1, int(labelled.sum()))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from echopair.models.losses.nt_xent import chance_level
+from echopair.models.losses.supervised_contrastive import supervised_contrastive
 from echopair.models.methods.negatives import ContrastConfig
-from echopair.models.objectives.nt_xent import chance_level
-from echopair.models.objectives.supervised_contrastive import supervised_contrastive
 
 if TYPE_CHECKING:
     from echopair.lazy import torch

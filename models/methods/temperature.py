@@ -125,11 +125,11 @@ def current_temperature(method: Method) -> float | torch.Tensor:
 def with_temperature(
     output: StepOutput, config: TemperatureConfig, temperature: float | torch.Tensor
 ) -> StepOutput:
-    """A step's output with the temperature among its figures, unless it is fixed."""
+    """A step's output with the temperature among its metrics, unless it is fixed."""
     if isinstance(config.temperature_change, FixedTemperatureConfig):
         return output
     value = torch.as_tensor(temperature).detach()
-    return StepOutput(output.loss, lambda: {**output.figures(), "temperature": value.item()})
+    return StepOutput(output.loss, lambda: {**output.metrics(), "temperature": value.item()})
 
 
 class TemperatureLossConfig(TemperatureConfig, ProjectionLossConfig):

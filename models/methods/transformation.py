@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from echopair.lazy import torch
+from echopair.models.losses.multilabel_cross_entropy import constant_answers, multilabel_cross_entropy
 from echopair.models.methods.method import (
     Batch,
     LearningData,
@@ -14,7 +15,6 @@ from echopair.models.methods.method import (
     StepOutput,
     encode,
 )
-from echopair.models.objectives.recognition import constant_answers, recognition
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import representation_health
 
@@ -65,11 +65,11 @@ class Transformation(Method):
             0, embeddings.shape[:2]
         )  # (V, N, A)
         answers = batch.augmentations.to(logits.device)
-        loss = recognition(logits, answers)
-        return StepOutput(loss, partial(_figures, embeddings.detach(), logits.detach(), answers))
+        loss = multilabel_cross_entropy(logits, answers)
+        return StepOutput(loss, partial(_metrics, embeddings.detach(), logits.detach(), answers))
 
 
-def _figures(embeddings: torch.Tensor, logits: torch.Tensor, answers: torch.Tensor) -> dict[str, float]:
+def _metrics(embeddings: torch.Tensor, logits: torch.Tensor, answers: torch.Tensor) -> dict[str, float]:
     loss, accuracy = constant_answers(answers)
     return {
         "loss_chance_level": loss,

@@ -16,7 +16,7 @@ from echopair.pipeline.decoding.mpeg import mp3, tag_length
 from echopair.pipeline.decoding.streams import flac, ogg
 
 UNKNOWN_LENGTH = 0xFFFFFFFF
-BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"fLaC", b"OggS")
+MAGIC_BYTES = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"fLaC", b"OggS")
 # Chunks that may be cut at the end of a file, or begin where a pad byte was forgotten.
 KNOWN_CHUNKS = {
     b"fmt ",
@@ -67,7 +67,7 @@ def inspect(file: BinaryIO, size_bytes: int) -> Envelope:
         return envelope(file, size_bytes)
     start = tag_length(head)
     file.seek(start)
-    if start and file.read(4) in BEGINNINGS:
+    if start and file.read(4) in MAGIC_BYTES:
         return _behind_tag(file, start, size_bytes)
     return mp3(file, size_bytes)
 
@@ -121,7 +121,7 @@ def _unexplained(file: BinaryIO, end: int, size_bytes: int, order: str) -> tuple
         file.seek(at)
         head = file.read(8)
         name, length = struct.unpack(order + "4sI", head)
-        if name in BEGINNINGS or name in (b"data", b"SSND"):
+        if name in MAGIC_BYTES or name in (b"data", b"SSND"):
             return size_bytes - at, True
         if name[:3] in (b"TAG", b"ID3") or head == b"APETAGEX":
             return 0, False

@@ -58,13 +58,13 @@ class TestSplit:
         protocol: what was done, in words.
         name: of the fold that it becomes.
         test: indices of its clips.
-        choose_on: indices of the clips that the given split sets aside to choose on; none where there is no such split.
+        validation: indices of the clips of the given validation split; empty if there is none.
     """
 
     protocol: str
     name: str
     test: NDArray[np.int64]
-    choose_on: NDArray[np.int64]
+    validation: NDArray[np.int64]
 
 
 def find_test_split(corpus: str, clips: Annotations, config: ProbeConfig) -> TestSplit:
@@ -170,8 +170,8 @@ def make_folds(corpus: str, clips: Annotations, config: ProbeConfig, seed: int) 
     for split in splits:
         train = np.setdiff1d(everything, split.test)
         names = sorted(set(fold_of[train].tolist()) - {""})
-        if len(split.choose_on):
-            chosen_on = [split.choose_on]
+        if len(split.validation):
+            chosen_on = [split.validation]
         elif len(names) >= 2:
             chosen_on = [train[fold_of[train] == name] for name in names]
         else:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from echopair.pipeline.store import ClipStore
 
 CHANCE = "chance"
+# Starting worker processes takes seconds, and the fits of fewer values (clips times dimensions) take less.
+WORKERS_PAY_FROM_VALUES = 50_000
 RENAMED_KEYS = {"held_out": "test_split", "strengths": "C"}
 
 
@@ -206,8 +208,9 @@ def probe(
         delayed(fit_fold)(features[name].values, targets, fold, config.C, multilabel) for name, fold in tasks
     )
     fits = []
+    values = max(one.values.size for one in features.values())
     fit_all = Parallel(
-        n_jobs=min(available_cores(), len(tasks)),
+        n_jobs=min(available_cores(), len(tasks)) if values >= WORKERS_PAY_FROM_VALUES else 1,
         return_as="generator",
         initializer=end_with,
         initargs=(os.getpid(),),

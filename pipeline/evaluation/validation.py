@@ -84,7 +84,9 @@ class Validation(Evaluation):
         """The score by which a sweep compares runs, and what it is of."""
         if not summaries:
             return []
-        return [ResultTable(f"validation score {mean_score(summaries):.1%}: {validated_by(summaries)}")]
+        return [
+            ResultTable(f"validation score {mean_score(summaries):.1%}: {describe_validation(summaries)}")
+        ]
 
     def figures(self, summary: Summary) -> dict[str, float]:
         """The score."""
@@ -99,7 +101,7 @@ def mean_score(summaries: Mapping[str, Summary]) -> float:
     return fmean(summary["score"] for summary in summaries.values())
 
 
-def validated_by(summaries: Mapping[str, Summary]) -> str:
+def describe_validation(summaries: Mapping[str, Summary]) -> str:
     """What a validation score is of, as "accuracy of a linear probe on 320 validation clips of esc10, 4 folds"."""
     scores = [
         f"{str(one['metric']).replace('_', ' ')} of a linear probe on {one['clips']} validation clips of {corpus}, "

@@ -10,7 +10,7 @@ from typing import Any
 
 from echopair.pipeline.errors import system_failure
 from echopair.pipeline.stages import locked
-from echopair.pipeline.tracking.interruption import interruption_later
+from echopair.pipeline.tracking.interruption import defer_interruption
 from echopair.pipeline.tracking.store import (
     TrackingConfig,
     TrackingError,
@@ -67,7 +67,7 @@ def explained(uri: str) -> Iterator[None]:
 @contextmanager
 def undivided(uri: str) -> Iterator[None]:
     """Delay Ctrl-C until a write to a database is complete; a server handles its transactions itself."""
-    with nullcontext() if store_kind(uri) == "http" else interruption_later():
+    with nullcontext() if store_kind(uri) == "http" else defer_interruption():
         yield
 
 

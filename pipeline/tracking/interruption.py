@@ -10,7 +10,7 @@ HELD_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def interruption_later() -> Iterator[None]:
+def defer_interruption() -> Iterator[None]:
     """Delay SIGINT and SIGTERM until the body ends; a second one is not delayed.
 
     An exception in the middle of a transaction leaves the database locked for the request that ends the run. The

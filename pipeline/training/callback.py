@@ -16,7 +16,7 @@ class TrainingCallback:
         """The training begins or continues; not called if an earlier process finished it."""
 
     def on_metrics(self, rows: list[dict[str, float]]) -> None:
-        """There are new rows of figures, each with its `step`; first those of earlier processes."""
+        """There are new rows of metrics, each with its `step`; first those of earlier processes."""
 
     def on_evaluation(self, evaluation: int, step: int, steps: int, encoder: AudioEncoder) -> None:
         """A share of the training is done.

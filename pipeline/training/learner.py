@@ -1,4 +1,4 @@
-"""What a training changes, a method and its optimiser, and the configs that decide them."""
+"""A training step: the method, its optimiser, and their configs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
 
     corpora: tuple[str, ...] = Field(
         (),
-        description="corpora to learn from; labels are used only by positives of the same label; empty: all corpora",
+        description="corpora to learn from; empty: all. Only objectives and positives that need labels read them",
     )
     batch_pairs: int = Field(
         256, ge=2, description="pairs of views per step, N; as many as there are segments, if fewer"
@@ -162,12 +162,12 @@ class Learner:
             steps: of the whole training.
 
         Returns:
-            The loss, without its graph, and the figures.
+            The loss, without its graph, and the metrics.
         """
         settings = config.pretrain
         self.method.config = config.objective.at(step, steps)
         with autocast(settings.precision, batch.clips.device):
-            loss, figures = self.method.training_step(batch)
+            loss, metrics = self.method.training_step(batch)
         decayed, others = self.optimiser.param_groups
         decayed["lr"] = others["lr"] = learning_rate(settings, step, steps)
         decayed["weight_decay"] = settings.weight_decay
@@ -175,7 +175,7 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.method.after_step(step, steps)
-        return StepOutput(loss.detach(), figures)
+        return StepOutput(loss.detach(), metrics)
 
 
 def check_data(config: LearningConfig, encoder: Encoder, data: LearningData) -> None:

@@ -109,16 +109,16 @@ def pretrain(
             for phase, crops in scheduled_batches(stores, config, device, first, plan.steps):
                 throughput.data_arrived()
                 batch = phase.batch(crops, log_mel, plan.statistics, data.augmentations)
-                loss, figures = learner.step(batch, phase.config, crops.step, plan.steps)
+                loss, metrics = learner.step(batch, phase.config, crops.step, plan.steps)
                 steps_done = crops.step + 1
                 throughput.step_done(phase.crops.pairs)
                 if steps_done % settings.log_every_steps == 0 or steps_done == plan.steps:
                     row = {
                         "step": steps_done,
                         "loss": _finite(loss.item(), crops.step, method),
-                        **figures(),
+                        **metrics(),
                         "learning_rate": learning_rate(phase.config.pretrain, crops.step, plan.steps),
-                        **throughput.figures(),
+                        **throughput.metrics(),
                     }
                     log.append(row)
                     _warn_of_collapse(method, log.rows)
@@ -207,7 +207,7 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
 
 
 def _progress_note(row: Mapping[str, float]) -> str:
-    """The loss and the figures that have a chance level, such as "loss 4.21, retrieval top1 0.43"."""
+    """The loss and the metrics that have a chance level, such as "loss 4.21, retrieval top1 0.43"."""
     compared = (name for name in row if name == "loss" or name + CHANCE_LEVEL in row)
     return ", ".join(f"{name.replace('_', ' ')} {row[name]:#.3g}" for name in compared)
 

@@ -8,7 +8,7 @@ import torch
 
 
 class Throughput:
-    """Measures from when it is made, and from each call of `figures` on."""
+    """Measures from when it is made, and from each call of `metrics` on."""
 
     def __init__(self) -> None:
         self._start()
@@ -27,12 +27,12 @@ class Throughput:
         self._pairs += pairs
         self._step_end = time.monotonic()
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """`pairs_per_second` and `data_wait_share` (0 to 1); the next measurement starts here."""
         seconds = max(time.monotonic() - self._since, 1e-9)
-        figures = {"pairs_per_second": self._pairs / seconds, "data_wait_share": self._waited / seconds}
+        metrics = {"pairs_per_second": self._pairs / seconds, "data_wait_share": self._waited / seconds}
         self._start()
-        return figures
+        return metrics
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -46,7 +46,7 @@ def begun(file: Path, name: str, *statuses: Status) -> Path:
     folder = sweep_folder(settings)
     folder.mkdir(parents=True)
     state = SweepState.create(folder, settings)
-    state.settle(threads=1)
+    state.fix_plan(threads=1)
     for number, status in enumerate(statuses):
         score = 0.0 if status == Status.DIVERGED else None
         values = {TEMPERATURE: 0.1 + number / 100}

@@ -27,7 +27,7 @@ from pathlib import Path
 from echopair.tuning.state import SweepState
 state = SweepState.open(Path(sys.argv[1]))
 with state.exclusive():
-    state.settle(steps=70)
+    state.fix_plan(steps=70)
     state.change(0, attempts=7)
     print("held", flush=True)
     for attempt in range(1000000):
@@ -50,7 +50,7 @@ def folder(tmp_path: Path, settings: SweepSettings) -> Path:
         made_up(0, Status.FINISHED, 0.5),
         made_up(1, Status.RUNNING),
         made_up(2, Status.WAITING, attempts=0),
-    ).settle(threads=2)
+    ).fix_plan(threads=2)
     return folder
 
 

@@ -294,10 +294,10 @@ def test_a_crash_is_written_down_and_raised_and_the_trial_can_begin_again(
     error = folder.path / "error.txt"
     assert "Traceback" in error.read_text()
     assert folder.crash_reason.startswith(f"ValueError: folder={sounds}: there is no such folder")
-    crash = folder.set_error_aside(attempt=1)
+    crash = folder.archive_error(attempt=1)
     assert crash.startswith("ValueError: folder=")
     assert "error-of-attempt-1.txt has the rest" in crash
-    assert folder.set_error_aside(attempt=2) == "its process was killed"
+    assert folder.archive_error(attempt=2) == "its process was killed"
     sounds.mkdir()
     soundfile.write(sounds / "noise.wav", [0.1, -0.1] * 8000, RATE_HZ)
     assert reports(context, 9, values)[-1]["status"] == "finished"

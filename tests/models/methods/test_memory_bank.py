@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
+from echopair.models.losses.normalise import l2_normalise
 from echopair.models.methods.memory_bank import MemoryBankConfig
-from echopair.models.objectives.unit import unit
 from tests.models.methods.trainings import SEGMENTS, batches, build
 
 
@@ -13,20 +13,20 @@ def test_a_step_compares_all_views_with_all_entries_and_then_moves_their_own() -
     before = method.modules["bank"].entries.clone()
     _, batch = next(batches(range(1), views=3))
     flat = torch.cat([*batch.views])
-    z = unit(method.modules["projection"](method.encoder(flat))).unflatten(0, (3, 8))  # (V, N, P)
+    z = l2_normalise(method.modules["projection"](method.encoder(flat))).unflatten(0, (3, 8))  # (V, N, P)
     logits = (z @ before.T / 0.5).log_softmax(2)  # (V, N, S)
     own = torch.stack([logits[:, n, segment] for n, segment in enumerate(batch.segments)])
-    loss, figures = method.training_step(batch)
+    loss, metrics = method.training_step(batch)
     torch.testing.assert_close(loss, -own.mean())
     method.after_step(0, 1)
     found = (logits.argmax(2) == batch.segments).float().mean().item()
-    assert figures()["bank_top1"] == pytest.approx(found)  # among the entries before the step
-    assert figures()["bank_top1_chance_level"] == pytest.approx(1 / SEGMENTS)
-    assert figures()["loss_chance_level"] == math.log(SEGMENTS)
+    assert metrics()["bank_top1"] == pytest.approx(found)  # among the entries before the step
+    assert metrics()["bank_top1_chance_level"] == pytest.approx(1 / SEGMENTS)
+    assert metrics()["loss_chance_level"] == math.log(SEGMENTS)
 
     after = method.modules["bank"].entries
     expected = before.clone()
-    expected[batch.segments] = unit(0.25 * before[batch.segments] + 0.75 * z.mean(0).detach())
+    expected[batch.segments] = l2_normalise(0.25 * before[batch.segments] + 0.75 * z.mean(0).detach())
     torch.testing.assert_close(after, expected)
 
 

@@ -4,9 +4,9 @@ import math
 import pytest
 import torch
 
+from echopair.models.losses.normalise import l2_normalise
 from echopair.models.methods.mochi import MoCHiConfig
 from echopair.models.methods.moco import MoCoConfig
-from echopair.models.objectives.unit import unit
 from tests.models.methods.trainings import batches, build
 
 
@@ -17,20 +17,20 @@ def test_a_step_is_algorithm_1() -> None:
     for step, batch in batches(range(2)):
         keys_before, of = queue.keys.clone(), queue.sources.clone()
         key_weights = [p.clone() for p in method.modules["momentum"].parameters()]
-        q = unit(method.modules["projection"](method.encoder(batch.views[0])))
-        k = unit(method.modules["momentum"](batch.views[1]))
+        q = l2_normalise(method.modules["projection"](method.encoder(batch.views[0])))
+        k = l2_normalise(method.modules["momentum"](batch.views[1]))
         expected = 0.0
         for n in range(8):
             negatives = [j for j in range(10) if of[j] != batch.segments[n]]
             logits = torch.cat([(q[n] @ k[n])[None], keys_before[negatives] @ q[n]]) / 0.5
             expected -= logits.log_softmax(0)[0].item() / 8
-        loss, figures = method.training_step(batch)
+        loss, metrics = method.training_step(batch)
         assert loss.item() == pytest.approx(expected, rel=1e-5)
         compared = [1 + (of != segment).sum().item() for segment in batch.segments]
         assert step == 0 or min(compared) < 11  # some keys were those of the query's own segment
         method.after_step(step, 2)
-        assert figures()["loss_chance_level"] == pytest.approx(sum(map(math.log, compared)) / 8)
-        assert figures()["queue_top1_chance_level"] == pytest.approx(
+        assert metrics()["loss_chance_level"] == pytest.approx(sum(map(math.log, compared)) / 8)
+        assert metrics()["queue_top1_chance_level"] == pytest.approx(
             sum(1 / number for number in compared) / 8
         )
 
@@ -47,9 +47,9 @@ def test_keys_of_the_query_s_recording_may_be_no_negatives() -> None:
     for step, batch in batches(range(2)):
         recordings = batch.segments // 2  # type: ignore[operator]
         of = method.modules["queue"].sources.clone()
-        figures = method.training_step(dataclasses.replace(batch, recordings=recordings)).figures()
+        metrics = method.training_step(dataclasses.replace(batch, recordings=recordings)).metrics()
         compared = [1 + (of != recording).sum().item() for recording in recordings]
-        assert figures["loss_chance_level"] == pytest.approx(sum(map(math.log, compared)) / 8)
+        assert metrics["loss_chance_level"] == pytest.approx(sum(map(math.log, compared)) / 8)
         method.after_step(step, 2)
 
 
@@ -68,7 +68,7 @@ def test_mixed_negatives_make_the_task_harder() -> None:
     _, batch = next(batches(range(1)))
     mochi = build(MoCHiConfig(queue_keys=64, hardest=8, mixed=16, mixed_with_query=8)).training_step(batch)
     assert mochi.loss > build(MoCoConfig(queue_keys=64)).training_step(batch).loss
-    assert mochi.figures()["loss_chance_level"] == pytest.approx(math.log(1 + 64 + 16 + 8))
+    assert mochi.metrics()["loss_chance_level"] == pytest.approx(math.log(1 + 64 + 16 + 8))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from echopair.models.methods.key_queue import KeyQueue
-from echopair.models.methods.momentum import follow, momentum_copy, rising_momentum
+from echopair.models.methods.momentum import momentum_copy, rising_momentum, update_average
 
 
 def test_the_copy_moves_by_a_share_of_the_distance() -> None:
@@ -14,9 +14,9 @@ def test_the_copy_moves_by_a_share_of_the_distance() -> None:
         layer.weight.fill_(3.0)
         copy[0].weight.fill_(1.0)
         norm.running_mean.fill_(5.0)
-    follow(copy, [layer, norm], 0.75)
+    update_average(copy, [layer, norm], 0.75)
     assert copy[0].weight.item() == 1.5  # 0.75 * 1 + 0.25 * 3
-    follow(copy, [layer, norm], 0.75)
+    update_average(copy, [layer, norm], 0.75)
     assert copy[0].weight.item() == 1.875
     assert layer.weight.item() == 3
     assert copy[1].running_mean.item() == 0  # statistics are those of its own batches

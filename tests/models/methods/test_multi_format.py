@@ -11,8 +11,8 @@ from echopair.models.encoders import ResNetConfig, SampleCnnConfig, build_encode
 from echopair.models.methods import Batch, LearningData
 from echopair.models.methods.multi_format import MultiFormat, MultiFormatConfig
 from echopair.models.projection import ProjectionConfig
-from tests.models.objectives import references
-from tests.models.objectives.references import Rows
+from tests.models.losses import references
+from tests.models.losses.references import Rows
 
 SMALL = SampleCnnConfig(width=8, blocks=3)
 
@@ -96,19 +96,19 @@ def test_twenty_steps_lower_the_loss_and_train_both_encoders() -> None:
     losses = train(method, adam(method), range(20))
     assert losses[-1] < losses[0] - 0.5
     assert all(parameter.grad is not None for parameter in method.modules.parameters())
-    figures = method.training_step(batch(20)).figures()
-    assert method.collapse(figures) is None
-    assert figures["loss_chance_level"] == pytest.approx(2.0794, abs=1e-4)
+    metrics = method.training_step(batch(20)).metrics()
+    assert method.collapse(metrics) is None
+    assert metrics["loss_chance_level"] == pytest.approx(2.0794, abs=1e-4)
 
 
 def test_the_step_is_finite_under_bfloat16_autocast() -> None:
     method = build()
     with torch.autocast("cpu", torch.bfloat16):
-        loss, figures = method.training_step(batch())
+        loss, metrics = method.training_step(batch())
     assert loss.dtype == torch.float32
     loss.backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in method.modules.parameters())
-    assert all(abs(value) < 1e4 for value in figures().values())
+    assert all(abs(value) < 1e4 for value in metrics().values())
 
 
 def test_a_restored_method_goes_on_bit_for_bit() -> None:

@@ -82,8 +82,8 @@ def test_twenty_steps_lower_the_loss_and_train_all_weights(config: MethodConfig)
     losses = train(method, 20)
     assert losses[-1] < losses[0] - 0.05
     assert all(parameter.grad is not None for parameter in method.encoder.parameters())
-    _, figures = method.training_step(batch())
-    shown = figures()
+    _, metrics = method.training_step(batch())
+    shown = metrics()
     assert all(math.isfinite(value) for value in shown.values())
     assert all(name.removesuffix("_chance_level") in {"loss", *shown} for name in shown)
     assert method.collapse(shown) is None
@@ -94,11 +94,11 @@ def test_twenty_steps_lower_the_loss_and_train_all_weights(config: MethodConfig)
 def test_it_trains_under_bfloat16_autocast(config: MethodConfig) -> None:
     method = build(config)
     with torch.autocast("cpu", torch.bfloat16):
-        loss, figures = method.training_step(batch())
+        loss, metrics = method.training_step(batch())
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.dtype == torch.float32
     assert loss.isfinite()
-    assert all(math.isfinite(value) for value in figures().values())
+    assert all(math.isfinite(value) for value in metrics().values())
     assert all(p.grad is None or p.grad.isfinite().all() for p in method.modules.parameters())
 
 
@@ -113,10 +113,10 @@ def test_its_state_is_all_that_the_next_step_needs(config: MethodConfig) -> None
 def test_labels_are_told_apart_and_clips_without_any_are_left_out() -> None:
     method = build(CrossEntropyConfig())
     train(method, 20)
-    figures = method.training_step(batch()).figures()
-    assert figures["label_accuracy_chance_level"] == 3 / 8
-    assert figures["loss_chance_level"] == math.log(3)
-    assert figures["label_accuracy"] > figures["label_accuracy_chance_level"]
+    metrics = method.training_step(batch()).metrics()
+    assert metrics["label_accuracy_chance_level"] == 3 / 8
+    assert metrics["loss_chance_level"] == math.log(3)
+    assert metrics["label_accuracy"] > metrics["label_accuracy_chance_level"]
     unlabelled = replace(batch(), labels=torch.zeros(8, 3, dtype=torch.bool))
     assert method.training_step(unlabelled).loss == 0
 
@@ -148,8 +148,8 @@ def test_cpc_refuses_crops_without_frames_to_predict_and_weights_that_it_would_n
 def test_transformations_are_told_better_than_by_constant_answers() -> None:
     method = build(TransformationConfig())
     train(method, 30)
-    figures = method.training_step(batch()).figures()
-    assert figures["augmentation_accuracy"] > figures["augmentation_accuracy_chance_level"]
+    metrics = method.training_step(batch()).metrics()
+    assert metrics["augmentation_accuracy"] > metrics["augmentation_accuracy_chance_level"]
     with pytest.raises(ValueError, match=r"all views get the same: set augment.policy.name=random"):
         TransformationConfig().check_data(build_encoder(ResNetConfig(width=8)), LearningData())
 
@@ -167,16 +167,16 @@ def test_a_step_of_relative_position_is_the_cross_entropy_of_a_head_on_both_embe
         for logit, first, second in zip(logits.tolist(), *given.starts.tolist(), strict=True)
     ]
     assert 0 < sum(first < second for first, second in zip(*given.starts.tolist(), strict=True)) < 8
-    loss, figures = method.training_step(given)
+    loss, metrics = method.training_step(given)
     assert loss.item() == pytest.approx(sum(terms) / 8, rel=1e-6)
-    assert figures()["loss_chance_level"] == math.log(2)
-    assert figures()["order_accuracy_chance_level"] == 0.5
+    assert metrics()["loss_chance_level"] == math.log(2)
+    assert metrics()["order_accuracy_chance_level"] == 0.5
 
 
 def test_which_crop_comes_first_is_learned() -> None:
     method = build(RelativePositionConfig())
     train(method, 40)
-    assert method.training_step(batch()).figures()["order_accuracy"] == 1
+    assert method.training_step(batch()).metrics()["order_accuracy"] == 1
 
 
 def test_relative_position_takes_two_crops_that_do_not_overlap() -> None:

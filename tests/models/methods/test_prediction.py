@@ -59,9 +59,9 @@ def test_loss_is_compared_with_that_of_predicting_other_clips() -> None:
     method = build(SimSiamConfig())
     method.modules["predictor"] = torch.nn.Identity()
     _, batch = next(batches(range(1), noise=0))
-    loss, figures = method.training_step(batch)
+    loss, metrics = method.training_step(batch)
     assert loss.item() == pytest.approx(-1)
-    assert figures()["loss_chance_level"] > -0.5
+    assert metrics()["loss_chance_level"] > -0.5
 
 
 class BYOLWithoutStop(BYOL):
@@ -96,6 +96,6 @@ def test_collapse_is_said_when_provoked(config: PredictionConfig, removed: str) 
     said: list[str | None] = []
     while not any(said) and len(said) < (150 if removed == "nothing" else 400):
         outputs = train(method, optimiser, len(said) + 25, first=len(said), noise=10, pairs=16)
-        said += [method.collapse(output.figures()) for output in outputs]
+        said += [method.collapse(output.metrics()) for output in outputs]
     assert said[0] is None
     assert any(said) == (removed != "nothing")

@@ -44,11 +44,11 @@ def test_it_trains_encoder_and_head(kind: type[ProjectionLossConfig]) -> None:
     torch.manual_seed(0)
     encoder = build_encoder(ResNetConfig(width=8, blocks=(1,)))
     method = kind().build(encoder, ProjectionConfig(projection_dim=8), LearningData())
-    loss, figures = method.training_step(batch())
+    loss, metrics = method.training_step(batch())
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.isfinite()
     assert all(parameter.grad is not None for parameter in method.modules.parameters())
-    assert ("loss_chance_level" in figures()) == (kind().loss_chance_level(2, 6) is not None)
+    assert ("loss_chance_level" in metrics()) == (kind().loss_chance_level(2, 6) is not None)
 
 
 @every_config

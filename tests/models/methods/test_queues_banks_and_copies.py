@@ -41,7 +41,7 @@ def test_a_restored_method_goes_on_bit_for_bit(config: MethodConfig) -> None:
         part.load_state_dict(state)
     for one, other in zip(train(restored, optimiser, 6, first=3), expected, strict=True):
         assert torch.equal(one.loss, other.loss)
-        assert one.figures() == other.figures()
+        assert one.metrics() == other.metrics()
     for one, other in zip(
         restored.modules.state_dict().values(), method.modules.state_dict().values(), strict=True
     ):
@@ -54,8 +54,8 @@ def test_twenty_steps_lower_the_loss_and_show_no_collapse(config: MethodConfig) 
     train(method, sgd(method, 0), 3)  # fills the queue, whose random keys are too easy
     outputs = train(method, sgd(method), 24, first=3)
     assert outputs[-1].loss < outputs[0].loss - 0.05
-    figures = outputs[-1].figures()
-    assert method.collapse(figures) is None
+    metrics = outputs[-1].metrics()
+    assert method.collapse(metrics) is None
 
 
 @every_config
@@ -63,11 +63,11 @@ def test_the_step_is_finite_under_bfloat16_autocast(config: MethodConfig) -> Non
     method = build(config)
     for _, batch in batches(range(2)):
         with torch.autocast("cpu", torch.bfloat16):
-            loss, figures = method.training_step(batch)
+            loss, metrics = method.training_step(batch)
         assert loss.dtype == torch.float32
         loss.backward()
         method.after_step(0, 2)
-        assert all(abs(value) < 1e4 for value in figures().values())
+        assert all(abs(value) < 1e4 for value in metrics().values())
     for parameter in method.modules.parameters():
         assert parameter.requires_grad == (parameter.grad is not None)
         assert parameter.grad is None or parameter.grad.isfinite().all()

@@ -1,9 +1,9 @@
 import torch
 
 from echopair.models.encoders import ResNetConfig, build_encoder
+from echopair.models.losses.nt_xent import chance_level, nt_xent
 from echopair.models.methods import Batch, LearningData, SimCLRConfig, encode
 from echopair.models.methods.projection_loss import ProjectionLoss
-from echopair.models.objectives.nt_xent import chance_level, nt_xent
 from echopair.models.projection import ProjectionConfig
 from echopair.models.representation_health import representation_health
 
@@ -30,14 +30,14 @@ def batch(*frames: int) -> Batch:
 
 def test_loss_and_figures_are_those_of_the_projections() -> None:
     simclr = method()
-    loss, figures = simclr.training_step(batch(32, 32, 32))
+    loss, metrics = simclr.training_step(batch(32, 32, 32))
     embeddings = torch.stack([simclr.encoder(view) for view in batch(32, 32, 32).views])
     together = encode(simclr.encoder, batch(32, 32, 32).views)
     assert together.shape == embeddings.shape == (3, 6, 16)
     projections = simclr.modules["projection"](together.flatten(0, 1)).unflatten(0, (3, 6))
     assert torch.equal(loss, nt_xent(projections, 0.2))
     expected = representation_health(together.detach(), projections.detach())
-    assert figures() == {"loss_chance_level": chance_level(6, 3), **expected}
+    assert metrics() == {"loss_chance_level": chance_level(6, 3), **expected}
 
 
 def test_views_may_have_different_lengths() -> None:

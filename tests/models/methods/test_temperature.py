@@ -32,7 +32,7 @@ def batch() -> Batch:
 def test_a_fixed_one_is_that_of_the_config() -> None:
     assert config().at(3, 10) == SimCLRConfig()
     assert "temperature" not in method(SimCLRConfig()).modules
-    assert "temperature" not in method(SimCLRConfig()).training_step(batch()).figures()
+    assert "temperature" not in method(SimCLRConfig()).training_step(batch()).metrics()
 
 
 def test_a_schedule_goes_along_a_cosine() -> None:
@@ -47,16 +47,16 @@ def test_a_schedule_goes_along_a_cosine() -> None:
 def test_the_loss_of_a_step_is_that_at_its_temperature() -> None:
     scheduled = method(config(0.2, name="cosine", last=0.1))
     scheduled.config = scheduled.config.at(4, 5)
-    loss, figures = scheduled.training_step(batch())
+    loss, metrics = scheduled.training_step(batch())
     assert torch.equal(loss, method(config(0.1)).training_step(batch()).loss)
-    assert figures()["temperature"] == pytest.approx(0.1)
+    assert metrics()["temperature"] == pytest.approx(0.1)
 
 
 def test_a_learned_one_starts_as_given_and_is_trained() -> None:
     learned = method(config(0.2, name="learned"))
-    loss, figures = learned.training_step(batch())
+    loss, metrics = learned.training_step(batch())
     torch.testing.assert_close(loss, method(config(0.2)).training_step(batch()).loss)
-    assert figures()["temperature"] == pytest.approx(0.2)
+    assert metrics()["temperature"] == pytest.approx(0.2)
     loss.backward()  # type: ignore[no-untyped-call]
     log_ratio = learned.modules["temperature"].get_parameter("log_ratio")
     assert log_ratio.grad is not None
@@ -69,8 +69,8 @@ def test_a_learned_one_stays_within_its_bounds_and_can_return(log_ratio: float, 
     learned = method(config(0.2, name="learned", lowest=0.05, highest=0.4))
     parameter = learned.modules["temperature"].get_parameter("log_ratio")
     parameter.data.fill_(log_ratio)
-    loss, figures = learned.training_step(batch())
-    assert figures()["temperature"] == pytest.approx(expected)
+    loss, metrics = learned.training_step(batch())
+    assert metrics()["temperature"] == pytest.approx(expected)
     loss.backward()  # type: ignore[no-untyped-call]
     assert parameter.grad is not None
     assert parameter.grad.item() != 0

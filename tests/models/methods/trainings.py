@@ -48,10 +48,10 @@ def train(
     """Train from step `first` up to `steps`."""
     outputs = []
     for step, batch in batches(range(first, steps), **of_batches):  # type: ignore[arg-type]
-        loss, figures = method.training_step(batch)
+        loss, metrics = method.training_step(batch)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         method.after_step(step, steps)
-        outputs.append(StepOutput(loss.detach(), figures))
+        outputs.append(StepOutput(loss.detach(), metrics))
     return outputs

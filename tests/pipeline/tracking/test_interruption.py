@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from echopair.pipeline.tracking.interruption import HELD_SIGNALS, interruption_later
+from echopair.pipeline.tracking.interruption import HELD_SIGNALS, defer_interruption
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def _interruptible() -> Iterator[None]:
 
 def test_an_interruption_comes_when_the_body_is_done() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), interruption_later():
+    with pytest.raises(KeyboardInterrupt), defer_interruption():
         signal.raise_signal(signal.SIGINT)
         done.append("rest of the body")
     assert done == ["rest of the body"]
@@ -25,17 +25,17 @@ def test_an_interruption_comes_when_the_body_is_done() -> None:
 
 def test_handlers_are_as_they_were_whatever_the_body_does() -> None:
     before = [signal.getsignal(number) for number in HELD_SIGNALS]
-    with pytest.raises(ValueError, match="of the body"), interruption_later():
+    with pytest.raises(ValueError, match="of the body"), defer_interruption():
         raise ValueError("of the body")
-    with interruption_later(), interruption_later():
+    with defer_interruption(), defer_interruption():
         pass
     assert [signal.getsignal(number) for number in HELD_SIGNALS] == before
 
 
 def test_within_another_it_waits_for_the_outer_body() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), interruption_later():
-        with interruption_later():
+    with pytest.raises(KeyboardInterrupt), defer_interruption():
+        with defer_interruption():
             signal.raise_signal(signal.SIGINT)
         done.append("outer")
     assert done == ["outer"]
@@ -45,7 +45,7 @@ def test_another_thread_is_left_alone() -> None:
     done = []
 
     def work() -> None:
-        with interruption_later():
+        with defer_interruption():
             done.append(True)
 
     thread = threading.Thread(target=work)

@@ -4,14 +4,14 @@ import pytest
 import torch
 from lightly.loss import NTXentLoss
 
-from echopair.models.objectives.key_contrast import (
+from echopair.models.losses.key_contrast import (
     EXCLUDED,
     key_contrast,
     key_similarities,
     mix_hard_negatives,
 )
-from echopair.models.objectives.unit import unit
-from tests.models.objectives.extremes import assert_finite
+from echopair.models.losses.normalise import l2_normalise
+from tests.models.losses.extremes import assert_finite
 
 NONE = torch.zeros(4, 6, dtype=torch.bool)
 
@@ -80,7 +80,7 @@ def test_is_finite_whatever_the_vectors() -> None:
 
 def test_mixed_negatives_are_those_of_the_paper() -> None:
     """Mixtures of the hardest, with the draws of the same generator in the same order."""
-    queries, queue = unit(vectors(2, 0)), unit(vectors(6, 1))
+    queries, queue = l2_normalise(vectors(2, 0)), l2_normalise(vectors(6, 1))
     similarities = queries @ queue.T
     similarities[0, similarities[0].argmax()] = EXCLUDED
     found = mix_hard_negatives(queries, queue, similarities, 3, 4, 5, torch.Generator().manual_seed(7))
@@ -105,8 +105,8 @@ def test_mixed_negatives_are_those_of_the_paper() -> None:
 
 
 def test_mixing_with_the_query_makes_negatives_harder_and_no_gradient_of_their_own() -> None:
-    queries = unit(vectors(4, 0)).requires_grad_()
-    queue = unit(vectors(6, 1))
+    queries = l2_normalise(vectors(4, 0)).requires_grad_()
+    queue = l2_normalise(vectors(6, 1))
     hardest = (queries @ queue.T).detach()
     found = mix_hard_negatives(queries, queue, hardest, 1, 0, 50, torch.Generator())
     assert (found >= hardest.amax(1, keepdim=True) - 1e-9).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from echopair.lazy import torch
-from echopair.models.objectives.unit import exact
+from echopair.models.losses.normalise import at_least_float32
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -21,7 +21,7 @@ def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         `ln(C)` for equal logits of clips with one label.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        logits = exact(logits)
+        logits = at_least_float32(logits)
         targets = labels.to(logits.dtype)
         targets = targets / targets.sum(1, keepdim=True).clamp_min(1)  # (N, C)
         clips = labels.any(1).sum().clamp_min(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from echopair.lazy import torch
-from echopair.models.objectives.pairs import cosine_similarities, log_sum_exp, mean_of
+from echopair.models.losses.pairs import cosine_similarities, log_sum_exp, mean_of
 
 
 def supervised_contrastive(

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import torch
 
-from echopair.models.objectives.decorrelation import barlow_twins, vicreg
-from echopair.models.objectives.margins import contrastive_pairs, lifted_structure
-from echopair.models.objectives.noise_contrastive import binary_nce, info_nce
-from echopair.models.objectives.nt_xent import nt_xent
-from echopair.models.objectives.reweighted_negatives import debiased, decoupled
-from echopair.models.objectives.supervised_contrastive import supervised_contrastive
-from echopair.models.objectives.triplets import triplet
-from tests.models.objectives import references
-from tests.models.objectives.references import Rows
+from echopair.models.losses.decorrelation import barlow_twins, vicreg
+from echopair.models.losses.margins import contrastive_pairs, lifted_structure
+from echopair.models.losses.noise_contrastive import binary_nce, info_nce
+from echopair.models.losses.nt_xent import nt_xent
+from echopair.models.losses.reweighted_negatives import debiased, decoupled
+from echopair.models.losses.supervised_contrastive import supervised_contrastive
+from echopair.models.losses.triplets import triplet
+from tests.models.losses import references
+from tests.models.losses.references import Rows
 
 Excluded = torch.Tensor | None
 Loss = Callable[[torch.Tensor, float, Excluded], torch.Tensor]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from echopair.lazy import torch
-from echopair.models.objectives.pairs import (
+from echopair.models.losses.pairs import (
     cosine_similarities,
     log_sum_exp,
     mean_of,

@@ -6,13 +6,13 @@ from collections import Counter
 import pytest
 import torch
 
-from echopair.models.objectives.decorrelation import barlow_twins, vicreg
-from echopair.models.objectives.margins import contrastive_pairs
-from echopair.models.objectives.noise_contrastive import binary_chance_level, binary_nce
-from echopair.models.objectives.pairs import same_recording
-from echopair.models.objectives.reweighted_negatives import debiased
-from echopair.models.objectives.supervised_contrastive import supervised_contrastive
-from echopair.models.objectives.triplets import draw_by_distance, triplet
+from echopair.models.losses.decorrelation import barlow_twins, vicreg
+from echopair.models.losses.margins import contrastive_pairs
+from echopair.models.losses.noise_contrastive import binary_chance_level, binary_nce
+from echopair.models.losses.pairs import same_recording
+from echopair.models.losses.reweighted_negatives import debiased
+from echopair.models.losses.supervised_contrastive import supervised_contrastive
+from echopair.models.losses.triplets import draw_by_distance, triplet
 
 
 def test_scores_of_zero_give_the_chance_level_of_binary_nce() -> None:

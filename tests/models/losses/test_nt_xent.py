@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from echopair.models.objectives.nt_xent import chance_level, nt_xent
+from echopair.models.losses.nt_xent import chance_level, nt_xent
 
 
 def reference(projections: torch.Tensor, temperature: float) -> float:

@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from echopair.lazy import torch
-from echopair.models.objectives.pairs import cosine_similarities, mean_of, negative_rows, positive_rows
+from echopair.models.losses.pairs import cosine_similarities, mean_of, negative_rows, positive_rows
 
 Sampling = Literal["all", "semi_hard", "hard", "distance_weighted"]
 

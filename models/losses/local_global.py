@@ -6,8 +6,8 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 from echopair.lazy import torch
-from echopair.models.objectives.noise_contrastive import own_clip_contrast
-from echopair.models.objectives.unit import unit
+from echopair.models.losses.noise_contrastive import info_nce_from_logits
+from echopair.models.losses.normalise import l2_normalise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,10 +42,10 @@ def local_global(
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
     with torch.autocast(vectors.device.type, enabled=False):
-        global_ = unit(vectors)  # (V, N, P)
-        places = [unit(one.flatten(2).transpose(1, 2)) for one in local]  # V of (N, L_v, P)
+        global_ = l2_normalise(vectors)  # (V, N, P)
+        places = [l2_normalise(one.flatten(2).transpose(1, 2)) for one in local]  # V of (N, L_v, P)
         results = [
-            own_clip_contrast(torch.einsum("np,mlp->lnm", global_[other], places[one]) / temperature)
+            info_nce_from_logits(torch.einsum("np,mlp->lnm", global_[other], places[one]) / temperature)
             for one, other in permutations(range(views), 2)
         ]
     losses, accuracies = zip(*results, strict=True)

@@ -6,13 +6,13 @@ from lightly.loss import BarlowTwinsLoss, DCLLoss, NTXentLoss, VICRegLoss
 from pytorch_metric_learning import losses, miners, reducers
 from pytorch_metric_learning.distances import LpDistance
 
-from echopair.models.objectives.decorrelation import barlow_twins, vicreg
-from echopair.models.objectives.margins import contrastive_pairs, lifted_structure
-from echopair.models.objectives.noise_contrastive import info_nce
-from echopair.models.objectives.nt_xent import nt_xent
-from echopair.models.objectives.reweighted_negatives import decoupled
-from echopair.models.objectives.supervised_contrastive import supervised_contrastive
-from echopair.models.objectives.triplets import triplet
+from echopair.models.losses.decorrelation import barlow_twins, vicreg
+from echopair.models.losses.margins import contrastive_pairs, lifted_structure
+from echopair.models.losses.noise_contrastive import info_nce
+from echopair.models.losses.nt_xent import nt_xent
+from echopair.models.losses.reweighted_negatives import decoupled
+from echopair.models.losses.supervised_contrastive import supervised_contrastive
+from echopair.models.losses.triplets import triplet
 
 NORMALISED = LpDistance(power=1)
 SQUARED = LpDistance(power=2)

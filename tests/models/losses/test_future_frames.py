@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from echopair.models.objectives.future_frames import future_frames
+from echopair.models.losses.future_frames import future_frames
 
 
 def inputs() -> tuple[torch.Tensor, list[torch.Tensor]]:

@@ -1,26 +1,26 @@
-"""Recognition of what was done to a sound: a yes or no for each thing."""
+"""Binary cross-entropy of several yes-or-no questions, such as which augmentations a view got."""
 
 from __future__ import annotations
 
 from echopair.lazy import torch
-from echopair.models.objectives.unit import exact
+from echopair.models.losses.normalise import at_least_float32
 
 
-def recognition(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+def multilabel_cross_entropy(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
     """Binary cross-entropy of independent questions, averaged over all.
 
     Source: Gidaris et al., "Unsupervised Representation Learning by Predicting Image Rotations" (ICLR 2018),
     equations 1 and 2, with a sigmoid for each transformation since a view has several at once.
 
     Args:
-        logits: of any shape, of yes.
+        logits: of any shape; positive means yes.
         answers: bool, of the same shape.
 
     Returns:
         Scalar float32 (float64 for logits in it); ln(2) for logits of 0.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        logits = exact(logits)
+        logits = at_least_float32(logits)
         return torch.nn.functional.binary_cross_entropy_with_logits(logits, answers.to(logits.dtype))
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from lightly.loss import NegativeCosineSimilarity
 
-from echopair.models.objectives.prediction_similarity import prediction_similarity, similarity_to_other_clips
-from tests.models.objectives.extremes import assert_finite
+from echopair.models.losses.prediction_similarity import prediction_similarity, similarity_to_other_clips
+from tests.models.losses.extremes import assert_finite
 
 
 def vectors(views: int, seed: int) -> torch.Tensor:

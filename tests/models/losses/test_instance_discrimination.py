@@ -3,13 +3,13 @@ import math
 import pytest
 import torch
 
-from echopair.models.objectives.instance_discrimination import (
+from echopair.models.losses.instance_discrimination import (
     bank_similarities,
     instance_nce,
     instance_softmax,
 )
-from echopair.models.objectives.unit import unit
-from tests.models.objectives.extremes import assert_finite
+from echopair.models.losses.normalise import l2_normalise
+from tests.models.losses.extremes import assert_finite
 
 SEGMENTS = torch.tensor([3, 0, 6, 2])
 
@@ -48,7 +48,7 @@ def test_nce_is_equations_6_to_8(temperature: float) -> None:
     for f, i in zip(projections, SEGMENTS.tolist(), strict=True):
         expected -= math.log(posterior(f, bank[i])) / 4
         expected -= sum(math.log(1 - posterior(f, bank[j])) for j in drawn) / 4
-    own = (unit(projections) * unit(bank[SEGMENTS])).sum(1)
+    own = (l2_normalise(projections) * l2_normalise(bank[SEGMENTS])).sum(1)
     found = instance_nce(own, bank_similarities(projections, bank[drawn]), temperature)
     assert found.item() == pytest.approx(expected, rel=1e-9)
 

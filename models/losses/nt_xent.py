@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from echopair.lazy import torch
-from echopair.models.objectives.pairs import cosine_similarities, positive_rows
+from echopair.models.losses.pairs import cosine_similarities, positive_rows
 
 
 def nt_xent(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from echopair.lazy import torch
-from echopair.models.objectives.pairs import distances, log_sum_exp, mean_of, negative_rows, positive_rows
+from echopair.models.losses.pairs import distances, log_sum_exp, mean_of, negative_rows, positive_rows
 
 
 def contrastive_pairs(

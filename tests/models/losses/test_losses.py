@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from echopair.models.objectives.pairs import same_recording
-from tests.models.objectives.cases import CASES, Case
+from echopair.models.losses.pairs import same_recording
+from tests.models.losses.cases import CASES, Case
 
 every_objective = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 

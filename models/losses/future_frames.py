@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from echopair.lazy import torch
-from echopair.models.objectives.noise_contrastive import own_clip_contrast
-from echopair.models.objectives.unit import exact
+from echopair.models.losses.noise_contrastive import info_nce_from_logits
+from echopair.models.losses.normalise import at_least_float32
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +35,11 @@ def future_frames(
     if not 0 < len(predictions) < count:
         raise ValueError(f"{len(predictions)} steps cannot be predicted in {count} frames")
     with torch.autocast(frames.device.type, enabled=False):
+        later = at_least_float32(frames)
         results = [
-            own_clip_contrast(torch.einsum("ntc,mtc->tnm", exact(predicted), exact(frames[:, k:])))
+            info_nce_from_logits(
+                torch.einsum("ntc,mtc->tnm", at_least_float32(predicted), at_least_float32(frames[:, k:]))
+            )
             for k, predicted in enumerate(predictions, start=1)
         ]
     losses, accuracies = zip(*results, strict=True)

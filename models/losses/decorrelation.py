@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 from echopair.lazy import torch
-from echopair.models.objectives.unit import exact
+from echopair.models.losses.normalise import at_least_float32
 
 BATCH_NORM_EPSILON = (
     1e-5  # of the authors' batch normalisation; a dimension without variance then stays finite
@@ -28,7 +28,7 @@ def barlow_twins(projections: torch.Tensor, redundancy_weight: float) -> torch.T
     """
     pairs = projections.shape[1]
     with torch.autocast(projections.device.type, enabled=False):
-        z = exact(projections)
+        z = at_least_float32(projections)
         variance, mean = torch.var_mean(z, dim=1, correction=0, keepdim=True)  # (V, 1, P)
         standard = (z - mean) * (variance + BATCH_NORM_EPSILON).rsqrt()
         losses = []
@@ -60,7 +60,7 @@ def vicreg(
     """
     views, pairs, dimensions = projections.shape
     with torch.autocast(projections.device.type, enabled=False):
-        z = exact(projections)
+        z = at_least_float32(projections)
         invariance = torch.stack([(one - other).square().mean() for one, other in combinations(z, 2)]).mean()
         deviation = (z.var(dim=1) + VARIANCE_EPSILON).sqrt()  # (V, P)
         variance = (1 - deviation).relu().mean()

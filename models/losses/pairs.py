@@ -6,15 +6,15 @@ A row is one projection: the N clips of the first view, then those of the second
 from __future__ import annotations
 
 from echopair.lazy import torch
-from echopair.models.objectives.unit import unit
+from echopair.models.losses.normalise import l2_normalise
 
-LOWEST = -1e30  # of a sum of exponentials without terms the logarithm; -inf would make gradients NaN
+LOWEST = -1e30  # in place of log(0), for an empty sum; -inf would make gradients NaN
 
 
 def cosine_similarities(projections: torch.Tensor) -> torch.Tensor:
     """Cosine similarities (V N, V N) of projections (V, N, P) of any norm, in float32 at least, also under autocast."""
     with torch.autocast(projections.device.type, enabled=False):
-        z = unit(projections.flatten(0, 1))  # (V N, P)
+        z = l2_normalise(projections.flatten(0, 1))  # (V N, P)
         return z @ z.T
 
 
@@ -24,7 +24,7 @@ def distances(projections: torch.Tensor) -> torch.Tensor:
     In float32 at least, also under autocast. From differences, since 2 - 2 cos is not exact near 0.
     """
     with torch.autocast(projections.device.type, enabled=False):
-        z = unit(projections.flatten(0, 1))  # (V N, P)
+        z = l2_normalise(projections.flatten(0, 1))  # (V N, P)
         return torch.cdist(z, z, compute_mode="donot_use_mm_for_euclid_dist")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from echopair.lazy import torch
-from echopair.models.objectives.unit import unit
+from echopair.models.losses.normalise import l2_normalise
 
 
 def bank_similarities(projections: torch.Tensor, entries: torch.Tensor) -> torch.Tensor:
@@ -19,7 +19,7 @@ def bank_similarities(projections: torch.Tensor, entries: torch.Tensor) -> torch
         (B, S), float32 (or float64 if both are) also under autocast.
     """
     with torch.autocast(projections.device.type, enabled=False):
-        return unit(projections) @ unit(entries).T
+        return l2_normalise(projections) @ l2_normalise(entries).T
 
 
 def instance_softmax(

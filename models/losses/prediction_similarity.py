@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from echopair.lazy import torch
-from echopair.models.objectives.unit import unit
+from echopair.models.losses.normalise import l2_normalise
 
 
 def prediction_similarity(predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -21,7 +21,7 @@ def prediction_similarity(predictions: torch.Tensor, targets: torch.Tensor) -> t
         Scalar float32, also under autocast.
     """
     with torch.autocast(predictions.device.type, enabled=False):
-        cosines = torch.einsum("unp,vnp->uvn", unit(predictions), unit(targets))  # (V, V, N)
+        cosines = torch.einsum("unp,vnp->uvn", l2_normalise(predictions), l2_normalise(targets))  # (V, V, N)
         return _of_other_views(cosines).mean()
 
 
@@ -35,7 +35,7 @@ def similarity_to_other_clips(predictions: torch.Tensor, targets: torch.Tensor) 
     Returns:
         Scalar float32.
     """
-    p, t = unit(predictions), unit(targets)
+    p, t = l2_normalise(predictions), l2_normalise(targets)
     own = torch.einsum("unp,vnp->uv", p, t)
     every = p.sum(1) @ t.sum(1).T  # (V, V)
     pairs = p.shape[1]

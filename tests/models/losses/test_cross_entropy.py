@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from echopair.models.objectives.cross_entropy import cross_entropy
+from echopair.models.losses.cross_entropy import cross_entropy
 
 LABELS = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0], [0, 0, 1]], dtype=torch.bool)
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from echopair.models.objectives.local_global import local_global
+from echopair.models.losses.local_global import local_global
 
 
 def inputs(views: int = 2) -> tuple[list[torch.Tensor], torch.Tensor]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from echopair.lazy import torch
-from echopair.models.objectives.pairs import cosine_similarities, mean_of, negative_rows, positive_rows
+from echopair.models.losses.pairs import cosine_similarities, mean_of, negative_rows, positive_rows
 
 
-def own_clip_contrast(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def info_nce_from_logits(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross entropy of finding the own clip among N, and how often its logit is the highest.
 
     Args:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from echopair.lazy import torch
-from echopair.models.objectives.pairs import LOWEST
-from echopair.models.objectives.unit import unit
+from echopair.models.losses.normalise import l2_normalise
+from echopair.models.losses.pairs import LOWEST
 
 # The similarity of what is no negative; with -inf, the gradient of a learned temperature would be NaN.
 EXCLUDED = LOWEST
@@ -26,9 +26,9 @@ def key_similarities(
         excluded ones EXCLUDED.
     """
     with torch.autocast(queries.device.type, enabled=False):
-        q = unit(queries)
-        positive = (q * unit(keys)).sum(1, keepdim=True)  # (N, 1)
-        negative = (q @ unit(queue).T).masked_fill(excluded, EXCLUDED)  # (N, K)
+        q = l2_normalise(queries)
+        positive = (q * l2_normalise(keys)).sum(1, keepdim=True)  # (N, 1)
+        negative = (q @ l2_normalise(queue).T).masked_fill(excluded, EXCLUDED)  # (N, K)
         return torch.cat([positive, negative], dim=1)
 
 
@@ -78,7 +78,7 @@ def mix_hard_negatives(
     """
     device = queries.device
     with torch.autocast(device.type, enabled=False):
-        q = unit(queries)  # (N, P)
+        q = l2_normalise(queries)  # (N, P)
         with torch.no_grad():
             found = similarities.topk(min(hardest, similarities.shape[1]), dim=1)  # (N, H)
             negatives = (found.values > EXCLUDED / 2).sum(1, keepdim=True)  # (N, 1)
@@ -88,11 +88,11 @@ def mix_hard_negatives(
 
             def pick(number: int) -> torch.Tensor:
                 rank = (draw(number) * negatives).long()  # (N, number)
-                return unit(queue)[found.indices.gather(1, rank)]  # (N, number, P)
+                return l2_normalise(queue)[found.indices.gather(1, rank)]  # (N, number, P)
 
             share = draw(mixed).unsqueeze(2)
             of_two = share * pick(mixed) + (1 - share) * pick(mixed)  # (N, S, P)
             share = 0.5 * draw(mixed_with_query).unsqueeze(2)
             with_query = share * q.unsqueeze(1) + (1 - share) * pick(mixed_with_query)  # (N, S', P)
-            mixtures = unit(torch.cat([of_two, with_query], dim=1))
+            mixtures = l2_normalise(torch.cat([of_two, with_query], dim=1))
         return (mixtures @ q.unsqueeze(2)).squeeze(2).masked_fill(negatives == 0, EXCLUDED)
