@@ -35,11 +35,9 @@ def future_frames(
     if not 0 < len(predictions) < count:
         raise ValueError(f"{len(predictions)} steps cannot be predicted in {count} frames")
     with torch.autocast(frames.device.type, enabled=False):
-        later = at_least_float32(frames)
+        frames = at_least_float32(frames)
         results = [
-            info_nce_from_logits(
-                torch.einsum("ntc,mtc->tnm", at_least_float32(predicted), at_least_float32(frames[:, k:]))
-            )
+            info_nce_from_logits(torch.einsum("ntc,mtc->tnm", at_least_float32(predicted), frames[:, k:]))
             for k, predicted in enumerate(predictions, start=1)
         ]
     losses, accuracies = zip(*results, strict=True)
