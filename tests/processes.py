@@ -46,10 +46,15 @@ class Started:
     def ended(self) -> bool:
         return self.status is not None
 
+    def ended_within(self, seconds: float) -> bool:
+        """Wait for its end, at most for some seconds."""
+        self.process.join(seconds)
+        return self.ended
+
     def wait(self, seconds: float = 600) -> int:
         """Wait for its end; returns the exit status."""
-        self.process.join(seconds)
-        assert self.status is not None, f"runs after {seconds:g} s: {self.said}"
+        assert self.ended_within(seconds), f"runs after {seconds:g} s: {self.said}"
+        assert self.status is not None
         return self.status
 
     def kill(self, number: signal.Signals = signal.SIGKILL, *, group: bool = False) -> None:

@@ -24,7 +24,6 @@ MOMENTS = {
     "record": "runs/*/report.html",
 }
 DISK_MEGABYTES = 32
-ECHOPAIR = Path(sys.executable).with_name("echopair")
 
 
 def fill(file: Path) -> None:
@@ -42,17 +41,17 @@ def play(moment: str, file: Path, disk: Path, oracle: dict[str, object]) -> str:
     """Fill the disk at a moment of a run; returns what the run said, and fails if it did not go on."""
     import sqlite3
 
-    from tests.torture.kills import SETTINGS, result_of, undisturbed
+    from tests.torture.kills import result_of, start_stage, undisturbed
 
     work = disk / "work"
-    command = [ECHOPAIR, "run", file, f"work_folder={work}", *SETTINGS]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while not any(work.glob(MOMENTS[moment])) and process.poll() is None:
-            time.sleep(0.001)
-        fill(disk / "ballast")
-        said, complained = process.communicate(timeout=300)
+    process = start_stage("run", file, work)
+    while not any(work.glob(MOMENTS[moment])) and not process.ended:
+        time.sleep(0.001)
+    fill(disk / "ballast")
+    status = process.wait(300)
+    said, complained = process.output.read_text(), process.errors.read_text()
     last = complained.strip().splitlines()[-1]
-    assert process.returncode in (1, 2), f"exit status {process.returncode}: {last}"
+    assert status in (1, 2), f"exit status {status}: {last}"
     assert "Traceback" not in complained, complained
     assert "No space left" in last or "disk is full" in last, last
     assert "free space" in last, last
@@ -64,7 +63,7 @@ def play(moment: str, file: Path, disk: Path, oracle: dict[str, object]) -> str:
     assert all(status == "FAILED" for status in statuses), statuses
     undisturbed("run", file, work)
     assert result_of(work) == oracle, "another result"
-    return f"exit {process.returncode}, {statuses}, table {'shown' if 'pretrained' in said else 'not shown'}: {last}"
+    return f"exit {status}, {statuses}, table {'shown' if 'pretrained' in said else 'not shown'}: {last}"
 
 
 def main() -> None:
@@ -75,9 +74,8 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=MOMENTS, metavar="MOMENT", help=", ".join(MOMENTS))
     arguments = parser.parse_args()
     from tests.pipeline.test_run import write_config
-    from tests.torture.kills import load, result_of, undisturbed
+    from tests.torture.kills import result_of, undisturbed
 
-    load()
     violations = 0
     with tempfile.TemporaryDirectory(prefix="full-disk-") as temporary:
         folder = Path(temporary)

@@ -9,23 +9,22 @@ or process, or has anything but one finished run in MLflow. `tests/benchmarks/sw
 
 import argparse
 import hashlib
-import importlib
 import json
 import os
 import random
 import re
 import shutil
-import signal
 import sqlite3
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from tests.processes import Started, start_echopair
 
 SETTINGS = (
     "threads=1",
@@ -41,85 +40,24 @@ TIMES = ("pairs_per_second", "data_wait_share", "peak_memory_mb", "seconds")
 LEFT_SECONDS = 10.0
 
 
-def load() -> None:
-    """Import what a run needs, so that a forked process starts at once; a pool's workers do not call this."""
-    for module in (
-        "echopair.pipeline.run",
-        "echopair.pipeline.evaluation.probe",
-        "echopair.pipeline.figures",
-        "echopair.pipeline.training.preview",
-        "echopair.tuning.cli",
-        "librosa.display",
-        "mlflow.pyfunc",
-        "mlflow.store.tracking.sqlalchemy_store",
-        "sklearn.linear_model",
-        "tests.pipeline.test_run",
-        "tests.tuning.conftest",
-        "torchaudio",
-    ):
-        importlib.import_module(module)
+def token(work: Path) -> str:
+    """What the environment of all processes of a work folder has."""
+    return f"ECHOPAIR_TORTURE={work}"
 
 
-class Started:
-    """`echopair STAGE` of a file or preset in a process of its own, in a new session."""
-
-    def __init__(self, stage: str, file: Path | str, work: Path, settings: Sequence[str] = SETTINGS) -> None:
-        self.said = work.with_name(work.name + ".txt")
-        self.token = f"ECHOPAIR_TORTURE={work}"
-        self.status: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            self._work(["echopair", stage, str(file), f"work_folder={work}", *settings])
-
-    def _work(self, arguments: list[str]) -> None:
-        status = 1
-        try:
-            os.setsid()
-            output = os.open(self.said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(output, 1)
-            os.dup2(output, 2)
-            name, _, value = self.token.partition("=")
-            os.environ[name] = value  # its children are found by it
-            sys.argv = arguments
-            from echopair.tuning.cli import main as echopair
-
-            echopair()
-        except SystemExit as ended:
-            status = int(ended.code or 0)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-
-    def ended_within(self, seconds: float) -> bool:
-        """Wait for its end; False if it works on after so many seconds."""
-        deadline = time.monotonic() + seconds
-        while self.status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.status = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() > deadline:
-                return False
-            else:
-                time.sleep(0.005)
-        return True
-
-    def kill(self) -> None:
-        """SIGKILL to the process alone; its children must end by themselves."""
-        os.kill(self.pid, signal.SIGKILL)
-        self.ended_within(60)
+def start_stage(stage: str, file: Path | str, work: Path, settings: Sequence[str] = SETTINGS) -> Started:
+    """Start `echopair STAGE` of a file or preset in a process of its own."""
+    name, _, value = token(work).partition("=")
+    said = work.with_name(f"{work.name}-said")
+    environment = {**os.environ, name: value}
+    return start_echopair(said, stage, file, f"work_folder={work}", *settings, environment=environment)
 
 
-def undisturbed(stage: str, file: Path | str, work: Path, settings: Sequence[str] = SETTINGS) -> float:
-    """Run a stage to its end; returns the seconds it took."""
-    began = time.monotonic()
-    process = Started(stage, file, work, settings)
-    if not process.ended_within(3600) or process.status:
-        process.kill() if process.status is None else None
-        raise AssertionError(f"exit status {process.status}: {process.said.read_text()[-2000:]}")
-    return time.monotonic() - began
+def undisturbed(stage: str, file: Path | str, work: Path, settings: Sequence[str] = SETTINGS) -> Started:
+    """Run a stage to its end."""
+    process = start_stage(stage, file, work, settings)
+    assert process.wait(3600) == 0, f"exit status {process.status}: {process.said}"
+    return process
 
 
 def result_of(work: Path) -> dict[str, Any]:
@@ -173,19 +111,19 @@ def play(
 
     kills, notes = 0, []
     for _ in range(draw.randint(1, MOST_KILLS)):
-        process = Started(stage, file, work)
+        process = start_stage(stage, file, work)
         after = draw.uniform(0, seconds)
         if process.ended_within(after):
-            assert process.status == 0, f"exit status {process.status}: {process.said.read_text()[-2000:]}"
+            assert process.status == 0, f"exit status {process.status}: {process.said}"
             notes.append(f"{after:.2f} s (was done)")
             continue
-        process.kill()
+        process.kill()  # its children must end by themselves
+        process.wait()
         kills += 1
-        done = re.findall(
-            "^(prepare|pretrain|embed|probe)[^:\n]*: ", process.said.read_text(errors="replace"), re.M
-        )
+        written = process.output.read_text(errors="replace") + process.errors.read_text(errors="replace")
+        done = re.findall("^(prepare|pretrain|embed|probe)[^:\n]*: ", written, re.M)
         notes.append(f"{after:.2f} s after {done[-1] if done else 'the start'}")
-    _wait_for(lambda: not processes_with(process.token), "its processes to end")
+    _wait_for(lambda: not processes_with(token(work)), "its processes to end")
     undisturbed(stage, file, work)
     found = result_of(work)
     different = sorted(key for key in oracle.keys() | found.keys() if oracle.get(key) != found.get(key))
@@ -210,7 +148,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first round; the others count on from it")
     parser.add_argument("--only", action="append", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
     arguments = parser.parse_args()
-    load()
     from tests.pipeline.test_run import write_config
 
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
@@ -218,7 +155,8 @@ def main() -> None:
     stages = arguments.only or STAGES
     times, oracles = {}, {}
     for stage in stages:
-        times[stage] = undisturbed(stage, file, folder / f"oracle-{stage}")
+        process = undisturbed(stage, file, folder / f"oracle-{stage}")
+        times[stage] = time.monotonic() - process.began
         oracles[stage] = result_of(folder / f"oracle-{stage}")
         print(f"{stage} undisturbed: {times[stage]:.1f} s, {len(oracles[stage])} results", flush=True)
     played = kills = violations = 0

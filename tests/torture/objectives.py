@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from echopair.pipeline.objectives_comparison import objectives
-from tests.torture.kills import Started, load, undisturbed
+from tests.processes import Started
+from tests.torture.kills import start_stage, undisturbed
 
 WEIGHTS = "encoder/encoder.safetensors"
 LABELLED = ("corpora.others.name=synthetic", "corpora.others.seed=1", "pretrain.corpora=[others]")
@@ -86,11 +87,10 @@ def play(objective: str, steps: int, clips: int, work: Path) -> Outcome:
     expected = hashlib.sha256((encoder / WEIGHTS).read_bytes()).hexdigest()
     shutil.rmtree(encoder)
 
-    process = Started("pretrain", "synthetic", work, settings)
-    killed = _kill_after(process, encoder, steps // 2)
-    undisturbed("pretrain", "synthetic", work, settings)
-    resumed = re.search(r"continues after step (\d+)", process.said.read_text())
-    assert resumed, f"it did not continue: {process.said.read_text()[-2000:]}"
+    killed = _kill_after(start_stage("pretrain", "synthetic", work, settings), encoder, steps // 2)
+    process = undisturbed("pretrain", "synthetic", work, settings)
+    resumed = re.search(r"continues after step (\d+)", process.errors.read_text())
+    assert resumed, f"it did not continue: {process.said}"
     return Outcome(
         killed,
         int(resumed[1]),
@@ -106,10 +106,11 @@ def _kill_after(process: Started, encoder: Path, step: int) -> int:
     log = encoder.with_name(encoder.name + ".partial") / "metrics.jsonl"
     while True:
         assert not process.ended_within(0.02), (
-            f"it ended before step {step}, status {process.status}: {process.said.read_text()[-2000:]}"
+            f"it ended before step {step}, status {process.status}: {process.said}"
         )
         if log.is_file() and log.read_bytes().count(b"\n") >= step:
             process.kill()
+            process.wait()
             return log.read_bytes().count(b"\n")
 
 
@@ -122,7 +123,6 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60, help="of each training")
     parser.add_argument("--clips", type=int, default=10, help="of each of the twelve kinds of sound")
     arguments = parser.parse_args()
-    load()
     folder = Path(tempfile.mkdtemp(prefix="objectives-"))
     table = Table(
         "objective", "killed after", "resumed after", "encoder", "probe", "untrained", "gain", "time"
