@@ -41,7 +41,7 @@ SETTINGS = (
     "sweep.scheduler.name=fifo",
     f"sweep.evaluations={EVALUATIONS}",
     f"sweep.resources.trials_at_once={AT_ONCE}",
-    "pretrain.steps=90",
+    "pretrain.steps=45",
 )
 # A sweep takes half a minute on a quiet machine; these are for one on which ten others run.
 SWEEP_SECONDS = 1200.0
