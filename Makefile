@@ -16,7 +16,7 @@ run: $(READY)  ## all stages on the built-in corpus
 # Passive: threads of the two test processes do not spin on the cores that the other one needs. Files with the
 # longest tests come first, so that both processes end at about the same time.
 test: $(READY)  ## the tests; they wait for other processes much of the time, so two of them run at once
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-gpu: $(READY)  ## the tests that need a CUDA GPU
 	$(BIN)/python -m pytest -m cuda

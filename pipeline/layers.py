@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from echopair.audio_files import AUDIO_EXTENSIONS
 from echopair.pipeline.config_text import INTERPOLATION, KeyTypes, is_verbatim, with_text
 from echopair.pipeline.errors import UserError, did_you_mean
 
@@ -130,7 +131,6 @@ def _chain(
     source: str, packages: Sequence[str], field: KeyTypes = _no_types, above: Sequence[str] = ()
 ) -> list[tuple[str, dict[str, Any]]]:
     """A preset or file and those that it starts from, lowest first, each with what messages call it."""
-    from echopair.pipeline.corpora.recording import AUDIO_EXTENSIONS
 
     known = presets(*packages)
     path = Path(source).expanduser()

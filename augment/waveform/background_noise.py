@@ -20,7 +20,9 @@ class BackgroundNoiseConfig(NoiseConfig, frozen=True, extra="forbid"):
     """
 
     name: Literal["background_noise"] = "background_noise"
-    folder: Path = Field(description="folder of the sounds (wav, flac, ogg, opus, mp3, aiff), in any depth")
+    folder: Path = Field(
+        description="folder of the sounds (wav, flac, ogg, mp3, aiff, au, caf ...), in any depth"
+    )
     min_snr_db: float = Field(
         5.0,
         ge=LOWEST_SNR_DB,

@@ -7,12 +7,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from echopair.audio_files import AUDIO_EXTENSIONS, UNKNOWN_FRAMES
 from echopair.augment.waveform.augmentation import Waveform
 from echopair.lazy import np
 
-# Formats that soundfile decodes.
-SOUND_EXTENSIONS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif")
-UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's number where a file declares no length
 # Up to this total size each process keeps the decoded sounds in memory.
 CACHE_BYTES = 128 << 20
 
@@ -48,12 +46,12 @@ def find_sounds(folder: Path) -> list[Path]:
         files += [
             Path(parent, name)
             for name in sorted(names)
-            if name.lower().endswith(SOUND_EXTENSIONS) and not name.startswith(".")
+            if name.lower().endswith(AUDIO_EXTENSIONS) and not name.startswith(".")
         ]
     if not files:
         raise ValueError(
             f"folder={folder}: contains no sounds; add some "
-            f"({', '.join(extension[1:] for extension in SOUND_EXTENSIONS)}) or name another folder"
+            f"({', '.join(extension[1:] for extension in AUDIO_EXTENSIONS)}) or name another folder"
         )
     return files
 

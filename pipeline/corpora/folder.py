@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from echopair.audio_files import AUDIO_EXTENSIONS
 from echopair.pipeline.corpora.recording import (
-    AUDIO_EXTENSIONS,
     FFMPEG_FORMATS,
     FolderListing,
     Recording,

@@ -12,12 +12,6 @@ from pydantic import BeforeValidator
 
 Split = Literal["train", "validation", "test"]
 
-# What libsndfile decodes, by the file's name.
-AUDIO_EXTENSIONS = (
-    *(".wav", ".wave", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
-    *(".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".sph", ".nist"),
-)
-
 # What ffmpeg decodes where it is on the PATH: its name of the format, by extension.
 FFMPEG_FORMATS = {
     **dict.fromkeys((".m4a", ".m4b", ".mp4", ".3gp"), "mov"),

@@ -16,13 +16,13 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from echopair.audio_files import UNKNOWN_FRAMES
 from echopair.models.resample import HIGHEST_PEAK, RESAMPLING_QUALITY
 from echopair.pipeline.decoding.envelope import Envelope
 from echopair.pipeline.decoding.loudness import LoudnessMeter
 from echopair.pipeline.decoding.opening import opened
 from echopair.pipeline.decoding.reading import (
     TOLERANCE_SECONDS,
-    UNKNOWN_FRAMES,
     Recording,
     Refused,
     declared_and_found,

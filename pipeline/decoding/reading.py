@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from echopair.audio_files import UNKNOWN_FRAMES
 from echopair.models.resample import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
 from echopair.pipeline.decoding.envelope import Envelope, PartOfFile
 from echopair.pipeline.decoding.truncation import inspect
@@ -19,9 +20,8 @@ FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "W64", "AU", "C
 BLOCK_SECONDS = 10
 BLOCK_VALUES = 1 << 22  # a block's limit where rate or channels are extreme: 16 MiB as float32
 TOLERANCE_SECONDS = 0.1  # of compressed lengths, which may or may not include the encoder's delay
-UNKNOWN_FRAMES = (1 << 63) - 1  # libsndfile's number for a FLAC that declares no length
 UNRECOGNISED_FORMAT = 1  # libsndfile's code
-IMPOSSIBLE_HEADERS = {  # by libsndfile's codes, whose own words are those of its programmers
+IMPOSSIBLE_HEADERS = {  # by libsndfile's codes; its own messages name internals
     24: "wrong header: a sample rate of zero, or an impossible one",
     32: "wrong header: it declares no channels",
     33: "wrong header: it declares more than 1,024 channels",

@@ -49,6 +49,7 @@ run_name: tones
 work_folder: {folder / "work"}
 corpora:
   tones: {{name: folder, root: {folder / "recordings"}}}
+prepare: {{workers: 1}}
 crops: {{crop_seconds: 0.32}}
 encoder: {{name: resnet, width: 8, stem: patch, blocks: [1, 1]}}
 pretrain: {{steps: 6, batch_pairs: 8, log_every_steps: 2, device: cpu}}

@@ -67,7 +67,7 @@ def test_a_file_instead_of_a_folder_is_refused(write: Write) -> None:
 
 def test_a_folder_without_sounds_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no sound")
-    with pytest.raises(ValueError, match=r"contains no sounds; add some \(wav, flac, ogg"):
+    with pytest.raises(ValueError, match=r"contains no sounds; add some \(wav, wave"):
         check_sounds(tmp_path)
 
 
