@@ -13,9 +13,9 @@ install: $(READY)  ## .venv alone
 run: $(READY)  ## all stages on the built-in corpus
 	$(BIN)/echopair run
 
-# Passive: threads of the two test processes do not spin on the cores that the other one needs. Files with the
-# longest tests come first, so that both processes end at about the same time.
-test: $(READY)  ## the tests; they wait for other processes much of the time, so two of them run at once
+# Passive: threads of a test process do not spin on the cores that the others need. Files with the longest tests come
+# first, so that all processes end at about the same time.
+test: $(READY)  ## the tests, in three processes, since tests of sweeps wait for other processes
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-gpu: $(READY)  ## the tests that need a CUDA GPU

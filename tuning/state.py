@@ -125,6 +125,12 @@ class SweepState:
                 self._write(trial)
             return trial
 
+    def requeue_running(self) -> None:
+        """Let the trials that no process trains any more wait to be continued."""
+        for trial in self.trials:
+            if trial.status == Status.RUNNING:
+                self.change(trial.number, status=Status.WAITING, error="")
+
     def fix_plan(self, **plan: Any) -> None:
         """Decide something once for this and every later process."""
         with self._lock:

@@ -83,9 +83,7 @@ def _continue(state: SweepState, sampler: Sampler, *, retry_failed: bool) -> Swe
         if retry_failed:
             _allow_failed_again(state)
         with _parent_run(state) as parent:
-            for trial in state.trials:
-                if trial.status == Status.RUNNING:  # its driver was killed
-                    state.change(trial.number, status=Status.WAITING, error="")
+            state.requeue_running()  # those of a killed driver
             ended = sum(trial.status.ended for trial in state.trials)
             if ended < sampler.total:
                 result.unrecorded = _run_trials(state, sampler, prepared, parent)
@@ -207,9 +205,7 @@ def _recorded(state: SweepState, parent: TrackedRun, context: TrialContext) -> I
         yield unrecorded
         patience = LAST_TRY_SECONDS
     finally:
-        for trial in state.trials:
-            if trial.status == Status.RUNNING:  # interrupted
-                state.change(trial.number, status=Status.WAITING, error="")
+        state.requeue_running()  # those of an interrupted one
         unrecorded += tracker.close(patience)
 
 

@@ -21,6 +21,7 @@ from echopair.pipeline.tracking.interruption import defer_interruption
 from echopair.pipeline.tracking.outputs import training_series
 from echopair.pipeline.tracking.runs import tagged_runs
 from echopair.pipeline.tracking.store import KIND_TAG, require_answer
+from echopair.tuning.schedulers import INTERMEDIATE_SCORE
 from echopair.tuning.state import SweepState
 from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
@@ -30,7 +31,6 @@ SWEEP_TAG, TRIAL_TAG, STATUS_TAG = "echopair.sweep", "echopair.trial", "echopair
 ERROR_TAG = "echopair.error"
 PARENT_TAG = "mlflow.parentRunId"
 SCORE = "score"
-INTERMEDIATE_SCORE = "intermediate_score"
 PAUSE_SECONDS = 2.0
 PAUSE_AFTER_FAILURE_SECONDS = 10.0
 
