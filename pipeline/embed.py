@@ -158,7 +158,7 @@ class Embedder:
 
     @cached_property
     def _untrained(self) -> AudioEncoder:
-        """The encoder without any training: as it was before, unless it is another one than `encoder` of the config."""
+        """An untrained encoder of the same architecture; that of `encoder` has the training's initial weights."""
         from echopair.models.audio_encoder import AudioEncoder
         from echopair.pipeline.training.learner import initial_encoder
 

@@ -117,9 +117,8 @@ def _call(
 ) -> None:
     os.setpgid(0, 0)
     multiprocessing.set_start_method(None, force=True)  # the platform's own, as in any other process
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # also where whoever started the tests ignores it
+    # Also where whoever started the tests ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, file in ((1, output), (2, errors)):
         os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND), number)
     os.environ.clear()

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from echopair.lazy import torch
-from echopair.models.losses.multilabel_cross_entropy import multilabel_cross_entropy
+from echopair.models.losses.binary_cross_entropy import binary_cross_entropy
 from echopair.models.methods.method import (
     Batch,
     LearningData,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class RelativePositionConfig(MethodConfig):
     """Which of two crops of a segment comes first? The crops do not overlap, and which view is first is random.
 
-    A pretext task, as a yardstick. It learns what has a direction in time: attacks, decays, phrases. Sound that is
+    A pretext task, as a baseline. It learns what has a direction in time: attacks, decays, phrases. Sound that is
     the same all the time gives it nothing.
 
     Source: Doersch et al., Unsupervised Visual Representation Learning by Context Prediction, ICCV 2015, section 3,
@@ -47,7 +47,7 @@ class RelativePositionConfig(MethodConfig):
 
 
 class RelativePosition(Method):
-    """An encoder and a head that reads the embeddings of both crops, one behind the other."""
+    """An encoder and a head that reads the concatenated embeddings of both crops."""
 
     config: RelativePositionConfig
 
@@ -63,7 +63,7 @@ class RelativePosition(Method):
         embeddings = encode(self.encoder, batch.views)  # (2, N, D)
         logits = self.modules["head"](torch.cat([*embeddings], dim=1)).squeeze(1)  # (N,)
         first_comes_first = batch.starts[0] < batch.starts[1]  # (N,)
-        loss = multilabel_cross_entropy(logits, first_comes_first)
+        loss = binary_cross_entropy(logits, first_comes_first)
         return StepOutput(loss, partial(_metrics, embeddings.detach(), logits.detach(), first_comes_first))
 
 

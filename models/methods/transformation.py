@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from echopair.lazy import torch
-from echopair.models.losses.multilabel_cross_entropy import constant_answers, multilabel_cross_entropy
+from echopair.models.losses.binary_cross_entropy import binary_cross_entropy, constant_answers
 from echopair.models.methods.method import (
     Batch,
     LearningData,
@@ -65,7 +65,7 @@ class Transformation(Method):
             0, embeddings.shape[:2]
         )  # (V, N, A)
         answers = batch.augmentations.to(logits.device)
-        loss = multilabel_cross_entropy(logits, answers)
+        loss = binary_cross_entropy(logits, answers)
         return StepOutput(loss, partial(_metrics, embeddings.detach(), logits.detach(), answers))
 
 

@@ -5,6 +5,7 @@ from typing import BinaryIO
 
 from echopair.pipeline.decoding.containers import W64_RIFF
 from echopair.pipeline.decoding.mpeg import begins_stream, tag_length
+from echopair.pipeline.decoding.streams import first_packet
 
 HEAD_BYTES = 4096  # of zeros, too, between a tag and the sound
 MAGICS = (b"fLaC", b".snd", b"caff\0\1", b"NIST_1A\n", W64_RIFF)
@@ -37,6 +38,6 @@ def _is_audio(file: BinaryIO, size_bytes: int) -> bool:
         return head[8:12] == b"WAVE"
     if head[:4] == b"FORM":
         return head[8:12] in (b"AIFF", b"AIFC")
-    if head[:4] == b"OggS" and len(head) > 26:
-        return head[27 + head[26] :].startswith(OGG_CODECS)
+    if head[:4] == b"OggS":
+        return first_packet(head).startswith(OGG_CODECS)
     return head.startswith(MAGICS) or begins_stream(file, at, size_bytes)

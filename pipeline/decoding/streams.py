@@ -35,6 +35,11 @@ def ogg(file: BinaryIO, size_bytes: int) -> Envelope:
     return Envelope(cut=not page[5] & OGG_END_OF_STREAM, joined=several)
 
 
+def first_packet(page: bytes) -> bytes:
+    """The rest of an Ogg page from its first packet on, which names the codec; b"" if it does not come so far."""
+    return page[27 + page[26] :] if len(page) > 26 else b""
+
+
 def flac(file: BinaryIO, size_bytes: int) -> Envelope:
     """libsndfile stops at the declared number of samples; if the last frame goes further, none is declared to it."""
     if _occurs_again(file, FLAC_BEGIN):

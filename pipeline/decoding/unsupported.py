@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from echopair.pipeline.decoding.streams import first_packet
+
 # libsndfile's codes: unsupported encoding, unimplemented format, malformed "fmt " chunk (which is what it calls a
 # codec that it does not know), compressed NIST file.
 UNSUPPORTED_CODES = (4, 18, 64, 110)
@@ -38,11 +40,9 @@ def unsupported_kind(path: str | Path, start: int, code: int) -> Kind | None:
         file.seek(start)
         head = file.read(HEAD_BYTES)
     if head[:4] == b"OggS":  # libsndfile's codes do not tell another codec from damage
-        packet = head[27 + head[26] :][:8] if len(head) > 26 else b""
-        return next(
-            (Kind(f"{OGG_CODECS[magic]} in Ogg", "ogg") for magic in OGG_CODECS if packet.startswith(magic)),
-            None,
-        )
+        packet = first_packet(head)
+        codec = next((name for magic, name in OGG_CODECS.items() if packet.startswith(magic)), None)
+        return Kind(f"{codec} in Ogg", "ogg") if codec else None
     if code not in UNSUPPORTED_CODES:
         return None
     if head[:4] == b"fLaC":

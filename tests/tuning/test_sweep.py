@@ -27,7 +27,7 @@ from echopair.tuning.config import SweepSettings, compose_sweep
 from echopair.tuning.state import SweepState
 from echopair.tuning.sweep import sweep, sweep_folder
 from echopair.tuning.tracking import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
-from echopair.tuning.trial_folder import CONFIG_FILE, TrialFolder
+from echopair.tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, TrialFolder
 from echopair.tuning.trials import Status, Trial
 from tests.tuning.conftest import descendants
 from tests.tuning.tones import write_run
@@ -336,6 +336,22 @@ def test_the_same_command_again_does_nothing_new(swept: Swept, arguments: list[s
     assert (again.folder / "report.html").stat().st_mtime_ns > report
 
 
+def test_a_failed_trial_is_tried_again_when_that_is_asked_for(swept: Swept, arguments: list[str]) -> None:
+    before = swept.trials
+    (swept.trial_folder(3) / CONFIG_FILE).rmdir()
+    allow = swept.trial_folder(3) / REFUSED_FILE
+    allow.write_text("it took too much memory")  # as well; both are mended
+    again = echopair_sweep(arguments, options=["--retry-failed"])
+    assert again.exit_status == 0, again.progress
+    assert [trial for trial in again.trials if trial.number != 3] == [t for t in before if t.number != 3]
+    tried = again.trials[3]
+    assert tried.status in (Status.FINISHED, Status.STOPPED)
+    assert (tried.error, tried.attempts) == ("", 2)
+    (run_of_it,) = [one for one in again.runs if one.tags.get(TRIAL_TAG) == "3"]
+    assert run_of_it.status == "FINISHED"
+    assert (run_of_it.tags[STATUS_TAG], run_of_it.tags[ERROR_TAG]) == (tried.status.value, "")
+
+
 def test_what_would_fail_is_refused_before_anything_is_begun(
     swept: Swept, file: Path, tmp_path: Path
 ) -> None:
@@ -396,35 +412,24 @@ def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(file: Path) -> Non
     assert said in " ".join(swept.progress.split())
 
 
-def test_a_trial_that_took_too_much_memory_says_so_and_is_tried_again_when_that_is_asked_for(
-    file: Path,
-) -> None:
-    arguments = [
-        str(file),
-        "sweep.sweep_name=memory",
-        f"sweep.space.{TEMPERATURE}=[0.3]",
-        "sweep.search.name=grid",
-        "sweep.retries=0",
-        "sweep.resources.trials_at_once=1",
-    ]
-    swept = echopair_sweep([*arguments, "sweep.resources.memory_gb_per_trial=0.01"])
+def test_a_trial_that_takes_too_much_memory_says_so_though_it_has_no_second_attempt(file: Path) -> None:
+    swept = echopair_sweep(
+        [
+            str(file),
+            "sweep.sweep_name=memory",
+            f"sweep.space.{TEMPERATURE}=[0.3]",
+            "pretrain.steps=500",
+            "sweep.search.name=grid",
+            "sweep.retries=0",
+            "sweep.resources={trials_at_once: 1, memory_gb_per_trial: 0.01}",
+        ]
+    )
     assert swept.exit_status == 101
-    (failed,) = swept.trials
-    assert (failed.status, failed.attempts) == (Status.FAILED, 1)
-    assert failed.error.startswith("the trial took ")
-    assert "GB of memory, more than the 0.0 GB it may" in failed.error
+    (trial,) = swept.trials
+    assert (trial.status, trial.attempts) == (Status.FAILED, 1)
+    assert trial.error.startswith("the trial took ")
+    assert "GB of memory, more than the 0.0 GB it may" in trial.error
     assert "--retry-failed" in swept.output
-
-    (swept.trial_folder(0) / "error.txt").write_text("as if it had crashed")
-    again = echopair_sweep(arguments, options=["--retry-failed"])
-    assert again.exit_status == 0, again.progress
-    (tried,) = again.trials
-    assert (tried.values, tried.status) == (failed.values, Status.FINISHED)
-    assert (tried.error, tried.attempts) == ("", 2)
-    assert (swept.trial_folder(0) / "error-of-attempt-1.txt").read_text() == "as if it had crashed"
-    (run_of_it,) = [one for one in again.runs if one.tags.get(TRIAL_TAG) == "0"]
-    assert run_of_it.status == "FINISHED"
-    assert (run_of_it.tags[STATUS_TAG], run_of_it.tags[ERROR_TAG]) == ("finished", "")
 
 
 # Populations

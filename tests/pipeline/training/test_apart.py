@@ -21,7 +21,7 @@ from echopair.pipeline.training.crops import CropsConfig, PairCrops
 from echopair.pipeline.training.learner import LearningConfig
 from echopair.pipeline.training.positives import ApartConfig, place_crops
 from echopair.pipeline.training.pretrain import pretrain
-from tests.pipeline.training.trainings import Ends, assert_bit_equal, learning, rows_but_timings, weights
+from tests.pipeline.training.trainings import learning, train_whole_and_resumed
 
 RATE = 16000
 CROP = 4000
@@ -147,15 +147,8 @@ def test_interrupted_and_run_again_is_bit_equal(
     store: ClipStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = order_learning(workers=0, checkpoint_every_seconds=0)
-    for name in ("whole", "resumed"):
-        (tmp_path / name).mkdir()
-    pretrain([store], config, tmp_path / "whole")
+    train_whole_and_resumed(store, tmp_path, 6, config)
     assert "24 pretraining clips are left out" in " ".join(capsys.readouterr().err.split())
-    with pytest.raises(KeyboardInterrupt):
-        pretrain([store], config, tmp_path / "resumed", Ends(6))
-    pretrain([store], config, tmp_path / "resumed")
-    assert_bit_equal(weights(tmp_path / "resumed"), weights(tmp_path / "whole"))
-    assert rows_but_timings(tmp_path / "resumed") == rows_but_timings(tmp_path / "whole")
 
 
 def test_the_objective_takes_crops_apart_alone() -> None:

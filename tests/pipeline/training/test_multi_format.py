@@ -12,14 +12,10 @@ from echopair.models.log_mel import LogMel, LogMelStatistics
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.batches import Phase
 from echopair.pipeline.training.learner import LearningConfig
-from echopair.pipeline.training.pretrain import pretrain
 from tests.pipeline.training.trainings import (
     TONE,
-    Ends,
-    assert_bit_equal,
     learning,
-    rows_but_timings,
-    weights,
+    train_whole_and_resumed,
 )
 
 POLICY = {"name": "all", "augmentations": ["waveform_gain", "gain", "time_mask"]}
@@ -52,15 +48,8 @@ def test_a_batch_has_the_augmented_waveforms_of_its_views(store: ClipStore) -> N
 @pytest.mark.parametrize("keep", ["mel", "waveform"])
 def test_interrupted_and_run_again_is_bit_equal(keep: str, store: ClipStore, tmp_path: Path) -> None:
     config = by(keep, workers=0, checkpoint_every_seconds=0, steps=6)
-    for name in ("whole", "resumed"):
-        (tmp_path / name).mkdir()
-    pretrain([store], config, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        pretrain([store], config, tmp_path / "resumed", Ends(2))
-    pretrain([store], config, tmp_path / "resumed")
-    assert_bit_equal(weights(tmp_path / "resumed"), weights(tmp_path / "whole"))
-    assert rows_but_timings(tmp_path / "resumed") == rows_but_timings(tmp_path / "whole")
-    kept = AudioEncoder.load(tmp_path / "whole" / "encoder", device="cpu")
+    whole = train_whole_and_resumed(store, tmp_path, 2, config)
+    kept = AudioEncoder.load(whole / "encoder", device="cpu")
     expected = SampleCnnConfig(width=8, blocks=4) if keep == "waveform" else config.encoder
     assert kept.config.encoder == expected
     assert kept.embed(TONE, 16000).isfinite().all()

@@ -11,7 +11,7 @@ from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.checkpoints import CHECKPOINT_FILE, read_metrics
 from echopair.pipeline.training.learner import LearningConfig
 from echopair.pipeline.training.pretrain import pretrain
-from tests.pipeline.training.trainings import Ends, assert_bit_equal, learning, rows_but_timings, weights
+from tests.pipeline.training.trainings import learning, train_whole_and_resumed
 
 DRAWN = {"name": "random", "operations": 1, "pool": ["gain", "time_reversal", "waveform_gain", "time_mask"]}
 
@@ -35,15 +35,8 @@ def test_transformations_of_both_kinds_are_asked_for_and_a_resume_is_bit_equal(
     store: ClipStore, tmp_path: Path
 ) -> None:
     config = by(TransformationConfig(), DRAWN, workers=0, checkpoint_every_seconds=0)
-    for name in ("whole", "resumed"):
-        (tmp_path / name).mkdir()
-    pretrain([store], config, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        pretrain([store], config, tmp_path / "resumed", Ends(6))
-    pretrain([store], config, tmp_path / "resumed")
-    assert_bit_equal(weights(tmp_path / "resumed"), weights(tmp_path / "whole"))
-    assert rows_but_timings(tmp_path / "resumed") == rows_but_timings(tmp_path / "whole")
-    assert torch.load(tmp_path / "whole" / CHECKPOINT_FILE)["method"]["head.3.weight"].shape[0] == 4
+    whole = train_whole_and_resumed(store, tmp_path, 6, config)
+    assert torch.load(whole / CHECKPOINT_FILE)["method"]["head.3.weight"].shape[0] == 4
 
 
 def test_what_a_method_cannot_learn_from_is_refused_before_the_training(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from echopair import AudioEncoder
@@ -102,6 +103,20 @@ def kill(store: ClipStore, folder: Path, step: int, config: LearningConfig) -> N
     process = start(folder.with_name(f"{folder.name} said"), pretrain, [store], config, folder, Kills(step))
     assert process.wait() == -signal.SIGKILL, process.said
     assert not (folder / "encoder").exists()
+
+
+def train_whole_and_resumed(store: ClipStore, folder: Path, step: int, config: LearningConfig) -> Path:
+    """Train undisturbed, and interrupted at a step and resumed; both must be equal. Returns the first one's folder."""
+    whole, resumed = folder / "whole", folder / "resumed"
+    for one in (whole, resumed):
+        one.mkdir()
+    pretrain([store], config, whole)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain([store], config, resumed, Ends(step))
+    pretrain([store], config, resumed)
+    assert_bit_equal(weights(resumed), weights(whole))
+    assert rows_but_timings(resumed) == rows_but_timings(whole)
+    return whole
 
 
 class Evaluates(TrainingCallback):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from echopair.models.losses.multilabel_cross_entropy import constant_answers, multilabel_cross_entropy
+from echopair.models.losses.binary_cross_entropy import binary_cross_entropy, constant_answers
 
 
 def test_is_the_mean_log_probability_of_the_right_answers() -> None:
@@ -13,12 +13,10 @@ def test_is_the_mean_log_probability_of_the_right_answers() -> None:
         -math.log(1 / (1 + math.exp(-logit if answer else logit)))
         for logit, answer in zip(logits.flatten().tolist(), answers.flatten().tolist(), strict=True)
     ]
-    assert multilabel_cross_entropy(logits, answers).item() == pytest.approx(
-        sum(terms) / len(terms), rel=1e-9
-    )
-    assert multilabel_cross_entropy(torch.zeros(2, 4, 3), answers).item() == pytest.approx(math.log(2))
-    assert multilabel_cross_entropy(1e4 * logits.bfloat16(), ~answers).isfinite()
-    assert torch.autograd.gradcheck(lambda x: multilabel_cross_entropy(x, answers), logits.requires_grad_())
+    assert binary_cross_entropy(logits, answers).item() == pytest.approx(sum(terms) / len(terms), rel=1e-9)
+    assert binary_cross_entropy(torch.zeros(2, 4, 3), answers).item() == pytest.approx(math.log(2))
+    assert binary_cross_entropy(1e4 * logits.bfloat16(), ~answers).isfinite()
+    assert torch.autograd.gradcheck(lambda x: binary_cross_entropy(x, answers), logits.requires_grad_())
 
 
 def test_constant_answers_are_the_more_frequent_ones() -> None:

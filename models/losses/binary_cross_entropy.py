@@ -6,7 +6,7 @@ from echopair.lazy import torch
 from echopair.models.losses.normalise import at_least_float32
 
 
-def multilabel_cross_entropy(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+def binary_cross_entropy(logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
     """Binary cross-entropy of independent questions, averaged over all.
 
     Source: Gidaris et al., "Unsupervised Representation Learning by Predicting Image Rotations" (ICLR 2018),
