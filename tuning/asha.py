@@ -9,7 +9,7 @@ import numpy as np
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from echopair.tuning.schedulers import EVALUATION, INTERMEDIATE_SCORE, NUMBER, AshaConfig, comparable
+from echopair.tuning.schedulers import INTERMEDIATE_SCORE, MILESTONE, NUMBER, AshaConfig, comparable
 from echopair.tuning.trials import Trial
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Asha(FIFOScheduler):
     """Stops a trial whose score at a rung is below what a share 1 / `reduction_factor` of those before it reached.
 
-    Rungs are the evaluation steps `first_evaluation` times the powers of `reduction_factor`, rounded up. A trial is
+    Rungs are the milestones `first_milestone` times the powers of `reduction_factor`, rounded up. A trial is
     judged once at each, by the scores of all trials that came there earlier, stopped ones included. This is the
     stopping form of Li et al. 2020 (A system for massively parallel hyperparameter tuning, algorithm 2, which pauses
     trials instead).
@@ -29,26 +29,26 @@ class Asha(FIFOScheduler):
     and cannot take over the scores of an earlier process.
 
     Args:
-        evaluations: number of the last evaluation step, at which no trial is stopped.
+        milestones: number of the last milestone, at which no trial is stopped.
         history: trials of earlier processes, whose scores count as if they had been reported to this one.
     """
 
-    def __init__(self, config: AshaConfig, evaluations: int, history: Sequence[Trial] = ()) -> None:
+    def __init__(self, config: AshaConfig, milestones: int, history: Sequence[Trial] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._cutoff = 100 * (1 - 1 / config.reduction_factor)
-        rungs = (math.ceil(config.first_evaluation * config.reduction_factor**power) for power in count())
+        rungs = (math.ceil(config.first_milestone * config.reduction_factor**power) for power in count())
         self._rungs: dict[int, dict[int, float]] = {
-            rung: {} for rung in takewhile(lambda rung: rung < evaluations, rungs)
+            rung: {} for rung in takewhile(lambda rung: rung < milestones, rungs)
         }
         for trial in history:
             for one in trial.intermediate_scores:
-                self._rungs.get(one.evaluation, {})[trial.number] = comparable(one.score)
+                self._rungs.get(one.milestone, {})[trial.number] = comparable(one.score)
 
     def on_trial_result(
         self, tune_controller: "TuneController", trial: RayTrial, result: Mapping[str, Any]
     ) -> str:
         """Whether a trial continues."""
-        rung = self._rungs.get(result[EVALUATION])
+        rung = self._rungs.get(result[MILESTONE])
         number = trial.config[NUMBER]
         if rung is None or number in rung:
             return TrialScheduler.CONTINUE

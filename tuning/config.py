@@ -33,10 +33,7 @@ DEFAULT_SWEEP = "temperature-strength"
 BUILT_IN = "quick"  # where no preset or file is given
 SPACE = "space"
 # Keys of earlier versions.
-RENAMED = {
-    "sweep.readings": "sweep.evaluations",
-    "sweep.scheduler.first_milestone": "sweep.scheduler.first_evaluation",
-}
+RENAMED = {"sweep.readings": "sweep.milestones"}
 
 
 class SweepConfig(BaseModel, frozen=True, extra="forbid"):
@@ -52,8 +49,11 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
     score: Literal["linear_probe", "nearest_neighbours"] = Field(
         "linear_probe", description="what finished trials are compared by, on validation clips"
     )
-    evaluations: int = Field(
-        9, ge=1, le=1000, description="how often in a training the nearest-neighbour probe is evaluated"
+    milestones: int = Field(
+        9,
+        ge=1,
+        le=1000,
+        description="points at equal distances in a training at which the nearest-neighbour probe scores the encoder",
     )
     retries: int = Field(2, ge=0, le=100, description="how often a trial that crashed is started again")
     resources: ResourcesConfig = ResourcesConfig()
@@ -156,7 +156,7 @@ def _sections(layer: dict[str, Any]) -> dict[str, Any]:
     """A layer whose sections are mappings, and the space a tree, so that later layers can override a part of it."""
     sections = {
         key: _mapping(key, layer[key], example)
-        for key, example in ((SWEEP_KEY, "sweep.evaluations=9"), (RAY_KEY, "ray.address=auto"))
+        for key, example in ((SWEEP_KEY, "sweep.milestones=9"), (RAY_KEY, "ray.address=auto"))
         if key in layer
     }
     sweep = sections.get(SWEEP_KEY, {})

@@ -11,8 +11,8 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from echopair.tuning.distributions import Choices, Distribution, Grid, Integers, LogUniform, Uniform
 from echopair.tuning.schedulers import (
-    EVALUATION,
     INTERMEDIATE_SCORE,
+    MILESTONE,
     NUMBER,
     ORIGIN,
     STEP,
@@ -47,22 +47,20 @@ class Exploit:
 class _Member:
     values: dict[str, Any]
     lineage: list[dict[str, Any]]
-    scores: dict[int, tuple[float, int]] = field(
-        default_factory=dict
-    )  # by evaluation step: score, optimiser step
+    scores: dict[int, tuple[float, int]] = field(default_factory=dict)  # by milestone: score, optimiser step
     exploit: Exploit | None = None  # the last one
 
 
 class Population:
     """Which member copies which, and with which values: a pure function of the scores, whatever their order in time.
 
-    Every `interval` evaluation steps, but not at the last, the members wait for each other. Then each of the worst
+    Every `interval` milestones, but not at the last, the members wait for each other. Then each of the worst
     `quantile_fraction` copies one of as many best, and each of its values is either drawn anew or changed a little
     (Jaderberg et al. 2017: truncation selection, perturbation). What is drawn depends on the sweep's seed, the member's
-    number and the evaluation step alone.
+    number and the milestone alone.
 
     Args:
-        evaluations: number of the last evaluation step, at which no member copies another.
+        milestones: number of the last milestone, at which no member copies another.
         history: trials of earlier processes; what they decided is decided again.
     """
 
@@ -70,23 +68,23 @@ class Population:
         self,
         config: PbtConfig,
         space: Mapping[str, Distribution],
-        evaluations: int,
+        milestones: int,
         trials: int,
         seed: int,
         history: Sequence[Trial] = (),
     ) -> None:
         self._config = config
         self._space = space
-        self.evaluations = evaluations
+        self.milestones = milestones
         self._trials = trials
         self._seed = seed
-        self._next = config.interval  # evaluation at which the members wait for each other
+        self._next = config.interval  # milestone at which the members wait for each other
         self._members: dict[int, _Member] = {}
         self._ended: set[int] = set()
         for trial in history:
             self.begin(trial.number, trial.values)
             for one in trial.intermediate_scores:
-                self.add_score(trial.number, one.evaluation, one.score, one.step)
+                self.add_score(trial.number, one.milestone, one.score, one.step)
             if trial.status.ended:
                 self.end(trial.number)
         self.advance()
@@ -97,10 +95,10 @@ class Population:
             own = {key: values[key] for key in self._space}
             self._members[number] = _Member(own, [{STEP: 0, "values": own}])
 
-    def add_score(self, number: int, evaluation: int, score: float, step: int) -> None:
-        """Add a member's score; the first one of an evaluation step counts."""
-        if evaluation < self.evaluations:
-            self._members[number].scores.setdefault(evaluation, (comparable(score), step))
+    def add_score(self, number: int, milestone: int, score: float, step: int) -> None:
+        """Add a member's score; the first one of a milestone counts."""
+        if milestone < self.milestones:
+            self._members[number].scores.setdefault(milestone, (comparable(score), step))
 
     def end(self, number: int) -> None:
         """Wait for a member no longer."""
@@ -117,7 +115,7 @@ class Population:
     def advance(self) -> list[Exploit]:
         """Let the members copy each other if all that are left wait; returns what changed."""
         exploits = []
-        while self._next < self.evaluations and all(
+        while self._next < self.milestones and all(
             number in self._ended or self.waits(number) for number in range(self._trials)
         ):
             exploits += self._exploits()
@@ -209,12 +207,12 @@ class PopulationScheduler(FIFOScheduler):
     ) -> str:
         """Pause a trial that has to wait or to copy another; the last one that the others waited for need not wait."""
         number = trial.config[NUMBER]
-        if result[EVALUATION] >= self._population.evaluations:
+        if result[MILESTONE] >= self._population.milestones:
             return TrialScheduler.CONTINUE
-        self._population.add_score(number, result[EVALUATION], result[INTERMEDIATE_SCORE], result[STEP])
+        self._population.add_score(number, result[MILESTONE], result[INTERMEDIATE_SCORE], result[STEP])
         self._advance(tune_controller)
         exploit = self._population.exploit_of(number)
-        is_outdated = exploit is not None and result[ORIGIN] != exploit.origin.evaluation
+        is_outdated = exploit is not None and result[ORIGIN] != exploit.origin.milestone
         if self._population.waits(number) or is_outdated:
             return TrialScheduler.PAUSE
         return TrialScheduler.CONTINUE

@@ -41,7 +41,7 @@ def check_sweep(settings: SweepSettings) -> Sampler:
     sampler = build_sampler(settings.sweep.space, settings.sweep.search, settings.sweep.seed)
     check_scheduler(
         settings.sweep.scheduler,
-        settings.sweep.evaluations,
+        settings.sweep.milestones,
         sampler.total,
         settings.sweep.space,
         settings.run.objective,

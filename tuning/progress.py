@@ -44,13 +44,13 @@ class SweepProgress:
     whenever a trial ends or begins again, so that logs stay readable.
 
     Args:
-        evaluations: intermediate scores in the course of a whole training.
+        milestones: intermediate scores in the course of a whole training.
     """
 
-    def __init__(self, name: str, total: int, keys: Sequence[str], evaluations: int) -> None:
+    def __init__(self, name: str, total: int, keys: Sequence[str], milestones: int) -> None:
         self._total = total
         self._keys = keys
-        self._evaluations = evaluations
+        self._milestones = milestones
         self._trials: Sequence[Trial] = ()
         self._known: Mapping[int, Trial] | None = None
         self._bar = Progress(
@@ -155,8 +155,8 @@ class SweepProgress:
         return Group(*lines)
 
     def _done(self, trial: Trial) -> str:
-        reached = trial.intermediate_scores[-1].evaluation if trial.intermediate_scores else 0
-        return f"{self._evaluations if trial.status is Status.FINISHED else reached}/{self._evaluations}"
+        reached = trial.intermediate_scores[-1].milestone if trial.intermediate_scores else 0
+        return f"{self._milestones if trial.status is Status.FINISHED else reached}/{self._milestones}"
 
 
 def _summary(trials: Sequence[Trial]) -> str:

@@ -22,7 +22,7 @@ from echopair.tuning.context import TrialContext
 from echopair.tuning.memory_limit import limit_memory
 from echopair.tuning.resources import Resources
 from echopair.tuning.sampler import Sampler
-from echopair.tuning.schedulers import EVALUATION, INTERMEDIATE_SCORE, NUMBER, ORIGIN, VALUES
+from echopair.tuning.schedulers import INTERMEDIATE_SCORE, MILESTONE, NUMBER, ORIGIN, VALUES
 from echopair.tuning.state import SweepState
 from echopair.tuning.trial import Origin, run_trial
 from echopair.tuning.trial_folder import TrialFolder
@@ -112,10 +112,10 @@ class StateCallback(_NotPickled, Callback):
             changes["status"] = Status(result["status"])
         elif result.get("done"):  # the scheduler has decided before
             changes["status"] = Status.STOPPED
-        last = known.intermediate_scores[-1].evaluation if known.intermediate_scores else 0
-        if result[EVALUATION] > last and "step" in result:
+        last = known.intermediate_scores[-1].milestone if known.intermediate_scores else 0
+        if result[MILESTONE] > last and "step" in result:
             new = IntermediateScore(
-                evaluation=result[EVALUATION],
+                milestone=result[MILESTONE],
                 step=result["step"],
                 score=result[INTERMEDIATE_SCORE],
                 seconds=changes["seconds"],

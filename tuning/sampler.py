@@ -236,7 +236,7 @@ def _outcome(trial: Trial) -> dict[str, Any] | None:
         case Trial(status=Status.FINISHED, score=float(score)):
             return {"state": TrialState.COMPLETE, "value": score}
         case Trial(status=Status.STOPPED, intermediate_scores=known) if known:
-            scores = {one.evaluation: one.score for one in known}
+            scores = {one.milestone: one.score for one in known}
             return {"state": TrialState.PRUNED, "intermediate_values": scores}
         case Trial(status=Status.DIVERGED):
             return {"state": TrialState.PRUNED}  # without an intermediate score, and so the last of all

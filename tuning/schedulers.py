@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 SMALLEST_POPULATION = 4  # with fewer, a quarter is not one member beside another one to learn from
 WORST_SCORE = 0.0
 
-# Keys of what a trial reports: the score of an evaluation step, so many optimiser steps into its training.
-EVALUATION, INTERMEDIATE_SCORE, STEP = "evaluation", "intermediate_score", "step"
-# Keys of the config of Ray's trial. In what a trial reports, ORIGIN is the evaluation step that it continues from or 0.
+# Keys of what a trial reports: the score at a milestone, and the optimiser steps done by then.
+MILESTONE, INTERMEDIATE_SCORE, STEP = "milestone", "intermediate_score", "step"
+# Keys of the config of Ray's trial. In what a trial reports, ORIGIN is the milestone that it continues from or 0.
 NUMBER, VALUES, ORIGIN = "trial", "values", "origin"
 
 
@@ -34,7 +34,7 @@ class AshaConfig(BaseModel, frozen=True, extra="forbid"):
     """Trials with worse scores than most are stopped early: asynchronous successive halving (Li et al. 2020).
 
     Of the reduction factors that its forerunner Hyperband advises (Li et al. 2018), 3 and 4, the smaller one: trainings
-    have few evaluation steps.
+    have few milestones.
     """
 
     name: Literal["asha"] = "asha"
@@ -44,8 +44,8 @@ class AshaConfig(BaseModel, frozen=True, extra="forbid"):
         le=1000,
         description="at each rung one trial in so many continues; each rung is so many times later",
     )
-    first_evaluation: int = Field(
-        1, ge=1, le=1000, description="the first rung: no trial is stopped before this evaluation step"
+    first_milestone: int = Field(
+        1, ge=1, le=1000, description="the first rung: no trial is stopped before this milestone"
     )
 
 
@@ -54,7 +54,7 @@ class PbtConfig(BaseModel, frozen=True, extra="forbid"):
     training (Jaderberg et al. 2017), with the paper's factors and the shares of Ray Tune."""
 
     name: Literal["pbt"] = "pbt"
-    interval: int = Field(2, ge=1, le=1000, description="evaluation steps from one exploitation to the next")
+    interval: int = Field(2, ge=1, le=1000, description="milestones from one exploitation to the next")
     quantile_fraction: float = Field(
         0.25,
         gt=0,
@@ -79,7 +79,7 @@ SchedulerConfig = Annotated[FifoConfig | AshaConfig | PbtConfig, Field(discrimin
 
 def check_scheduler(
     config: SchedulerConfig,
-    evaluations: int,
+    milestones: int,
     trials: int,
     space: Mapping[str, Distribution],
     objective: MethodConfig,
@@ -96,9 +96,9 @@ def check_scheduler(
         case FifoConfig():
             return
         case AshaConfig():
-            _check_evaluations("first_evaluation", config.first_evaluation, evaluations)
+            _check_milestones("first_milestone", config.first_milestone, milestones)
         case PbtConfig():
-            _check_evaluations("interval", config.interval, evaluations)
+            _check_milestones("interval", config.interval, milestones)
             if trials < SMALLEST_POPULATION:
                 raise UserError(
                     f"sweep.scheduler.name=pbt needs a population of at least {SMALLEST_POPULATION}, and the sweep has "
@@ -111,7 +111,7 @@ def check_scheduler(
 def build_scheduler(
     config: SchedulerConfig,
     space: Mapping[str, Distribution],
-    evaluations: int,
+    milestones: int,
     trials: int,
     seed: int,
     history: Sequence[Trial] = (),
@@ -129,11 +129,11 @@ def build_scheduler(
         case AshaConfig():
             from echopair.tuning.asha import Asha
 
-            return Asha(config, evaluations, history)
+            return Asha(config, milestones, history)
         case PbtConfig():
             from echopair.tuning.population import Population, PopulationScheduler
 
-            return PopulationScheduler(Population(config, space, evaluations, trials, seed, history))
+            return PopulationScheduler(Population(config, space, milestones, trials, seed, history))
 
 
 def comparable(score: float) -> float:
@@ -141,11 +141,11 @@ def comparable(score: float) -> float:
     return WORST_SCORE if math.isnan(score) else score
 
 
-def _check_evaluations(key: str, first: int, evaluations: int) -> None:
-    if first >= evaluations:
+def _check_milestones(key: str, first: int, milestones: int) -> None:
+    if first >= milestones:
         raise UserError(
-            f"sweep.scheduler.{key}={first}: the scheduler first decides at evaluation step {first}, and with "
-            f"sweep.evaluations={evaluations} a trial is finished by then; set sweep.evaluations={first + 1} or more"
+            f"sweep.scheduler.{key}={first}: the scheduler first decides at milestone {first}, and with "
+            f"sweep.milestones={milestones} a trial is finished by then; set sweep.milestones={first + 1} or more"
             + (f", or lower sweep.scheduler.{key}" if first > 1 else "")
         )
 

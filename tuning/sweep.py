@@ -224,7 +224,7 @@ def _run_on_ray(
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier driver; the state knows more
     is_population = sweep.scheduler.name == "pbt"
     ended = sum(trial.status.ended for trial in state.trials)
-    with SweepProgress(sweep.sweep_name, sampler.total, list(sweep.space), sweep.evaluations) as progress:
+    with SweepProgress(sweep.sweep_name, sampler.total, list(sweep.space), sweep.milestones) as progress:
         progress.show(state.trials)
         tuner = tune.Tuner(
             tune.with_resources(
@@ -236,7 +236,7 @@ def _run_on_ray(
                 # All members of a population have begun; Ray runs as many as there is room for.
                 max_concurrent_trials=None if is_population else resources.at_once,
                 scheduler=build_scheduler(
-                    sweep.scheduler, sweep.space, sweep.evaluations, sampler.total, sweep.seed, state.trials
+                    sweep.scheduler, sweep.space, sweep.milestones, sampler.total, sweep.seed, state.trials
                 ),
                 num_samples=sampler.total - ended,
                 reuse_actors=True,

@@ -27,8 +27,8 @@ from echopair.pipeline.training.checkpoints import steps_done
 from echopair.pipeline.training.pretrain import Diverged
 from echopair.tuning.context import TrialContext
 from echopair.tuning.schedulers import (
-    EVALUATION,
     INTERMEDIATE_SCORE,
+    MILESTONE,
     ORIGIN,
     STEP,
     WORST_SCORE,
@@ -42,17 +42,17 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a trial of a population continues: another trial's training, or its own, as it was at an evaluation step.
+    """Where a trial of a population continues: another trial's training, or its own, as it was at a milestone.
 
     Args:
         donor: number of the trial that trained up to there.
-        evaluation: at which its training was copied.
+        milestone: at which its training was copied.
         step: steps done by then.
         lineage: values and from which step on they held: [{"step": 0, "values": {...}}, ...].
     """
 
     donor: int
-    evaluation: int
+    milestone: int
     step: int
     lineage: list[dict[str, Any]]
 
@@ -67,7 +67,7 @@ def run_trial(
     """Run a trial to its end, or continue it.
 
     Args:
-        report: gets each intermediate score, {"evaluation", "intermediate_score", "step", "steps", "lineage",
+        report: gets each intermediate score, {"milestone", "intermediate_score", "step", "steps", "lineage",
             "origin"}, those of earlier attempts first, and at the end {"status", "score", "error"} as well. It may end
             the trial by raising.
         origin: of a population, where the trial continues.
@@ -79,11 +79,11 @@ def run_trial(
     folder.path.mkdir(parents=True, exist_ok=True)
     (folder.path / ERROR_FILE).unlink(missing_ok=True)  # of an earlier attempt
     lineage = lineage_of(values, origin)
-    common = {"lineage": lineage, ORIGIN: origin.evaluation if origin else 0}
+    common = {"lineage": lineage, ORIGIN: origin.milestone if origin else 0}
 
     def end(status: Status, score: float | None, error: str = "", **last: Any) -> None:
         row = {
-            EVALUATION: context.settings.sweep.evaluations,
+            MILESTONE: context.settings.sweep.milestones,
             INTERMEDIATE_SCORE: WORST_SCORE,
             **last,
             **common,
@@ -116,7 +116,7 @@ def _train_and_score(
     origin: Origin | None,
     report: Report,
 ) -> tuple[float, dict[str, Any]]:
-    """The score and the row of the last evaluation step."""
+    """The score and the row of the last milestone."""
     config = context.run_of(folder.number, lineage)
     text = yaml.safe_dump(as_given(config), sort_keys=False)
     write_atomically(folder.path / CONFIG_FILE, text)
@@ -124,19 +124,19 @@ def _train_and_score(
     result = RunResult(own)
     result.clips = context.clips_of(own)
     training = training_folder(own, result.clips)
-    donor = TrialFolder(context.folder, origin.donor).copy_at(origin.evaluation) if origin else None
+    donor = TrialFolder(context.folder, origin.donor).copy_at(origin.milestone) if origin else None
     folder.begin_training(training, donor)
     sweep = context.settings.sweep
 
-    def may_be_copied(evaluation: int) -> bool:
+    def may_be_copied(milestone: int) -> bool:
         """Whether others may continue from the training as it is now, and this trial may be paused."""
         scheduler = sweep.scheduler
-        is_last = evaluation >= sweep.evaluations
-        return isinstance(scheduler, PbtConfig) and not is_last and evaluation % scheduler.interval == 0
+        is_last = milestone >= sweep.milestones
+        return isinstance(scheduler, PbtConfig) and not is_last and milestone % scheduler.interval == 0
 
     def keep_and_report(row: dict[str, Any], is_current: bool = True) -> None:
-        if is_current and may_be_copied(row[EVALUATION]):
-            folder.keep_training(training, row[EVALUATION])
+        if is_current and may_be_copied(row[MILESTONE]):
+            folder.keep_training(training, row[MILESTONE])
         report(row)
 
     after = origin.step if origin else 0
@@ -144,7 +144,7 @@ def _train_and_score(
     check_clips(own, Stage.VALIDATE, stores)
     sets = validation_sets(stores, own.probe, own.probe_corpora)
     probe = NeighbourProbe(sets, own.probe, own.embed)
-    scores = _IntermediateScores(folder, sweep.evaluations, after, probe.score, report, may_be_copied)
+    scores = _IntermediateScores(folder, sweep.milestones, after, probe.score, report, may_be_copied)
     done = math.inf if training.exists() else steps_done(partial_folder(training))
     with cpu_threads(config.threads):
         for row in scores.rows:
@@ -179,19 +179,19 @@ class _IntermediateScores(TrainingCallback):
     Args:
         folder: of the trial; keeps the scores for later attempts.
         after: steps; scores up to there are another trial's, and not reported.
-        may_be_copied: whether the training is left at an evaluation step instead, see `_DecisionPending`.
+        may_be_copied: whether the training is left at a milestone instead, see `_DecisionPending`.
     """
 
     def __init__(
         self,
         folder: TrialFolder,
-        evaluations: int,
+        milestones: int,
         after: int,
         score: Callable[[AudioEncoder], float],
         report: Report,
         may_be_copied: Callable[[int], bool],
     ) -> None:
-        self.evaluations = evaluations
+        self.milestones = milestones
         self._after = after
         self._file = folder.path / SCORES_FILE
         self.rows = json.loads(self._file.read_text(encoding="utf-8")) if self._file.is_file() else []
@@ -199,21 +199,21 @@ class _IntermediateScores(TrainingCallback):
         self._report = report
         self._may_be_copied = may_be_copied
 
-    def on_evaluation(self, evaluation: int, step: int, steps: int, encoder: AudioEncoder) -> None:
+    def on_milestone(self, milestone: int, step: int, steps: int, encoder: AudioEncoder) -> None:
         """Score the encoder, unless an attempt did whose checkpoint is missing."""
         if all(row[STEP] != step for row in self.rows):
-            if step == steps:  # a training of few steps has fewer evaluation steps
-                evaluation = self.evaluations
+            if step == steps:  # a training of few steps has fewer milestones
+                milestone = self.milestones
             score = self._score(encoder)
-            self.rows.append({EVALUATION: evaluation, INTERMEDIATE_SCORE: score, STEP: step, "steps": steps})
+            self.rows.append({MILESTONE: milestone, INTERMEDIATE_SCORE: score, STEP: step, "steps": steps})
             write_atomically(self._file, json.dumps(self.rows) + "\n")
         self._current = next(row for row in self.rows if row[STEP] == step)
 
-    def on_checkpoint(self, _evaluation: int) -> None:
+    def on_checkpoint(self, _milestone: int) -> None:
         """Report the score."""
         if self._current[STEP] <= self._after:
             return
-        if self._may_be_copied(self._current[EVALUATION]):
+        if self._may_be_copied(self._current[MILESTONE]):
             raise _DecisionPending(self._current)
         self._report(self._current)
 

@@ -13,7 +13,7 @@ CONFIG_FILE = "run.yaml"
 SCORES_FILE = "scores.json"
 ERROR_FILE = "error.txt"
 REFUSED_FILE = "refused.txt"
-COPY_PREFIX = "evaluation-"
+COPY_PREFIX = "milestone-"
 COPIES = 2  # a member may be one exploitation behind the members that copy it
 
 
@@ -26,7 +26,7 @@ class TrialFolder:
     scores.json        intermediate scores of the training
     error.txt          traceback of the current attempt's crash; error-of-attempt-N.txt of an earlier one
     refused.txt        why the trial must not be tried again
-    evaluation-NNNN/   of a population: the training as it was then, for members that copy it
+    milestone-NNNN/    of a population: the training as it was then, for members that copy it
     """
 
     sweep_folder: Path
@@ -87,14 +87,14 @@ class TrialFolder:
             if donor is not None and donor.is_dir():
                 copy_folder(donor, partial)
 
-    def copy_at(self, evaluation: int) -> Path:
-        """Where a population's trial keeps its training as it was at an evaluation step."""
-        return self.path / f"{COPY_PREFIX}{evaluation:04d}"
+    def copy_at(self, milestone: int) -> Path:
+        """Where a population's trial keeps its training as it was at a milestone."""
+        return self.path / f"{COPY_PREFIX}{milestone:04d}"
 
-    def keep_training(self, training: Path, evaluation: int) -> None:
+    def keep_training(self, training: Path, milestone: int) -> None:
         """Copy the training under way for members that continue from it; the last copies are kept."""
-        if not self.copy_at(evaluation).is_dir():
-            copy_folder(partial_folder(training), self.copy_at(evaluation))
+        if not self.copy_at(milestone).is_dir():
+            copy_folder(partial_folder(training), self.copy_at(milestone))
         for older in sorted(self.path.glob(f"{COPY_PREFIX}*"))[:-COPIES]:
             shutil.rmtree(older)
 

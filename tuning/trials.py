@@ -24,16 +24,16 @@ class Status(StrEnum):
 
 
 class IntermediateScore(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"):
-    """The score of the nearest-neighbour probe at an evaluation step, the end of one of equal shares of a training.
+    """The score of the nearest-neighbour probe at a milestone of a training.
 
     Args:
-        evaluation: 1, 2, ... up to `sweep.evaluations`.
+        milestone: 1, 2, ... up to `sweep.milestones`.
         step: optimiser steps done.
         score: 0 to 1, of validation clips.
         seconds: wall time that the trial had worked by then, earlier attempts included.
     """
 
-    evaluation: int = Field(ge=1)
+    milestone: int = Field(ge=1)
     step: int = Field(ge=0)
     score: float
     seconds: float = Field(ge=0)
@@ -47,7 +47,7 @@ class Trial(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"
         values: of the swept dotted keys, such as {"objective.temperature": 0.1}.
         score: validation score from 0 to 1 of a trial that finished; 0 of a diverged one; None before.
         steps: optimiser steps of the whole training; 0 before they are known.
-        intermediate_scores: of the nearest-neighbour probe, by rising evaluation step.
+        intermediate_scores: of the nearest-neighbour probe, by rising milestone.
         seconds: wall time spent on it, all attempts together.
         error: why it failed, diverged or was just begun again; empty otherwise.
         lineage: of a population's trial, the values that its encoder was trained with and from which step on, the
@@ -67,7 +67,7 @@ class Trial(BaseModel, frozen=True, extra="forbid", ser_json_inf_nan="constants"
 
     @property
     def step(self) -> int:
-        """Optimiser steps done at its last evaluation step; 0 before the first."""
+        """Optimiser steps done at its last milestone; 0 before the first."""
         return self.intermediate_scores[-1].step if self.intermediate_scores else 0
 
     @property

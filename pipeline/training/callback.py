@@ -9,8 +9,8 @@ class TrainingCallback:
     No callback changes the result of a training, unless it ends it by raising.
     """
 
-    evaluations: int = 0
-    """Equal shares that the training is divided into, after each of which `on_evaluation` is called."""
+    milestones: int = 0
+    """Points at equal distances in the training, the last one at its end, at which `on_milestone` is called."""
 
     def on_begin(self) -> None:
         """The training begins or continues; not called if an earlier process finished it."""
@@ -18,18 +18,18 @@ class TrainingCallback:
     def on_metrics(self, rows: list[dict[str, float]]) -> None:
         """There are new rows of metrics, each with its `step`; first those of earlier processes."""
 
-    def on_evaluation(self, evaluation: int, step: int, steps: int, encoder: AudioEncoder) -> None:
-        """A share of the training is done.
+    def on_milestone(self, milestone: int, step: int, steps: int, encoder: AudioEncoder) -> None:
+        """The training has come to a milestone.
 
         What this writes is on disk before the checkpoint of this step is, so a process that continues from that
-        checkpoint does not repeat the evaluation.
+        checkpoint does not come to the milestone again.
 
         Args:
-            evaluation: 1, 2, ...
+            milestone: 1, 2, ...
             step: steps done.
             steps: of the whole training.
             encoder: the weights being trained, in eval mode; to be used before this returns.
         """
 
-    def on_checkpoint(self, evaluation: int) -> None:
-        """The checkpoint of that evaluation is on disk; may end the training by raising."""
+    def on_checkpoint(self, milestone: int) -> None:
+        """The checkpoint of that milestone is on disk; may end the training by raising."""

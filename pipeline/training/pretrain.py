@@ -37,14 +37,14 @@ class Diverged(UserError):  # noqa: N818  (how a training ended, as a sweep reco
     """The loss of a training is not finite any more."""
 
 
-def evaluation_steps(steps: int, evaluations: int) -> list[int]:
-    """After which steps a training is evaluated: all different, the last one at its end.
+def milestone_steps(steps: int, milestones: int) -> list[int]:
+    """After which steps a training has its milestones: all different, the last one at its end.
 
     Args:
         steps: of the training, at least 1.
-        evaluations: how many; a training of fewer steps is evaluated after each step.
+        milestones: how many; a training of fewer steps has one after each step.
     """
-    return sorted({max(1, round(share * steps / evaluations)) for share in range(1, evaluations + 1)})
+    return sorted({max(1, round(number * steps / milestones)) for number in range(1, milestones + 1)})
 
 
 def pretrain(
@@ -95,10 +95,10 @@ def pretrain(
         crop_seconds=config.crops.crop_seconds,
         crop_hop_seconds=config.crops.crop_seconds / 2,
     )
-    # It shares the weights that are being trained, so it can be evaluated, and saved, after any step.
+    # It shares the weights that are being trained, so it can be used, and saved, after any step.
     audio_encoder = AudioEncoder(encoder_config, method.encoder, device=settings.device)
-    ends_of_shares = evaluation_steps(plan.steps, callback.evaluations)
-    evaluation_after = {step: evaluation for evaluation, step in enumerate(ends_of_shares, start=1)}
+    steps_of_milestones = milestone_steps(plan.steps, callback.milestones)
+    milestone_after = {step: milestone for milestone, step in enumerate(steps_of_milestones, start=1)}
 
     method.modules.train()
     throughput = Throughput()
@@ -124,17 +124,17 @@ def pretrain(
                     _warn_of_collapse(method, log.rows)
                     callback.on_metrics([row])
                     advance(0, note=_progress_note(row))
-                evaluation = evaluation_after.get(steps_done)
-                if evaluation or time.monotonic() - saved_at >= settings.checkpoint_every_seconds:
+                milestone = milestone_after.get(steps_done)
+                if milestone or time.monotonic() - saved_at >= settings.checkpoint_every_seconds:
                     _finite(loss.item(), crops.step, method)
-                    if evaluation:
+                    if milestone:
                         audio_encoder.eval()
-                        callback.on_evaluation(evaluation, steps_done, plan.steps, audio_encoder)
+                        callback.on_milestone(milestone, steps_done, plan.steps, audio_encoder)
                         method.modules.train()
                     checkpoints.save(steps_done)
-                    if evaluation:
-                        callback.on_checkpoint(evaluation)
-                        throughput = Throughput()  # the time of an evaluation is not the training's
+                    if milestone:
+                        callback.on_checkpoint(milestone)
+                        throughput = Throughput()  # the time of a callback is not the training's
                     saved_at = time.monotonic()
                 advance()
         except KeyboardInterrupt:

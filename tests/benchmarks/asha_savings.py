@@ -17,7 +17,7 @@ from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import TrialScheduler
 
 from echopair.tuning.asha import Asha
-from echopair.tuning.schedulers import EVALUATION, INTERMEDIATE_SCORE, NUMBER, AshaConfig
+from echopair.tuning.schedulers import INTERMEDIATE_SCORE, MILESTONE, NUMBER, AshaConfig
 from echopair.tuning.state import SweepState
 from echopair.tuning.trials import Status, Trial
 
@@ -34,13 +34,13 @@ def main() -> None:
     trials = SweepState.open(arguments.sweep_folder.absolute()).trials
     if any(trial.status != Status.FINISHED for trial in trials):
         parser.error(f"{arguments.sweep_folder} has trials that did not finish")
-    evaluations = max(one.evaluation for trial in trials for one in trial.intermediate_scores)
+    milestones = max(one.milestone for trial in trials for one in trial.intermediate_scores)
     best = max(trial.score or 0.0 for trial in trials)
     for factor in (2.0, 3.0, 4.0):
         outcomes = [
             replay(
                 AshaConfig(reduction_factor=factor),
-                evaluations,
+                milestones,
                 [trials[n] for n in np.random.default_rng(order).permutation(len(trials))],
                 arguments.at_once,
             )
@@ -55,27 +55,27 @@ def main() -> None:
         )
 
 
-def replay(config: AshaConfig, evaluations: int, trials: list[Trial], at_once: int) -> tuple[float, float]:
+def replay(config: AshaConfig, milestones: int, trials: list[Trial], at_once: int) -> tuple[float, float]:
     """Share of the whole compute that was spent, and the best score among the trials that finished."""
-    asha = Asha(config, evaluations)
+    asha = Asha(config, milestones)
     waiting = list(enumerate(trials))
     running: list[
         tuple[int, int, int, Trial, RayTrial]
-    ] = []  # time, order, evaluation, trial, as Ray knows it
+    ] = []  # time, order, milestone, trial, as Ray knows it
     spent, best, now = 0, 0.0, 0
     while waiting or running:
         while waiting and len(running) < at_once:
             order, trial = waiting.pop(0)
             known = RayTrial("", config={NUMBER: trial.number}, stub=True)
             heapq.heappush(running, (now + 1, order, 1, trial, known))
-        now, order, evaluation, trial, known = heapq.heappop(running)
+        now, order, milestone, trial, known = heapq.heappop(running)
         spent += 1
-        result = {EVALUATION: evaluation, INTERMEDIATE_SCORE: trial.intermediate_scores[evaluation - 1].score}
-        if evaluation == evaluations:
+        result = {MILESTONE: milestone, INTERMEDIATE_SCORE: trial.intermediate_scores[milestone - 1].score}
+        if milestone == milestones:
             best = max(best, trial.score or 0.0)
         elif asha.on_trial_result(None, known, result) == TrialScheduler.CONTINUE:  # type: ignore[arg-type]
-            heapq.heappush(running, (now + 1, order, evaluation + 1, trial, known))
-    return spent / (evaluations * len(trials)), best
+            heapq.heappush(running, (now + 1, order, milestone + 1, trial, known))
+    return spent / (milestones * len(trials)), best
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from tests.pipeline.test_run import write_config
 from tests.processes import Started
 from tests.tuning.conftest import RayCluster
 from tests.tuning.sweep_process import (
-    EVALUATIONS,
+    MILESTONES,
     SWEEP_SECONDS,
     TRIALS,
     Oracle,
@@ -84,12 +84,12 @@ class Round:
         reading, span = 0, begun
         if phase == "trying":
             reading, span = (
-                self.random.randrange(TRIALS * EVALUATIONS),
-                (tried - begun) / (TRIALS * EVALUATIONS),
+                self.random.randrange(TRIALS * MILESTONES),
+                (tried - begun) / (TRIALS * MILESTONES),
             )
             wait_for("the first trial", lambda: bool(sweep.trials) or process.ended, SWEEP_SECONDS)
             wait_for(
-                f"{reading} scores", lambda: sweep.evaluations >= reading or process.ended, SWEEP_SECONDS
+                f"{reading} scores", lambda: sweep.score_count >= reading or process.ended, SWEEP_SECONDS
             )
         elif phase == "concluding":
             span = ended - tried
@@ -97,7 +97,7 @@ class Round:
         after = self.random.uniform(0, span)
         process.process.join(after)
         ended_trials = sum(trial.status.ended for trial in sweep.trials.values())
-        state = "was through" if process.ended else f"{sweep.evaluations} scores, {ended_trials} trials ended"
+        state = "was through" if process.ended else f"{sweep.score_count} scores, {ended_trials} trials ended"
         self.notes.append(f"{phase} +{after:.1f} s, {state}")
 
 
@@ -125,7 +125,7 @@ def trial_killed(one: Round) -> None:
     """A trial's process is killed, and the trial goes on from its checkpoint."""
     with one.sweep() as sweep:
         process = sweep.begin()
-        number, reading = one.random.randrange(TRIALS), one.random.randrange(EVALUATIONS)
+        number, reading = one.random.randrange(TRIALS), one.random.randrange(MILESTONES)
         kill_trial(sweep, number, reading)
         one.notes.append(f"trial {number} after {reading} scores")
         must(process.wait() == 0, f"the sweep failed: {process.said}")
@@ -140,7 +140,7 @@ def trial_killed_too_often(one: Round) -> None:
         process = sweep.begin("sweep.retries=1")
         number = one.random.randrange(TRIALS)
         for _ in range(2):
-            kill_trial(sweep, number, one.random.randrange(EVALUATIONS))
+            kill_trial(sweep, number, one.random.randrange(MILESTONES))
         one.notes.append(f"trial {number}")
         status = process.wait()
         must(status == 101, f"exit status {status}: {process.said}")

@@ -55,7 +55,7 @@ def main() -> None:
             "sweep.sweep_name=overhead",
             f"sweep.search={{name: random, trials: {arguments.trials}}}",
             "sweep.scheduler.name=fifo",
-            "sweep.evaluations=2",
+            "sweep.milestones=2",
         ]
         subprocess.run(
             [ECHOPAIR, "sweep", "temperature-strength", *run_keys, *sweep_keys],

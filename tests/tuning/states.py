@@ -7,7 +7,7 @@ from echopair.tuning.config import SweepSettings, compose_sweep
 from echopair.tuning.state import SweepState
 from echopair.tuning.trials import IntermediateScore, Status, Trial
 
-EVALUATIONS = 3
+MILESTONES = 3
 
 
 def small_settings(work_folder: Path, *overrides: str) -> SweepSettings:
@@ -17,7 +17,7 @@ def small_settings(work_folder: Path, *overrides: str) -> SweepSettings:
             "synthetic",
             f"work_folder={work_folder}",
             "sweep.space.objective.temperature={name: log_uniform, low: 0.01, high: 1}",
-            f"sweep.evaluations={EVALUATIONS}",
+            f"sweep.milestones={MILESTONES}",
             *overrides,
         ]
     )
@@ -25,18 +25,16 @@ def small_settings(work_folder: Path, *overrides: str) -> SweepSettings:
 
 def made_up(number: int, status: Status, score: float | None = None, **fields: Any) -> Trial:
     """A trial that was begun once, and got as far as its status says."""
-    done = {Status.WAITING: 0, Status.RUNNING: 1}.get(status, EVALUATIONS)
+    done = {Status.WAITING: 0, Status.RUNNING: 1}.get(status, MILESTONES)
     readings = tuple(
-        IntermediateScore(
-            evaluation=evaluation, step=10 * evaluation, score=evaluation / 10, seconds=evaluation
-        )
-        for evaluation in range(1, done + 1)
+        IntermediateScore(milestone=milestone, step=10 * milestone, score=milestone / 10, seconds=milestone)
+        for milestone in range(1, done + 1)
     )
     values = {"objective.temperature": 0.1 + number / 100}
     given = {
         "values": values,
         "intermediate_scores": readings,
-        "steps": 10 * EVALUATIONS,
+        "steps": 10 * MILESTONES,
         "attempts": 1,
         **fields,
     }

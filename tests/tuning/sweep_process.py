@@ -35,11 +35,11 @@ from tests.pipeline.tracking.test_tracked_run import free_port
 from tests.processes import Started, start_echopair
 from tests.tuning.conftest import RayCluster, RayNode, descendants, processes_with
 
-TRIALS, EVALUATIONS, AT_ONCE = 3, 3, 2
+TRIALS, MILESTONES, AT_ONCE = 3, 3, 2
 SETTINGS = (
     f"sweep.search={{name: random, trials: {TRIALS}}}",
     "sweep.scheduler.name=fifo",
-    f"sweep.evaluations={EVALUATIONS}",
+    f"sweep.milestones={MILESTONES}",
     f"sweep.resources.trials_at_once={AT_ONCE}",
     "pretrain.steps=45",
 )
@@ -165,7 +165,7 @@ class SmallSweep:
         return {int(file.stem): Trial.model_validate_json(file.read_text()) for file in files}
 
     @property
-    def evaluations(self) -> int:
+    def score_count(self) -> int:
         """How many intermediate scores the state has, of all trials together."""
         return sum(len(trial.intermediate_scores) for trial in self.trials.values())
 
@@ -391,7 +391,7 @@ def _assert_same_trials(sweep: SmallSweep, oracle: Oracle, failed: Collection[in
 
 
 def _read(trial: Trial) -> list[tuple[int, int, float]]:
-    return [(one.evaluation, one.step, one.score) for one in trial.intermediate_scores]
+    return [(one.milestone, one.step, one.score) for one in trial.intermediate_scores]
 
 
 def _assert_recorded(sweep: SmallSweep, oracle: Oracle, failed: Collection[int]) -> None:

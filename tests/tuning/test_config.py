@@ -44,23 +44,23 @@ def test_presets_files_and_overrides_lie_over_each_other(tmp_path: Path) -> None
         seed=5,
         sweep={
             "space": SPACE,
-            "evaluations": 4,
+            "milestones": 4,
             "scheduler": {"name": "asha", "reduction_factor": 4},
         },
         ray={"address": "10.0.0.5:6379"},
     )
-    second = write(tmp_path / "second.yaml", seed=6, sweep={"evaluations": 5, "seed": 7})
+    second = write(tmp_path / "second.yaml", seed=6, sweep={"milestones": 5, "seed": 7})
     settings = compose_sweep(
         ["synthetic", first, second, "seed=8", "sweep.search={name: random, trials: 4}", "ray.address=auto"]
     )
     assert (settings.run.objective.temperature, settings.run.seed) == (0.3, 8)
-    assert (settings.sweep.evaluations, settings.sweep.seed) == (5, 7)
+    assert (settings.sweep.milestones, settings.sweep.seed) == (5, 7)
     assert swept(settings) == {"encoder.width": "16, 32"}
     assert settings.sweep.search.model_dump() == {"name": "random", "trials": 4}
     assert settings.sweep.scheduler.model_dump() == {
         "name": "asha",
         "reduction_factor": 4,
-        "first_evaluation": 1,
+        "first_milestone": 1,
     }
     assert settings.ray.address == "auto"
     with pytest.raises(UserError, match=r"ray\.address"):
@@ -81,11 +81,11 @@ def test_a_sweep_of_which_nothing_is_said_is_the_built_in_one() -> None:
 
 
 def test_without_a_space_the_default_one_lies_below_all_that_is_given(tmp_path: Path) -> None:
-    file = write(tmp_path / "my.yaml", preset="synthetic", sweep={"sweep_name": "mine", "evaluations": 3})
+    file = write(tmp_path / "my.yaml", preset="synthetic", sweep={"sweep_name": "mine", "milestones": 3})
     settings = compose_sweep([file])
     assert swept(settings) == {"objective.temperature": "0.05, 1.0", "augment.strength": "0.0, 1.5"}
     assert settings.sweep.scheduler.name == "asha"
-    assert (settings.sweep.sweep_name, settings.sweep.evaluations) == ("mine", 3)
+    assert (settings.sweep.sweep_name, settings.sweep.milestones) == ("mine", 3)
     random = compose_sweep([file, "sweep.search={name: random, trials: 4}", "sweep.scheduler.name=fifo"])
     assert (random.sweep.search.name, random.sweep.scheduler.name) == ("random", "fifo")
 
@@ -153,9 +153,9 @@ def test_headings_with_nothing_below_say_nothing(tmp_path: Path) -> None:
     ("overrides", "message"),
     [
         (["sweep.serch.name=grid"], r"unknown key 'sweep\.serch'; did you mean 'sweep\.search'\?"),
-        (["swep.evaluations=3"], r"unknown key 'swep'; did you mean 'sweep'\?"),
-        (["evaluations=3"], r"unknown key 'evaluations'; did you mean 'sweep\.evaluations'\?"),
-        (["sweep.readings=3"], r"sweep\.readings.*; it is sweep\.evaluations now"),
+        (["swep.milestones=3"], r"unknown key 'swep'; did you mean 'sweep'\?"),
+        (["milestones=3"], r"unknown key 'milestones'; did you mean 'sweep\.milestones'\?"),
+        (["sweep.readings=3"], r"sweep\.readings.*; it is sweep\.milestones now"),
         (["ray.storage=copied"], r"ray\.storage.*work_folder has to be on storage that all nodes see"),
         (["sweep.trials=3"], r"unknown key 'sweep\.trials'; did you mean 'sweep\.search\.trials'\?"),
         (["sweep.name=x"], r"unknown key 'sweep\.name'; did you mean 'sweep\.sweep_name'\?"),
@@ -171,12 +171,12 @@ def test_headings_with_nothing_below_say_nothing(tmp_path: Path) -> None:
             ["sweep.search=grid"],
             r"sweep\.search holds keys and values; did you mean sweep\.search\.name=grid\?",
         ),
-        (["sweep=3"], r"sweep=3: it holds keys and values, as sweep\.evaluations=9"),
+        (["sweep=3"], r"sweep=3: it holds keys and values, as sweep\.milestones=9"),
         (["ray=3"], r"ray=3: it holds keys and values, as ray\.address=auto"),
         (["ray.adress=auto"], r"unknown key 'ray\.adress'; did you mean 'ray\.address'\?"),
         (
-            ["sweep.evaluations=0"],
-            r"sweep\.evaluations=0: input should be greater than or equal to 1",
+            ["sweep.milestones=0"],
+            r"sweep\.milestones=0: input should be greater than or equal to 1",
         ),
         (["sweep.retries=-1"], r"sweep\.retries=-1: input should be greater"),
         (["sweep.seed=x"], r"sweep\.seed='x': input should be a valid integer"),
@@ -248,7 +248,7 @@ def test_a_run_says_where_the_sections_of_a_sweep_belong(tmp_path: Path) -> None
         "sweep.scheduler.name=fifo",
         "sweep.scheduler.reduction_factor=2",
         "sweep.score=nearest_neighbours",
-        "sweep.evaluations=8",
+        "sweep.milestones=8",
         "sweep.sweep_name=other",
         "seed=1",
         "objective.temperature=0.3",

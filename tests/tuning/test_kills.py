@@ -41,7 +41,7 @@ def size_of(file: Path) -> int:
 
 
 def wait_for_scores(number: int, sweep: SmallSweep, process: Started) -> None:
-    wait_for(f"score {number}", lambda: sweep.evaluations >= number or process.ended, SWEEP_SECONDS)
+    wait_for(f"score {number}", lambda: sweep.score_count >= number or process.ended, SWEEP_SECONDS)
     assert not process.ended, process.said
 
 

@@ -23,14 +23,12 @@ KEYS = (
     "crops.positives.name",
     "augment.policy.augmentations",
 )
-EVALUATIONS = 9
+MILESTONES = 9
 
 
 def trial(number: int, status: Status, reached: int = 0, seconds: float = 60.0, error: str = "") -> Trial:
     readings = tuple(
-        IntermediateScore(
-            evaluation=m, step=100 * m, score=0.3 + number / 1000, seconds=seconds * m / reached
-        )
+        IntermediateScore(milestone=m, step=100 * m, score=0.3 + number / 1000, seconds=seconds * m / reached)
         for m in range(1, reached + 1)
     )
     return Trial(
@@ -67,7 +65,7 @@ def drawn(
     """What a terminal of some width shows, without the bar."""
     console = Console(width=width, height=50, file=io.StringIO(), record=True, highlight=False)
     monkeypatch.setattr("echopair.tuning.progress.console", console)
-    console.print(SweepProgress("birds of the north", 400, keys, EVALUATIONS).drawn(trials))
+    console.print(SweepProgress("birds of the north", 400, keys, MILESTONES).drawn(trials))
     return console.export_text().rstrip("\n").split("\n")[1:]
 
 
@@ -110,7 +108,7 @@ def test_before_a_trial_finishes_the_best_are_intermediate_scores_and_called_so(
 
 
 def printed(capsys: pytest.CaptureFixture[str], *shown: Sequence[Trial]) -> list[str]:
-    with SweepProgress("birds", 16, KEYS[:2], EVALUATIONS) as progress:
+    with SweepProgress("birds", 16, KEYS[:2], MILESTONES) as progress:
         for trials in shown:
             progress.show(trials)
     return capsys.readouterr().err.splitlines()

@@ -34,7 +34,7 @@ from echopair.tuning.trials import Status, Trial
 from tests.tuning import test_schedulers
 from tests.tuning.states import make_state, small_settings
 from tests.tuning.test_schedulers import (
-    EVALUATIONS,
+    MILESTONES,
     PBT,
     POPULATION,
     SEED,
@@ -76,7 +76,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Any]:
 def trainable(config: dict[str, Any], folder: Path) -> None:
     doomed, crash = folder / DOOMED_FILE, folder / CRASH_FILE
     for result in toy_training(config, folder):
-        if config[NUMBER] == 1 and result["evaluation"] == 3:
+        if config[NUMBER] == 1 and result["milestone"] == 3:
             if doomed.exists():
                 raise RuntimeError("whatever it is, it comes again")
             if crash.exists():
@@ -160,7 +160,7 @@ def fit(
 
 
 def fit_population(folder: Path, trials: Sequence[Trial], **settings: Any) -> list[Trial]:
-    scheduler = build_scheduler(PBT, SPACE, EVALUATIONS, POPULATION, SEED, history=trials)
+    scheduler = build_scheduler(PBT, SPACE, MILESTONES, POPULATION, SEED, history=trials)
     return fit(scheduler, trials, folder, **settings)
 
 
@@ -194,7 +194,7 @@ def test_a_member_that_fails_for_good_is_not_waited_for(session: None, tmp_path:
     (tmp_path / DOOMED_FILE).touch()
     trials = fit_population(tmp_path, proposed())
     assert [trial.status == Status.FINISHED for trial in trials] == [True, False, True, True, True]
-    assert all(len(trial.intermediate_scores) == EVALUATIONS for trial in trials if trial.number != 1)
+    assert all(len(trial.intermediate_scores) == MILESTONES for trial in trials if trial.number != 1)
 
 
 def test_ray_stops_the_trials_that_successive_halving_stops_and_lets_the_others_report_their_score(
@@ -205,17 +205,17 @@ def test_ray_stops_the_trials_that_successive_halving_stops_and_lets_the_others_
     class Listening(Asha):
         def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: Mapping[str, Any]) -> str:
             if "score" not in result:
-                heard.append((trial.config[NUMBER], result["evaluation"], result["intermediate_score"]))
+                heard.append((trial.config[NUMBER], result["milestone"], result["intermediate_score"]))
             return super().on_trial_result(tune_controller, trial, result)
 
     config = AshaConfig(reduction_factor=2)
     best_first = sorted(first_values(), key=speed, reverse=True)
     trials = [Trial(number=number, values=values) for number, values in enumerate(best_first)]
-    trials = fit(Listening(config, EVALUATIONS), trials, tmp_path)
-    reference = Asha(config, EVALUATIONS)
+    trials = fit(Listening(config, MILESTONES), trials, tmp_path)
+    reference = Asha(config, MILESTONES)
     named = ray_trials(POPULATION)
     stopped = {
-        number for number, evaluation, score in heard if not ask(reference, named[number], evaluation, score)
+        number for number, milestone, score in heard if not ask(reference, named[number], milestone, score)
     }
     assert 0 < len(stopped) < POPULATION
     for trial in trials:
@@ -223,7 +223,7 @@ def test_ray_stops_the_trials_that_successive_halving_stops_and_lets_the_others_
             assert (trial.status, trial.score) == (Status.STOPPED, None)
         else:
             assert (trial.status, trial.score) == (Status.FINISHED, trial.intermediate_scores[-1].score)
-            assert len(trial.intermediate_scores) == EVALUATIONS
+            assert len(trial.intermediate_scores) == MILESTONES
 
 
 def test_a_training_that_cannot_begin_is_reported_without_a_traceback(session: None, tmp_path: Path) -> None:
@@ -244,12 +244,12 @@ def test_a_member_that_copies_another_with_its_values_is_known_by_them(tmp_path:
     state.propose(Trial(number=0, values={TEMPERATURE: 0.1}))
     callback = StateCallback(state, on_change=lambda: None)
     trial = RayTrial("", config={NUMBER: 0}, stub=True)
-    for evaluation, temperature in ((1, 0.1), (2, 0.8)):
+    for milestone, temperature in ((1, 0.1), (2, 0.8)):
         lineage = [{"step": 0, "values": {TEMPERATURE: temperature}}]
         row = {
-            "evaluation": evaluation,
+            "milestone": milestone,
             "intermediate_score": 0.5,
-            "step": 2 * evaluation,
+            "step": 2 * milestone,
             "steps": 6,
             "lineage": lineage,
         }
@@ -267,7 +267,7 @@ def test_why_a_trial_begins_again_is_known_until_it_reads(tmp_path: Path) -> Non
     trial = RayTrial("", config={NUMBER: 0}, stub=True)
     folder = TrialFolder(tmp_path, 0)
     folder.path.mkdir(parents=True)
-    row = {"evaluation": 1, "intermediate_score": 0.5, "step": 2, "steps": 6}
+    row = {"milestone": 1, "intermediate_score": 0.5, "step": 2, "steps": 6}
     reading = {**row, "lineage": [{"step": 0, "values": {TEMPERATURE: 0.1}}]}
 
     def begins_after(crash: str) -> None:

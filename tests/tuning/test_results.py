@@ -54,7 +54,7 @@ def sweep(count: int, keys: tuple[str, ...] = KEYS) -> list[Trial]:
         reached = 9 if status is Status.FINISHED else 2
         readings = tuple(
             IntermediateScore(
-                evaluation=m, step=100 * m, score=0.3 + number / 1000 + m / 100, seconds=60.0 * m
+                milestone=m, step=100 * m, score=0.3 + number / 1000 + m / 100, seconds=60.0 * m
             )
             for m in range(1, reached + 1)
         )
@@ -128,7 +128,7 @@ def test_ranked_trials_go_from_scores_to_intermediate_scores_to_failures() -> No
         number=9,
         values={},
         status=Status.STOPPED,
-        intermediate_scores=(IntermediateScore(evaluation=1, step=1, score=0.99, seconds=1),),
+        intermediate_scores=(IntermediateScore(milestone=1, step=1, score=0.99, seconds=1),),
     )
     assert [trial.number for trial in ranked([high, *sweep(6)])][:3] == [4, 0, 9]
 

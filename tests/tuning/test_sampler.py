@@ -47,8 +47,8 @@ def finished(number: int, values: dict[str, Any], score: float) -> Trial:
 
 def stopped(number: int, values: dict[str, Any], scores: Sequence[float]) -> Trial:
     readings = tuple(
-        IntermediateScore(evaluation=evaluation, step=evaluation, score=score, seconds=0)
-        for evaluation, score in enumerate(scores, start=1)
+        IntermediateScore(milestone=milestone, step=milestone, score=score, seconds=0)
+        for milestone, score in enumerate(scores, start=1)
     )
     return Trial(number=number, values=values, status=Status.STOPPED, intermediate_scores=readings)
 

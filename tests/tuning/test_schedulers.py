@@ -40,13 +40,13 @@ SPACE: dict[str, Distribution] = {
     "augment.operations": Integers(low=1, high=6),
     "objective.symmetric": Choices(values=("yes", "no", "both")),
 }
-EVALUATIONS = 5
-STEPS_PER_EVALUATION = 10
+MILESTONES = 5
+STEPS_PER_MILESTONE = 10
 
 
-def reading(evaluation: int, score: float) -> IntermediateScore:
+def reading(milestone: int, score: float) -> IntermediateScore:
     return IntermediateScore(
-        evaluation=evaluation, step=STEPS_PER_EVALUATION * evaluation, score=score, seconds=1
+        milestone=milestone, step=STEPS_PER_MILESTONE * milestone, score=score, seconds=1
     )
 
 
@@ -62,8 +62,8 @@ def global_generators() -> tuple[str, Any]:
 def test_a_scheduler_is_chosen_by_its_name_alone(name: str) -> None:
     config: SchedulerConfig = TypeAdapter(SchedulerConfig).validate_python({"name": name})
     assert config.name == name
-    check_scheduler(config, EVALUATIONS, 4, SPACE, SimCLRConfig())
-    built = build_scheduler(config, SPACE, EVALUATIONS, 4, seed=0)
+    check_scheduler(config, MILESTONES, 4, SPACE, SimCLRConfig())
+    built = build_scheduler(config, SPACE, MILESTONES, 4, seed=0)
     assert isinstance(built, TrialScheduler)
 
 
@@ -84,11 +84,11 @@ def test_settings_that_mean_nothing_are_refused(settings: Mapping[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("config", "evaluations", "trials", "space", "message"),
+    ("config", "milestones", "trials", "space", "message"),
     [
-        (AshaConfig(), 1, 9, SPACE, "set sweep.evaluations=2 or more"),
-        (AshaConfig(first_evaluation=5), 5, 9, SPACE, "sweep.scheduler.first_evaluation=5"),
-        (PbtConfig(interval=1), 1, 9, SPACE, "set sweep.evaluations=2 or more"),
+        (AshaConfig(), 1, 9, SPACE, "set sweep.milestones=2 or more"),
+        (AshaConfig(first_milestone=5), 5, 9, SPACE, "sweep.scheduler.first_milestone=5"),
+        (PbtConfig(interval=1), 1, 9, SPACE, "set sweep.milestones=2 or more"),
         (PbtConfig(interval=3), 3, 9, SPACE, "or lower sweep.scheduler.interval"),
         (PbtConfig(), 9, 3, SPACE, "raise sweep.search.trials"),
         (PbtConfig(), 9, 4, {"encoder.width": Integers(low=1, high=2)}, "encoder.width"),
@@ -103,19 +103,19 @@ def test_settings_that_mean_nothing_are_refused(settings: Mapping[str, Any]) -> 
     ],
 )
 def test_a_scheduler_that_could_not_work_is_refused_with_the_key_to_change(
-    config: SchedulerConfig, evaluations: int, trials: int, space: Mapping[str, Distribution], message: str
+    config: SchedulerConfig, milestones: int, trials: int, space: Mapping[str, Distribution], message: str
 ) -> None:
     with pytest.raises(UserError) as refusal:
-        check_scheduler(config, evaluations, trials, space, SimCLRConfig())
+        check_scheduler(config, milestones, trials, space, SimCLRConfig())
     assert message in str(refusal.value)
 
 
 # Successive halving
 
 
-def ask(scheduler: TrialScheduler, trial: RayTrial, evaluation: int, score: float) -> bool:
+def ask(scheduler: TrialScheduler, trial: RayTrial, milestone: int, score: float) -> bool:
     """Whether a trial goes on after a reading."""
-    result = {"evaluation": evaluation, "intermediate_score": score, "step": evaluation}
+    result = {"milestone": milestone, "intermediate_score": score, "step": milestone}
     return bool(scheduler.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE)
 
 
@@ -133,8 +133,8 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def arrivals(count: int, generator: random.Random) -> list[tuple[int, int, float]]:
-    """Readings of trials that train at once: (trial, evaluation, score), rising evaluations for each."""
-    turns = [number for number in range(count) for _ in range(EVALUATIONS)]
+    """Readings of trials that train at once: (trial, milestone, score), rising milestones for each."""
+    turns = [number for number in range(count) for _ in range(MILESTONES)]
     generator.shuffle(turns)
     done = [0] * count
     heard = []
@@ -147,19 +147,19 @@ def arrivals(count: int, generator: random.Random) -> list[tuple[int, int, float
 @pytest.mark.parametrize(("factor", "first"), [(2, 1), (3, 1), (2.5, 1), (1.3, 2), (4, 3)])
 def test_a_trial_goes_on_where_it_reaches_the_quantile_of_those_before_it(factor: float, first: int) -> None:
     for seed in range(20):
-        config = AshaConfig(reduction_factor=factor, first_evaluation=first)
-        scheduler = Asha(config, EVALUATIONS)
+        config = AshaConfig(reduction_factor=factor, first_milestone=first)
+        scheduler = Asha(config, MILESTONES)
         trials = ray_trials(12)
-        rungs = {math.ceil(first * factor**power) for power in range(20)} & set(range(EVALUATIONS))
+        rungs = {math.ceil(first * factor**power) for power in range(20)} & set(range(MILESTONES))
         at_rung: dict[int, list[float]] = {rung: [] for rung in rungs}
         stopped = set()
-        for number, evaluation, score in arrivals(12, random.Random(seed)):
+        for number, milestone, score in arrivals(12, random.Random(seed)):
             if number in stopped:
                 continue
-            before = at_rung.get(evaluation, [])
+            before = at_rung.get(milestone, [])
             expected = not before or score >= quantile(before, 1 - 1 / factor)
-            assert ask(scheduler, trials[number], evaluation, score) == expected
-            if evaluation in rungs:
+            assert ask(scheduler, trials[number], milestone, score) == expected
+            if milestone in rungs:
                 before.append(score)
             if not expected:
                 stopped.add(number)
@@ -169,7 +169,7 @@ def test_a_trial_goes_on_where_it_reaches_the_quantile_of_those_before_it(factor
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_whom_the_paper_promotes_on_arrival_goes_on_and_about_one_in_the_factor_does(factor: int) -> None:
     count = 600
-    scheduler = Asha(AshaConfig(reduction_factor=factor), EVALUATIONS)
+    scheduler = Asha(AshaConfig(reduction_factor=factor), MILESTONES)
     generator = random.Random(factor)
     heard: list[float] = []
     went_on = 0
@@ -187,47 +187,45 @@ def test_a_sweep_that_goes_on_decides_as_one_that_was_never_killed() -> None:
     config = AshaConfig(reduction_factor=2)
     for seed in range(20):
         heard = arrivals(10, random.Random(seed))
-        whole = Asha(config, EVALUATIONS)
+        whole = Asha(config, MILESTONES)
         decisions = []
         records: dict[int, list[IntermediateScore]] = {number: [] for number in range(10)}
         stopped = set()
         trials = ray_trials(10)
         killed_after = random.Random(seed).randrange(len(heard))
-        for event, (number, evaluation, score) in enumerate(heard):
+        for event, (number, milestone, score) in enumerate(heard):
             if number not in stopped:
-                goes_on = ask(whole, trials[number], evaluation, score)
+                goes_on = ask(whole, trials[number], milestone, score)
                 stopped |= set() if goes_on else {number}
                 if event < killed_after:
-                    records[number].append(reading(evaluation, score))
+                    records[number].append(reading(milestone, score))
                 else:
-                    decisions.append((number, evaluation, score, goes_on))
+                    decisions.append((number, milestone, score, goes_on))
         history = [
             Trial(number=number, values={}, intermediate_scores=tuple(records[number])) for number in records
         ]
-        resumed = Asha(config, EVALUATIONS, random.Random(seed).sample(history, len(history)))
+        resumed = Asha(config, MILESTONES, random.Random(seed).sample(history, len(history)))
         trials = ray_trials(10)
-        for number, evaluation, score, goes_on in decisions:
+        for number, milestone, score, goes_on in decisions:
             # A trial that is begun again says all it said before, and nothing comes of it.
-            assert all(ask(resumed, trials[number], past.evaluation, past.score) for past in records[number])
-            assert ask(resumed, trials[number], evaluation, score) == goes_on
+            assert all(ask(resumed, trials[number], past.milestone, past.score) for past in records[number])
+            assert ask(resumed, trials[number], milestone, score) == goes_on
 
 
 def test_a_crashed_trial_that_reports_again_is_judged_once() -> None:
-    scheduler = Asha(
-        AshaConfig(reduction_factor=1.2), EVALUATIONS
-    )  # several rungs lie between two evaluations
+    scheduler = Asha(AshaConfig(reduction_factor=1.2), MILESTONES)  # several rungs lie between two milestones
     trials = ray_trials(6)
-    for evaluation in (1, 2, 3):
+    for milestone in (1, 2, 3):
         assert all(
-            ask(scheduler, trial, evaluation, 0.1 * place) for place, trial in enumerate(trials, start=1)
+            ask(scheduler, trial, milestone, 0.1 * place) for place, trial in enumerate(trials, start=1)
         )
-    assert all(ask(scheduler, trials[0], evaluation, 0.0) for evaluation in (1, 2, 1, 2, 3))
+    assert all(ask(scheduler, trials[0], milestone, 0.0) for milestone in (1, 2, 1, 2, 3))
     # 0.183 is asked for; had the second report of 0.0 replaced the first of 0.1, 0.167 were.
     assert not ask(scheduler, ray_trials(7)[-1], 1, 0.175)
 
 
 def test_what_is_no_number_is_the_worst_reading() -> None:
-    scheduler = Asha(AshaConfig(reduction_factor=2), EVALUATIONS)
+    scheduler = Asha(AshaConfig(reduction_factor=2), MILESTONES)
     first, second, third, fourth = ray_trials(4)
     assert ask(scheduler, first, 1, 0.2)
     assert not ask(scheduler, second, 1, math.nan)
@@ -235,18 +233,18 @@ def test_what_is_no_number_is_the_worst_reading() -> None:
     assert not ask(scheduler, fourth, 1, 0.05)
 
 
-def test_no_trial_is_stopped_at_the_last_evaluation_nor_judged_by_its_score_there() -> None:
+def test_no_trial_is_stopped_at_the_last_milestone_nor_judged_by_its_score_there() -> None:
     scheduler = Asha(AshaConfig(reduction_factor=2), 4)
     good, bad, later = ray_trials(3)
-    for evaluation in range(1, 5):
-        assert ask(scheduler, good, evaluation, 0.9)
+    for milestone in range(1, 5):
+        assert ask(scheduler, good, milestone, 0.9)
     assert ask(scheduler, bad, 4, 0.0)  # it diverged
     assert not ask(scheduler, later, 2, 0.8)
 
 
 def test_successive_halving_leaves_the_global_generators_alone() -> None:
     before = global_generators()
-    scheduler = Asha(AshaConfig(), EVALUATIONS)
+    scheduler = Asha(AshaConfig(), MILESTONES)
     ask(scheduler, ray_trials(2)[0], 1, 0.5)
     assert global_generators() == before
 
@@ -270,29 +268,29 @@ def toy_training(config: Mapping[str, Any], folder: Path) -> Iterator[dict[str, 
     own = folder / str(config[NUMBER])
     own.mkdir(parents=True, exist_ok=True)
     values = config[VALUES]
-    state = {"evaluation": 0, "grown": 0.0, "from": 0, "lineage": [{"step": 0, "values": values}], "told": []}
+    state = {"milestone": 0, "grown": 0.0, "from": 0, "lineage": [{"step": 0, "values": values}], "told": []}
     if (own / "state.json").is_file():
         state = json.loads((own / "state.json").read_text())
     origin = config.get(ORIGIN)
-    if origin and state["from"] < origin["evaluation"]:
-        copied = json.loads((folder / str(origin["donor"]) / f"{origin['evaluation']}.json").read_text())
+    if origin and state["from"] < origin["milestone"]:
+        copied = json.loads((folder / str(origin["donor"]) / f"{origin['milestone']}.json").read_text())
         assert copied["lineage"] == origin["lineage"]
-        assert origin["step"] == STEPS_PER_EVALUATION * copied["evaluation"]
+        assert origin["step"] == STEPS_PER_MILESTONE * copied["milestone"]
         before = {key: value for change in copied["lineage"] for key, value in change["values"].items()}
         changed = {key: value for key, value in values.items() if value != before[key]}
         lineage = copied["lineage"] + ([{"step": origin["step"], "values": changed}] if changed else [])
-        state = {**copied, "from": origin["evaluation"], "lineage": lineage, "told": []}
+        state = {**copied, "from": origin["milestone"], "lineage": lineage, "told": []}
     for told in state["told"]:
         yield {**told, ORIGIN: state["from"]}
-    for evaluation in range(state["evaluation"] + 1, EVALUATIONS + 1):
+    for milestone in range(state["milestone"] + 1, MILESTONES + 1):
         state["grown"] += speed(values) * (1 - state["grown"])
-        state["evaluation"] = evaluation
-        step = STEPS_PER_EVALUATION * evaluation
-        state["told"].append({"evaluation": evaluation, "intermediate_score": state["grown"], "step": step})
-        for name in ("state", evaluation):
+        state["milestone"] = milestone
+        step = STEPS_PER_MILESTONE * milestone
+        state["told"].append({"milestone": milestone, "intermediate_score": state["grown"], "step": step})
+        for name in ("state", milestone):
             (own / f"{name}.json").write_text(json.dumps(state))
         yield {**state["told"][-1], ORIGIN: state["from"]}
-    yield {"evaluation": EVALUATIONS, "intermediate_score": state["grown"], "score": state["grown"]}
+    yield {"milestone": MILESTONES, "intermediate_score": state["grown"], "score": state["grown"]}
 
 
 def outcome(folder: Path) -> dict[int, tuple[float, list[dict[str, Any]]]]:
@@ -323,7 +321,7 @@ class OneProcess:
         self.state = {trial.number: trial for trial in history} or {
             number: Trial(number=number, values=values) for number, values in enumerate(first_values())
         }
-        self.population = Population(PBT, SPACE, EVALUATIONS, POPULATION, seed, list(self.state.values()))
+        self.population = Population(PBT, SPACE, MILESTONES, POPULATION, seed, list(self.state.values()))
         self._folder, self._turns = folder, turns
         self._running: dict[int, tuple[Exploit | None, Iterator[dict[str, Any]]]] = {}
 
@@ -348,7 +346,7 @@ class OneProcess:
             self._running[number] = exploit, toy_training(config, self._folder)
         result = next(self._running[number][1])
         self.population.add_score(
-            number, result["evaluation"], result["intermediate_score"], result.get("step", 0)
+            number, result["milestone"], result["intermediate_score"], result.get("step", 0)
         )
         self.before_last_report = self.state | {}
         self.state[number] = noted(self.state[number], result)
@@ -361,10 +359,10 @@ def noted(trial: Trial, result: Mapping[str, Any]) -> Trial:
     """A trial with what it reported."""
     if "score" in result:
         return trial.model_copy(update={"status": Status.FINISHED, "score": result["score"]})
-    last = trial.intermediate_scores[-1].evaluation if trial.intermediate_scores else 0
-    if result["evaluation"] <= last:
+    last = trial.intermediate_scores[-1].milestone if trial.intermediate_scores else 0
+    if result["milestone"] <= last:
         return trial
-    new = reading(result["evaluation"], result["intermediate_score"])
+    new = reading(result["milestone"], result["intermediate_score"])
     return trial.model_copy(
         update={"status": Status.RUNNING, "intermediate_scores": (*trial.intermediate_scores, new)}
     )
@@ -378,7 +376,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[flo
 
 
 def test_the_worst_go_on_from_the_best_with_values_near_theirs_or_drawn_anew() -> None:
-    population = Population(PBT, SPACE, EVALUATIONS, POPULATION, seed=3)
+    population = Population(PBT, SPACE, MILESTONES, POPULATION, seed=3)
     for number, values in enumerate(first_values()):
         population.begin(number, values)
     for number in range(POPULATION):
@@ -389,14 +387,14 @@ def test_the_worst_go_on_from_the_best_with_values_near_theirs_or_drawn_anew() -
     assert [exploit.number for exploit in exploits] == [1, 3]  # a quarter of five, rounded up
     for exploit in exploits:
         assert exploit.origin.donor in (2, 4)
-        assert (exploit.origin.evaluation, exploit.origin.step) == (2, 20)
+        assert (exploit.origin.milestone, exploit.origin.step) == (2, 20)
         assert exploit.origin.lineage == [{"step": 0, "values": first_values()[exploit.origin.donor]}]
         assert population.exploit_of(exploit.number) == exploit
     assert not any(population.waits(number) for number in range(POPULATION))
 
 
 def test_whoever_reads_no_worse_is_not_replaced() -> None:
-    population = Population(PBT, SPACE, EVALUATIONS, 4, seed=0)
+    population = Population(PBT, SPACE, MILESTONES, 4, seed=0)
     for number, values in enumerate(first_values(count=4)):
         population.begin(number, values)
         population.add_score(number, 2, 0.5, 20)
@@ -405,7 +403,7 @@ def test_whoever_reads_no_worse_is_not_replaced() -> None:
 
 
 def test_members_that_ended_are_not_waited_for_and_those_to_come_are() -> None:
-    population = Population(PBT, SPACE, EVALUATIONS, 4, seed=0)
+    population = Population(PBT, SPACE, MILESTONES, 4, seed=0)
     for number, values in enumerate(first_values(count=2)):
         population.begin(number, values)
         population.add_score(number, 2, math.nan if number else 0.5, 20)
@@ -417,8 +415,8 @@ def test_members_that_ended_are_not_waited_for_and_those_to_come_are() -> None:
     assert [(exploit.number, exploit.origin.donor) for exploit in population.advance()] == [(1, 0)]
 
 
-def test_the_first_score_of_an_evaluation_counts() -> None:
-    population = Population(PBT, SPACE, EVALUATIONS, 4, seed=0)
+def test_the_first_score_of_a_milestone_counts() -> None:
+    population = Population(PBT, SPACE, MILESTONES, 4, seed=0)
     for number, values in enumerate(first_values(count=4)):
         population.begin(number, values)
         population.add_score(number, 2, 0.1 * number, 20)
@@ -430,7 +428,7 @@ def test_whoever_came_to_a_meeting_counts_there_whatever_became_of_it() -> None:
     readings = {
         0: {1: 0.2, 2: 0.2},
         1: {},
-        2: {1: 0.9, EVALUATIONS: 0.0},  # it diverged: the last one is its end
+        2: {1: 0.9, MILESTONES: 0.0},  # it diverged: the last one is its end
         3: {1: 0.5, 2: 0.9, 3: 0.9},
         4: {1: 0.1, 2: 0.1},
     }
@@ -441,12 +439,12 @@ def test_whoever_came_to_a_meeting_counts_there_whatever_became_of_it() -> None:
             values=values,
             status=status[number],
             intermediate_scores=tuple(
-                reading(evaluation, score) for evaluation, score in readings[number].items()
+                reading(milestone, score) for milestone, score in readings[number].items()
             ),
         )
         for number, values in enumerate(first_values())
     ]
-    population = Population(PBT, SPACE, EVALUATIONS, POPULATION, seed=0, history=history)
+    population = Population(PBT, SPACE, MILESTONES, POPULATION, seed=0, history=history)
     exploits = [population.exploit_of(number) for number in range(POPULATION)]
     assert [exploit and (exploit.origin.donor, exploit.origin.step) for exploit in exploits] == [
         None,
@@ -462,9 +460,9 @@ def test_nobody_waits_or_copies_at_the_end_of_training() -> None:
     population = Population(PbtConfig(interval=3), SPACE, 6, 4, seed=0)
     for number, values in enumerate(first_values(count=4)):
         population.begin(number, values)
-        for evaluation in range(1, 6):
-            population.add_score(number, evaluation, 0.1 * number, 10 * evaluation)
-    assert {exploit.origin.evaluation for exploit in population.advance()} == {3}
+        for milestone in range(1, 6):
+            population.add_score(number, milestone, 0.1 * number, 10 * milestone)
+    assert {exploit.origin.milestone for exploit in population.advance()} == {3}
     population.add_score(0, 6, 0.0, 60)
     assert not population.waits(0)
 
@@ -535,7 +533,7 @@ def test_values_move_away_from_the_ends_of_their_domains() -> None:
         "objective.a": Choices(values=(1, 2)),
         "objective.b": Uniform(low=0, high=1),
     }
-    population = Population(PbtConfig(resample_probability=0), space, EVALUATIONS, 4, seed=0)
+    population = Population(PbtConfig(resample_probability=0), space, MILESTONES, 4, seed=0)
     for number in range(4):
         population.begin(number, {"objective.a": 2, "objective.b": 0.0})
         population.add_score(number, 2, 0.1 * number, 20)

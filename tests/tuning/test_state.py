@@ -75,7 +75,7 @@ def test_what_was_written_is_read_again(folder: Path, settings: SweepSettings) -
         status=Status.DIVERGED,
         score=0.0,
         error="the loss was not finite at step 3",
-        intermediate_scores=(IntermediateScore(evaluation=1, step=10, score=float("nan"), seconds=1.5),),
+        intermediate_scores=(IntermediateScore(milestone=1, step=10, score=float("nan"), seconds=1.5),),
         lineage=({"step": 0, "values": {"augment.policy": {"name": "all"}}},),
     )
     assert repr(SweepState.open(folder)[1]) == repr(changed)  # equal but for NaN, which equals nothing

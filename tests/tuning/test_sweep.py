@@ -125,8 +125,8 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         f"sweep.space.{RATE}=[8000, 16000]",
         f"sweep.space.{TEMPERATURE}=[0.1, 0.5, 1e-39]",
         "sweep.search.name=grid",
-        "sweep.scheduler={name: asha, first_evaluation: 1, reduction_factor: 2}",
-        "sweep.evaluations=3",
+        "sweep.scheduler={name: asha, first_milestone: 1, reduction_factor: 2}",
+        "sweep.milestones=3",
         "sweep.retries=0",
         "sweep.resources.trials_at_once=1",  # else it were chance which of two is judged first
     ]
@@ -183,7 +183,7 @@ def test_every_combination_is_tried_once_and_ends_as_it_must(swept: Swept) -> No
 def test_a_trial_that_finished_has_a_score_and_all_readings(swept: Swept) -> None:
     first, second = [trial for trial in swept.trials if trial.status == Status.FINISHED]
     for trial in (first, second):
-        assert [(one.evaluation, one.step) for one in trial.intermediate_scores] == [(1, 2), (2, 4), (3, 6)]
+        assert [(one.milestone, one.step) for one in trial.intermediate_scores] == [(1, 2), (2, 4), (3, 6)]
         assert 0 < (trial.score or 0) < 1
     assert first.values[RATE] != second.values[RATE]
     assert [one.score for one in first.intermediate_scores] != [
@@ -395,7 +395,7 @@ def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(file: Path) -> Non
             "sweep.space.seed={name: integers, low: 0, high: 99}",
             f"sweep.space.{TEMPERATURE}={{name: log_uniform, low: 0.05, high: 1}}",
             "sweep.search={name: optuna, trials: 2, startup_trials: 1}",
-            "sweep.evaluations=2",
+            "sweep.milestones=2",
             "sweep.resources.trials_at_once=1",
         ]
     )
@@ -443,7 +443,7 @@ def population(file: Path) -> list[str]:
         f"sweep.space.{TEMPERATURE}=[0.1, 0.2, 0.4, 0.8]",
         "sweep.search={name: random, trials: 4}",
         "sweep.scheduler={name: pbt, interval: 1, quantile_fraction: 0.5}",
-        "sweep.evaluations=3",
+        "sweep.milestones=3",
         "sweep.resources.cpus_per_trial=1",  # whatever the number at once
     ]
 
@@ -452,7 +452,7 @@ def outcome(trials: list[Trial]) -> list[Any]:
     """All that is told of them but for how long it took, and how often they were begun."""
     kept = {"number", "values", "status", "score", "steps", "lineage", "error"}
     readings = [
-        [(one.evaluation, one.step, one.score) for one in trial.intermediate_scores] for trial in trials
+        [(one.milestone, one.step, one.score) for one in trial.intermediate_scores] for trial in trials
     ]
     return [[trial.model_dump(include=kept) for trial in trials], readings]
 
@@ -472,8 +472,8 @@ def test_a_population_learns_from_its_best(undisturbed: Swept) -> None:
         first, *later = [change["step"] for change in trial.lineage]
         assert first == 0
         assert set(later) <= {2, 4}
-        assert [one.evaluation for one in trial.intermediate_scores] == [1, 2, 3]
-    assert not list(undisturbed.folder.glob("trials/*/evaluation-*"))
+        assert [one.milestone for one in trial.intermediate_scores] == [1, 2, 3]
+    assert not list(undisturbed.folder.glob("trials/*/milestone-*"))
     assert not list(undisturbed.work.rglob("checkpoints"))
 
 

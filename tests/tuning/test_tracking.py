@@ -32,7 +32,7 @@ from echopair.tuning.tracking import (
 )
 from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
-from tests.tuning.states import EVALUATIONS, made_up, make_state, small_settings
+from tests.tuning.states import MILESTONES, made_up, make_state, small_settings
 
 ROWS = 4  # of a training's metrics
 
@@ -357,7 +357,7 @@ def test_killed_drivers_leave_one_run_a_trial_and_none_running(work: Path) -> No
     for number in ended:
         uri = f"sqlite:///{work}/mlflow.db"
         assert len(series(after[number].run_id, "pretrain/loss", uri)) == ROWS
-        assert len(series(after[number].run_id, "intermediate_score", uri)) == EVALUATIONS
+        assert len(series(after[number].run_id, "intermediate_score", uri)) == MILESTONES
     again = open_parent(state)
     assert again.run_id == parent.run_id
     again.end("KILLED")

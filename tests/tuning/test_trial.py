@@ -31,7 +31,7 @@ from tests.tuning.tones import write_run
 TEMPERATURE = "objective.temperature"
 VALUES = {TEMPERATURE: 0.1}
 RATE_HZ = 16000
-EVALUATIONS = 3
+MILESTONES = 3
 Row = dict[str, Any]
 
 
@@ -44,7 +44,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> TrialContext:
     """A sweep with its clips prepared."""
     file = write_run(tmp_path_factory.mktemp("trial"))
     settings = compose_sweep(
-        [str(file), f"sweep.space.{TEMPERATURE}=[0.1, 0.5]", f"sweep.evaluations={EVALUATIONS}"]
+        [str(file), f"sweep.space.{TEMPERATURE}=[0.1, 0.5]", f"sweep.milestones={MILESTONES}"]
     )
     result = RunResult(settings.run)
     prepare_corpora(settings.run, check(settings.run, Stage.EVALUATE), result)
@@ -72,12 +72,12 @@ def reports(
     origin: Origin | None = None,
     killed_at: int | None = None,
 ) -> list[Row]:
-    """What a trial reports until it ends, or is killed at its first report of an evaluation."""
+    """What a trial reports until it ends, or is killed at its first report of a milestone."""
     rows: list[Row] = []
 
     def report(row: Row) -> None:
         rows.append(row)
-        if row["evaluation"] == killed_at:
+        if row["milestone"] == killed_at:
             raise Killed
 
     try:
@@ -94,7 +94,7 @@ def told(context: TrialContext) -> list[Row]:
 
 
 def scores_of(rows: list[Row]) -> list[tuple[int, int, float]]:
-    return [(row["evaluation"], row["step"], row["intermediate_score"]) for row in rows]
+    return [(row["milestone"], row["step"], row["intermediate_score"]) for row in rows]
 
 
 def folder_of(context: TrialContext, number: int = 0) -> Path:
@@ -120,8 +120,8 @@ def learned(config: RunConfig, context: TrialContext, work_folder: Path) -> RunR
     return result
 
 
-def test_intermediate_scores_come_at_each_evaluation_and_the_score_at_the_end(told: list[Row]) -> None:
-    assert [(row["evaluation"], row["step"], row["steps"]) for row in told] == [
+def test_intermediate_scores_come_at_each_milestone_and_the_score_at_the_end(told: list[Row]) -> None:
+    assert [(row["milestone"], row["step"], row["steps"]) for row in told] == [
         (1, 2, 6),
         (2, 4, 6),
         (3, 6, 6),
@@ -164,18 +164,18 @@ def test_two_trials_of_the_same_values_share_nothing(context: TrialContext, told
     assert not [*context.settings.run.work_folder.glob("encoders")]
 
 
-def test_fewer_steps_than_evaluations_end_with_the_last_one(context: TrialContext) -> None:
-    rows = reports(changed(context, {"evaluations": 9}), values={"pretrain.steps": 2})
-    assert [(row["evaluation"], row["step"]) for row in rows] == [(1, 1), (9, 2), (9, 2)]
+def test_fewer_steps_than_milestones_end_with_the_last_one(context: TrialContext) -> None:
+    rows = reports(changed(context, {"milestones": 9}), values={"pretrain.steps": 2})
+    assert [(row["milestone"], row["step"]) for row in rows] == [(1, 1), (9, 2), (9, 2)]
 
 
-def test_a_trial_killed_at_every_evaluation_comes_to_the_same(
+def test_a_trial_killed_at_every_milestone_comes_to_the_same(
     context: TrialContext, told: list[Row], tmp_path: Path
 ) -> None:
     elsewhere = changed(context, work_folder=tmp_path)
-    for evaluation in range(1, EVALUATIONS + 1):
-        rows = reports(elsewhere, killed_at=evaluation)
-        assert scores_of(rows) == scores_of(told[:evaluation])
+    for milestone in range(1, MILESTONES + 1):
+        rows = reports(elsewhere, killed_at=milestone)
+        assert scores_of(rows) == scores_of(told[:milestone])
         assert steps_done(training(elsewhere)) == rows[-1]["step"]  # the next one goes on from there
     assert reports(elsewhere) == told
     assert weights(elsewhere) == weights(context)
@@ -187,14 +187,14 @@ def test_a_trial_that_was_killed_between_a_score_and_its_checkpoint_scores_once(
     elsewhere = changed(context, work_folder=tmp_path)
     reports(elsewhere, killed_at=1)
     file = folder_of(elsewhere) / "scores.json"
-    other = {"evaluation": 2, "intermediate_score": 0.123, "step": 4, "steps": 6}  # not what it would score
+    other = {"milestone": 2, "intermediate_score": 0.123, "step": 4, "steps": 6}  # not what it would score
     file.write_text(json.dumps([*json.loads(file.read_text()), other]))
     on_disk = []
 
     def report(row: Row) -> None:
         folder = training(elsewhere)
         done = folder.suffix != ".partial" or row["step"] <= steps_done(folder)
-        on_disk.append((row["evaluation"], row["intermediate_score"], done))
+        on_disk.append((row["milestone"], row["intermediate_score"], done))
 
     run_trial(elsewhere, 0, VALUES, report)
     assert [one[:2] for one in on_disk] == [
@@ -270,7 +270,7 @@ def test_values_that_cannot_work_end_a_trial_without_a_second_try(
 ) -> None:
     number = 7
     (row,) = reports(context, number, values)
-    assert (row["evaluation"], row["status"], row["score"]) == (EVALUATIONS, status, score)
+    assert (row["milestone"], row["status"], row["score"]) == (MILESTONES, status, score)
     assert error in row["error"]
     assert not (folder_of(context, number) / "error.txt").exists()
 
@@ -367,7 +367,7 @@ LINEAGE = [{"step": 0, "values": VALUES}]
 
 @pytest.fixture(scope="module")
 def population(context: TrialContext, tmp_path_factory: pytest.TempPathFactory) -> TrialContext:
-    """A population in which trial 0 is paused at evaluation 2."""
+    """A population in which trial 0 is paused at milestone 2."""
     population = changed(context, PBT, work_folder=tmp_path_factory.mktemp("population"))
     reports(population, killed_at=2)
     return population
@@ -379,7 +379,7 @@ def test_a_member_that_continues_from_another_is_a_run_with_a_schedule(
     assert reports(population, 1, OTHER, killed_at=2)[0]["origin"] == 0
     own = training(population, 1)
     rows = reports(population, 1, OTHER, Origin(0, 2, 4, LINEAGE))
-    assert [(row["evaluation"], row["step"], row["origin"]) for row in rows] == [(3, 6, 2), (3, 6, 2)]
+    assert [(row["milestone"], row["step"], row["origin"]) for row in rows] == [(3, 6, 2), (3, 6, 2)]
     assert all(row["lineage"] == [*LINEAGE, {"step": 4, "values": OTHER}] for row in rows)
     assert rows[-1]["intermediate_score"] != told[-1]["intermediate_score"]
     assert not own.exists()
@@ -397,8 +397,8 @@ def test_a_member_that_copies_another_trains_from_there_on_however_often_it_is_k
 ) -> None:
     expected = reports(population, 2, OTHER, Origin(0, 1, 2, LINEAGE))
     assert "continues after step 2 of 6" in capsys.readouterr().err
-    for evaluation in (2, 3):
-        reports(population, 3, OTHER, Origin(0, 1, 2, LINEAGE), killed_at=evaluation)
+    for milestone in (2, 3):
+        reports(population, 3, OTHER, Origin(0, 1, 2, LINEAGE), killed_at=milestone)
     assert reports(population, 3, OTHER, Origin(0, 1, 2, LINEAGE)) == expected
     assert weights(population, 3) == weights(population, 2)
 
@@ -409,10 +409,10 @@ def test_a_member_whose_donor_s_files_are_gone_comes_to_the_same(population: Tri
     assert weights(population, 5) == weights(population, 4)
 
 
-def test_a_member_keeps_its_training_of_two_evaluations(population: TrialContext) -> None:
-    context = changed(population, {"evaluations": 6})
+def test_a_member_keeps_its_training_of_two_milestones(population: TrialContext) -> None:
+    context = changed(population, {"milestones": 6})
     reports(context, 5, {TEMPERATURE: 0.6})
-    kept = folder_of(context, 5).glob("evaluation-*")
+    kept = folder_of(context, 5).glob("milestone-*")
     assert sorted(steps_done(folder) for folder in kept) == [4, 5]
 
 

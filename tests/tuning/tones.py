@@ -12,7 +12,7 @@ CLIPS = 24
 def write_run(folder: Path) -> Path:
     """A corpus of tones in three folds, of which the last one is tested on, and the file of a run on it.
 
-    Scores differ from evaluation to evaluation and from temperature to temperature, so that no test passes because all
+    Scores differ from milestone to milestone and from temperature to temperature, so that no test passes because all
     figures are the same.
     """
     recordings = folder / "recordings"

@@ -5,10 +5,10 @@ import torch
 
 from echopair import AudioEncoder
 from echopair.pipeline.store import ClipStore
-from echopair.pipeline.training.pretrain import evaluation_steps, pretrain
+from echopair.pipeline.training.pretrain import milestone_steps, pretrain
 from tests.pipeline.training.trainings import (
     TONE,
-    Evaluates,
+    EmbedsAtMilestones,
     assert_bit_equal,
     learning,
     rows_but_timings,
@@ -18,26 +18,26 @@ from tests.pipeline.training.trainings import (
 
 
 @pytest.mark.parametrize("steps", [1, 7, 100])
-@pytest.mark.parametrize("evaluations", [1, 5, 40])
-def test_evaluations_come_at_equal_distances_and_the_last_at_the_end(steps: int, evaluations: int) -> None:
-    after = evaluation_steps(steps, evaluations)
+@pytest.mark.parametrize("milestones", [1, 5, 40])
+def test_milestones_come_at_equal_distances_and_the_last_at_the_end(steps: int, milestones: int) -> None:
+    after = milestone_steps(steps, milestones)
     assert after == sorted(set(after))
-    assert len(after) == min(steps, evaluations)
+    assert len(after) == min(steps, milestones)
     assert after[0] >= 1
     assert after[-1] == steps
-    if evaluations <= steps:
+    if milestones <= steps:
         assert all(
-            abs(step - steps / evaluations * share) <= 0.5 for share, step in enumerate(after, start=1)
+            abs(step - steps / milestones * number) <= 0.5 for number, step in enumerate(after, start=1)
         )
 
 
-def test_evaluations_are_given_the_encoder_and_change_no_result(
+def test_milestones_are_given_the_encoder_and_change_no_result(
     uninterrupted: Path, store: ClipStore, tmp_path: Path
 ) -> None:
-    callback = Evaluates(folder=tmp_path)
+    callback = EmbedsAtMilestones(folder=tmp_path)
     pretrain([store], learning(), tmp_path, callback)
     assert callback.calls == [(1, 3, 12), (2, 6, 12), (3, 9, 12), (4, 12, 12)]
-    assert callback.saved_before == [0, 3, 6, 9]  # an evaluation comes before the checkpoint of its step
+    assert callback.saved_before == [0, 3, 6, 9]  # a milestone comes before the checkpoint of its step
     assert_bit_equal(weights(tmp_path), weights(uninterrupted))
     assert rows_but_timings(tmp_path) == rows_but_timings(uninterrupted)
     loaded = AudioEncoder.load(tmp_path / "encoder", device="cpu")
@@ -45,16 +45,16 @@ def test_evaluations_are_given_the_encoder_and_change_no_result(
 
 
 @pytest.mark.parametrize(
-    ("callback", "saved", "evaluated_again"),
+    ("callback", "saved", "come_again"),
     [
-        (Evaluates(ends_saved=(2, SystemExit())), 6, [3, 4]),
-        (Evaluates(ends=(2, KeyboardInterrupt())), 3, [2, 3, 4]),
+        (EmbedsAtMilestones(ends_saved=(2, SystemExit())), 6, [3, 4]),
+        (EmbedsAtMilestones(ends=(2, KeyboardInterrupt())), 3, [2, 3, 4]),
     ],
 )
 def test_a_training_that_a_callback_ends_goes_on_after_its_last_checkpoint(
-    callback: Evaluates,
+    callback: EmbedsAtMilestones,
     saved: int,
-    evaluated_again: list[int],
+    come_again: list[int],
     uninterrupted: Path,
     store: ClipStore,
     tmp_path: Path,
@@ -62,7 +62,7 @@ def test_a_training_that_a_callback_ends_goes_on_after_its_last_checkpoint(
     with pytest.raises((SystemExit, KeyboardInterrupt)):
         pretrain([store], learning(), tmp_path, callback)
     assert steps_saved(tmp_path) == saved
-    second = Evaluates()
+    second = EmbedsAtMilestones()
     pretrain([store], learning(), tmp_path, second)
-    assert [evaluation for evaluation, *_ in second.calls] == evaluated_again
+    assert [milestone for milestone, *_ in second.calls] == come_again
     assert_bit_equal(weights(tmp_path), weights(uninterrupted))

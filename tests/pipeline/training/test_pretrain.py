@@ -20,8 +20,8 @@ from echopair.pipeline.training.crops import CropsConfig
 from echopair.pipeline.training.learner import PretrainConfig, initial_encoder, learning_rate
 from echopair.pipeline.training.pretrain import Diverged, pretrain
 from tests.pipeline.training.trainings import (
+    EmbedsAtMilestones,
     Ends,
-    Evaluates,
     assert_bit_equal,
     learning,
     rows_but_timings,
@@ -150,7 +150,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(
     ):
         pretrain([store], learning(), tmp_path)
     assert read_metrics(tmp_path) == []
-    callback = Evaluates()
+    callback = EmbedsAtMilestones()
     with pytest.raises(Diverged, match="the loss of step 2 is nan"):
         pretrain([store], learning(log_every_steps=50), tmp_path, callback)
     assert callback.calls == []

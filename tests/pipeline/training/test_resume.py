@@ -16,8 +16,8 @@ from echopair.pipeline.training.pretrain import pretrain
 from tests.pipeline.training.trainings import (
     AUGMENTED_EVERYWHERE,
     CHANGES,
+    EmbedsAtMilestones,
     Ends,
-    Evaluates,
     assert_bit_equal,
     kill,
     learning,
@@ -72,7 +72,7 @@ def test_a_scheduled_training_interrupted_in_any_phase_is_bit_equal(
 
 def train_until(step: int, store: ClipStore, config: LearningConfig, folder: Path) -> None:
     with pytest.raises(SystemExit):
-        pretrain([store], config, folder, Evaluates(12, ends_saved=(step, SystemExit())))
+        pretrain([store], config, folder, EmbedsAtMilestones(12, ends_saved=(step, SystemExit())))
 
 
 def take_over(folder: Path, source: Path) -> Path:
@@ -99,10 +99,10 @@ def test_a_thread_with_worker_processes_trains_the_same(
     scheduled: Path, store: ClipStore, tmp_path: Path
 ) -> None:
     config = learning(schedule=CHANGES, workers=1)
-    first, second = Evaluates(ends_saved=(2, SystemExit())), Evaluates()
+    first, second = EmbedsAtMilestones(ends_saved=(2, SystemExit())), EmbedsAtMilestones()
     with ThreadPoolExecutor(1) as threads:
         ended = threads.submit(pretrain, [store], config, tmp_path, first)
         assert isinstance(ended.exception(), SystemExit)
         threads.submit(pretrain, [store], config, tmp_path, second).result()
-    assert [evaluation for evaluation, *_ in first.calls + second.calls] == [1, 2, 3, 4]
+    assert [milestone for milestone, *_ in first.calls + second.calls] == [1, 2, 3, 4]
     assert_bit_equal(weights(tmp_path), weights(scheduled))

@@ -119,17 +119,17 @@ def train_whole_and_resumed(store: ClipStore, folder: Path, step: int, config: L
     return whole
 
 
-class Evaluates(TrainingCallback):
-    """Embeds a tone at each evaluation; ends the training at one of them, or after its checkpoint."""
+class EmbedsAtMilestones(TrainingCallback):
+    """Embeds a tone at each milestone; ends the training at one of them, or after its checkpoint."""
 
     def __init__(
         self,
-        evaluations: int = 4,
+        milestones: int = 4,
         folder: Path | None = None,
         ends: tuple[int, BaseException] | None = None,
         ends_saved: tuple[int, BaseException] | None = None,
     ) -> None:
-        self.evaluations = evaluations
+        self.milestones = milestones
         self.calls: list[tuple[int, int, int]] = []
         self.saved_before: list[int] = []
         self.embedding = torch.empty(0)
@@ -137,18 +137,18 @@ class Evaluates(TrainingCallback):
         self._ends = ends
         self._ends_saved = ends_saved
 
-    def on_evaluation(self, evaluation: int, step: int, steps: int, encoder: AudioEncoder) -> None:
+    def on_milestone(self, milestone: int, step: int, steps: int, encoder: AudioEncoder) -> None:
         assert not any(module.training for module in encoder.modules())
-        self.calls.append((evaluation, step, steps))
+        self.calls.append((milestone, step, steps))
         if self._folder:
             self.saved_before.append(steps_saved(self._folder))
         self.embedding = encoder.embed(TONE, 16000)
         assert torch.equal(self.embedding, encoder.embed(TONE, 16000))  # embedding changes no weight
-        if self._ends and self._ends[0] == evaluation:
+        if self._ends and self._ends[0] == milestone:
             raise self._ends[1]
 
-    def on_checkpoint(self, evaluation: int) -> None:
-        if self._ends_saved and self._ends_saved[0] == evaluation:
+    def on_checkpoint(self, milestone: int) -> None:
+        if self._ends_saved and self._ends_saved[0] == milestone:
             raise self._ends_saved[1]
 
 

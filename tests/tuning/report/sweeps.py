@@ -30,7 +30,7 @@ def trial(
     """A trial with so many intermediate scores, at eighths of its training."""
     top = 0.5 if score is None else score
     scores = [
-        IntermediateScore(evaluation=n, step=n * STEPS // 8, score=top * n / 8, seconds=10.0 * n)
+        IntermediateScore(milestone=n, step=n * STEPS // 8, score=top * n / 8, seconds=10.0 * n)
         for n in range(1, intermediate_scores + 1)
     ]
     kwargs = {"steps": STEPS, "seconds": 10.0 * intermediate_scores, "attempts": 1} | kwargs
