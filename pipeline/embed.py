@@ -51,7 +51,7 @@ class Embeddings:
 
     Args:
         values: (clips, D) float32.
-        clips: (clips,) the clips' sample hashes, in the order of the store they came from.
+        clips: (clips,) digests of the clips' samples, in the order of the store they came from.
     """
 
     values: NDArray[np.float32]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from echopair.pipeline.corpora.recording import Recording, ffmpeg_version, name_as_text
 from echopair.pipeline.duplicates import find_duplicates
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.stages import StageOutput, fingerprint
+from echopair.pipeline.stages import StageOutput, digest_values
 from echopair.pipeline.workers import SHARD_PREFIX, decode_all
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def prepare(
         )
     return {
         "digest": content.hexdigest(),
-        "annotations_digest": fingerprint([annotations, manifest["sound"].to_pylist()]),
+        "annotations_digest": digest_values([annotations, manifest["sound"].to_pylist()]),
         "clips": len(rows),
         "refused": len(refused),
         "seconds_of_audio": round(sum(row["seconds"] for row in rows), 2),

@@ -35,7 +35,7 @@ from echopair.pipeline.stages import Done, StageOutput, digest_files
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import TrackingError
 from echopair.pipeline.training.callback import TrainingCallback
-from echopair.pipeline.training.identity import encoder_output
+from echopair.pipeline.training.encoder_output import encoder_output
 from echopair.pipeline.training.pretrain import ENCODER_FOLDER, PREVIEW_FOLDER, pretrain
 
 

@@ -14,12 +14,12 @@ from echopair.pipeline.config import RunConfig, as_given
 from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
 from echopair.pipeline.run_page import PAGE_FILE, write_run_page
-from echopair.pipeline.stages import Done, file_name, fingerprint, locked, write_atomically
+from echopair.pipeline.stages import Done, digest_values, file_name, locked, write_atomically
 from echopair.pipeline.tracking import TrackedRun, tracking_uri
 from echopair.pipeline.tracking.outputs import log_outputs, log_training
 from echopair.pipeline.tracking.store import shown
 from echopair.pipeline.training.callback import TrainingCallback
-from echopair.pipeline.training.identity import sounds
+from echopair.pipeline.training.encoder_output import sounds
 
 if TYPE_CHECKING:
     from echopair.pipeline.run import RunResult
@@ -51,14 +51,14 @@ class RunRecord:
             clips: prepared clips by corpus.
         """
         digests = {name: [done.digest, done.marker["annotations_digest"]] for name, done in clips.items()}
-        identity = fingerprint("run", config.run_name, _results_config(config), sounds(config), digests)
-        folder = named_folder(config, "runs", identity)
+        key = digest_values("run", config.run_name, _results_config(config), sounds(config), digests)
+        folder = named_folder(config, "runs", key)
         folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(as_given(config), sort_keys=False)
         with locked(folder):  # the same run may be started twice at once
             write_atomically(folder / "run.yaml", text)
         work = config.work_folder.absolute()
-        return cls(config, folder, TrackedRun.open(config.tracking, work, identity, config.run_name))
+        return cls(config, folder, TrackedRun.open(config.tracking, work, key, config.run_name))
 
     def callback(self) -> TrainingCallback:
         """Logs the training to MLflow as it goes."""
@@ -112,15 +112,15 @@ class _TrackingCallback(TrainingCallback):
         log_training(self._tracked, rows)
 
 
-def named_folder(config: RunConfig, kind: str, identity: str) -> Path:
+def named_folder(config: RunConfig, kind: str, key: str) -> Path:
     """The folder of a run or preview below the work folder, named after the run.
 
     Args:
         config: of the run.
         kind: as `runs`.
-        identity: fingerprint of all that decides what is in it.
+        key: of all that decides what is in it.
     """
-    return config.work_folder.absolute() / kind / f"{file_name(config.run_name)}-{identity[:8]}"
+    return config.work_folder.absolute() / kind / f"{file_name(config.run_name)}-{key[:8]}"
 
 
 def _results_config(config: RunConfig) -> dict[str, Any]:
@@ -128,5 +128,5 @@ def _results_config(config: RunConfig) -> dict[str, Any]:
     values = config.model_dump(
         mode="json", exclude={"work_folder", "tracking", "run_name", "threads", "prepare", "corpora"}
     )
-    values |= {"pretrain": config.learning.identity()["pretrain"]}
+    values |= {"pretrain": config.learning.key_inputs()["pretrain"]}
     return values | {"learns_from": config.pretrain_corpora, "probes": config.probe_corpora}

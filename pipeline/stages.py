@@ -2,6 +2,9 @@
 
 A stage declares once what decides its output and where that lies; its key and its folder are derived from this. The
 output is written beside its final name and renamed, and the marker, written last, says that it is whole.
+
+A digest is a hash of content, of files or of values. A key is the digest of all inputs that decide an output: a stage,
+a run and a sweep each have one, by which their folder and their run in MLflow are found again.
 """
 
 import errno
@@ -66,7 +69,7 @@ class StageOutput:
     def key(self) -> str:
         """16 hexadecimal digits, equal exactly for equal outputs."""
         versions = {library: version(library) for library in self.libraries}
-        return fingerprint(self.folder.parent.name, self.code_version, versions, list(self.inputs))
+        return digest_values(self.folder.parent.name, self.code_version, versions, list(self.inputs))
 
     @property
     def path(self) -> Path:
@@ -88,9 +91,7 @@ class StageOutput:
             done = self._make(work)
         if did is not None:
             did.append(self.title)
-        figures = {
-            name: value for name, value in done.marker.items() if name not in ("digest", "fingerprint")
-        }
+        figures = dict(done.marker)
         seconds = figures.pop("seconds")
         console.print(f"{self.title}: {_in_words(figures)}{seconds:.1f} s")
         return done
@@ -103,7 +104,7 @@ class StageOutput:
         started = time.monotonic()
         figures = dict(work(partial))
         seconds = round(time.monotonic() - started, 2)
-        marker = {"fingerprint": self.key, "digest": figures.pop("digest"), "seconds": seconds, **figures}
+        marker = {"key": self.key, "digest": figures.pop("digest"), "seconds": seconds, **figures}
         write_atomically(partial / MARKER_FILE, json.dumps(marker, indent=2) + "\n")
         if self.path.exists():  # left without a readable marker
             shutil.rmtree(self.path)
@@ -111,20 +112,20 @@ class StageOutput:
         return Done(self.path, marker)
 
 
-def fingerprint(*parts: Any) -> str:
-    """Name of inputs and config: 16 hexadecimal digits, equal exactly for equal parts.
+def digest_values(*values: Any) -> str:
+    """SHA-256 over values; its first 16 hexadecimal digits, equal exactly for equal values.
 
     Args:
-        parts: anything that JSON can hold, pydantic models included.
+        values: anything that JSON can hold, pydantic models included.
     """
-    text = json.dumps([_plain(part) for part in parts], sort_keys=True, allow_nan=False)
+    text = json.dumps([_plain(value) for value in values], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _plain(part: Any) -> Any:
-    if isinstance(part, BaseModel):
-        return part.model_dump(mode="json")
-    return [_plain(one) for one in part] if isinstance(part, list | tuple) else part
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _in_words(figures: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from echopair.pipeline.config_errors import explain, nearest_key
 from echopair.pipeline.config_text import field_types
 from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, presets, split_arguments
-from echopair.pipeline.stages import fingerprint
+from echopair.pipeline.stages import digest_values
 from echopair.tuning.cluster import RayConfig
 from echopair.tuning.distributions import Distribution
 from echopair.tuning.resources import ResourcesConfig
@@ -67,11 +67,11 @@ class SweepSettings(BaseModel, frozen=True, extra="forbid"):
     ray: RayConfig = RayConfig()
 
     @property
-    def identity(self) -> str:
-        """Fingerprint of all that decides which trials there are and how they are judged."""
-        # Dumped and validated again: pydantic does not convert defaults, and 3 would have another fingerprint than 3.0.
+    def key(self) -> str:
+        """Key of all that decides which trials there are and how they are judged."""
+        # Dumped and validated again: pydantic does not convert defaults, and 3 would have another digest than 3.0.
         plain = as_given(type(self).model_validate(as_given(self)))
-        return fingerprint(
+        return digest_values(
             "sweep",
             _without(plain["run"], "run_name", "work_folder", "threads", "tracking"),
             _without(plain["sweep"], "resources", "retries"),

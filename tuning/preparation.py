@@ -9,9 +9,9 @@ from echopair.pipeline.checks import Stage, check, check_clips, check_learning
 from echopair.pipeline.config import RunConfig, validated
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.run import RunResult, open_stores, prepare_corpora
-from echopair.pipeline.stages import fingerprint
+from echopair.pipeline.stages import digest_values
 from echopair.pipeline.tracking import check_tracking
-from echopair.pipeline.training.identity import sounds
+from echopair.pipeline.training.encoder_output import sounds
 from echopair.tuning.config import SweepSettings
 from echopair.tuning.distributions import Choices, Grid
 from echopair.tuning.sampler import Sampler, build_sampler
@@ -65,7 +65,7 @@ def _check_alternatives(settings: SweepSettings, sampler: Sampler) -> None:
     tried = set()
     for number in range(min(sampler.total, TRIALS_CHECKED) if listed else 0):
         values = sampler.propose(number)
-        combination = fingerprint({key: values[key] for key in listed})
+        combination = digest_values({key: values[key] for key in listed})
         if combination not in tried:
             check_learning(validated(settings.values_of(values)))
             tried.add(combination)
@@ -84,10 +84,10 @@ def prepare_sweep(settings: SweepSettings, sampler: Sampler) -> dict[int, RunRes
     tried = set()
     for config in _runs_to_prepare(settings, sampler):
         rate = config.log_mel.sample_rate_hz
-        key = fingerprint(rate, config.pretrain_corpora, config.crops.positives)
-        if key in tried:
+        combination = digest_values(rate, config.pretrain_corpora, config.crops.positives)
+        if combination in tried:
             continue
-        tried.add(key)
+        tried.add(combination)
         recordings = check(config, Stage.EVALUATE)
         result = prepared.setdefault(rate, RunResult(config))
         new = {corpus: found for corpus, found in recordings.items() if corpus not in result.clips}
@@ -127,12 +127,12 @@ def settle_recordings(state: SweepState, prepared: Mapping[int, RunResult]) -> N
         UserError: they differ from those of the sweep's earlier trials, so that scores could not be compared.
     """
     found = {
-        f"corpus {corpus!r} ({rate} Hz)": fingerprint(done.digest, done.marker["annotations_digest"])
+        f"corpus {corpus!r} ({rate} Hz)": digest_values(done.digest, done.marker["annotations_digest"])
         for rate, result in prepared.items()
         for corpus, done in result.clips.items()
     }
     if own := sounds(state.settings.run):
-        found["the sounds that augmentations mix in"] = fingerprint(own)
+        found["the sounds that augmentations mix in"] = digest_values(own)
     settled = state.plan.get(RECORDINGS_PLAN, found)
     changed = sorted(name for name in found.keys() | settled.keys() if found.get(name) != settled.get(name))
     if changed:

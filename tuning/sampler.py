@@ -142,15 +142,15 @@ class Sampler:
         while len(found) < self._number_of_points and repeats < MOST_REPEATS:
             quantiles = zip(self.space, sequence.random(1)[0], strict=True)
             point = {key: self.space[key].at(float(quantile)) for key, quantile in quantiles}
-            repeats = repeats + 1 if _identity(point) in found else 0
-            found.setdefault(_identity(point), point)
+            repeats = repeats + 1 if _as_json(point) in found else 0
+            found.setdefault(_as_json(point), point)
         if len(found) < self._number_of_points:
             # What is left of a small space are rare values, such as the high numbers of several logarithmic ranges.
             whole = itertools.product(*(one.every_value() for one in self.space.values()))
             rest = [dict(zip(self.space, values, strict=True)) for values in whole]
             np.random.default_rng([self.seed, 1]).shuffle(rest)
             for point in rest:
-                found.setdefault(_identity(point), point)
+                found.setdefault(_as_json(point), point)
         return list(found.values())[: int(self._number_of_points)]
 
 
@@ -185,14 +185,14 @@ class OptunaSampler(Sampler):
             values = {key: trial.values[key] for key in self.space}
             if point_of[trial.number] == number:  # begun, with another combination of grid values
                 return values
-            tried.add(_identity(values))
+            tried.add(_as_json(values))
         observed = {point_of[trial.number] for trial in others if trial.status.ended and _outcome(trial)}
         if len(observed) >= self._startup_points:
             values = self._ask(study_of(others, self.space), number)
-            if _identity(values) not in tried:
+            if _as_json(values) not in tried:
                 return values
         from_here = [*self.points[number:], *self.points[:number]]
-        return next(dict(point) for point in from_here if _identity(point) not in tried)
+        return next(dict(point) for point in from_here if _as_json(point) not in tried)
 
     def _ask(self, study: "optuna.Study", number: int) -> dict[str, Any]:
         """Values that optuna proposes for a point."""
@@ -245,5 +245,5 @@ def _outcome(trial: Trial) -> dict[str, Any] | None:
     return None
 
 
-def _identity(values: Mapping[str, Any]) -> str:
+def _as_json(values: Mapping[str, Any]) -> str:
     return json.dumps(values, sort_keys=True)

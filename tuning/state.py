@@ -85,7 +85,7 @@ class SweepState:
             if not isinstance(content, Mapping) or content.get("format") != FORMAT:
                 raise UserError(f"its format is not {FORMAT}")
             settings = validated_settings(content["settings"])
-            if settings.identity != content["identity"]:
+            if settings.key != content["key"]:
                 raise UserError(
                     "its settings were changed after the sweep began, or by another version of echopair"
                 )
@@ -176,7 +176,7 @@ class SweepState:
     def _write_settings(self) -> None:
         content = {
             "format": FORMAT,
-            "identity": self.settings.identity,
+            "key": self.settings.key,
             "plan": self.plan,
             "settings": as_given(self.settings),
         }

@@ -1,6 +1,6 @@
 """A sweep from its settings to its report: check, prepare, try, choose, evaluate the best one once on its test folds.
 
-<work folder>/sweeps/<name>-<identity>/
+<work folder>/sweeps/<name>-<key>/
     sweep.yaml, trials/      the state: what was asked for and what became of it
     best.yaml                the best trial as a run: `echopair run best.yaml` gives its score again
     report.html, trials.csv, *.png
@@ -45,7 +45,7 @@ STEPS_PLAN, THREADS_PLAN = "steps", "threads"
 
 def sweep_folder(settings: SweepSettings) -> Path:
     """The folder of a sweep."""
-    name = f"{file_name(settings.sweep.sweep_name)}-{settings.identity[:8]}"
+    name = f"{file_name(settings.sweep.sweep_name)}-{settings.key[:8]}"
     return settings.run.work_folder.absolute() / SWEEPS_FOLDER / name
 
 

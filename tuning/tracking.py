@@ -73,9 +73,9 @@ class SweepTracker:
         Raises:
             TrackingError: the store is unreachable.
         """
-        identity = self._state.settings.identity
+        key = self._state.settings.key
         ended = {trial.number: trial.status for trial in self._state.trials if trial.status.ended}
-        for run in tagged_runs(self._tracking, self._work, SWEEP_TAG, identity):
+        for run in tagged_runs(self._tracking, self._work, SWEEP_TAG, key):
             if TRIAL_TAG not in run.tags:
                 continue
             number = int(run.tags[TRIAL_TAG])
@@ -225,9 +225,9 @@ def open_parent(state: SweepState) -> TrackedRun:
     return TrackedRun.open(
         settings.run.tracking,
         settings.run.work_folder.absolute(),
-        settings.identity,
+        settings.key,
         settings.sweep.sweep_name,
-        {KIND_TAG: SWEEP_KIND, SWEEP_TAG: settings.identity},
+        {KIND_TAG: SWEEP_KIND, SWEEP_TAG: settings.key},
     )
 
 
@@ -239,12 +239,12 @@ def child_of(state: SweepState, parent: TrackedRun, trial: Trial) -> TrackedRun:
     """
     settings = state.settings
     return parent.beside(
-        f"{settings.identity}-{trial.number:05d}",
+        f"{settings.key}-{trial.number:05d}",
         f"{settings.sweep.sweep_name} {trial.number}",
         {
             PARENT_TAG: parent.run_id,
             KIND_TAG: TRIAL_KIND,
-            SWEEP_TAG: settings.identity,
+            SWEEP_TAG: settings.key,
             TRIAL_TAG: str(trial.number),
         },
     )

@@ -13,11 +13,11 @@ from echopair.pipeline.config import RunConfig
 from echopair.pipeline.layers import flatten
 from echopair.pipeline.run import RunResult, prepare_corpora
 from echopair.pipeline.run_record import named_folder
-from echopair.pipeline.stages import fingerprint
+from echopair.pipeline.stages import digest_values
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import KIND_TAG, PREVIEW_KIND, TrackedRun
 from echopair.pipeline.training.crops import CropsConfig
-from echopair.pipeline.training.identity import sounds
+from echopair.pipeline.training.encoder_output import sounds
 from echopair.pipeline.training.seeding import Stream, numpy_generator
 
 CLIPS_SHOWN = 4
@@ -43,15 +43,15 @@ def preview(config: RunConfig) -> Path:
     shown: Any = {"seed": True, "augment": True, "log_mel": True, "crops": {"crop_seconds"}}
     values = config.model_dump(mode="json", include=shown)
     digests = [done.digest for done in result.clips.values()]
-    identity = fingerprint("preview", config.run_name, values, sounds(config), digests)
-    folder = named_folder(config, "previews", identity)
+    key = digest_values("preview", config.run_name, values, sounds(config), digests)
+    folder = named_folder(config, "previews", key)
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "augmentations.html"
     clips = preview_clips(stores, config.crops, config.seed)
     write_augmentation_page(clips, config.augment, config.log_mel, config.seed, page, config.run_name)
     name = f"preview of {config.run_name}"
     tracked = TrackedRun.open(
-        config.tracking, config.work_folder.absolute(), identity, name, tags={KIND_TAG: PREVIEW_KIND}
+        config.tracking, config.work_folder.absolute(), key, name, tags={KIND_TAG: PREVIEW_KIND}
     )
     with tracked.until_end():
         tracked.log_parameters(dict(flatten(values)))

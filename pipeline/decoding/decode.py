@@ -245,7 +245,7 @@ def _resampled(
 
 
 def _append(spool: Any, sink: BinaryIO, peak: float) -> tuple[float, str]:
-    """Quantise the spooled samples so that the peak becomes 32767; returns the scale and the hash.
+    """Quantise the spooled samples so that the peak becomes 32767; returns the scale and the digest.
 
     Raises:
         Refused: the peak is so far above the rest that most samples become zero.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from echopair.pipeline.embed import PRETRAINED, Embedder, Embeddings
-from echopair.pipeline.stages import Done, StageOutput, fingerprint
+from echopair.pipeline.stages import Done, StageOutput, digest_values
 
 if TYPE_CHECKING:
     from echopair.pipeline.config import RunConfig
@@ -136,7 +136,7 @@ class Evaluation(ABC):
             summary = self.evaluate(config, embedder.stores, corpus, features, folder)
             text = json.dumps(summary, indent=2) + "\n"
             (folder / f"{self.name}.json").write_text(text, encoding="utf-8")
-            return {"digest": fingerprint(summary), **self.figures(summary)}
+            return {"digest": digest_values(summary), **self.figures(summary)}
 
         done = self.output(config, embedder, corpus, annotations_digest).make(work, embedder.did)
         return self.load(done)

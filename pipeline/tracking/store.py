@@ -18,7 +18,7 @@ from echopair.pipeline.errors import UserError
 
 DATABASE_FILE = "mlflow.db"
 ARTIFACTS_FOLDER = "mlflow-artifacts"
-RUN_TAG = "echopair.run"  # on every run of echopair: the fingerprint of its pipeline
+RUN_TAG = "echopair.run"  # on every run of echopair: the key of its pipeline
 KIND_TAG = "echopair.kind"  # on other runs, such as previews, which tables leave out
 PREVIEW_KIND = "preview"
 HIDDEN = "***"

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 class TrackedRun:
     """The one MLflow run of a pipeline, also when the pipeline is killed and started again.
 
-    A pipeline that starts again finds its run by its fingerprint and continues it. What it logs again is stored once.
+    A pipeline that starts again finds its run by its key and continues it. What it logs again is stored once.
     Every method but `log_series` raises TrackingError if the store fails.
     """
 
@@ -61,28 +61,26 @@ class TrackedRun:
         cls,
         config: TrackingConfig,
         work_folder: Path,
-        fingerprint: str,
+        key: str,
         name: str,
         tags: Mapping[str, str] | None = None,
     ) -> Self:
-        """Find the run with this fingerprint, or create it.
+        """Find the run with this key, or create it.
 
         Args:
             config: the store.
             work_folder: folder of the pipeline's outputs.
-            fingerprint: letters and digits, a digest of the pipeline's input and config.
+            key: letters and digits, of the pipeline's inputs and config.
             name: the run's name in MLflow.
             tags: more tags.
         """
         client, experiment_id = connect(config, work_folder)
         uri = tracking_uri(config, work_folder)
-        return cls._found(client, experiment_id, config, uri, fingerprint, name, tags)
+        return cls._found(client, experiment_id, config, uri, key, name, tags)
 
-    def beside(self, fingerprint: str, name: str, tags: Mapping[str, str] | None = None) -> Self:
+    def beside(self, key: str, name: str, tags: Mapping[str, str] | None = None) -> Self:
         """Open another run of the same experiment with the same connection, as `open` does."""
-        return self._found(
-            self._client, self._experiment_id, self._config, self._uri, fingerprint, name, tags
-        )
+        return self._found(self._client, self._experiment_id, self._config, self._uri, key, name, tags)
 
     @classmethod
     def _found(
@@ -91,7 +89,7 @@ class TrackedRun:
         experiment_id: str,
         config: TrackingConfig,
         uri: str,
-        fingerprint: str,
+        key: str,
         name: str,
         tags: Mapping[str, str] | None,
     ) -> Self:
@@ -101,14 +99,14 @@ class TrackedRun:
             "mlflow.source.git.commit": git_commit(),
         }
         all_tags = {
-            RUN_TAG: fingerprint,
-            **{key: value for key, value in origin.items() if value},
+            RUN_TAG: key,
+            **{tag: value for tag, value in origin.items() if value},
             **(tags or {}),
         }
         with explained(uri), one_at_a_time(uri):
             found = client.search_runs(
                 [experiment_id],
-                f"tags.`{RUN_TAG}` = '{fingerprint}'",
+                f"tags.`{RUN_TAG}` = '{key}'",
                 max_results=1,
                 order_by=["attributes.start_time ASC"],
             )
@@ -118,7 +116,7 @@ class TrackedRun:
                 run = found[0]
                 if run.info.status != "FINISHED":
                     client.update_run(run.info.run_id, status="RUNNING", name=name)
-                    run_tags = [load_mlflow().entities.RunTag(key, value) for key, value in all_tags.items()]
+                    run_tags = [load_mlflow().entities.RunTag(tag, value) for tag, value in all_tags.items()]
                     client.log_batch(run.info.run_id, tags=run_tags)
         tracked = cls(client, experiment_id, run, config, uri)
         if not found:

@@ -91,7 +91,7 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class LearningConfig(BaseModel, frozen=True, extra="forbid"):
-    """Everything that decides what the encoder becomes; its fingerprint is that of the stage."""
+    """Everything that decides what the encoder becomes; the stage's key is made of it."""
 
     seed: int = Field(ge=0)
     log_mel: LogMelConfig
@@ -117,7 +117,7 @@ class LearningConfig(BaseModel, frozen=True, extra="forbid"):
         """The config of a step, counted from 0: with the schedule's changes up to it."""
         return scheduled(self, self.pretrain.schedule, step) if self.pretrain.schedule else self
 
-    def identity(self) -> dict[str, object]:
+    def key_inputs(self) -> dict[str, object]:
         """The config without what changes no result: where it runs and how often it saves."""
         irrelevant = {"corpora", "device", "workers", "checkpoint_every_seconds", "log_every_steps"}
         if not self.pretrain.schedule:

@@ -13,18 +13,18 @@ from echopair.pipeline.prepare import PrepareConfig
 from echopair.pipeline.stages import (
     StageOutput,
     digest_files,
-    fingerprint,
+    digest_values,
     locked,
     read_done,
     write_atomically,
 )
 
 
-def test_fingerprints_are_equal_for_equal_parts_alone() -> None:
-    assert fingerprint("a", {"x": 1, "y": [2]}) == fingerprint("a", {"y": [2], "x": 1})
-    assert fingerprint("a", {"x": 1}) != fingerprint("a", {"x": 1.5})
-    assert fingerprint("ab") != fingerprint("a", "b")
-    assert fingerprint(PrepareConfig()) != fingerprint(PrepareConfig(min_seconds=1))
+def test_digests_are_equal_for_equal_values_alone() -> None:
+    assert digest_values("a", {"x": 1, "y": [2]}) == digest_values("a", {"y": [2], "x": 1})
+    assert digest_values("a", {"x": 1}) != digest_values("a", {"x": 1.5})
+    assert digest_values("ab") != digest_values("a", "b")
+    assert digest_values(PrepareConfig()) != digest_values(PrepareConfig(min_seconds=1))
 
 
 def declared(tmp_path: Path, **settings: Any) -> StageOutput:
@@ -62,7 +62,7 @@ def test_a_stage_appears_whole_and_once(tmp_path: Path) -> None:
         return write("x")(folder)
 
     done = stage.make(work, did)
-    assert (done.digest, done.marker["clips"], done.marker["fingerprint"]) == ("x", 3, stage.key)
+    assert (done.digest, done.marker["clips"], done.marker["key"]) == ("x", 3, stage.key)
     assert (stage.path / "output").read_text() == "x"
     assert [path.name for path in stage.path.parent.iterdir() if not path.name.startswith(".")] == [
         stage.path.name
@@ -129,7 +129,7 @@ def test_partial_output_is_handed_on_where_declared(tmp_path: Path) -> None:
 
 
 def test_a_damaged_marker_is_no_marker(tmp_path: Path) -> None:
-    (tmp_path / "done.json").write_text('{"fingerprint": "ab')
+    (tmp_path / "done.json").write_text('{"key": "ab')
     assert read_done(tmp_path) is None
 
 

@@ -206,18 +206,16 @@ class SmallSweep:
         return TrackingConfig(uri=self.store)
 
     @property
-    def identity(self) -> str:
-        """The sweep's fingerprint; empty before it has one."""
+    def key(self) -> str:
+        """The sweep's key; empty before it has one."""
         folder = self.lies_in
         file = folder / SETTINGS_FILE if folder is not None else None
-        return (
-            str(yaml.safe_load(file.read_text())["identity"]) if file is not None and file.is_file() else ""
-        )
+        return str(yaml.safe_load(file.read_text())["key"]) if file is not None and file.is_file() else ""
 
     @property
     def runs(self) -> list[RunSummary]:
         """The sweep's runs: its own and its trials'."""
-        return tagged_runs(self.tracking, self.work, SWEEP_TAG, self.identity)
+        return tagged_runs(self.tracking, self.work, SWEEP_TAG, self.key)
 
     def series(self, run: RunSummary, key: str) -> list[tuple[int, float]]:
         """Points of a run's series, in the order of their steps."""
@@ -450,7 +448,7 @@ def assert_interrupted(sweep: SmallSweep, process: Started, number: signal.Signa
     assert_nothing_left(sweep)
     complaints = process.errors.read_text()
     if status in (0, -number):
-        idle = sweep.is_through or (status != 0 and not sweep.identity)
+        idle = sweep.is_through or (status != 0 and not sweep.key)
         must(idle, f"exit status {status} in the midst of its work: {process.said}")
     else:
         must("Traceback" not in complaints, f"it showed its inside: {complaints}")
@@ -459,7 +457,7 @@ def assert_interrupted(sweep: SmallSweep, process: Started, number: signal.Signa
             "error: interrupted" in complaints.strip().splitlines()[-1],
             f"its last words: {process.said}",
         )
-    if not sweep.identity:
+    if not sweep.key:
         return seconds
     for trial_number, trial in sweep.trials.items():
         must(trial.status != Status.RUNNING, f"trial {trial_number} is {trial.status} though nobody runs it")

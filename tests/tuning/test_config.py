@@ -259,7 +259,7 @@ def test_a_run_says_where_the_sections_of_a_sweep_belong(tmp_path: Path) -> None
     ],
 )
 def test_what_changes_results_makes_another_sweep(change: str) -> None:
-    assert compose_sweep(["synthetic", change]).identity != compose_sweep(["synthetic"]).identity
+    assert compose_sweep(["synthetic", change]).key != compose_sweep(["synthetic"]).key
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_what_changes_results_makes_another_sweep(change: str) -> None:
     ],
 )
 def test_where_and_how_fast_it_runs_makes_no_other_sweep(change: str) -> None:
-    assert compose_sweep(["synthetic", change]).identity == compose_sweep(["synthetic"]).identity
+    assert compose_sweep(["synthetic", change]).key == compose_sweep(["synthetic"]).key
 
 
 @pytest.mark.parametrize(
@@ -301,9 +301,9 @@ def test_settings_are_the_same_after_a_way_through_yaml(arguments: list[str]) ->
     text = yaml.safe_dump(as_given(settings), sort_keys=False)
     read = validated_settings(yaml.safe_load(text))
     assert read == settings
-    assert read.identity == settings.identity
+    assert read.key == settings.key
     again = validated_settings(yaml.safe_load(yaml.safe_dump(as_given(read))))
-    assert again.identity == settings.identity
+    assert again.key == settings.key
 
 
 def test_a_default_that_is_written_as_a_whole_number_is_the_same_default() -> None:
@@ -312,7 +312,7 @@ def test_a_default_that_is_written_as_a_whole_number_is_the_same_default() -> No
     sweep = base.sweep.model_dump(mode="json") | {"scheduler": {"name": "asha"}}
     settings = validated_settings({"run": base.run.model_dump(mode="json"), "sweep": sweep})
     read = validated_settings(settings.model_dump(mode="json"))
-    assert read.identity == settings.identity
+    assert read.key == settings.key
 
 
 def test_every_key_is_described() -> None:
@@ -340,7 +340,7 @@ def test_the_mel_range_of_a_trial_follows_a_swept_rate_unless_it_is_given() -> N
     for overrides, expected in (([space], (3900, 15600)), ([space, "log_mel.max_hz=3000"], (3000, 3000))):
         settings = compose_sweep(overrides)
         again = validated_settings(yaml.safe_load(yaml.safe_dump(as_given(settings))))
-        assert again.identity == settings.identity
+        assert again.key == settings.key
         trials = [validated(again.values_of({"log_mel.sample_rate_hz": rate})) for rate in (8000, 32000)]
         assert tuple(trial.log_mel.max_hz for trial in trials) == expected
 

@@ -66,7 +66,7 @@ def refusal(folder: Path) -> str:
 
 def test_what_was_written_is_read_again(folder: Path, settings: SweepSettings) -> None:
     state = SweepState.open(folder)
-    assert state.settings.identity == settings.identity
+    assert state.settings.key == settings.key
     assert state.settings.sweep == settings.sweep
     assert state.plan == {"threads": 2}
     assert [trial.status for trial in state.trials] == [Status.FINISHED, Status.RUNNING, Status.WAITING]
@@ -158,7 +158,7 @@ def write_settings(content: bytes) -> Callable[[Path], object]:
         (write_settings(b"format: echopair-sweep/2"), "'settings' is missing"),
         (write_settings(b"format: echopair-sweep/2\nsettings: [1]"), "it holds keys and values"),
         (change_settings(lambda content: content.update(format="echopair-sweep/9")), "format"),
-        (change_settings(lambda content: content.pop("identity")), "'identity' is missing"),
+        (change_settings(lambda content: content.pop("key")), "'key' is missing"),
         (change_settings(lambda content: content.update(plan=3)), "sweep.yaml"),
         (change_settings(lambda content: content["settings"]["sweep"].update(seed=9)), "changed"),
         (change_settings(lambda content: content["settings"]["run"].update(seed=-9)), "run.seed=-9"),

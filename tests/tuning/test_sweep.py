@@ -70,7 +70,7 @@ class Swept:
     @property
     def runs(self) -> list[RunSummary]:
         """In MLflow."""
-        return tagged_runs(self.settings.run.tracking, self.work, SWEEP_TAG, self.settings.identity)
+        return tagged_runs(self.settings.run.tracking, self.work, SWEEP_TAG, self.settings.key)
 
     @property
     def trained(self) -> dict[Path, int]:

@@ -75,7 +75,7 @@ def stored(settings: SweepSettings) -> dict[int, RunSummary]:
     """Runs of trials in the store, each of which must have one."""
     runs = [
         run
-        for run in tagged_runs(settings.run.tracking, settings.run.work_folder, SWEEP_TAG, settings.identity)
+        for run in tagged_runs(settings.run.tracking, settings.run.work_folder, SWEEP_TAG, settings.key)
         if TRIAL_TAG in run.tags
     ]
     by_number = {int(run.tags[TRIAL_TAG]): run for run in runs}
@@ -167,7 +167,7 @@ def test_every_trial_has_one_run_that_tells_how_it_ended(work: Path) -> None:
     assert series(parent.run_id, "best_score", uri) == [(4, 0.5), (5, 0.75)]
 
     parent.end("FINISHED")
-    [summary] = tagged_runs(TrackingConfig(), work, "echopair.run", state.settings.identity)
+    [summary] = tagged_runs(TrackingConfig(), work, "echopair.run", state.settings.key)
     assert (summary.status, summary.name, summary.tags["echopair.kind"]) == ("FINISHED", "all", "sweep")
 
 
@@ -178,9 +178,9 @@ def test_what_is_recorded_is_not_sent_again(work: Path, monkeypatch: pytest.Monk
     opened: list[str] = []
     beside = TrackedRun.beside
 
-    def counting(self, fingerprint, name, tags):  # type: ignore[no-untyped-def]
+    def counting(self, key, name, tags):  # type: ignore[no-untyped-def]
         opened.append(name)
-        return beside(self, fingerprint, name, tags)
+        return beside(self, key, name, tags)
 
     monkeypatch.setattr(TrackedRun, "beside", counting)
     assert record(state) == []

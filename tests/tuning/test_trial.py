@@ -61,7 +61,7 @@ def changed(context: TrialContext, sweep: Mapping[str, Any] = {}, **run_values: 
             "sweep": type(settings.sweep).model_validate({**settings.sweep.model_dump(), **sweep}),
         }
     )
-    folder = settings.run.work_folder / "sweeps" / settings.identity
+    folder = settings.run.work_folder / "sweeps" / settings.key
     return replace(context, settings=settings, folder=folder)
 
 

@@ -142,7 +142,7 @@ def test_a_killed_pipeline_continues_its_run(folder: Path) -> None:
     assert summaries[0].duration_seconds is not None
 
 
-def test_a_failed_run_is_continued_and_another_fingerprint_is_another_run(folder: Path) -> None:
+def test_a_failed_run_is_continued_and_another_key_is_another_run(folder: Path) -> None:
     failed = TrackedRun.open(CONFIG, folder, "failed1", "failed")
     failed.end("FAILED")
     again = TrackedRun.open(CONFIG, folder, "failed1", "failed")

@@ -126,13 +126,13 @@ def test_changes_come_by_rising_step(steps: tuple[int, int]) -> None:
 
 
 def test_a_training_without_a_schedule_is_identified_as_before_there_were_any() -> None:
-    pretrain = learning().identity()["pretrain"]
+    pretrain = learning().key_inputs()["pretrain"]
     assert set(pretrain) == {  # type: ignore[call-overload]
         "batch_pairs", "steps", "epochs", "minutes", "learning_rate", "weight_decay", "warm_up_share", "precision"
     }  # fmt: skip
     assert learning().config_at(50) == learning()
     one, other = learning((10, {"augment.strength": 2})), learning((11, {"augment.strength": 2}))
-    assert one.identity() != other.identity()
+    assert one.key_inputs() != other.key_inputs()
 
 
 def test_phases_begin_where_values_change() -> None:

@@ -25,7 +25,7 @@ def encoder_output(config: RunConfig, clips: Mapping[str, Done]) -> StageOutput:
     return StageOutput(
         "pretrain",
         config.work_folder.absolute() / "encoders" / config.encoder.name,
-        [config.learning.identity(), sounds(config), [done.digest for done in learned_from], annotations],
+        [config.learning.key_inputs(), sounds(config), [done.digest for done in learned_from], annotations],
         PRETRAIN_VERSION,
         _libraries(config),
         keep_partial=True,
