@@ -5,7 +5,6 @@ Sources: Sony Wave64; the manual page audio(5) of SunOS (AU); Apple Core Audio F
 
 import re
 import struct
-from collections.abc import Callable
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -17,19 +16,6 @@ W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"  # of the identif
 W64_CHUNK_BYTES = 24  # an identifier and a length that counts them
 NIST_NUMBER = re.compile(rb"^(sample_count|sample_n_bytes|channel_count) -(?:i|s\d+) (\d+)", re.MULTILINE)
 MOST_CHUNKS = 10_000
-
-
-def envelope_of(head: bytes) -> Callable[[BinaryIO, int], Envelope] | None:
-    """What reads the envelope of a file that begins with these 16 bytes; None for other formats."""
-    if head == W64_RIFF:
-        return _w64
-    if head[:4] in (b".snd", b"dns."):
-        return _au
-    if head[:6] == b"caff\0\1":
-        return _caf
-    if head[:8] == b"NIST_1A\n":
-        return _nist
-    return None
 
 
 def compared(declared: int, present: int, excess: int) -> Envelope:
@@ -53,7 +39,8 @@ def _with_length(file: BinaryIO, at: int, length: bytes, size_bytes: int) -> Env
     return Envelope(part=Part(file.read(at) + length, at + len(length), size_bytes))
 
 
-def _w64(file: BinaryIO, size_bytes: int) -> Envelope:
+def w64(file: BinaryIO, size_bytes: int) -> Envelope:
+    """A Sony Wave64 file."""
     at = 40  # behind the chunk that holds all others, and its type
     for _ in range(MOST_CHUNKS):
         file.seek(at)
@@ -76,7 +63,8 @@ def _w64(file: BinaryIO, size_bytes: int) -> Envelope:
     return Envelope()
 
 
-def _au(file: BinaryIO, size_bytes: int) -> Envelope:
+def au(file: BinaryIO, size_bytes: int) -> Envelope:
+    """An AU file, big-endian (`.snd`) or little-endian (`dns.`)."""
     file.seek(0)
     head = file.read(12)
     if len(head) < 12:
@@ -90,7 +78,8 @@ def _au(file: BinaryIO, size_bytes: int) -> Envelope:
     return compared(declared, present, _sound_bytes(file, start + declared, size_bytes))
 
 
-def _caf(file: BinaryIO, size_bytes: int) -> Envelope:
+def caf(file: BinaryIO, size_bytes: int) -> Envelope:
+    """A Core Audio file."""
     at = 8
     for _ in range(MOST_CHUNKS):
         file.seek(at)
@@ -116,7 +105,8 @@ def _caf(file: BinaryIO, size_bytes: int) -> Envelope:
     return Envelope(cut=at > size_bytes)
 
 
-def _nist(file: BinaryIO, size_bytes: int) -> Envelope:
+def nist(file: BinaryIO, size_bytes: int) -> Envelope:
+    """A NIST SPHERE file."""
     file.seek(0)
     lines = file.read(1024)
     start = int(lines[8:16]) if lines[8:16].strip().isdigit() else 1024

@@ -23,8 +23,8 @@ from echopair.pipeline.decoding.loudness import LoudnessMeter
 from echopair.pipeline.decoding.opening import opened
 from echopair.pipeline.decoding.reading import (
     TOLERANCE_SECONDS,
-    Recording,
     Refused,
+    SequentialSoundFile,
     declared_and_found,
     read_blocks,
     undecodable,
@@ -137,7 +137,7 @@ class _Span:
 class _Mixdown:
     """The mean of a recording's channels, with the statistics that `check` needs."""
 
-    def __init__(self, sound: Recording) -> None:
+    def __init__(self, sound: SequentialSoundFile) -> None:
         self._sound = sound
         self._frames = self._not_finite = 0
         self._span = _Span()

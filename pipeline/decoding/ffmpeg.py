@@ -14,7 +14,7 @@ import soundfile
 from echopair.pipeline.corpora.recording import FFMPEG_FORMATS, has_ffmpeg
 from echopair.pipeline.decoding.reading import TOLERANCE_SECONDS, Refused, declared_and_found
 from echopair.pipeline.decoding.time_limit import time_limit_seconds
-from echopair.pipeline.decoding.truncation import MAGIC_BYTES
+from echopair.pipeline.decoding.truncation import HEAD_BYTES, container_of
 from echopair.pipeline.decoding.unsupported import Kind
 
 UNKNOWN_CODEC = re.compile(r"Not yet implemented in FFmpeg|Decoder \(codec \w+\) not found|Unknown decoder")
@@ -49,7 +49,7 @@ def _is_foreign(path: Path) -> bool:
     try:
         if path.is_file():  # opening a pipe would wait
             with path.open("rb") as file:
-                return file.read(4) not in MAGIC_BYTES
+                return container_of(file.read(HEAD_BYTES)) is None
     except (OSError, ValueError):
         pass
     return False  # refused with its reason where it is opened

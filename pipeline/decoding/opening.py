@@ -7,7 +7,7 @@ from pathlib import Path
 from echopair.pipeline.decoding.envelope import Envelope
 from echopair.pipeline.decoding.ffmpeg import converted, format_by_name
 from echopair.pipeline.decoding.reading import (
-    Recording,
+    SequentialSoundFile,
     Unsupported,
     check_header,
     open_recording,
@@ -17,7 +17,7 @@ from echopair.pipeline.decoding.unsupported import Kind
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[tuple[Recording, Envelope]]:
+def opened(path: str | Path) -> Iterator[tuple[SequentialSoundFile, Envelope]]:
     """The recording, its header checked, and its envelope.
 
     Whether it needs ffmpeg is decided by its content; by its name for the formats of which libsndfile reads nothing.

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from echopair.audio_files import UNKNOWN_FRAMES
 from echopair.models.resample import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
 from echopair.pipeline.decoding.envelope import Envelope, PartOfFile
-from echopair.pipeline.decoding.truncation import inspect
+from echopair.pipeline.decoding.truncation import CONTAINERS, inspect
 from echopair.pipeline.decoding.unsupported import Kind, unsupported_kind
 
 # libsndfile reads other formats too, but truncation of those cannot be detected, and some contain no sound.
-FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "W64", "AU", "CAF", "NIST")
+FORMATS = ("MP3", *(name for container in CONTAINERS for name in container.formats))
 BLOCK_SECONDS = 10
 BLOCK_VALUES = 1 << 22  # a block's limit where rate or channels are extreme: 16 MiB as float32
 TOLERANCE_SECONDS = 0.1  # of compressed lengths, which may or may not include the encoder's delay
@@ -41,7 +41,7 @@ class Unsupported(Refused):
         self.kind = kind
 
 
-class Recording(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
+class SequentialSoundFile(soundfile.SoundFile):  # type: ignore[misc, unused-ignore]
     """A sound file that is only read from start to end.
 
     soundfile seeks after each block of a seekable file; that fails in a FLAC that declares no length.
@@ -84,13 +84,13 @@ def read_envelope(path: str | Path) -> Envelope:
         raise Refused(f"cannot be read: {error.strerror}") from error
 
 
-def open_recording(path: str | Path, envelope: Envelope) -> Recording:
+def open_recording(path: str | Path, envelope: Envelope) -> SequentialSoundFile:
     # Bytes, as a name need not be UTF-8.
     name = os.fsencode(path)
     try:
         if envelope.part is not None:
-            return Recording(PartOfFile(Path(path).open("rb"), envelope.part))
-        return Recording(name)
+            return SequentialSoundFile(PartOfFile(Path(path).open("rb"), envelope.part))
+        return SequentialSoundFile(name)
     except soundfile.LibsndfileError as error:
         if envelope.joined:
             raise Refused(f"{envelope.joined} in one file: split it") from error
@@ -118,7 +118,7 @@ def _reason(error: soundfile.LibsndfileError) -> str:
     return "no sound behind its header" if reason.startswith("File does not exist or is not") else reason
 
 
-def check_header(sound: Recording, envelope: Envelope) -> None:
+def check_header(sound: SequentialSoundFile, envelope: Envelope) -> None:
     if sound.format not in FORMATS:
         raise Refused(
             f"of the format {sound.format}, whose length cannot be checked: convert it to WAV or FLAC"
@@ -148,7 +148,7 @@ def declared_and_found(declared: float, held: float) -> str:
     return f"declares {declared:.{digits}f} s, holds {held:.{digits}f} s"
 
 
-def read_blocks(sound: Recording) -> Iterator[NDArray[np.float32]]:
+def read_blocks(sound: SequentialSoundFile) -> Iterator[NDArray[np.float32]]:
     """Blocks of shape (frames, channels), up to the end or the declared length, whichever comes first."""
     rate_hz, done = sound.samplerate, 0
     limit = max(1, min(BLOCK_SECONDS * rate_hz, BLOCK_VALUES // sound.channels))

@@ -3,17 +3,16 @@
 from pathlib import Path
 from typing import BinaryIO
 
-from echopair.pipeline.decoding.containers import W64_RIFF
 from echopair.pipeline.decoding.mpeg import begins_stream, tag_length
 from echopair.pipeline.decoding.streams import first_packet
+from echopair.pipeline.decoding.truncation import container_of
 
 HEAD_BYTES = 4096  # of zeros, too, between a tag and the sound
-MAGICS = (b"fLaC", b".snd", b"caff\0\1", b"NIST_1A\n", W64_RIFF)
 OGG_CODECS = (b"\1vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")  # other streams are videos
 
 
 def is_audio(path: Path) -> bool:
-    """Whether a file begins as WAV, AIFF, FLAC, Ogg with sound, W64, AU, CAF, NIST SPHERE or MPEG audio does.
+    """Whether a file begins as one of `CONTAINERS`, if Ogg then with sound, or as MPEG audio.
 
     An ID3 tag in front is passed over; an MPEG stream counts if two frames follow one another. Reads some kilobytes;
     False for what is no regular file or cannot be read.
@@ -34,10 +33,6 @@ def _is_audio(file: BinaryIO, size_bytes: int) -> bool:
     if at:
         at += len(head) - len(head.lstrip(b"\0"))
         head = head.lstrip(b"\0")
-    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
-        return head[8:12] == b"WAVE"
-    if head[:4] == b"FORM":
-        return head[8:12] in (b"AIFF", b"AIFC")
     if head[:4] == b"OggS":
         return first_packet(head).startswith(OGG_CODECS)
-    return head.startswith(MAGICS) or begins_stream(file, at, size_bytes)
+    return container_of(head) is not None or begins_stream(file, at, size_bytes)

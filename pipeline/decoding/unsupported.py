@@ -4,21 +4,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from echopair.pipeline.decoding.streams import first_packet
+from echopair.pipeline.decoding.truncation import container_of
 
 # libsndfile's codes: unsupported encoding, unimplemented format, malformed "fmt " chunk (which is what it calls a
 # codec that it does not know), compressed NIST file.
 UNSUPPORTED_CODES = (4, 18, 64, 110)
 HEAD_BYTES = 4096
 OGG_CODECS = {b"\x7fFLAC": "FLAC", b"Speex   ": "Speex"}
-# The name of a container and that of ffmpeg's demuxer, by the first bytes.
-CONTAINERS = {
-    **dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), ("WAV", "wav")),
-    b"FORM": ("AIFF", "aiff"),
-    b"riff": ("W64", "w64"),
-    b"caff": ("CAF", "caf"),
-    b".snd": ("AU", "au"),
-    b"NIST": ("NIST SPHERE", "nistsphere"),
-}
 
 
 class Kind(NamedTuple):
@@ -48,13 +40,13 @@ def unsupported_kind(path: str | Path, start: int, code: int) -> Kind | None:
     if head[:4] == b"fLaC":
         bits = ((head[20] & 1) << 4 | head[21] >> 4) + 1
         return Kind(f"FLAC of {bits} bits", "flac")
-    if head[:4] not in CONTAINERS:
+    container = container_of(head)
+    if container is None:
         return None
-    container, form = CONTAINERS[head[:4]]
     at = head.find(b"fmt ") + 8
     codec = (
         f" with codec 0x{int.from_bytes(head[at : at + 2], 'little'):04x}"
-        if form == "wav" and at >= 8
+        if container.name == "WAV" and at >= 8
         else ""
     )
-    return Kind(f"{container}{codec or ' of this encoding'}", form)
+    return Kind(f"{container.name}{codec or ' of this encoding'}", container.demuxer)

@@ -11,8 +11,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from echopair.pipeline.decoding.containers import HEADER_TOLERANCE_BYTES
 from echopair.pipeline.decoding.decode import Refused, decode
-from echopair.pipeline.decoding.truncation import HEADER_TOLERANCE_BYTES
 from tests.pipeline.decoding.tone_recordings import RATE_HZ, cut, tone, write
 
 
