@@ -24,9 +24,9 @@ from echopair.models.methods import Batch, LearningData
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.config import compose
 from echopair.pipeline.embed import PRETRAINED, Embeddings
-from echopair.pipeline.layers import flatten, presets
+from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, flatten, presets
 from echopair.tuning.cli import app
-from echopair.tuning.config import SweepConfig, compose_sweep, sweep_presets
+from echopair.tuning.config import SweepConfig, compose_sweep
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs" / "mkdocs"))
@@ -109,7 +109,7 @@ def test_make_targets_and_benchmarks_exist() -> None:
 
 def test_every_preset_and_augmentation_is_named() -> None:
     guide = "\n".join(text for page, text in PAGES.items() if page.startswith("docs/guide/"))
-    for name in presets() | sweep_presets():
+    for name in presets(PRESETS, SWEEP_PRESETS):
         assert f"`{name}`" in guide or re.search(rf"^echopair \w+ .*\b{name}\b", guide, re.MULTILINE), name
     for name in AUGMENTATIONS:
         assert re.search(rf"\b{name}\b", PAGES["docs/guide/augmentation.md"]), name

@@ -19,7 +19,7 @@ from echopair.pipeline.config import (
 from echopair.pipeline.config_errors import explain, nearest_key
 from echopair.pipeline.config_text import field_types
 from echopair.pipeline.errors import UserError, did_you_mean
-from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, presets, split_arguments
+from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, split_arguments
 from echopair.pipeline.stages import digest_values
 from echopair.tuning.cluster import RayConfig
 from echopair.tuning.distributions import Distribution
@@ -118,11 +118,6 @@ def validated_settings(values: Mapping[str, Any]) -> SweepSettings:
         return SweepSettings.model_validate(values)
     except ValidationError as error:
         raise UserError(explain(error, values, _hint)) from error
-
-
-def sweep_presets() -> dict[str, str]:
-    """Names of the presets of sweeps, and the line that each says of itself."""
-    return presets(SWEEP_PRESETS)
 
 
 # The default alternatives, so that one of their settings can be given alone.

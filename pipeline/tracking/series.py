@@ -45,14 +45,14 @@ class PendingSeries:
         """Whether all points are sent."""
         return not self._points
 
-    def add(self, rows: Iterable[Mapping[str, Any]], step_key: str) -> None:
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Queue every number of the rows whose step is later than the last one queued under its name."""
         milliseconds = int(time.time() * 1000)
         for row in rows:
-            step = int(row[step_key])
+            step = int(row["step"])
             for key, value in row.items():
                 # Checked first: a run that continues adds thousands of rows again.
-                if key == step_key or step <= self._taken.get(key, -1):
+                if key == "step" or step <= self._taken.get(key, -1):
                     continue
                 if isinstance(value, numbers.Real):  # includes numpy's numbers
                     self._taken[key] = step

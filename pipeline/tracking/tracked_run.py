@@ -139,21 +139,21 @@ class TrackedRun:
                 self._client.log_batch(self.run_id, params=new[first : first + PARAMETERS_PER_REQUEST])
         return [key for key, value in cut.items() if key in stored and stored[key] != value]
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Log final metrics, such as accuracies; for those of the training see `log_series`."""
         milliseconds = int(time.time() * 1000)
-        values = {name_of(key): (metric_value(value), step or 0) for key, value in metrics.items()}
+        values = {name_of(key): metric_value(value) for key, value in metrics.items()}
         with explained(self._uri):
             stored = {metric.key: (metric.value, metric.step) for metric in self._stored_metrics()}
             entities = [
-                load_mlflow().entities.Metric(key, value, milliseconds, at)
-                for key, (value, at) in values.items()
-                if stored.get(key) != (value, at)
+                load_mlflow().entities.Metric(key, value, milliseconds, 0)
+                for key, value in values.items()
+                if stored.get(key) != (value, 0)
             ]
             for first in range(0, len(entities), METRICS_PER_REQUEST):
                 self._client.log_batch(self.run_id, metrics=entities[first : first + METRICS_PER_REQUEST])
 
-    def log_series(self, rows: Iterable[Mapping[str, Any]], step_key: str = "step") -> bool:
+    def log_series(self, rows: Iterable[Mapping[str, Any]]) -> bool:
         """Log rows of metrics during training; never raises because of the store.
 
         Only values whose step is later than the last stored step of their metric are sent, so rows may be
@@ -162,14 +162,13 @@ class TrackedRun:
         attempts are 30 s apart at first, then at growing intervals. The first failure is logged as a warning.
 
         Args:
-            rows: metrics by name, and the step; values that are no numbers are left out, infinite ones become
-                NaN (MLflow would plot them as 1.8e308).
-            step_key: name of the step, an integer that increases from row to row.
+            rows: metrics by name, and `step`, an integer that increases from row to row; values that are no
+                numbers are left out, infinite ones become NaN (MLflow would plot them as 1.8e308).
 
         Returns:
             Whether everything is sent.
         """
-        self._series.add(rows, step_key)
+        self._series.add(rows)
         if self._series.may_try():
             try:
                 self.flush()
@@ -178,9 +177,9 @@ class TrackedRun:
                     logger.warning("%s; training continues, its metrics will be sent later", error)
         return self._series.empty
 
-    def send_series(self, rows: Iterable[Mapping[str, Any]], step_key: str = "step") -> None:
+    def send_series(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """As `log_series`, for callers that retry themselves: sends immediately, and raises TrackingError."""
-        self._series.add(rows, step_key)
+        self._series.add(rows)
         self.flush()
 
     def flush(self) -> None:

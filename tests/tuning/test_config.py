@@ -7,11 +7,11 @@ from pydantic import BaseModel
 
 from echopair.pipeline.config import as_given, compose, validated
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.layers import SWEEP_PRESETS, presets
 from echopair.tuning.config import (
     SweepConfig,
     SweepSettings,
     compose_sweep,
-    sweep_presets,
     validated_settings,
 )
 from echopair.tuning.distributions import in_words
@@ -67,12 +67,12 @@ def test_presets_files_and_overrides_lie_over_each_other(tmp_path: Path) -> None
         compose_sweep(["synthetic", first, "ray.address=nowhere"])
 
 
-@pytest.mark.parametrize("preset", sweep_presets())
+@pytest.mark.parametrize("preset", presets(SWEEP_PRESETS))
 def test_every_sweep_preset_is_valid_and_says_what_it_is(preset: str) -> None:
     settings = compose_sweep([preset])
     assert settings.sweep.sweep_name == preset
     assert len(settings.sweep.space) >= 2
-    assert sweep_presets()[preset].startswith("Sweep: ")
+    assert presets(SWEEP_PRESETS)[preset].startswith("Sweep: ")
 
 
 def test_a_sweep_of_which_nothing_is_said_is_the_built_in_one() -> None:
@@ -283,7 +283,7 @@ def test_where_and_how_fast_it_runs_makes_no_other_sweep(change: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        *([preset] for preset in sweep_presets()),
+        *([preset] for preset in presets(SWEEP_PRESETS)),
         ["waveform", "sweep.scheduler.name=asha", "sweep.search.name=random"],
         ["synthetic", "sweep.scheduler.name=pbt", "sweep.search.name=optuna", "pretrain.minutes=2"],
         [
