@@ -27,7 +27,7 @@ class PrepareConfig(BaseModel, frozen=True, extra="forbid"):
     """How recordings become clips."""
 
     max_refused_share: float = Field(
-        0.1, ge=0, le=1, description="more refused recordings than this are an error"
+        0.1, ge=0, le=1, description="largest share of a corpus's recordings that may be refused"
     )
     min_seconds: float = Field(0.05, gt=0, allow_inf_nan=False, description="a shorter recording is refused")
     workers: int | None = Field(None, ge=1, description="processes; by default one a core")

@@ -1,4 +1,9 @@
-"""Methods: what learns from views, chosen by `objective.name`; each is a file with its config and its code."""
+"""Methods: what learns from views, each a file with its config and its code.
+
+An objective is what a user chooses by `objective.name`: the config of a method, and its name. The method that it builds
+is the object that is trained: the encoder, all that is trained with it, and how a loss comes of a batch of views. The
+losses themselves are functions of tensors in `models.losses`.
+"""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The table of all objectives that `test_objectives.py` checks: a line for each."""
+"""The table of all losses that `test_losses.py` checks: a line for each."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Loss = Callable[[torch.Tensor, float, Excluded], torch.Tensor]
 
 @dataclass(frozen=True)
 class Case:
-    """An objective, and what is true of it.
+    """A loss, and what is true of it.
 
     Args:
         name: of the case.

@@ -1,4 +1,4 @@
-"""Values and choices of single objectives that are known without a slow reference."""
+"""Values and choices of single losses that are known without a slow reference."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Agreement with pytorch-metric-learning and lightly, where they have the objective."""
+"""Agreement with pytorch-metric-learning and lightly, where they have the loss."""
 
 import pytest
 import torch

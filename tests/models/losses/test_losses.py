@@ -1,4 +1,4 @@
-"""What is to be true of every objective, see the table in `cases.py`."""
+"""What is to be true of every loss, see the table in `cases.py`."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 from echopair.models.losses.pairs import same_recording
 from tests.models.losses.cases import CASES, Case
 
-every_objective = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+every_loss = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 RECORDINGS = torch.tensor([0, 1, 2, 1, 3, 4, 0])  # of 7 clips; two recordings have two clips each
 
@@ -42,13 +42,13 @@ def test_clips_of_one_recording_can_be_left_out(case: Case) -> None:
     assert loss.item() != pytest.approx(case.loss(z, case.temperature, None).item(), rel=1e-9)
 
 
-@every_objective
+@every_loss
 def test_its_gradient_is_that_of_its_value(case: Case) -> None:
     z = projections(min(3, case.views)).requires_grad_()
     assert torch.autograd.gradcheck(lambda z: case.loss(z, case.temperature, None), z, fast_mode=True)
 
 
-@every_objective
+@every_loss
 @pytest.mark.parametrize("autocast", [False, True])
 def test_value_and_gradient_are_always_finite(case: Case, autocast: bool) -> None:
     random = projections(2).float()
@@ -78,7 +78,7 @@ def test_value_and_gradient_are_always_finite(case: Case, autocast: bool) -> Non
             assert gradient.isfinite().all(), (name, temperature)
 
 
-@every_objective
+@every_loss
 def test_autocast_does_not_round(case: Case) -> None:
     z = projections(2).bfloat16()
     expected = case.loss(z.float(), case.temperature, None)
@@ -86,7 +86,7 @@ def test_autocast_does_not_round(case: Case) -> None:
         assert torch.equal(case.loss(z, case.temperature, None), expected)
 
 
-@every_objective
+@every_loss
 def test_equal_projections_have_a_closed_form(case: Case) -> None:
     for views in {2, min(4, case.views)}:
         if case.equal is not None:
@@ -94,7 +94,7 @@ def test_equal_projections_have_a_closed_form(case: Case) -> None:
             assert loss.item() == pytest.approx(case.equal(views, 5), rel=1e-5)
 
 
-@every_objective
+@every_loss
 def test_order_of_clips_and_norm_change_nothing(case: Case) -> None:
     z = projections(min(3, case.views))
     loss = case.loss(z, case.temperature, None)
@@ -105,7 +105,7 @@ def test_order_of_clips_and_norm_change_nothing(case: Case) -> None:
         torch.testing.assert_close(case.loss(z * norms, case.temperature, None), loss)
 
 
-@every_objective
+@every_loss
 def test_twenty_steps_lower_it(case: Case) -> None:
     z = projections(min(3, case.views), 8).float().requires_grad_()
     before = case.loss(z, case.temperature, None).item()

@@ -71,10 +71,13 @@ def bw64(folder: Path) -> Path:
     return patched(path, 0, b"BW64")
 
 
-def tagged_ogg(folder: Path) -> Path:
-    path = write(folder / "tagged.ogg")
-    path.write_bytes(tag() + path.read_bytes())
-    return path
+def tagged(container: str, subtype: str) -> Writer:
+    def writer(folder: Path) -> Path:
+        path = write(folder / "tagged", container=container, subtype=subtype)
+        path.write_bytes(tag() + path.read_bytes())
+        return path
+
+    return writer
 
 
 def zeros_behind(folder: Path) -> Path:
@@ -161,7 +164,8 @@ ACCEPTED: dict[str, Writer] = {
     "counted riff header": counted_header(36),
     "forgotten pad": forgotten_pad,
     "bw64": bw64,
-    "tagged ogg": tagged_ogg,
+    "tagged ogg": tagged("OGG", "VORBIS"),
+    "tagged caf": tagged("CAF", "PCM_16"),
     "zeros behind": zeros_behind,
     "trailing chunk": trailing_chunk,
     "cut trailing chunk": cut_trailing_chunk,
