@@ -1,8 +1,8 @@
 """Methods: what learns from views, each a file with its config and its code.
 
 An objective is what a user chooses by `objective.name`: the config of a method, and its name. The method that it builds
-is the object that is trained: the encoder, all that is trained with it, and how a loss comes of a batch of views. The
-losses themselves are functions of tensors in `models.losses`.
+is the object that is trained: it holds the encoder and the modules that are trained with it, and computes the loss of a
+batch of views. The losses themselves are functions of tensors in `models.losses`.
 """
 
 from typing import Annotated
