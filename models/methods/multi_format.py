@@ -38,7 +38,7 @@ class MultiFormatConfig(ContrastConfig):
     def loss_at(
         self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
     ) -> torch.Tensor:
-        return info_nce(projections, temperature, True, self.excluded(batch))
+        return info_nce(projections, temperature, True, self.recordings(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return math.log(pairs)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from echopair.models.losses.pairs import same_recording
 from echopair.models.methods.projection_loss import ProjectionLossConfig
 from echopair.models.methods.temperature import TemperatureLossConfig
 
@@ -27,16 +26,9 @@ class NegativesConfig(ProjectionLossConfig):
     def reads_recordings(self) -> bool:
         return self.ignore_same_recording
 
-    def excluded(self, batch: Batch) -> torch.Tensor | None:
-        """Which clips are no negatives of each other, (N, N) bool; None if there are none.
-
-        Args:
-            batch: has recordings if `ignore_same_recording`.
-        """
-        if not self.ignore_same_recording:
-            return None
-        assert batch.recordings is not None
-        return same_recording(batch.recordings)
+    def recordings(self, batch: Batch) -> torch.Tensor | None:
+        """The recording of each clip, (N,) int64, if clips of one are no negatives of each other; otherwise None."""
+        return batch.recordings if self.ignore_same_recording else None
 
 
 class ContrastConfig(NegativesConfig, TemperatureLossConfig):

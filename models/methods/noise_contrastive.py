@@ -27,7 +27,7 @@ class BinaryNCEConfig(ContrastConfig):
     def loss_at(
         self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
     ) -> torch.Tensor:
-        return binary_nce(projections, temperature, self.excluded(batch))
+        return binary_nce(projections, temperature, self.recordings(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return binary_chance_level(pairs, views)
@@ -46,7 +46,7 @@ class InfoNCEConfig(ContrastConfig):
     def loss_at(
         self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
     ) -> torch.Tensor:
-        return info_nce(projections, temperature, self.symmetric, self.excluded(batch))
+        return info_nce(projections, temperature, self.symmetric, self.recordings(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return math.log(pairs)

@@ -26,7 +26,7 @@ class DecoupledConfig(ContrastConfig):
     def loss_at(
         self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
     ) -> torch.Tensor:
-        return decoupled(projections, temperature, self.excluded(batch))
+        return decoupled(projections, temperature, self.recordings(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return math.log(views * (pairs - 1))
@@ -47,8 +47,8 @@ class DebiasedConfig(ContrastConfig):
     def loss_at(
         self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
     ) -> torch.Tensor:
-        excluded = self.excluded(batch)
-        return debiased(projections, temperature, self.positive_prior, excluded=excluded)
+        recordings = self.recordings(batch)
+        return debiased(projections, temperature, self.positive_prior, recordings=recordings)
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return math.log1p(views * (pairs - 1))
@@ -77,5 +77,5 @@ class HardNegativesConfig(DebiasedConfig):
     def loss_at(
         self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
     ) -> torch.Tensor:
-        excluded = self.excluded(batch)
-        return debiased(projections, temperature, self.positive_prior, self.hardness, excluded)
+        recordings = self.recordings(batch)
+        return debiased(projections, temperature, self.positive_prior, self.hardness, recordings)

@@ -24,7 +24,7 @@ class SimCLRConfig(ContrastConfig):
     def loss_at(
         self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
     ) -> torch.Tensor:
-        return nt_xent(projections, temperature, self.excluded(batch))
+        return nt_xent(projections, temperature, self.recordings(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return chance_level(pairs, views)

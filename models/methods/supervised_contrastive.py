@@ -39,7 +39,7 @@ class SupervisedContrastiveConfig(ContrastConfig):
     ) -> torch.Tensor:
         assert batch.labels is not None
         inside = self.sum_over_positives == "inside"
-        return supervised_contrastive(projections, batch.labels, temperature, inside, self.excluded(batch))
+        return supervised_contrastive(projections, batch.labels, temperature, inside, self.recordings(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return chance_level(pairs, views)
