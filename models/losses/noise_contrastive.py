@@ -6,20 +6,31 @@ import math
 
 from echopair.lazy import torch
 from echopair.models.losses.anchors import Anchors, mean_over_anchors, sum_of
+from echopair.models.losses.blocks import sum_over_blocks
 
 
-def info_nce_from_logits(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross entropy of finding the own clip among N, and how often its logit is the highest.
+def info_nce_of_own(
+    queries: torch.Tensor, keys: torch.Tensor, temperature: float | torch.Tensor = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy of finding the own key of each query among all keys, and how often it is the nearest one.
 
     Args:
-        logits: (L, N, N) of L places; entry (l, n, m) is how well clip m fits clip n.
+        queries: (N, P).
+        keys: (N, P), of which row n belongs to query n.
+        temperature: above 0, divides the inner products; a scalar tensor has a gradient.
 
     Returns:
-        Loss, scalar, ln(N) for equal logits; and the share of rows that find their clip.
+        Loss, scalar, ln(N) for equal inner products; and the share of queries that find their key.
     """
-    own = torch.arange(logits.shape[1], device=logits.device)
-    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), own.repeat(len(logits)))
-    return loss, (logits.detach().argmax(2) == own).float().mean()
+
+    def losses(
+        rows: torch.Tensor, products: torch.Tensor, temperature: float | torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        loss = torch.nn.functional.cross_entropy(products / temperature, rows, reduction="sum")
+        return loss, (products.detach().argmax(1) == rows).sum()
+
+    total, found = sum_over_blocks(losses, queries, keys, temperature)
+    return total / len(queries), torch.as_tensor(found / len(queries))
 
 
 def binary_nce(
