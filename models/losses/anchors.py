@@ -103,16 +103,16 @@ def sum_over_anchors(
     Returns:
         Scalar, float32 (or float64 if the projections are) also under autocast; and the number.
     """
-    of_batch = projections.shape[:2]
+    all_views, pairs, _ = projections.shape
 
     def of_block(
         rows: torch.Tensor, similarities: torch.Tensor, temperature: float | torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | int]:
-        return losses(Anchors(rows, similarities, temperature, *of_batch, recordings))
+        return losses(Anchors(rows, similarities, temperature, all_views, pairs, recordings))
 
     with torch.autocast(projections.device.type, enabled=False):
         z = l2_normalise(projections.flatten(0, 1))  # (V N, P)
-        anchors = z if views is None else z[: views * of_batch[1]]
+        anchors = z if views is None else z[: views * pairs]
         return sum_over_blocks(of_block, anchors, z, temperature, compare)
 
 

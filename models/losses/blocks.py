@@ -18,8 +18,8 @@ if TYPE_CHECKING:
         [torch.Tensor, torch.Tensor, float | torch.Tensor], tuple[torch.Tensor, torch.Tensor | int]
     ]
 
-# Similarities that are held at once: on a CPU, 4 MB in float32 stay in the cache.
-BLOCK_VALUES = {"cpu": 2**20, "cuda": 2**26}
+# Similarities that are held at once: on a CPU, 2 MB in float32 stay in the cache.
+BLOCK_VALUES = {"cpu": 2**19, "cuda": 2**26}
 
 
 def inner_products(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
@@ -56,27 +56,43 @@ def sum_over_blocks(
         Scalar, with the gradient of first order by queries, keys and temperature; and the sum of the numbers.
     """
     size = max(1, BLOCK_VALUES["cpu" if queries.device.type == "cpu" else "cuda"] // len(keys))
-    blocks = torch.arange(len(queries), device=queries.device).split(size)
+    blocks = torch.split(torch.arange(len(queries), device=queries.device), size)
     if len(blocks) == 1:
         return losses(blocks[0], compare(queries, keys), temperature)
-    inputs = [one for one in (keys, temperature) if isinstance(one, torch.Tensor)]
-    learns = torch.is_grad_enabled() and any(one.requires_grad for one in (queries, *inputs))
-    leaves = [one.detach().requires_grad_(learns) for one in inputs]
-    all_keys, *learned = leaves
-    gradients = []
+    learned = isinstance(temperature, torch.Tensor) and temperature.requires_grad
+    learns = torch.is_grad_enabled() and (queries.requires_grad or keys.requires_grad or learned)
+    if isinstance(temperature, torch.Tensor):
+        temperature_leaf: float | torch.Tensor = temperature.detach().requires_grad_(learns)
+    else:
+        temperature_leaf = temperature
+    # All memory that outlives a block is taken at once, since pieces of it would fragment the rest.
+    of_queries, of_keys = (torch.zeros_like(one) if learns else None for one in (queries, keys))
     total: torch.Tensor = torch.zeros((), dtype=queries.dtype, device=queries.device)
     count: torch.Tensor | int = 0
+    fixed_keys = keys.detach().requires_grad_(learns)
+    fixed_keys.grad = of_keys
     for rows in blocks:
         some = queries[rows].detach().requires_grad_(learns)
-        one, number = losses(rows, compare(some, all_keys), *(learned or [temperature]))
-        if learns:
-            one.backward()  # type: ignore[no-untyped-call]  # adds to the gradients of the leaves
-            gradients.append(some.grad)
+        compared = compare(some, fixed_keys)
+        similarities = compared.detach().requires_grad_(learns)
+        one, number = losses(rows, similarities, temperature_leaf)
         total, count = total + one.detach(), count + number
-    if learns:
-        total = _with_gradient(total, queries, torch.cat(gradients))
-        for value, leaf in zip(inputs, leaves, strict=True):
-            total = _with_gradient(total, value, leaf.grad)
+        if of_queries is not None and of_keys is not None:
+            one.backward()  # type: ignore[no-untyped-call]
+            weights = similarities.grad
+            assert weights is not None
+            if compare is inner_products:  # in place, a fifth faster than autograd
+                torch.matmul(weights, keys.detach(), out=of_queries[rows[0] : rows[-1] + 1])
+                of_keys.addmm_(weights.T, some.detach())
+            else:
+                compared.backward(weights)  # type: ignore[no-untyped-call]  # adds to the gradient of the keys
+                assert some.grad is not None
+                of_queries[rows] = some.grad
+    if of_queries is not None and of_keys is not None:
+        total = _with_gradient(_with_gradient(total, queries, of_queries), keys, of_keys)
+        if isinstance(temperature_leaf, torch.Tensor) and temperature_leaf.grad is not None:
+            assert isinstance(temperature, torch.Tensor)
+            total = _with_gradient(total, temperature, temperature_leaf.grad)
     return total, count
 
 

@@ -94,7 +94,7 @@ def info_nce(
 
     def losses(anchors: Anchors) -> tuple[torch.Tensor, int]:
         excluded, clips = anchors.excluded(), anchors.clips
-        logits = anchors.logits.unflatten(1, (anchors.views, anchors.pairs))  # (A, V, N)
+        logits = anchors.logits.view(-1, anchors.views, anchors.pairs)  # (A, V, N)
         if excluded is not None:
             logits = logits.masked_fill(excluded.unsqueeze(1), -math.inf)
         own = clips[:, None, None].expand(-1, anchors.views, 1)

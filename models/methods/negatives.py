@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from echopair.models.methods.projection_loss import ProjectionLossConfig
-from echopair.models.methods.temperature import TemperatureLossConfig
+from echopair.models.methods.projection_loss import ProjectionLoss, ProjectionLossConfig
+from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
 
 if TYPE_CHECKING:
     from echopair.lazy import torch
-    from echopair.models.methods.method import Batch
+    from echopair.models.encoders.base import Encoder
+    from echopair.models.methods.method import Batch, LearningData, StepOutput
+    from echopair.models.projection import ProjectionConfig
 
 
 class NegativesConfig(ProjectionLossConfig):
@@ -31,5 +33,27 @@ class NegativesConfig(ProjectionLossConfig):
         return batch.recordings if self.ignore_same_recording else None
 
 
-class ContrastConfig(NegativesConfig, TemperatureLossConfig):
+class ContrastConfig(NegativesConfig, TemperatureConfig):
     """Config of a loss with such negatives and a temperature."""
+
+    def build(
+        self,
+        encoder: Encoder,
+        projection: ProjectionConfig,
+        data: LearningData,
+    ) -> Contrast:
+        return Contrast(self, encoder, projection, **self.temperature_modules())
+
+
+class Contrast(ProjectionLoss):
+    """An encoder, a projection head and, if it is learned, the temperature of the loss."""
+
+    config: ContrastConfig
+
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
+        # A learned temperature is a tensor, which a config that comes from outside never has.
+        config = self.config.model_copy(update={"temperature": current_temperature(self)})
+        return config.loss(projections, batch)
+
+    def training_step(self, batch: Batch) -> StepOutput:
+        return with_temperature(super().training_step(batch), self.config, current_temperature(self))
