@@ -81,7 +81,7 @@ def sum_over_blocks(
             one.backward()  # type: ignore[no-untyped-call]
             weights = similarities.grad
             assert weights is not None
-            if compare is inner_products:  # in place, a fifth faster than autograd
+            if compare is inner_products:  # in place, which is faster than autograd
                 torch.matmul(weights, keys.detach(), out=of_queries[rows[0] : rows[-1] + 1])
                 of_keys.addmm_(weights.T, some.detach())
             else:
