@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from echopair.lazy import torch
+from echopair.models.losses.blocks import sum_over_blocks
 
 COLLAPSED_UNIFORMITY = -0.05
 COLLAPSED_RANK = 1.5
@@ -30,20 +31,26 @@ def representation_health(embeddings: torch.Tensor, projections: torch.Tensor) -
     views, pairs, _ = projections.shape
     z = torch.nn.functional.normalize(projections.float(), dim=2)
     flat = z.flatten(0, 1)  # (V N, P)
-    similarity = flat @ flat.T
-    distances = (2 - 2 * similarity).clamp_min(0)
-    off_diagonal = ~torch.eye(views * pairs, dtype=torch.bool, device=z.device)
-    similarity.fill_diagonal_(-math.inf)
-    clips = torch.arange(pairs, device=z.device).repeat(views)  # (V N,)
+
+    def potentials_and_hits(
+        rows: torch.Tensor, similarity: torch.Tensor, _: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        potentials = (2 - 2 * similarity).clamp_min(0).mul(-2).exp()
+        total = potentials.scatter_(1, rows.unsqueeze(1), 0).sum(dtype=torch.float64)
+        nearest = similarity.scatter_(1, rows.unsqueeze(1), -math.inf).argmax(1)
+        return total, (nearest % pairs == rows % pairs).sum()
+
+    potential, hits = sum_over_blocks(potentials_and_hits, flat, flat)
+    size = views * pairs
     one, other = torch.triu_indices(views, views, offset=1, device=z.device)  # every two views once
 
     h = embeddings.float().flatten(0, 1)  # (V N, D)
     unit = torch.nn.functional.normalize(h, dim=1)
     return {
-        "retrieval_top1": (clips[similarity.argmax(1)] == clips).float().mean().item(),
-        "retrieval_top1_chance_level": (views - 1) / (views * pairs - 1),
+        "retrieval_top1": int(hits) / size,
+        "retrieval_top1_chance_level": (views - 1) / (size - 1),
         "alignment": (z[one] - z[other]).square().sum(2).mean().item(),
-        "uniformity": distances[off_diagonal].mul(-2).exp().mean().log().item(),
+        "uniformity": math.log(potential.item() / (size * (size - 1))),
         "effective_rank": effective_rank(h),
         "embedding_spread": (unit.std(0).mean() * math.sqrt(h.shape[1])).item(),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from echopair.lazy import torch
-from echopair.models.losses.noise_contrastive import info_nce_from_logits
+from echopair.models.losses.noise_contrastive import info_nce_of_own
 from echopair.models.losses.normalise import at_least_float32
 
 if TYPE_CHECKING:
@@ -36,9 +36,11 @@ def future_frames(
         raise ValueError(f"{len(predictions)} steps cannot be predicted in {count} frames")
     with torch.autocast(frames.device.type, enabled=False):
         frames = at_least_float32(frames)
-        results = [
-            info_nce_from_logits(torch.einsum("ntc,mtc->tnm", at_least_float32(predicted), frames[:, k:]))
-            for k, predicted in enumerate(predictions, start=1)
-        ]
-    losses, accuracies = zip(*results, strict=True)
+        losses, accuracies = [], []
+        for k, predicted in enumerate(predictions, start=1):
+            found = [
+                info_nce_of_own(at_least_float32(predicted[:, t]), frames[:, t + k]) for t in range(count - k)
+            ]
+            losses.append(torch.stack([loss for loss, _ in found]).mean())
+            accuracies.append(torch.stack([accuracy for _, accuracy in found]).mean())
     return torch.stack(losses).mean(), torch.stack(accuracies).mean()

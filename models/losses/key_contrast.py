@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from echopair.lazy import torch
+from echopair.models.losses.anchors import LOWEST
 from echopair.models.losses.normalise import l2_normalise
-from echopair.models.losses.pairs import LOWEST
 
 # The similarity of what is no negative; with -inf, the gradient of a learned temperature would be NaN.
 EXCLUDED = LOWEST

@@ -6,7 +6,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 from echopair.lazy import torch
-from echopair.models.losses.noise_contrastive import info_nce_from_logits
+from echopair.models.losses.noise_contrastive import info_nce_of_own
 from echopair.models.losses.normalise import l2_normalise
 
 if TYPE_CHECKING:
@@ -45,8 +45,9 @@ def local_global(
         global_ = l2_normalise(vectors)  # (V, N, P)
         places = [l2_normalise(one.flatten(2).transpose(1, 2)) for one in local]  # V of (N, L_v, P)
         results = [
-            info_nce_from_logits(torch.einsum("np,mlp->lnm", global_[other], places[one]) / temperature)
+            info_nce_of_own(global_[other], place, temperature)
             for one, other in permutations(range(views), 2)
+            for place in places[one].unbind(1)
         ]
     losses, accuracies = zip(*results, strict=True)
     return torch.stack(losses).mean(), torch.stack(accuracies).mean()

@@ -5,25 +5,36 @@ from __future__ import annotations
 import math
 
 from echopair.lazy import torch
-from echopair.models.losses.pairs import cosine_similarities, mean_of, negative_rows, positive_rows
+from echopair.models.losses.anchors import Anchors, mean_over_anchors, sum_of
+from echopair.models.losses.blocks import sum_over_blocks
 
 
-def info_nce_from_logits(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross entropy of finding the own clip among N, and how often its logit is the highest.
+def info_nce_of_own(
+    queries: torch.Tensor, keys: torch.Tensor, temperature: float | torch.Tensor = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy of finding the own key of each query among all keys, and how often it is the nearest one.
 
     Args:
-        logits: (L, N, N) of L places; entry (l, n, m) is how well clip m fits clip n.
+        queries: (N, P).
+        keys: (N, P), of which row n belongs to query n.
+        temperature: above 0, divides the inner products; a scalar tensor has a gradient.
 
     Returns:
-        Loss, scalar, ln(N) for equal logits; and the share of rows that find their clip.
+        Loss, scalar, ln(N) for equal inner products; and the share of queries that find their key.
     """
-    own = torch.arange(logits.shape[1], device=logits.device)
-    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), own.repeat(len(logits)))
-    return loss, (logits.detach().argmax(2) == own).float().mean()
+
+    def losses(
+        rows: torch.Tensor, products: torch.Tensor, temperature: float | torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        loss = torch.nn.functional.cross_entropy(products / temperature, rows, reduction="sum")
+        return loss, (products.detach().argmax(1) == rows).sum()
+
+    total, found = sum_over_blocks(losses, queries, keys, temperature)
+    return total / len(queries), torch.as_tensor(found / len(queries))
 
 
 def binary_nce(
-    projections: torch.Tensor, temperature: float | torch.Tensor, excluded: torch.Tensor | None = None
+    projections: torch.Tensor, temperature: float | torch.Tensor, recordings: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Logistic regression that tells each positive from the K negatives of its anchor.
 
@@ -35,20 +46,22 @@ def binary_nce(
     Args:
         projections: (V, N, P), V >= 2 views of N >= 2 clips, of any norm.
         temperature: above 0.
-        excluded: (N, N) bool, clips that are no negatives of each other.
+        recordings: (N,) int64, the recording of each clip; those of one are no negatives of each other.
 
     Returns:
         Scalar, float32 (or float64 if the projections are) also under autocast; `binary_chance_level(N, V)` for
         similarities of 0, the best of all constants.
     """
-    views, pairs, _ = projections.shape
-    scores = cosine_similarities(projections) / temperature  # (V N, V N)
-    negatives = negative_rows(views, pairs, excluded, scores.device)
-    log_number = negatives.sum(1, keepdim=True).clamp_min(1).log()  # (V N, 1)
-    softplus = torch.nn.functional.softplus
-    positive = softplus(log_number - scores.gather(1, positive_rows(views, pairs, scores.device))).mean(1)
-    negative = torch.where(negatives, softplus(scores - log_number), 0).sum(1)
-    return mean_of(positive + negative, negatives.any(1))
+
+    def losses(anchors: Anchors) -> tuple[torch.Tensor, torch.Tensor]:
+        scores, negatives = anchors.logits, anchors.negatives()
+        log_number = negatives.sum(1, keepdim=True).clamp_min(1).log()  # (A, 1)
+        softplus = torch.nn.functional.softplus
+        positive = softplus(log_number - scores.gather(1, anchors.positives())).mean(1)
+        negative = torch.where(negatives, softplus(scores - log_number), 0).sum(1)
+        return sum_of(positive + negative, negatives.any(1))
+
+    return mean_over_anchors(losses, projections, temperature, recordings)
 
 
 def binary_chance_level(pairs: int, views: int = 2) -> float:
@@ -61,7 +74,7 @@ def info_nce(
     projections: torch.Tensor,
     temperature: float | torch.Tensor,
     symmetric: bool,
-    excluded: torch.Tensor | None = None,
+    recordings: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Cross entropy of finding the clip of a query among the N clips of another view.
 
@@ -73,19 +86,21 @@ def info_nce(
         projections: (V, N, P), V >= 2 views of N >= 2 clips, of any norm.
         temperature: above 0.
         symmetric: whether each view is a query.
-        excluded: (N, N) bool, clips that are no negatives of each other.
+        recordings: (N,) int64, the recording of each clip; those of one are no negatives of each other.
 
     Returns:
         Scalar, float32 (or float64 if the projections are) also under autocast; ln(N) for equal similarities.
     """
-    views, pairs, _ = projections.shape
-    logits = cosine_similarities(projections).view(views, pairs, views, pairs) / temperature
-    logits = logits.transpose(1, 2)  # (V, V, N, N): query's view, key's view, query, key
-    if excluded is not None:
-        logits = logits.masked_fill(excluded, -math.inf)
-    found = logits.log_softmax(3).diagonal(dim1=2, dim2=3)  # (V, V, N)
-    of_others = ~torch.eye(views, dtype=torch.bool, device=logits.device)
-    if not symmetric:
-        of_others[1:] = False
-    loss: torch.Tensor = -found[of_others].mean()
-    return loss
+
+    def losses(anchors: Anchors) -> tuple[torch.Tensor, int]:
+        excluded, clips = anchors.excluded(), anchors.clips
+        logits = anchors.logits.view(-1, anchors.views, anchors.pairs)  # (A, V, N)
+        if excluded is not None:
+            logits = logits.masked_fill(excluded.unsqueeze(1), -math.inf)
+        own = clips[:, None, None].expand(-1, anchors.views, 1)
+        found = logits.log_softmax(2).gather(2, own).squeeze(2)  # (A, V)
+        views = torch.arange(anchors.views, device=clips.device)
+        of_others = (anchors.rows // anchors.pairs).unsqueeze(1) != views
+        return -found[of_others].sum(), len(clips) * (anchors.views - 1)
+
+    return mean_over_anchors(losses, projections, temperature, recordings, views=None if symmetric else 1)

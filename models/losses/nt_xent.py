@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from echopair.lazy import torch
-from echopair.models.losses.pairs import cosine_similarities, positive_rows
+from echopair.models.losses.anchors import Anchors, mean_over_anchors
 
 
 def nt_xent(
-    projections: torch.Tensor, temperature: float | torch.Tensor, excluded: torch.Tensor | None = None
+    projections: torch.Tensor, temperature: float | torch.Tensor, recordings: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Contrastive loss: other views of a clip are positives, the projections of all other clips negatives.
 
@@ -21,7 +21,7 @@ def nt_xent(
     Args:
         projections: (V, N, P), V >= 2 views of N >= 2 clips, of any norm.
         temperature: above 0.
-        excluded: (N, N) bool, clips that are no negatives of each other.
+        recordings: (N,) int64, the recording of each clip; those of one are no negatives of each other.
 
     Returns:
         Scalar, float32 (or float64 if the projections are) also under autocast; `chance_level(N, V)` for uninformative
@@ -39,16 +39,21 @@ def nt_xent(
         )
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
+    return mean_over_anchors(_losses, projections, temperature, recordings)
+
+
+def _losses(anchors: Anchors) -> tuple[torch.Tensor, int]:
     functional = torch.nn.functional
-    logits = cosine_similarities(projections) / temperature  # (V N, V N)
-    logits.fill_diagonal_(-math.inf)  # a projection is not its own negative
+    logits = anchors.logits  # (A, V N)
+    logits.scatter_(1, anchors.rows.unsqueeze(1), -math.inf)  # a projection is not its own negative
+    excluded = anchors.excluded()
     if excluded is not None:
-        logits = logits.masked_fill(excluded.repeat(views, views), -math.inf)
-    positives = positive_rows(views, pairs, logits.device)  # (V N, V - 1)
-    if views == 2:
+        logits = logits.masked_fill(excluded.repeat(1, anchors.views), -math.inf)
+    positives = anchors.positives()  # (A, V - 1)
+    if anchors.views == 2:
         # The line below but for rounding; runs of two views repeat to the last bit.
-        return functional.cross_entropy(logits, positives[:, 0])
-    return -functional.log_softmax(logits, dim=1).gather(1, positives).mean()
+        return functional.cross_entropy(logits, positives[:, 0], reduction="sum"), len(logits)
+    return -functional.log_softmax(logits, dim=1).gather(1, positives).sum(), positives.numel()
 
 
 def chance_level(pairs: int, views: int = 2) -> float:

@@ -5,17 +5,11 @@ from __future__ import annotations
 import math
 
 from echopair.lazy import torch
-from echopair.models.losses.pairs import (
-    cosine_similarities,
-    log_sum_exp,
-    mean_of,
-    negative_rows,
-    positive_rows,
-)
+from echopair.models.losses.anchors import Anchors, log_sum_exp, mean_over_anchors, sum_of
 
 
 def decoupled(
-    projections: torch.Tensor, temperature: float | torch.Tensor, excluded: torch.Tensor | None = None
+    projections: torch.Tensor, temperature: float | torch.Tensor, recordings: torch.Tensor | None = None
 ) -> torch.Tensor:
     """NT-Xent without the positive in the denominator, so that near positives do not weaken the gradient.
 
@@ -24,18 +18,20 @@ def decoupled(
     Args:
         projections: (V, N, P), V >= 2 views of N >= 2 clips, of any norm.
         temperature: above 0.
-        excluded: (N, N) bool, clips that are no negatives of each other.
+        recordings: (N,) int64, the recording of each clip; those of one are no negatives of each other.
 
     Returns:
         Scalar, float32 (or float64 if the projections are) also under autocast, negative where positives are near;
         ln(V (N - 1)) for equal similarities.
     """
-    views, pairs, _ = projections.shape
-    logits = cosine_similarities(projections) / temperature  # (V N, V N)
-    negatives = negative_rows(views, pairs, excluded, logits.device)
-    positive = logits.gather(1, positive_rows(views, pairs, logits.device))  # (V N, V - 1)
-    negative = log_sum_exp(logits, negatives).unsqueeze(1)  # (V N, 1)
-    return mean_of(negative - positive, negatives.any(1, keepdim=True))
+
+    def losses(anchors: Anchors) -> tuple[torch.Tensor, torch.Tensor]:
+        logits, negatives = anchors.logits, anchors.negatives()
+        positive = logits.gather(1, anchors.positives())  # (A, V - 1)
+        negative = log_sum_exp(logits, negatives).unsqueeze(1)  # (A, 1)
+        return sum_of(negative - positive, negatives.any(1, keepdim=True))
+
+    return mean_over_anchors(losses, projections, temperature, recordings)
 
 
 def debiased(
@@ -43,7 +39,7 @@ def debiased(
     temperature: float | torch.Tensor,
     positive_prior: float,
     hardness: float = 0.0,
-    excluded: torch.Tensor | None = None,
+    recordings: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Contrast with the share of the negatives that is probably of the anchor's class subtracted.
 
@@ -57,29 +53,31 @@ def debiased(
         temperature: above 0.
         positive_prior: tau+, probability that a clip is of the anchor's class, from 0 to below 1.
         hardness: beta, the concentration on near negatives, from 0.
-        excluded: (N, N) bool, clips that are no negatives of each other.
+        recordings: (N,) int64, the recording of each clip; those of one are no negatives of each other.
 
     Returns:
         Scalar, float32 (or float64 if the projections are) also under autocast; ln(1 + V (N - 1)) for equal
         similarities.
     """
-    views, pairs, _ = projections.shape
-    logits = cosine_similarities(projections) / temperature  # (V N, V N)
-    negatives = negative_rows(views, pairs, excluded, logits.device)
-    positive = logits.gather(1, positive_rows(views, pairs, logits.device))  # (V N, V - 1)
-    log_number = negatives.sum(1).clamp_min(1).log()  # (V N,), ln Q
-    # Logarithms of Q times the weighted mean of e^(similarity / temperature), and of what positives contribute.
-    every = torch.ones_like(positive, dtype=torch.bool)
-    hard = _log_weighted_mean(logits, negatives, hardness) + log_number
     log_prior = math.log(positive_prior) if positive_prior else -math.inf
-    biased = _log_weighted_mean(positive, every, hardness) + log_number + log_prior
-    difference = biased - hard
-    rest = -torch.expm1(torch.where(difference < 0, difference, -1))
-    corrected = hard + rest.clamp_min(1e-12).log() - math.log1p(-positive_prior)
-    lowest = log_number - 1 / temperature  # no mean of exponentials is smaller
-    negative = torch.where(difference < 0, corrected.maximum(lowest), lowest)
-    losses = torch.nn.functional.softplus(negative.unsqueeze(1) - positive)  # (V N, V - 1)
-    return mean_of(losses, negatives.any(1, keepdim=True))
+
+    def losses(anchors: Anchors) -> tuple[torch.Tensor, torch.Tensor]:
+        logits, negatives = anchors.logits, anchors.negatives()
+        positive = logits.gather(1, anchors.positives())  # (A, V - 1)
+        log_number = negatives.sum(1).clamp_min(1).log()  # (A,), ln Q
+        # Logarithms of Q times the weighted mean of e^(similarity / temperature), and of what positives contribute.
+        every = torch.ones_like(positive, dtype=torch.bool)
+        hard = _log_weighted_mean(logits, negatives, hardness) + log_number
+        biased = _log_weighted_mean(positive, every, hardness) + log_number + log_prior
+        difference = biased - hard
+        rest = -torch.expm1(torch.where(difference < 0, difference, -1))
+        corrected = hard + rest.clamp_min(1e-12).log() - math.log1p(-positive_prior)
+        lowest = log_number - 1 / anchors.temperature  # no mean of exponentials is smaller
+        negative = torch.where(difference < 0, corrected.maximum(lowest), lowest)
+        of_positives = torch.nn.functional.softplus(negative.unsqueeze(1) - positive)  # (A, V - 1)
+        return sum_of(of_positives, negatives.any(1, keepdim=True))
+
+    return mean_over_anchors(losses, projections, temperature, recordings)
 
 
 def _log_weighted_mean(logits: torch.Tensor, chosen: torch.Tensor, hardness: float) -> torch.Tensor:

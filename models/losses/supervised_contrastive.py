@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from echopair.lazy import torch
-from echopair.models.losses.pairs import cosine_similarities, log_sum_exp, mean_of
+from echopair.models.losses.anchors import Anchors, log_sum_exp, mean_over_anchors, sum_of
 
 
 def supervised_contrastive(
@@ -11,7 +11,7 @@ def supervised_contrastive(
     labels: torch.Tensor,
     temperature: float | torch.Tensor,
     sum_inside: bool,
-    excluded: torch.Tensor | None = None,
+    recordings: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Contrast of all projections of a class with all other projections.
 
@@ -24,24 +24,27 @@ def supervised_contrastive(
         labels: (N, C) bool, which of the C labels each clip has.
         temperature: above 0.
         sum_inside: equation 3 in place of 2.
-        excluded: (N, N) bool, clips that are left out of the denominators of each other unless they are of one class.
+        recordings: (N,) int64, the recording of each clip; those of one are left out of the denominators of each other
+            unless they are of one class.
 
     Returns:
         Scalar, float32 (or float64 if the projections are) also under autocast, the mean over projections that have a
         positive, 0 if none has; ln(V N - 1) for equal similarities.
     """
-    views, pairs, _ = projections.shape
-    logits = cosine_similarities(projections) / temperature  # (V N, V N)
-    itself = torch.eye(views * pairs, dtype=torch.bool, device=logits.device)
-    one_class = labels.float() @ labels.float().T > 0  # (N, N)
-    one_class |= torch.eye(pairs, dtype=torch.bool, device=logits.device)
-    compared = one_class if excluded is None else one_class | ~excluded
-    positives = one_class.repeat(views, views) & ~itself
-    candidates = ~itself if excluded is None else compared.repeat(views, views) & ~itself
-    number = positives.sum(1).clamp_min(1)  # (V N,)
-    every = log_sum_exp(logits, candidates)
-    if sum_inside:
-        positive = log_sum_exp(logits, positives) - number.log()
-    else:
-        positive = torch.where(positives, logits, 0).sum(1) / number
-    return mean_of(every - positive, positives.any(1))
+
+    def losses(anchors: Anchors) -> tuple[torch.Tensor, torch.Tensor]:
+        logits, clips, excluded = anchors.logits, anchors.clips, anchors.excluded()
+        one_class = labels[clips].float() @ labels.float().T > 0  # (A, N)
+        one_class.scatter_(1, clips.unsqueeze(1), True)
+        others = torch.ones_like(logits, dtype=torch.bool).scatter_(1, anchors.rows.unsqueeze(1), False)
+        positives = one_class.repeat(1, anchors.views) & others
+        compared = others if excluded is None else (one_class | ~excluded).repeat(1, anchors.views) & others
+        number = positives.sum(1).clamp_min(1)  # (A,)
+        every = log_sum_exp(logits, compared)
+        if sum_inside:
+            positive = log_sum_exp(logits, positives) - number.log()
+        else:
+            positive = torch.where(positives, logits, 0).sum(1) / number
+        return sum_of(every - positive, positives.any(1))
+
+    return mean_over_anchors(losses, projections, temperature, recordings)

@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from echopair.lazy import torch
-from echopair.models.losses.pairs import cosine_similarities, mean_of, negative_rows, positive_rows
+from echopair.models.losses.anchors import Anchors, mean_over_anchors, sum_of
 
 Sampling = Literal["all", "semi_hard", "hard", "distance_weighted"]
 
@@ -20,7 +20,7 @@ def triplet(
     margin: float,
     sampling: Sampling,
     generator: torch.Generator,
-    excluded: torch.Tensor | None = None,
+    recordings: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """A positive is to be nearer to its anchor than a negative is, by the margin.
 
@@ -34,31 +34,38 @@ def triplet(
             nearest one that is farther than the positive, or else the farthest one (FaceNet, equation 4); `hard`
             the nearest one; `distance_weighted` draws one, see `draw_by_distance`.
         generator: on the CPU; used by `distance_weighted` alone.
-        excluded: (N, N) bool, clips that are no negatives of each other.
+        recordings: (N,) int64, the recording of each clip; those of one are no negatives of each other.
 
     Returns:
         Scalar, float32 (or float64 if the projections are) also under autocast. Of equal projections it is the margin.
     """
     views, pairs, dimensions = projections.shape
-    apart = 2 - 2 * cosine_similarities(projections)  # (V N, V N), squared distances
-    negatives = negative_rows(views, pairs, excluded, apart.device)
-    others = positive_rows(views, pairs, apart.device)  # (V N, V - 1)
-    positive = apart.gather(1, others)  # (V N, V - 1)
-    if sampling == "all":
-        # A positive after the other, since all triplets of eight views at once would take 7 times the memory.
-        losses = [
-            mean_of((margin + one.unsqueeze(1) - apart).relu(), negatives) for one in positive.unbind(1)
-        ]
-        return torch.stack(losses).mean()
     if sampling == "distance_weighted":
-        distance = apart.detach().clamp_min(0).sqrt()
-        chosen = draw_by_distance(distance, negatives, dimensions, views - 1, generator)
-    else:
-        chosen = nearest_negatives(
-            apart.detach(), positive.detach(), negatives, beyond=sampling == "semi_hard"
-        )
-    hinges = (margin + positive - apart.gather(1, chosen)).relu()
-    return mean_of(hinges, negatives.any(1, keepdim=True))
+        draws = torch.rand((views * pairs, views - 1), generator=generator, dtype=torch.float64)
+        draws = draws.to(projections.device)
+
+    def losses(anchors: Anchors) -> tuple[torch.Tensor, torch.Tensor]:
+        apart = 2 - 2 * anchors.similarities  # (A, V N), squared distances
+        negatives = anchors.negatives()
+        positive = apart.gather(1, anchors.positives())  # (A, V - 1)
+        if sampling == "all":
+            # A positive after the other, since all triplets of eight views at once would take 7 times the memory.
+            sums = [
+                sum_of((margin + one.unsqueeze(1) - apart).relu(), negatives) for one in positive.unbind(1)
+            ]
+            totals, counts = zip(*sums, strict=True)
+            return torch.stack(totals).sum(), torch.stack(counts).sum()
+        if sampling == "distance_weighted":
+            distance = apart.detach().clamp_min(0).sqrt()
+            chosen = draw_by_distance(distance, negatives, dimensions, draws[anchors.rows])
+        else:
+            chosen = nearest_negatives(
+                apart.detach(), positive.detach(), negatives, beyond=sampling == "semi_hard"
+            )
+        hinges = (margin + positive - apart.gather(1, chosen)).relu()
+        return sum_of(hinges, negatives.any(1, keepdim=True))
+
+    return mean_over_anchors(losses, projections, recordings=recordings)
 
 
 def nearest_negatives(
@@ -67,13 +74,13 @@ def nearest_negatives(
     """The nearest negative of each anchor and positive.
 
     Args:
-        apart: (R, R) distances.
-        positives: (R, M) distance of each anchor's positives.
-        negatives: (R, R) bool, which rows are negatives of each anchor.
+        apart: (A, R) distances.
+        positives: (A, M) distance of each anchor's positives.
+        negatives: (A, R) bool, which rows are negatives of each anchor.
         beyond: the nearest of those that are farther than the positive; the farthest one where none is.
 
     Returns:
-        (R, M) rows; any where an anchor has no negative.
+        (A, M) rows; any where an anchor has no negative.
     """
     if not beyond:
         return apart.masked_fill(~negatives, math.inf).argmin(1, keepdim=True).expand_as(positives)
@@ -87,7 +94,7 @@ def nearest_negatives(
 
 
 def draw_by_distance(
-    apart: torch.Tensor, negatives: torch.Tensor, dimensions: int, number: int, generator: torch.Generator
+    apart: torch.Tensor, negatives: torch.Tensor, dimensions: int, draws: torch.Tensor
 ) -> torch.Tensor:
     """Draw negatives for each anchor so that all distances are equally frequent.
 
@@ -96,14 +103,13 @@ def draw_by_distance(
     authors' code; an anchor that has negatives above 1.4 alone draws from all of them.
 
     Args:
-        apart: (R, R) distances of vectors of norm 1.
-        negatives: (R, R) bool, which rows are negatives of each anchor.
+        apart: (A, R) distances of vectors of norm 1.
+        negatives: (A, R) bool, which rows are negatives of each anchor.
         dimensions: P, at least 2.
-        number: M, negatives of each anchor, one of which may be drawn several times.
-        generator: on the CPU; gives R M numbers.
+        draws: (A, M) float64, uniform in [0, 1), a number for each negative; one may be drawn several times.
 
     Returns:
-        (R, M) rows; any where an anchor has no negative.
+        (A, M) rows; any where an anchor has no negative.
 
     Source: Wu et al., Sampling Matters in Deep Embedding Learning, ICCV 2017, equations 3 and 4.
     """
@@ -112,9 +118,8 @@ def draw_by_distance(
     clipped = apart.double().clamp(NEAREST_DISTANCE, FARTHEST_DISTANCE)
     log_density = (dimensions - 2) * clipped.log() + (dimensions - 3) / 2 * (1 - clipped.square() / 4).log()
     log_weights = (-log_density).masked_fill(~within, -math.inf)
-    weights = (log_weights - log_weights.amax(1, keepdim=True)).exp().nan_to_num()  # (R, R), the largest 1
+    weights = (log_weights - log_weights.amax(1, keepdim=True)).exp().nan_to_num()  # (A, R), the largest 1
     sums = weights.cumsum(1)
-    draws = torch.rand((len(apart), number), generator=generator, dtype=torch.float64).to(apart.device)
     # The first row whose sum exceeds the draw has a weight above 0; the limit is against rounding up to the last sum.
     wanted = (draws * sums[:, -1:]).minimum(sums[:, -1:] * (1 - 1e-12))
     return torch.searchsorted(sums, wanted, right=True).clamp_max(apart.shape[1] - 1)

@@ -41,7 +41,7 @@ class ContrastivePairsConfig(MarginConfig):
     )
 
     def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return contrastive_pairs(projections, self.margin, self.excluded(batch))
+        return contrastive_pairs(projections, self.margin, self.recordings(batch))
 
 
 class TripletConfig(MarginConfig):
@@ -66,7 +66,7 @@ class TripletConfig(MarginConfig):
     )
 
     def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return triplet(projections, self.margin, self.sampling, batch.generator, self.excluded(batch))
+        return triplet(projections, self.margin, self.sampling, batch.generator, self.recordings(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return self.margin
@@ -85,4 +85,4 @@ class LiftedStructureConfig(MarginConfig):
     )
 
     def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return lifted_structure(projections, self.margin, self.excluded(batch))
+        return lifted_structure(projections, self.margin, self.recordings(batch))

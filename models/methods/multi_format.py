@@ -11,8 +11,7 @@ from echopair.lazy import torch
 from echopair.models.encoders import SampleCnnConfig, build_encoder
 from echopair.models.losses.noise_contrastive import info_nce
 from echopair.models.methods.method import Batch, LearningData, encode
-from echopair.models.methods.negatives import ContrastConfig
-from echopair.models.methods.temperature import TemperatureLoss
+from echopair.models.methods.negatives import Contrast, ContrastConfig
 from echopair.models.projection import ProjectionConfig, projection_head
 
 if TYPE_CHECKING:
@@ -35,10 +34,8 @@ class MultiFormatConfig(ContrastConfig):
     )
     waveform_encoder: SampleCnnConfig = SampleCnnConfig()
 
-    def loss_at(
-        self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
-    ) -> torch.Tensor:
-        return info_nce(projections, temperature, True, self.excluded(batch))
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return info_nce(projections, self.temperature, True, self.recordings(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return math.log(pairs)
@@ -52,7 +49,7 @@ class MultiFormatConfig(ContrastConfig):
         return MultiFormat(self, encoder, projection)
 
 
-class MultiFormat(TemperatureLoss):
+class MultiFormat(Contrast):
     """An encoder of log-mels and one of waveforms, each with a projection head."""
 
     config: MultiFormatConfig

@@ -24,10 +24,8 @@ class BinaryNCEConfig(ContrastConfig):
 
     name: Literal["binary_nce"] = "binary_nce"
 
-    def loss_at(
-        self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
-    ) -> torch.Tensor:
-        return binary_nce(projections, temperature, self.excluded(batch))
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return binary_nce(projections, self.temperature, self.recordings(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return binary_chance_level(pairs, views)
@@ -43,10 +41,8 @@ class InfoNCEConfig(ContrastConfig):
     name: Literal["info_nce"] = "info_nce"
     symmetric: bool = Field(True, description="every view is a query; false: only the first one")
 
-    def loss_at(
-        self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
-    ) -> torch.Tensor:
-        return info_nce(projections, temperature, self.symmetric, self.excluded(batch))
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return info_nce(projections, self.temperature, self.symmetric, self.recordings(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return math.log(pairs)

@@ -23,10 +23,8 @@ class DecoupledConfig(ContrastConfig):
 
     name: Literal["decoupled"] = "decoupled"
 
-    def loss_at(
-        self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
-    ) -> torch.Tensor:
-        return decoupled(projections, temperature, self.excluded(batch))
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return decoupled(projections, self.temperature, self.recordings(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return math.log(views * (pairs - 1))
@@ -44,11 +42,9 @@ class DebiasedConfig(ContrastConfig):
         0.1, ge=0, lt=1, description="probability that two clips are of one class (0.1 in the paper)"
     )
 
-    def loss_at(
-        self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
-    ) -> torch.Tensor:
-        excluded = self.excluded(batch)
-        return debiased(projections, temperature, self.positive_prior, excluded=excluded)
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
+        recordings = self.recordings(batch)
+        return debiased(projections, self.temperature, self.positive_prior, recordings=recordings)
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return math.log1p(views * (pairs - 1))
@@ -74,8 +70,6 @@ class HardNegativesConfig(DebiasedConfig):
         description="beta, concentration on near negatives; 0 is `debiased` (1 in the paper)",
     )
 
-    def loss_at(
-        self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
-    ) -> torch.Tensor:
-        excluded = self.excluded(batch)
-        return debiased(projections, temperature, self.positive_prior, self.hardness, excluded)
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
+        recordings = self.recordings(batch)
+        return debiased(projections, self.temperature, self.positive_prior, self.hardness, recordings)

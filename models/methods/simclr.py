@@ -21,10 +21,8 @@ class SimCLRConfig(ContrastConfig):
 
     name: Literal["nt_xent"] = "nt_xent"
 
-    def loss_at(
-        self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
-    ) -> torch.Tensor:
-        return nt_xent(projections, temperature, self.excluded(batch))
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return nt_xent(projections, self.temperature, self.recordings(batch))
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return chance_level(pairs, views)

@@ -34,12 +34,12 @@ class SupervisedContrastiveConfig(ContrastConfig):
         "outside", description="of the logarithm; the paper found outside to be better"
     )
 
-    def loss_at(
-        self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
-    ) -> torch.Tensor:
+    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
         assert batch.labels is not None
         inside = self.sum_over_positives == "inside"
-        return supervised_contrastive(projections, batch.labels, temperature, inside, self.excluded(batch))
+        return supervised_contrastive(
+            projections, batch.labels, self.temperature, inside, self.recordings(batch)
+        )
 
     def loss_chance_level(self, views: int, pairs: int) -> float:
         return chance_level(pairs, views)

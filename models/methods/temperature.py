@@ -7,19 +7,12 @@ A config with a temperature subclasses `TemperatureConfig`; its method gives `co
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
 from echopair.lazy import torch
-from echopair.models.methods.method import LearningData, Method, MethodConfig, StepOutput
-from echopair.models.methods.projection_loss import ProjectionLoss, ProjectionLossConfig
-
-if TYPE_CHECKING:
-    from echopair.models.encoders.base import Encoder
-    from echopair.models.methods.method import Batch
-    from echopair.models.projection import ProjectionConfig
+from echopair.models.methods.method import Method, MethodConfig, StepOutput
 
 
 class FixedTemperatureConfig(BaseModel, frozen=True, extra="forbid"):
@@ -130,36 +123,3 @@ def with_temperature(
         return output
     value = torch.as_tensor(temperature).detach()
     return StepOutput(output.loss, lambda: {**output.metrics(), "temperature": value.item()})
-
-
-class TemperatureLossConfig(TemperatureConfig, ProjectionLossConfig):
-    """Config of a loss on projections that has a temperature; a subclass adds `name`, its keys and `loss_at`."""
-
-    @abstractmethod
-    def loss_at(
-        self, projections: torch.Tensor, batch: Batch, temperature: float | torch.Tensor
-    ) -> torch.Tensor:
-        """The loss of a batch, see `ProjectionLossConfig.loss`, at a temperature that may be learned."""
-
-    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return self.loss_at(projections, batch, self.temperature)
-
-    def build(
-        self,
-        encoder: Encoder,
-        projection: ProjectionConfig,
-        data: LearningData,
-    ) -> TemperatureLoss:
-        return TemperatureLoss(self, encoder, projection, **self.temperature_modules())
-
-
-class TemperatureLoss(ProjectionLoss):
-    """An encoder, a projection head and, if it is learned, the temperature of the loss."""
-
-    config: TemperatureLossConfig
-
-    def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
-        return self.config.loss_at(projections, batch, current_temperature(self))
-
-    def training_step(self, batch: Batch) -> StepOutput:
-        return with_temperature(super().training_step(batch), self.config, current_temperature(self))

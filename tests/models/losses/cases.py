@@ -15,8 +15,8 @@ from echopair.models.losses.triplets import triplet
 from tests.models.losses import references
 from tests.models.losses.references import Rows
 
-Excluded = torch.Tensor | None
-Loss = Callable[[torch.Tensor, float, Excluded], torch.Tensor]
+Recordings = torch.Tensor | None
+Loss = Callable[[torch.Tensor, float, Recordings], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Case:
 
     Args:
         name: of the case.
-        loss: of projections (V, N, P), N of at most 8, at a temperature (or ignoring it), and with excluded clips.
+        loss: of projections (V, N, P), N of at most 8, at a temperature (or ignoring it), with the recordings of clips.
         reference: the same, slow and from the paper's equation; None where another file compares it.
         equal: loss of V views of N equal projections; None where it has no closed form.
         ignores_norm: whether scaled projections have the same loss.
-        excludes: whether clips can be excluded.
+        excludes: whether clips of one recording can be left out.
         draws: whether it draws at random, for which the order of clips matters.
         temperature: for the checks at one temperature alone.
         views: most views it takes.
@@ -37,7 +37,7 @@ class Case:
 
     name: str
     loss: Loss
-    reference: Callable[[torch.Tensor, float, Excluded], float] | None = None
+    reference: Callable[[torch.Tensor, float, Recordings], float] | None = None
     equal: Callable[[int, int], float] | None = None
     ignores_norm: bool = True
     excludes: bool = True
@@ -59,8 +59,8 @@ def labels(pairs: int) -> torch.Tensor:
 def by_triplets(sampling: str) -> Case:
     return Case(
         f"triplet {sampling}",
-        lambda z, _, excluded: triplet(z, 0.3, sampling, torch.Generator().manual_seed(5), excluded),  # type: ignore[arg-type]
-        lambda z, _, excluded: references.triplet(Rows(z, excluded), 0.3, sampling, 5),
+        lambda z, _, recordings: triplet(z, 0.3, sampling, torch.Generator().manual_seed(5), recordings),  # type: ignore[arg-type]
+        lambda z, _, recordings: references.triplet(Rows(z, recordings), 0.3, sampling, 5),
         equal=lambda _, __: 0.3,
         draws=sampling == "distance_weighted",
     )
@@ -69,19 +69,19 @@ def by_triplets(sampling: str) -> Case:
 def by_debiasing(prior: float, hardness: float) -> Case:
     return Case(
         f"debiased {prior} {hardness}",
-        lambda z, t, excluded: debiased(z, t, prior, hardness, excluded),
-        lambda z, t, excluded: references.debiased(Rows(z, excluded), t, prior, hardness),
+        lambda z, t, recordings: debiased(z, t, prior, hardness, recordings),
+        lambda z, t, recordings: references.debiased(Rows(z, recordings), t, prior, hardness),
         equal=lambda views, pairs: ln(1 + views * (pairs - 1)),
     )
 
 
 def by_labels(sum_inside: bool) -> Case:
-    def reference(z: torch.Tensor, t: float, excluded: Excluded) -> float:
-        return references.supervised_contrastive(Rows(z, excluded), labels(z.shape[1]), t, sum_inside)
+    def reference(z: torch.Tensor, t: float, recordings: Recordings) -> float:
+        return references.supervised_contrastive(Rows(z, recordings), labels(z.shape[1]), t, sum_inside)
 
     return Case(
         f"supervised contrastive, sum {'inside' if sum_inside else 'outside'}",
-        lambda z, t, excluded: supervised_contrastive(z, labels(z.shape[1]), t, sum_inside, excluded),
+        lambda z, t, recordings: supervised_contrastive(z, labels(z.shape[1]), t, sum_inside, recordings),
         reference,
         equal=lambda views, pairs: ln(views * pairs - 1),
         draws=True,  # the labels belong to places
@@ -90,23 +90,23 @@ def by_labels(sum_inside: bool) -> Case:
 
 # fmt: off
 CASES = [
-    Case("contrastive pairs", lambda z, _, excluded: contrastive_pairs(z, 1.2, excluded),
-         lambda z, _, excluded: references.contrastive_pairs(Rows(z, excluded), 1.2),
+    Case("contrastive pairs", lambda z, _, recordings: contrastive_pairs(z, 1.2, recordings),
+         lambda z, _, recordings: references.contrastive_pairs(Rows(z, recordings), 1.2),
          equal=lambda _, __: 0.72),
     *(by_triplets(sampling) for sampling in ("all", "semi_hard", "hard", "distance_weighted")),
-    Case("lifted structure", lambda z, _, excluded: lifted_structure(z, 1.0, excluded),
-         lambda z, _, excluded: references.lifted_structure(Rows(z, excluded), 1.0),
+    Case("lifted structure", lambda z, _, recordings: lifted_structure(z, 1.0, recordings),
+         lambda z, _, recordings: references.lifted_structure(Rows(z, recordings), 1.0),
          equal=lambda views, pairs: 0.5 * (ln(2 * views * (pairs - 1)) + 1) ** 2),
-    Case("NT-Xent", nt_xent, lambda z, t, excluded: references.nt_xent(Rows(z, excluded), t),
+    Case("NT-Xent", nt_xent, lambda z, t, recordings: references.nt_xent(Rows(z, recordings), t),
          equal=lambda views, pairs: ln(views * pairs - 1)),
-    Case("binary NCE", binary_nce, lambda z, t, excluded: references.binary_nce(Rows(z, excluded), t)),
-    Case("InfoNCE", lambda z, t, excluded: info_nce(z, t, False, excluded),
-         lambda z, t, excluded: references.info_nce(Rows(z, excluded), t, False), equal=lambda _, pairs: ln(pairs)),
-    Case("InfoNCE symmetric", lambda z, t, excluded: info_nce(z, t, True, excluded),
-         lambda z, t, excluded: references.info_nce(Rows(z, excluded), t, True), equal=lambda _, pairs: ln(pairs)),
+    Case("binary NCE", binary_nce, lambda z, t, recordings: references.binary_nce(Rows(z, recordings), t)),
+    Case("InfoNCE", lambda z, t, recordings: info_nce(z, t, False, recordings),
+         lambda z, t, recordings: references.info_nce(Rows(z, recordings), t, False), equal=lambda _, pairs: ln(pairs)),
+    Case("InfoNCE symmetric", lambda z, t, recordings: info_nce(z, t, True, recordings),
+         lambda z, t, recordings: references.info_nce(Rows(z, recordings), t, True), equal=lambda _, pairs: ln(pairs)),
     by_labels(sum_inside=False),
     by_labels(sum_inside=True),
-    Case("decoupled", decoupled, lambda z, t, excluded: references.decoupled(Rows(z, excluded), t),
+    Case("decoupled", decoupled, lambda z, t, recordings: references.decoupled(Rows(z, recordings), t),
          equal=lambda views, pairs: ln(views * (pairs - 1))),
     by_debiasing(0.1, 0.0),
     by_debiasing(0.0, 2.0),

@@ -11,14 +11,14 @@ Row = tuple[int, int]
 class Rows:
     """Projections (V, N, P) of norm 1 by (view, clip), and which are positives and negatives of each other."""
 
-    def __init__(self, projections: torch.Tensor, excluded: torch.Tensor | None = None) -> None:
+    def __init__(self, projections: torch.Tensor, recordings: torch.Tensor | None = None) -> None:
         self.views, self.pairs, self.dimensions = projections.shape
         self.z = {
             (view, clip): projections[view, clip].double() / projections[view, clip].double().norm()
             for view in range(self.views)
             for clip in range(self.pairs)
         }
-        self.excluded = excluded
+        self.recordings = None if recordings is None else recordings.tolist()
 
     def cosine(self, i: Row, j: Row) -> float:
         return float(torch.dot(self.z[i], self.z[j]))
@@ -30,11 +30,10 @@ class Rows:
         return [j for j in self.z if j[1] == i[1] and j != i]
 
     def negatives(self, i: Row) -> list[Row]:
-        return [
-            j
-            for j in self.z
-            if j[1] != i[1] and (self.excluded is None or not self.excluded[i[1], j[1]].item())
-        ]
+        return [j for j in self.z if j[1] != i[1] and not self.one_recording(i, j)]
+
+    def one_recording(self, i: Row, j: Row) -> bool:
+        return self.recordings is not None and self.recordings[i[1]] == self.recordings[j[1]]
 
     def pairs_of_positives(self) -> list[tuple[Row, Row]]:
         return [(i, j) for i in self.z for j in self.positives(i)]
@@ -138,7 +137,7 @@ def supervised_contrastive(rows: Rows, labels: torch.Tensor, temperature: float,
     for i in rows.z:
         others = [j for j in rows.z if j != i]
         one_class = [j for j in others if j[1] == i[1] or bool((labels[i[1]] & labels[j[1]]).any())]
-        left_out = [] if rows.excluded is None else [j for j in others if rows.excluded[i[1], j[1]].item()]
+        left_out = [j for j in others if rows.one_recording(i, j)]
         candidates = [j for j in others if j in one_class or j not in left_out]
         every = sum(math.exp(rows.cosine(i, j) / temperature) for j in candidates)
         shares = [math.exp(rows.cosine(i, j) / temperature) / every for j in one_class]

@@ -9,7 +9,6 @@ import torch
 from echopair.models.losses.decorrelation import barlow_twins, vicreg
 from echopair.models.losses.margins import contrastive_pairs
 from echopair.models.losses.noise_contrastive import binary_chance_level, binary_nce
-from echopair.models.losses.pairs import same_recording
 from echopair.models.losses.reweighted_negatives import debiased
 from echopair.models.losses.supervised_contrastive import supervised_contrastive
 from echopair.models.losses.triplets import draw_by_distance, triplet
@@ -43,7 +42,7 @@ def test_projections_without_a_positive_contribute_nothing() -> None:
 
 
 def test_a_batch_of_one_recording_has_no_loss() -> None:
-    one = same_recording(torch.zeros(5, dtype=torch.int64))
+    one = torch.zeros(5, dtype=torch.int64)
     z = torch.randn(2, 5, 6)
     assert binary_nce(z, 0.2, one).item() == debiased(z, 0.2, 0.1, 1.0, one).item() == 0
     assert triplet(z, 0.2, "distance_weighted", torch.Generator(), one).item() == 0
@@ -59,13 +58,13 @@ def test_debiasing_is_bounded_from_below() -> None:
 def test_distance_weighted_negatives_have_the_weights_of_the_paper() -> None:
     apart = torch.tensor([[0.0, 0.2, 0.5, 0.9, 1.3, 1.5]])
     negatives = torch.tensor([[False, True, True, True, True, True]])
-    generator = torch.Generator().manual_seed(0)
-    rows = draw_by_distance(apart.repeat(1000, 1), negatives.repeat(1000, 1), 4, 20, generator).flatten()
+    draws = torch.rand(1000, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows = draw_by_distance(apart.repeat(1000, 1), negatives.repeat(1000, 1), 4, draws).flatten()
     weights = [0.0, *(1 / (d**2 * (1 - d**2 / 4) ** 0.5) for d in (0.5, 0.5, 0.9, 1.3)), 0.0]
     counts = Counter(rows.tolist())
     for row, weight in enumerate(weights):
         assert counts[row] / 20000 == pytest.approx(weight / sum(weights), abs=0.015)
-    far = draw_by_distance(apart + 1.3, negatives, 4, 1000, generator)[0]
+    far = draw_by_distance(apart + 1.3, negatives, 4, draws[:, :1].T)[0]
     assert set(far.tolist()) == {1, 2, 3, 4, 5}
 
 
