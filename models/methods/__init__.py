@@ -13,9 +13,10 @@ from echopair.models.methods.byol import BYOLConfig
 from echopair.models.methods.cpc import CPCConfig
 from echopair.models.methods.decorrelation import BarlowTwinsConfig, VICRegConfig
 from echopair.models.methods.deep_infomax import DeepInfoMaxConfig
+from echopair.models.methods.encoding import encode
 from echopair.models.methods.margins import ContrastivePairsConfig, LiftedStructureConfig, TripletConfig
 from echopair.models.methods.memory_bank import MemoryBankConfig
-from echopair.models.methods.method import Batch, LearningData, Method, MethodConfig, StepOutput, encode
+from echopair.models.methods.method import Batch, LearningData, Method, MethodConfig, StepOutput
 from echopair.models.methods.mochi import MoCHiConfig
 from echopair.models.methods.moco import MoCoConfig
 from echopair.models.methods.multi_format import MultiFormatConfig

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from echopair.lazy import torch
 from echopair.models.losses.future_frames import future_frames
+from echopair.models.methods.encoding import feature_maps
 from echopair.models.methods.method import (
     Batch,
     LearningData,
@@ -17,7 +18,6 @@ from echopair.models.methods.method import (
     MethodConfig,
     StepOutput,
     check_gives_features,
-    feature_maps,
 )
 from echopair.models.representation_health import representation_health
 
@@ -93,7 +93,7 @@ class CPC(Method):
 
     def training_step(self, batch: Batch) -> StepOutput:
         encoder = cast("Encoder", self.encoder)
-        maps = feature_maps(encoder, batch.views)  # V of (N, C, F', T')
+        maps = feature_maps(encoder, batch.views, batch.views_at_once)  # V of (N, C, F', T')
         results = [self._predict(one.mean(2).transpose(1, 2)) for one in maps]
         losses, accuracies = zip(*results, strict=True)
         loss, accuracy = torch.stack(losses).mean(), torch.stack(accuracies).mean()

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from echopair.lazy import torch
 from echopair.models.losses.local_global import local_global
+from echopair.models.methods.encoding import feature_maps
 from echopair.models.methods.method import (
     Batch,
     LearningData,
     Method,
     StepOutput,
     check_gives_features,
-    feature_maps,
 )
 from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
 from echopair.models.projection import ProjectionConfig, projection_head
@@ -69,7 +69,7 @@ class DeepInfoMax(Method):
 
     def training_step(self, batch: Batch) -> StepOutput:
         encoder = cast("Encoder", self.encoder)
-        maps = feature_maps(encoder, batch.views)  # V of (N, C, F', T')
+        maps = feature_maps(encoder, batch.views, batch.views_at_once)  # V of (N, C, F', T')
         embeddings = torch.stack([encoder.pool(one) for one in maps])  # (V, N, D)
         shape = embeddings.shape[:2]
         vectors = self.modules["projection"](embeddings.flatten(0, 1)).unflatten(0, shape)  # (V, N, P)

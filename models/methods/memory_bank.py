@@ -15,7 +15,8 @@ from echopair.models.losses.instance_discrimination import (
     instance_softmax,
 )
 from echopair.models.losses.normalise import l2_normalise
-from echopair.models.methods.method import Batch, LearningData, Method, StepOutput, encode
+from echopair.models.methods.encoding import encode
+from echopair.models.methods.method import Batch, LearningData, Method, StepOutput
 from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import representation_health
@@ -80,7 +81,7 @@ class MemoryBank(Method):
 
     def training_step(self, batch: Batch) -> StepOutput:
         assert batch.segments is not None
-        embeddings = encode(self.encoder, batch.views)  # (V, N, D)
+        embeddings = encode(self.encoder, batch.views, batch.views_at_once)  # (V, N, D)
         flat = self.modules["projection"](embeddings.flatten(0, 1))  # (V N, P)
         temperature = current_temperature(self)
         own = batch.segments.repeat(len(batch.views))  # (V N,)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel
@@ -39,6 +38,7 @@ class Batch:
         starts: (V, N) int64, where each view begins in its clip, in samples; the training loop always gives it.
         waveforms: (V, N, L) float32, what each view is the log-mel of, with the augmentations of waveforms but without
             those of log-mels; the training loop always gives it.
+        views_at_once: how many views the encoder takes in a forward pass at most; None for all.
     """
 
     views: Sequence[torch.Tensor]
@@ -50,6 +50,7 @@ class Batch:
     augmentations: torch.Tensor | None = None
     starts: torch.Tensor | None = None
     waveforms: torch.Tensor | None = None
+    views_at_once: int | None = None
 
 
 @dataclass(frozen=True)
@@ -201,24 +202,6 @@ class Method(ABC):
                 by others.
         """
         return describe_collapse(metrics)
-
-
-def encode(encoder: torch.nn.Module, views: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Embeddings (V, N, D) of V views (N, 1, F, T_v); neighbours of equal length in one forward pass."""
-    embeddings = []
-    for _, group in groupby(views, key=lambda view: view.shape[-1]):
-        flat = torch.cat(list(group)).contiguous(memory_format=torch.channels_last)  # (views N, 1, F, T)
-        embeddings.append(encoder(flat))  # (views N, D)
-    return torch.cat(embeddings).reshape(len(views), len(views[0]), -1)
-
-
-def feature_maps(encoder: Encoder, views: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Feature maps, V of (N, C, F', T'), of V views (N, 1, F, T_v); neighbours of equal length in one forward pass."""
-    maps: list[torch.Tensor] = []
-    for _, group in groupby(views, key=lambda view: view.shape[-1]):
-        flat = torch.cat(list(group)).contiguous(memory_format=torch.channels_last)  # (views N, 1, F, T)
-        maps += encoder.features(flat).chunk(len(flat) // len(views[0]))
-    return maps
 
 
 def check_gives_features(name: str, encoder: Encoder) -> None:

@@ -10,7 +10,8 @@ from pydantic import Field
 from echopair.lazy import torch
 from echopair.models.losses.key_contrast import EXCLUDED, key_contrast, key_similarities
 from echopair.models.losses.normalise import l2_normalise
-from echopair.models.methods.method import Batch, LearningData, Method, StepOutput, encode
+from echopair.models.methods.encoding import encode
+from echopair.models.methods.method import Batch, LearningData, Method, StepOutput
 from echopair.models.methods.momentum import momentum_copy, update_average
 from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
 from echopair.models.projection import ProjectionConfig, projection_head
@@ -108,7 +109,7 @@ class MoCo(Method):
         query_view, key_view = batch.views
         sources = batch.recordings if self.config.ignore_same_recording else batch.segments
         assert sources is not None
-        embeddings = encode(self.encoder, [query_view])  # (1, N, D)
+        embeddings = encode(self.encoder, [query_view], batch.views_at_once)  # (1, N, D)
         queries = self.modules["projection"](embeddings[0])  # (N, P)
         with torch.no_grad():
             keys = l2_normalise(self.modules["momentum"](key_view))  # (N, P)

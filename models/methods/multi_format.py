@@ -10,7 +10,8 @@ from pydantic import Field
 from echopair.lazy import torch
 from echopair.models.encoders import SampleCnnConfig, build_encoder
 from echopair.models.losses.noise_contrastive import info_nce
-from echopair.models.methods.method import Batch, LearningData, encode
+from echopair.models.methods.encoding import encode
+from echopair.models.methods.method import Batch, LearningData
 from echopair.models.methods.negatives import Contrast, ContrastConfig
 from echopair.models.projection import ProjectionConfig, projection_head
 
@@ -72,8 +73,8 @@ class MultiFormat(Contrast):
     def project(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         assert batch.waveforms is not None
         waveforms = batch.waveforms[1, :, None, None]  # (N, 1, 1, L)
-        of_mel = encode(self.modules["encoder"], batch.views[:1])  # (1, N, D)
-        of_waveform = encode(self.modules["waveform_encoder"], [waveforms])  # (1, N, D')
+        of_mel = encode(self.modules["encoder"], batch.views[:1], batch.views_at_once)  # (1, N, D)
+        of_waveform = encode(self.modules["waveform_encoder"], [waveforms], batch.views_at_once)  # (1, N, D')
         projections = [
             self.modules["projection"](of_mel[0]),
             self.modules["waveform_projection"](of_waveform[0]),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from echopair.lazy import torch
 from echopair.models.losses.prediction_similarity import prediction_similarity, similarity_to_other_clips
-from echopair.models.methods.method import Batch, Method, MethodConfig, StepOutput, encode
+from echopair.models.methods.encoding import encode
+from echopair.models.methods.method import Batch, Method, MethodConfig, StepOutput
 from echopair.models.representation_health import (
     COLLAPSED_RANK,
     describe_collapse,
@@ -51,7 +52,9 @@ class Prediction(Method):
         """
 
     def training_step(self, batch: Batch) -> StepOutput:
-        embeddings = torch.cat([encode(self.encoder, [view]) for view in batch.views])  # (V, N, D)
+        embeddings = torch.cat(
+            [encode(self.encoder, [view], batch.views_at_once) for view in batch.views]
+        )  # (V, N, D)
         projections = torch.stack([self.modules["projection"](view) for view in embeddings])  # (V, N, P)
         predictions = torch.stack([self.modules["predictor"](view) for view in projections])  # (V, N, P)
         targets = self.targets(batch.views, projections)

@@ -7,13 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from echopair.lazy import torch
+from echopair.models.methods.encoding import encode
 from echopair.models.methods.method import (
     Batch,
     LearningData,
     Method,
     MethodConfig,
     StepOutput,
-    encode,
 )
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import representation_health
@@ -71,7 +71,7 @@ class ProjectionLoss(Method):
 
     def project(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings (V, N, D), whose health is logged, and the projections (V, N, P) that the loss compares."""
-        embeddings = encode(self.encoder, batch.views)  # (V, N, D)
+        embeddings = encode(self.encoder, batch.views, batch.views_at_once)  # (V, N, D)
         shape = embeddings.shape[:2]
         projections = self.modules["projection"](embeddings.flatten(0, 1)).unflatten(0, shape)  # (V, N, P)
         return embeddings, projections

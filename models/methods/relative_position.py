@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from echopair.lazy import torch
 from echopair.models.losses.binary_cross_entropy import binary_cross_entropy
+from echopair.models.methods.encoding import encode
 from echopair.models.methods.method import (
     Batch,
     LearningData,
     Method,
     MethodConfig,
     StepOutput,
-    encode,
 )
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import representation_health
@@ -60,7 +60,7 @@ class RelativePosition(Method):
 
     def training_step(self, batch: Batch) -> StepOutput:
         assert batch.starts is not None
-        embeddings = encode(self.encoder, batch.views)  # (2, N, D)
+        embeddings = encode(self.encoder, batch.views, batch.views_at_once)  # (2, N, D)
         logits = self.modules["head"](torch.cat([*embeddings], dim=1)).squeeze(1)  # (N,)
         first_comes_first = batch.starts[0] < batch.starts[1]  # (N,)
         loss = binary_cross_entropy(logits, first_comes_first)

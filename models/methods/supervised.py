@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from echopair.lazy import torch
 from echopair.models.losses.cross_entropy import cross_entropy
+from echopair.models.methods.encoding import encode
 from echopair.models.methods.method import (
     Batch,
     LearningData,
     Method,
     MethodConfig,
     StepOutput,
-    encode,
 )
 from echopair.models.representation_health import representation_health
 
@@ -56,7 +56,7 @@ class CrossEntropy(Method):
 
     def training_step(self, batch: Batch) -> StepOutput:
         assert batch.labels is not None
-        embeddings = encode(self.encoder, batch.views)  # (V, N, D)
+        embeddings = encode(self.encoder, batch.views, batch.views_at_once)  # (V, N, D)
         logits = self.modules["classifier"](embeddings)  # (V, N, C)
         loss = cross_entropy(logits, batch.labels)
         return StepOutput(loss, partial(_metrics, embeddings.detach(), logits.detach(), batch.labels))

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from echopair.lazy import torch
 from echopair.models.losses.binary_cross_entropy import binary_cross_entropy, constant_answers
+from echopair.models.methods.encoding import encode
 from echopair.models.methods.method import (
     Batch,
     LearningData,
     Method,
     MethodConfig,
     StepOutput,
-    encode,
 )
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import representation_health
@@ -60,7 +60,7 @@ class Transformation(Method):
 
     def training_step(self, batch: Batch) -> StepOutput:
         assert batch.augmentations is not None
-        embeddings = encode(self.encoder, batch.views)  # (V, N, D)
+        embeddings = encode(self.encoder, batch.views, batch.views_at_once)  # (V, N, D)
         logits = self.modules["head"](embeddings.flatten(0, 1)).unflatten(
             0, embeddings.shape[:2]
         )  # (V, N, A)

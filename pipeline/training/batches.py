@@ -74,6 +74,7 @@ class Phase:
             augmentations=torch.stack(got, dim=-1) if got else None,  # (V, N, A)
             starts=crops.starts.to(self.device),
             waveforms=waveforms,
+            views_at_once=self.config.pretrain.views_at_once,
         )
 
 

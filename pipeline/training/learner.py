@@ -36,6 +36,12 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
     batch_pairs: int = Field(
         256, ge=2, description="pairs of views per step, N; as many as there are segments, if fewer"
     )
+    views_at_once: int | None = Field(
+        None,
+        ge=2,
+        description="views that the encoder takes at once, by default all of a step; fewer need less memory and a "
+        "third more time, and batch normalisation takes the statistics of each chunk",
+    )
     steps: int | None = Field(None, ge=1, description="budget in optimiser steps")
     epochs: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="budget in passes over all segments of the clips"
@@ -122,6 +128,8 @@ class LearningConfig(BaseModel, frozen=True, extra="forbid"):
         irrelevant = {"corpora", "device", "workers", "checkpoint_every_seconds", "log_every_steps"}
         if not self.pretrain.schedule:
             irrelevant.add("schedule")
+        if self.pretrain.views_at_once is None:
+            irrelevant.add("views_at_once")
         return self.model_dump(mode="json", exclude={"pretrain": irrelevant})
 
 
