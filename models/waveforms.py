@@ -1,5 +1,6 @@
 """Recordings as people have them (arrays, files, lists of both) -> mono float32 waveforms with their rates."""
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Literal
@@ -115,7 +116,9 @@ def _mono(array: NDArray[Any], channels: Channels | None) -> NDArray[np.float32]
             "one axis needs channels='first' or 'last'"
         )
     if array.dtype in INTEGERS:
-        array = array / -float(np.iinfo(array.dtype).min)
+        # Full scale is a power of two, so that nothing but the conversion rounds.
+        scale = np.float32(-1 / np.iinfo(array.dtype).min)
+        array = np.multiply(array, scale, dtype=np.float32)
     elif not np.issubdtype(array.dtype, np.floating):
         raise ValueError(
             f"waveform is of type {array.dtype}; give floats within -1..1, or int16 or int32 as soundfile reads them "
@@ -130,9 +133,9 @@ def _mono(array: NDArray[Any], channels: Channels | None) -> NDArray[np.float32]
         array = array.astype(np.float32, copy=False).mean(axis=axis)
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite
         waveform = array.astype(np.float32, copy=False)
-    if not np.isfinite(waveform).all():
+    peak = max(float(waveform.max()), -float(waveform.min()))  # without a copy of hours of sound
+    if not math.isfinite(peak):
         raise ValueError("waveform holds NaN or infinite samples; remove them before embedding")
-    peak = float(np.abs(waveform).max())
     if peak > HIGHEST_PEAK:
         raise ValueError(
             f"waveform reaches {peak:g}, far above the full scale of 1; divide integers that became floats by their "

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from echopair.models.audio_encoder import AudioEncoderConfig, ClipPool, crop_sta
 from echopair.models.encoders import ResNetConfig, SampleCnnConfig
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.resample import resample
+from echopair.models.waveforms import waveforms
 
 CONFIG = AudioEncoderConfig(
     log_mel=LogMelConfig(),
@@ -94,6 +96,15 @@ def test_saved_and_loaded_is_bit_equal(encoder: AudioEncoder, tmp_path: Path) ->
 def test_what_is_no_waveform_is_refused(encoder: AudioEncoder, waveform: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         encoder.embed(waveform, 16000)
+
+
+def test_an_hour_of_integers_is_converted_without_a_copy_in_float64() -> None:
+    hour = np.zeros(3600 * 1000, dtype=np.int16)
+    tracemalloc.start()
+    ((waveform, _),) = waveforms(hour, 1000, None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert waveform.nbytes <= peak < 1.1 * waveform.nbytes
 
 
 @pytest.mark.parametrize("rate", [0, 999, 44100.5, float("nan"), 10**9, None])
