@@ -32,9 +32,9 @@ def sosfilt(
 
         filtered, state[:] = whole(sections, waveform, zi=state)
         return np.asarray(filtered)
-    filtered = np.array(waveform[None])
-    compiled._sosfilt(sections, filtered, state[None])  # in place
-    return filtered[0]
+    result = waveform.copy()
+    compiled._sosfilt(sections, result[None], state[None])  # in place
+    return result
 
 
 def _load() -> Any:
