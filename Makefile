@@ -13,10 +13,11 @@ install: $(READY)  ## .venv alone
 run: $(READY)  ## all stages on the built-in corpus
 	$(BIN)/echopair run
 
-# Passive: threads of a test process do not spin on the cores that the others need. Files with the longest tests come
-# first, so that all processes end at about the same time.
+# One thread for each process, since there are more processes than cores. Passive: the threads of a sweep's trial, which
+# sets their number itself, do not spin on the cores that the others need.
+# Files with the longest tests come first, so that all processes end at about the same time.
 test: $(READY)  ## the tests, in three processes, since tests of sweeps wait for other processes
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-gpu: $(READY)  ## the tests that need a CUDA GPU
 	$(BIN)/python -m pytest -m cuda

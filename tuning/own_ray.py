@@ -67,8 +67,13 @@ def own_ray(logs: Path) -> Iterator[str]:
     start = [
         *(sys.executable, "-P", "-m", "ray.scripts.scripts", "start", "--head", "--block"),
         *("--node-ip-address=127.0.0.1", f"--port={port}", "--dashboard-agent-listen-port=0"),
-        *("--include-dashboard=false", "--include-log-monitor=false", f"--temp-dir={session}"),
-        *(f"--num-cpus={available_cores()}", f"--object-store-memory={OBJECT_STORE_BYTES}"),
+        # Neither pages, nor copies of logs, nor a process that would start more nodes.
+        *("--include-dashboard=false", "--include-log-monitor=false", "--no-monitor"),
+        *(
+            f"--temp-dir={session}",
+            f"--num-cpus={available_cores()}",
+            f"--object-store-memory={OBJECT_STORE_BYTES}",
+        ),
     ]
     guarding = subprocess.Popen(
         [sys.executable, "-I", guardian.__file__, str(session), str(logs), *start],

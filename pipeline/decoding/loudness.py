@@ -1,12 +1,12 @@
 """Integrated loudness of a mono waveform in blocks, by ITU-R BS.1770-4."""
 
 import math
-from typing import Any
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
-from scipy.signal import sosfilt
+
+from echopair.pipeline.decoding.sosfilt import sosfilt
 
 FLOOR_LUFS = -70.0  # the absolute gate
 RELATIVE_GATE_LU = -10.0
@@ -61,11 +61,9 @@ class LoudnessMeter:
     def _add(self, waveform: NDArray[np.float32]) -> None:
         if not waveform.size:  # the resampler holds a short block back
             return
-        weighted: NDArray[Any]
         # In digital silence the filters' state would decay to subnormal numbers, on which processors are ten
         # times slower; an offset at -300 dB prevents that.
-        offset_waveform = waveform + np.float64(1e-15)
-        weighted, self._state = sosfilt(self._sections, offset_waveform, zi=self._state)
+        weighted = sosfilt(self._sections, waveform + np.float64(1e-15), self._state)
         if self._rest.size:
             weighted = np.concatenate([self._rest, weighted])
         whole = len(weighted) // self._step_samples * self._step_samples

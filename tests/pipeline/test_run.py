@@ -338,11 +338,11 @@ def test_a_stage_that_fails_ends_its_run_as_failed(config_file: Path, tmp_path: 
     alone.mkdir()
     soundfile.write(alone / "clip.wav", 0.1 * np.random.default_rng(0).normal(size=16000), 16000)
     corpus = f"corpora.alone={{name: folder, root: {alone}, labels: none}}"
-    settings = compose(str(config_file), [corpus, "pretrain.corpora=[alone]", f"work_folder={tmp_path}"])
+    settings = compose(str(config_file), [corpus, "pretrain.corpora=[alone]", "run_name=alone"])
     with pytest.raises(UserError, match="the pretraining clips have 1 segment"):
         run(settings)
-    (summary,) = list_runs(settings.tracking, tmp_path)
-    assert summary.status == "FAILED"
+    summaries = list_runs(settings.tracking, settings.work_folder)
+    assert [one.status for one in summaries if one.name == "alone"] == ["FAILED"]
 
 
 def test_labels_never_reach_the_training(config_file: Path, first: RunResult) -> None:

@@ -71,7 +71,7 @@ class RayCluster:
         place = (
             [f"--address={self.address}"]
             if self.nodes
-            else ["--head", f"--port={self.port}", "--include-dashboard=false"]
+            else ["--head", f"--port={self.port}", "--include-dashboard=false", "--no-monitor"]
         )
         folder = self.folder / str(number)
         output = self.folder / f"{number}.log"

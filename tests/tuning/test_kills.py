@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from echopair.pipeline.tracking import TrackingConfig, check_tracking
+from echopair.pipeline.tracking import TrackingConfig, check_tracking, client
 from tests.pipeline.test_run import write_config
 from tests.processes import Started
 from tests.tuning.conftest import RayCluster
@@ -83,7 +83,7 @@ def test_a_sweep_ends_on_the_nodes_that_are_left(
 
 
 def test_a_process_killed_while_it_makes_mlflow_s_tables_leaves_none_that_cannot_be_used(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = "import sys; from pathlib import Path\n"
     program += "from echopair.pipeline.tracking import TrackingConfig, check_tracking\n"
@@ -96,4 +96,6 @@ def test_a_process_killed_while_it_makes_mlflow_s_tables_leaves_none_that_cannot
         )
         assert process.poll() is None
         process.kill()
+    make_tables = client._make_database.__wrapped__  # type: ignore[attr-defined]  # not a copy
+    monkeypatch.setattr(client, "_make_database", make_tables)
     check_tracking(TrackingConfig(), tmp_path)

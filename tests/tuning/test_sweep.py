@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import StringIO
@@ -22,8 +22,11 @@ from echopair.pipeline.errors import UserError
 from echopair.pipeline.run import RunResult, run
 from echopair.pipeline.tracking.client import load_mlflow
 from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
+from echopair.tuning import cluster
 from echopair.tuning.cli import main
+from echopair.tuning.cluster import TUNE_ENVIRONMENT, environment
 from echopair.tuning.config import SweepSettings, compose_sweep
+from echopair.tuning.own_ray import LOCAL_ENVIRONMENT, own_ray
 from echopair.tuning.state import SweepState
 from echopair.tuning.sweep import sweep, sweep_folder
 from echopair.tuning.tracking import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
@@ -336,22 +339,6 @@ def test_the_same_command_again_does_nothing_new(swept: Swept, arguments: list[s
     assert (again.folder / "report.html").stat().st_mtime_ns > report
 
 
-def test_a_failed_trial_is_tried_again_when_that_is_asked_for(swept: Swept, arguments: list[str]) -> None:
-    before = swept.trials
-    (swept.trial_folder(3) / CONFIG_FILE).rmdir()
-    allow = swept.trial_folder(3) / REFUSED_FILE
-    allow.write_text("it took too much memory")  # as well; both are mended
-    again = echopair_sweep(arguments, options=["--retry-failed"])
-    assert again.exit_status == 0, again.progress
-    assert [trial for trial in again.trials if trial.number != 3] == [t for t in before if t.number != 3]
-    tried = again.trials[3]
-    assert tried.status in (Status.FINISHED, Status.STOPPED)
-    assert (tried.error, tried.attempts) == ("", 2)
-    (run_of_it,) = [one for one in again.runs if one.tags.get(TRIAL_TAG) == "3"]
-    assert run_of_it.status == "FINISHED"
-    assert (run_of_it.tags[STATUS_TAG], run_of_it.tags[ERROR_TAG]) == (tried.status.value, "")
-
-
 def test_what_would_fail_is_refused_before_anything_is_begun(
     swept: Swept, file: Path, tmp_path: Path
 ) -> None:
@@ -372,6 +359,38 @@ def test_what_would_fail_is_refused_before_anything_is_begun(
     assert not (tmp_path / "encoders").exists()
 
 
+@pytest.fixture(scope="module")
+def shared_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Ray for the sweeps that follow, since starting and ending one takes as long as some trials.
+
+    The first sweep has started its own, as `test_kills.py` and `test_cluster.py` do.
+    """
+    with ExitStack() as stack:
+        with environment({**TUNE_ENVIRONMENT, **LOCAL_ENVIRONMENT}):
+            address = stack.enter_context(own_ray(tmp_path_factory.mktemp("ray_logs")))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(cluster, "own_ray", lambda _logs: nullcontext(address))
+        yield
+
+
+def test_a_failed_trial_is_tried_again_when_that_is_asked_for(
+    swept: Swept, shared_ray: None, arguments: list[str]
+) -> None:
+    before = swept.trials
+    (swept.trial_folder(3) / CONFIG_FILE).rmdir()
+    allow = swept.trial_folder(3) / REFUSED_FILE
+    allow.write_text("it took too much memory")  # as well; both are mended
+    again = echopair_sweep(arguments, options=["--retry-failed"])
+    assert again.exit_status == 0, again.progress
+    assert [trial for trial in again.trials if trial.number != 3] == [t for t in before if t.number != 3]
+    tried = again.trials[3]
+    assert tried.status in (Status.FINISHED, Status.STOPPED)
+    assert (tried.error, tried.attempts) == ("", 2)
+    (run_of_it,) = [one for one in again.runs if one.tags.get(TRIAL_TAG) == "3"]
+    assert run_of_it.status == "FINISHED"
+    assert (run_of_it.tags[STATUS_TAG], run_of_it.tags[ERROR_TAG]) == (tried.status.value, "")
+
+
 def readings_in(folder: Path) -> int:
     """How many readings the trials have by now."""
     return sum(
@@ -386,7 +405,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(file: Path) -> None:
+def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(shared_ray: None, file: Path) -> None:
     swept = echopair_sweep(
         [
             str(file),
@@ -412,7 +431,9 @@ def test_a_budget_in_minutes_is_as_many_steps_for_every_trial(file: Path) -> Non
     assert said in " ".join(swept.progress.split())
 
 
-def test_a_trial_that_takes_too_much_memory_says_so_though_it_has_no_second_attempt(file: Path) -> None:
+def test_a_trial_that_takes_too_much_memory_says_so_though_it_has_no_second_attempt(
+    shared_ray: None, file: Path
+) -> None:
     swept = echopair_sweep(
         [
             str(file),
@@ -458,7 +479,7 @@ def outcome(trials: list[Trial]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(file: Path) -> Swept:
+def undisturbed(shared_ray: None, file: Path) -> Swept:
     return echopair_sweep([*population(file), "sweep.resources.trials_at_once=1"])
 
 
