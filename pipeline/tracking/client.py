@@ -46,6 +46,9 @@ def load_mlflow() -> Any:
 
     # MLflow reads its level on import, and another module may have imported it before.
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
+    # It would list all installed packages, for two seconds, to compare a model's requirements with them; ours are made
+    # from them.
+    mlflow.utils.environment.warn_dependency_requirement_mismatches = lambda _requirements: None
     return mlflow
 
 

@@ -1,9 +1,6 @@
 """The encoder as an MLflow model: a folder of code, weights and requirements, without a pickle."""
 
-import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from shutil import copyfile, copytree, ignore_patterns
@@ -18,8 +15,6 @@ DIGEST_TAG = "echopair.digest"
 MODEL_NAME = "encoder"
 # What `echopair.models` imports to embed; its code itself is stored in the model.
 PACKAGES = ("torch", "torchaudio", "numpy", "pydantic", "safetensors", "soundfile", "soxr", "timm")
-
-_one_save = threading.Lock()
 
 
 def log_model(client: Any, experiment_id: str, run_id: str, encoder_folder: Path) -> str:
@@ -71,7 +66,7 @@ def write_model(folder: Path, encoder_folder: Path, logged_model: Any, run_id: s
         ]
     )
     # MLflow warns that it has no input example to infer types from; it has no type for waveforms of different lengths.
-    with warnings.catch_warnings(), _requirements_not_checked(), TemporaryDirectory() as code:
+    with warnings.catch_warnings(), TemporaryDirectory() as code:
         warnings.simplefilter("ignore")
         mlflow.pyfunc.save_model(
             path=str(folder),
@@ -87,22 +82,6 @@ def write_model(folder: Path, encoder_folder: Path, logged_model: Any, run_id: s
                 run_id=run_id,
             ),
         )
-
-
-@contextmanager
-def _requirements_not_checked() -> Iterator[None]:
-    """Let MLflow not compare a model's requirements with the installed packages, which ours are made from.
-
-    It would list the files of all installed packages for it, which takes two seconds.
-    """
-    environment, name = load_mlflow().utils.environment, "warn_dependency_requirement_mismatches"
-    with _one_save:
-        check = getattr(environment, name)
-        setattr(environment, name, lambda _requirements: None)
-        try:
-            yield
-        finally:
-            setattr(environment, name, check)
 
 
 def _copy_models(folder: Path) -> Path:
