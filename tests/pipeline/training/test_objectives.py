@@ -40,6 +40,7 @@ def test_interrupted_and_run_again_is_bit_equal(
         {"recordings_apart": True},
         steps=4,
         batch_pairs=4,
+        views_at_once=3,
         log_every_steps=1,
         checkpoint_every_seconds=0,
     )
@@ -51,6 +52,24 @@ def test_interrupted_and_run_again_is_bit_equal(
     assert rows_but_timings(once) == rows_but_timings(twice)
     temperatures = {row.get("temperature") for row in read_metrics(once)}
     assert len(temperatures) == (1 if objective["name"] == "triplet" else 4)
+
+
+def test_views_that_are_encoded_in_chunks_belong_to_what_the_encoder_becomes(
+    store: ClipStore, tmp_path: Path
+) -> None:
+    runs = {}
+    for at_once in (None, 100, 3):
+        runs[at_once] = tmp_path / str(at_once)
+        runs[at_once].mkdir()
+        config = by({"name": "nt_xent"}, steps=2, batch_pairs=4, log_every_steps=1, views_at_once=at_once)
+        pretrain([store], config, runs[at_once])
+    assert_bit_equal(weights(runs[None]), weights(runs[100]))
+    whole, chunked = (read_metrics(runs[at_once])[0]["loss"] for at_once in (None, 3))
+    assert chunked != whole  # by batch normalisation
+    assert chunked == pytest.approx(whole, rel=0.3)
+    keys = [by({"name": "nt_xent"}, views_at_once=at_once).key_inputs() for at_once in (None, 3)]
+    assert keys[0] != keys[1]
+    assert keys[0] == by({"name": "nt_xent"}).key_inputs()
 
 
 def test_a_schedule_changes_the_values_that_an_objective_says() -> None:
