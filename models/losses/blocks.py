@@ -1,6 +1,6 @@
 """Sums over all pairs of queries and keys, in memory linear in their number.
 
-All similarities of Q queries and K keys would be a matrix of Q K values. Above `BLOCK_VALUES` of them, sum and gradient
+All similarities of Q queries and K keys would be a matrix of Q K values. Above twice `BLOCK_VALUES`, sum and gradient
 are computed from one block of queries after the other, and no block is kept for the backward pass. The result is that
 of the whole matrix but for the order of sums.
 """
@@ -55,10 +55,10 @@ def sum_over_blocks(
     Returns:
         Scalar, with the gradient of first order by queries, keys and temperature; and the sum of the numbers.
     """
-    size = max(1, BLOCK_VALUES["cpu" if queries.device.type == "cpu" else "cuda"] // len(keys))
-    blocks = torch.split(torch.arange(len(queries), device=queries.device), size)
-    if len(blocks) == 1:
-        return losses(blocks[0], compare(queries, keys), temperature)
+    most = BLOCK_VALUES["cpu" if queries.device.type == "cpu" else "cuda"]
+    if len(queries) * len(keys) <= 2 * most:  # two blocks take longer than the whole matrix
+        return losses(torch.arange(len(queries), device=queries.device), compare(queries, keys), temperature)
+    blocks = torch.split(torch.arange(len(queries), device=queries.device), max(1, most // len(keys)))
     learned = isinstance(temperature, torch.Tensor) and temperature.requires_grad
     learns = torch.is_grad_enabled() and (queries.requires_grad or keys.requires_grad or learned)
     if isinstance(temperature, torch.Tensor):
