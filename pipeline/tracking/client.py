@@ -48,7 +48,9 @@ def load_mlflow() -> Any:
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
     # It would list all installed packages, for two seconds, to compare a model's requirements with them; ours are made
     # from them.
-    mlflow.utils.environment.warn_dependency_requirement_mismatches = lambda _requirements: None
+    mlflow.utils.environment.warn_dependency_requirement_mismatches = (  # type: ignore[attr-defined]
+        lambda *_: None
+    )
     return mlflow
 
 
