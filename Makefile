@@ -28,7 +28,6 @@ test-nodes: $(READY)  ## sweeps on several nodes of Ray; on a quiet machine
 bench: $(READY)  ## what is measured rather than asserted
 	$(BIN)/python -m tests.benchmarks.prepare_speed
 	$(BIN)/python -m tests.benchmarks.augmentation_speed
-	$(BIN)/python -m tests.benchmarks.contrastive_losses
 	$(BIN)/python -m tests.benchmarks.large_batches
 
 ui: $(READY)  ## the MLflow UI on the runs below ./work

@@ -55,44 +55,42 @@ def sum_over_blocks(
     Returns:
         Scalar, with the gradient of first order by queries, keys and temperature; and the sum of the numbers.
     """
-    most = BLOCK_VALUES["cpu" if queries.device.type == "cpu" else "cuda"]
+    device = queries.device
+    most = BLOCK_VALUES["cpu" if device.type == "cpu" else "cuda"]
     if len(queries) * len(keys) <= 2 * most:  # two blocks take longer than the whole matrix
-        return losses(torch.arange(len(queries), device=queries.device), compare(queries, keys), temperature)
-    blocks = torch.split(torch.arange(len(queries), device=queries.device), max(1, most // len(keys)))
-    learned = isinstance(temperature, torch.Tensor) and temperature.requires_grad
-    learns = torch.is_grad_enabled() and (queries.requires_grad or keys.requires_grad or learned)
-    if isinstance(temperature, torch.Tensor):
-        temperature_leaf: float | torch.Tensor = temperature.detach().requires_grad_(learns)
-    else:
-        temperature_leaf = temperature
+        return losses(torch.arange(len(queries), device=device), compare(queries, keys), temperature)
+    inputs = (queries, keys, torch.as_tensor(temperature, dtype=queries.dtype, device=device))
+    learns = torch.is_grad_enabled() and any(one.requires_grad for one in inputs)
+    _, all_keys, divisor = leaves = [one.detach().requires_grad_(learns) for one in inputs]
     # All memory that outlives a block is taken at once, since pieces of it would fragment the rest.
-    of_queries, of_keys = (torch.zeros_like(one) if learns else None for one in (queries, keys))
-    total: torch.Tensor = torch.zeros((), dtype=queries.dtype, device=queries.device)
+    of_queries, of_keys, _ = gradients = [torch.zeros_like(one) for one in inputs]
+    if learns:
+        for leaf, gradient in zip(leaves, gradients, strict=True):
+            leaf.grad = gradient
+    total: torch.Tensor = torch.zeros((), dtype=queries.dtype, device=device)
     count: torch.Tensor | int = 0
-    fixed_keys = keys.detach().requires_grad_(learns)
-    fixed_keys.grad = of_keys
-    for rows in blocks:
-        some = queries[rows].detach().requires_grad_(learns)
-        compared = compare(some, fixed_keys)
+    size = max(1, most // len(keys))
+    for start in range(0, len(queries), size):
+        some = queries.detach()[start : start + size].requires_grad_(learns)
+        compared = compare(some, all_keys)
         similarities = compared.detach().requires_grad_(learns)
-        one, number = losses(rows, similarities, temperature_leaf)
+        rows = torch.arange(start, start + len(some), device=device)
+        one, number = losses(rows, similarities, divisor)
         total, count = total + one.detach(), count + number
-        if of_queries is not None and of_keys is not None:
-            one.backward()  # type: ignore[no-untyped-call]
-            weights = similarities.grad
-            assert weights is not None
-            if compare is inner_products:  # in place, which is faster than autograd
-                torch.matmul(weights, keys.detach(), out=of_queries[rows[0] : rows[-1] + 1])
-                of_keys.addmm_(weights.T, some.detach())
-            else:
-                compared.backward(weights)  # type: ignore[no-untyped-call]  # adds to the gradient of the keys
-                assert some.grad is not None
-                of_queries[rows] = some.grad
-    if of_queries is not None and of_keys is not None:
-        total = _with_gradient(_with_gradient(total, queries, of_queries), keys, of_keys)
-        if isinstance(temperature_leaf, torch.Tensor) and temperature_leaf.grad is not None:
-            assert isinstance(temperature, torch.Tensor)
-            total = _with_gradient(total, temperature, temperature_leaf.grad)
+        if not learns:
+            continue
+        one.backward()  # type: ignore[no-untyped-call]  # adds to the gradient of the temperature
+        assert similarities.grad is not None
+        if compare is inner_products:  # in place, which is faster than autograd
+            torch.matmul(similarities.grad, keys.detach(), out=of_queries[start : start + size])
+            of_keys.addmm_(similarities.grad.T, some.detach())
+        else:
+            compared.backward(similarities.grad)  # type: ignore[no-untyped-call]  # adds to that of the keys
+            assert some.grad is not None
+            of_queries[start : start + size] = some.grad
+    for value, gradient in zip(inputs, gradients, strict=True):
+        if learns and value.requires_grad:
+            total = _with_gradient(total, value, gradient)
     return total, count
 
 

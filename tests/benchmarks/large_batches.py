@@ -1,10 +1,11 @@
-"""Time and memory of a training step of NT-Xent by the number of pairs and of views that the encoder takes at once.
+"""Time and memory by the number of pairs in a batch: of NT-Xent alone, and of a training step.
 
-    python -m tests.benchmarks.large_batches [--pairs 256 1024]
+    python -m tests.benchmarks.large_batches [--rounds 3]
 
-The encoder is a resnet of width 16 with a coarse stem, views are 0.96 s (64 bands, 96 frames), in float32. Each figure
-comes from a process of its own: the median CPU time of three steps of one thread, and what they need beyond a step
-with 16 pairs.
+NT-Xent, forward and backward, of two views with 128 dimensions in float32: in blocks, from the whole matrix, and by
+lightly. A training step of an encoder of width 16 with a coarse stem on views of 0.96 s (64 bands, 96 frames): with
+all views at once, and in chunks. Each figure comes from processes of their own with one thread, which take turns: the
+median CPU time of a call, and the memory that it takes beyond a call on few pairs and its inputs.
 """
 
 import argparse
@@ -13,60 +14,105 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from echopair.models.encoders import ResNetConfig, build_encoder
+from echopair.models.losses import blocks
+from echopair.models.losses.nt_xent import nt_xent
 from echopair.models.methods import Batch, LearningData, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
 
-CHUNKS = (0, 512, 128)  # 0: all at once
+TEMPERATURE = 0.2
+LOSSES = ("blocks", "matrix", "lightly")
+LOSS_PAIRS, LARGEST_MATRIX_PAIRS = (256, 512, 1024, 4096, 8192), 4096
+CHUNKS = ("all", "512", "128")
+STEP_PAIRS = (256, 1024)
+FEW_PAIRS = 64
 
 
-def measure(pairs: int, at_once: int) -> None:
-    """Print the CPU seconds of a step and the MB that it takes."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
+def loss_call(form: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], tuple[int, ...]]:
+    """NT-Xent by one of `LOSSES`, and the shape of a projection."""
+    if form == "matrix":
+        blocks.BLOCK_VALUES["cpu"] = sys.maxsize
+    if form == "lightly":
+        from lightly.loss import NTXentLoss
+
+        loss = NTXentLoss(temperature=TEMPERATURE)
+        return lambda projections: loss(*projections), (128,)
+    return lambda projections: nt_xent(projections, TEMPERATURE), (128,)
+
+
+def step_call(chunk: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], tuple[int, ...]]:
+    """A training step with one of `CHUNKS` of views at once, and the shape of a view."""
     encoder = build_encoder(ResNetConfig(width=16, stem="coarse")).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method = SimCLRConfig().build(encoder, ProjectionConfig(), LearningData())
+    at_once = None if chunk == "all" else int(chunk)
 
-    def step(number: int) -> float:
-        views = [torch.randn(number, 1, 64, 96) for _ in range(2)]
-        batch = Batch(views, torch.arange(number), None, torch.Generator(), views_at_once=at_once or None)
+    def loss(views: torch.Tensor) -> torch.Tensor:
+        clips = torch.arange(views.shape[1])
+        batch = Batch(views.unbind(), clips, None, torch.Generator(), views_at_once=at_once)
+        return method.training_step(batch).loss
+
+    return loss, (1, 64, 96)
+
+
+def measure(what: str, pairs: int) -> None:
+    """Print the median CPU seconds of a call and the MB that it takes; in a process of its own."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    call, shape = loss_call(what) if what in LOSSES else step_call(what)
+
+    def seconds(number: int) -> float:
+        inputs = torch.randn(2, number, *shape, requires_grad=what in LOSSES)
         before = time.process_time()
-        method.training_step(batch).loss.backward()  # type: ignore[no-untyped-call]
+        call(inputs).backward()  # type: ignore[no-untyped-call]
         return time.process_time() - before
 
-    step(16)
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = statistics.median(step(pairs) for _ in range(3))
-    print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 2**10)
+    for _ in range(3):
+        seconds(FEW_PAIRS)
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    repeats = max(2, min(10, 4096 // pairs))
+    median = statistics.median(seconds(pairs) for _ in range(repeats))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    print(median, peak - base - 2 * pairs * torch.Size(shape).numel() * 4 / 2**20)
+
+
+def measured(title: str, columns: Sequence[str], pairs: Sequence[int], rounds: int) -> Table:
+    """A table of medians over some rounds, in which the columns take turns."""
+    table = Table(title, *(f"{column}, ms (MB)" for column in columns), box=None)
+    for number in pairs:
+        run = [one for one in columns if one not in LOSSES[1:] or number <= LARGEST_MATRIX_PAIRS]
+        found: dict[str, list[tuple[float, float]]] = {one: [] for one in columns}
+        for one in [*run] * rounds:
+            command = [sys.executable, "-m", "tests.benchmarks.large_batches", "--measure", one, str(number)]
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+            found[one].append((float(output[0]), float(output[1])))
+        cells = []
+        for values in found.values():
+            seconds, memory = (
+                (statistics.median(column) for column in zip(*values, strict=True)) if values else (0, 0)
+            )
+            cells.append(f"{1000 * seconds:.0f} ({memory:.0f})" if values else "")
+        table.add_row(str(number), *cells)
+    return table
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--pairs", nargs="+", type=int, default=[256, 1024])
-    arguments.add_argument("--measure", nargs=2, type=int, help=argparse.SUPPRESS)
+    arguments.add_argument("--rounds", type=int, default=3, help="processes for each figure")
+    arguments.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.measure:
-        measure(*given.measure)
+        measure(given.measure[0], int(given.measure[1]))
         return
-    table = Table("pairs", *(f"{chunk or 'all'} views at once, s (MB)" for chunk in CHUNKS), box=None)
-    console = Console(width=140)
-    for pairs in given.pairs:
-        cells = []
-        for chunk in CHUNKS:
-            command = [sys.executable, "-m", "tests.benchmarks.large_batches", "--measure"]
-            with console.status(f"{pairs} pairs"):
-                output = subprocess.run(
-                    [*command, str(pairs), str(chunk)], check=True, capture_output=True, text=True
-                ).stdout
-            seconds, megabytes = map(float, output.split())
-            cells.append(f"{seconds:.2f} ({megabytes:.0f})")
-        table.add_row(str(pairs), *cells)
-    console.print(table)
+    console = Console(width=120)
+    with console.status("large batches"):
+        console.print(measured("NT-Xent, pairs", LOSSES, LOSS_PAIRS, given.rounds))
+        console.print(measured("training step, pairs; views at once:", CHUNKS, STEP_PAIRS, given.rounds))
 
 
 if __name__ == "__main__":
