@@ -13,33 +13,14 @@ from echopair.pipeline.decoding.envelope import Envelope, Part, blocks_of
 UNKNOWN_LENGTH = 0xFFFFFFFF
 FILE_CHUNKS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM")  # hold all others of a file
 # Chunks that may be cut at the end of a file, or begin where a pad byte was forgotten.
+# fmt: off
 KNOWN_CHUNKS = {
-    b"fmt ",
-    b"fact",
-    b"data",
-    b"LIST",
-    b"bext",
-    b"guan",
-    b"iXML",
-    b"id3 ",
-    b"ID3 ",
-    b"PEAK",
-    b"cue ",
+    b"fmt ", b"fact", b"data", b"LIST", b"bext", b"guan", b"iXML", b"id3 ", b"ID3 ", b"PEAK",
+    b"cue ", b"junk", b"JUNK", b"FLLR", b"PAD ", b"smpl", b"wamd", b"axml", b"chna", b"_PMX",
+    b"AFAn", b"SSND", b"COMM", b"NAME", b"ANNO", b"AUTH", b"(c) ", b"MARK", b"INST", b"APPL",
+    b"FVER",
 }
-KNOWN_CHUNKS |= {
-    b"junk",
-    b"JUNK",
-    b"FLLR",
-    b"PAD ",
-    b"smpl",
-    b"wamd",
-    b"axml",
-    b"chna",
-    b"_PMX",
-    b"AFAn",
-    b"SSND",
-}
-KNOWN_CHUNKS |= {b"COMM", b"NAME", b"ANNO", b"AUTH", b"(c) ", b"MARK", b"INST", b"APPL", b"FVER"}
+# fmt: on
 
 
 def _is_placeholder(length: int) -> bool:

@@ -43,7 +43,7 @@ def test_batch_normalisation_sees_each_chunk_once() -> None:
         torch.testing.assert_close(got.grad, expected.grad)
 
 
-def test_the_backward_pass_holds_one_chunk_at_a_time() -> None:
+def test_nothing_of_the_chunks_is_kept_for_the_backward_pass() -> None:
     one, held = encoder(), []
     sizes: list[int] = []
 
