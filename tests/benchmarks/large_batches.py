@@ -103,7 +103,7 @@ def measured(title: str, columns: Sequence[str], pairs: Sequence[int], rounds: i
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--rounds", type=int, default=3, help="processes for each figure")
+    arguments.add_argument("--rounds", type=int, default=1, help="processes for each figure")
     arguments.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.measure:
