@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from echopair.models.log_mel_config import LogMelConfig
 
-# On a CPU the power spectrogram of a few crops stays in cache; that of a whole batch does not, and is
-# three times slower.
-CPU_CHUNK_SAMPLES = 16 * 15360
+# On a CPU the spectra of some frames stay in cache; those of a whole batch do not, and are twice as slow.
+CPU_CHUNK_FRAMES = 384
+# Bands of one product with the filterbank, which is nearly all zeros: few bands need few bins.
+BANDS_PER_PRODUCT = 16
 
 
 @dataclass(frozen=True)
@@ -37,23 +38,24 @@ class LogMel(nn.Module):
         super().__init__()
         self.config = config
         fft_samples = 2 ** math.ceil(math.log2(config.window_samples))
-        self.mel = torchaudio.transforms.MelSpectrogram(
-            sample_rate=config.sample_rate_hz,
-            n_fft=fft_samples,
-            win_length=config.window_samples,
-            hop_length=config.hop_samples,
-            f_min=config.min_hz,
-            f_max=config.max_hz,
-            n_mels=config.mel_bands,
-            center=False,
-        )
+        window = torch.hann_window(config.window_samples)
+        filterbank = torchaudio.functional.melscale_fbanks(
+            fft_samples // 2 + 1, config.min_hz, config.max_hz, config.mel_bands, config.sample_rate_hz
+        )  # (bins, F)
+        full_scale_sine = float(window.sum() / 2) ** 2
+        # One column for the square of a bin's real value and one for that of its imaginary value.
+        filterbank = (filterbank.T / full_scale_sine).repeat_interleave(2, dim=1)  # (F, 2 bins)
+        starts = range(0, config.mel_bands, BANDS_PER_PRODUCT)
+        self.products = [
+            (bands, _nonzero_columns(filterbank[bands])) for bands in map(slice, starts, (*starts[1:], None))
+        ]
         self.fft_samples = fft_samples
-        full_scale_sine = float(self.mel.spectrogram.window.sum() / 2) ** 2
-        self.mel.mel_scale.fb /= full_scale_sine
         self.floor_power = 10 ** (config.floor_db / 10)
+        before = (fft_samples - config.window_samples) // 2
+        window = F.pad(window, (before, fft_samples - config.window_samples - before))
         # Both are functions of the config: nothing of them belongs into a state dict.
-        for module in (self.mel.spectrogram, self.mel.mel_scale):
-            module._non_persistent_buffers_set.update(module._buffers)
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("filterbank", filterbank, persistent=False)
 
     @property
     def band_centres_hz(self) -> list[float]:
@@ -74,11 +76,18 @@ class LogMel(nn.Module):
             (B, F, T) float32 natural-log mel power, T = max(1, L // hop).
         """
         if waveforms.device.type != "cpu":
-            return self._log_mel(waveforms)
-        crops_per_chunk = max(1, CPU_CHUNK_SAMPLES // waveforms.shape[1])
-        return torch.cat([self._log_mel(chunk) for chunk in torch.split(waveforms, crops_per_chunk)])
+            log_mels = [self._log_mel(self._frames(waveforms))]
+        else:
+            crops_per_chunk = max(1, CPU_CHUNK_FRAMES // self.config.frames(waveforms.shape[1]))
+            log_mels = [
+                self._log_mel(frames)
+                for crops in waveforms.split(crops_per_chunk)
+                for frames in self._frames(crops).split(CPU_CHUNK_FRAMES, dim=1)
+            ]
+        return torch.cat(log_mels, dim=1).unflatten(1, (len(waveforms), -1)).transpose(0, 1).contiguous()
 
-    def _log_mel(self, waveforms: Tensor) -> Tensor:
+    def _frames(self, waveforms: Tensor) -> Tensor:
+        """Overlapping frames (B, T, fft) of padded waveforms (B, L), as a view."""
         frames = self.config.frames(waveforms.shape[1])
         padding = (frames - 1) * self.config.hop_samples + self.fft_samples - waveforms.shape[1]
         left = max(0, padding // 2)
@@ -86,8 +95,20 @@ class LogMel(nn.Module):
         # Reflection needs more samples than it adds; what is shorter than that is padded with silence.
         mode = "reflect" if waveforms.shape[1] > max(left, right) else "constant"
         padded = F.pad(waveforms, (left, right), mode=mode)
-        power: Tensor = self.mel(padded)  # (B, F, T)
-        return power.add_(self.floor_power).log_()
+        return padded.unfold(1, self.fft_samples, self.config.hop_samples)
+
+    def _log_mel(self, frames: Tensor) -> Tensor:
+        """Log-mel (F, n) of frames (..., fft), of which there are n in all."""
+        spectrum = torch.fft.rfft(frames * self.window)
+        squares = torch.view_as_real(spectrum).square_().view(-1, self.filterbank.shape[1])  # (n, 2 bins)
+        power = [self.filterbank[bands, bins] @ squares[:, bins].T for bands, bins in self.products]
+        return torch.cat(power).add_(self.floor_power).log_()
+
+
+def _nonzero_columns(matrix: Tensor) -> slice:
+    """From the first column that is not all zeros to the last."""
+    nonzero = matrix.any(dim=0).int()
+    return slice(int(nonzero.argmax()), len(nonzero) - int(nonzero.flip(0).argmax()))
 
 
 def _hz_to_mel(frequency_hz: float) -> float:

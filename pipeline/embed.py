@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from echopair.pipeline.config import RunConfig
     from echopair.pipeline.store import ClipStore
 
-EMBED_VERSION = 1
+EMBED_VERSION = 2
 EMBED_LIBRARIES = ("torch", "torchaudio")
 EMBEDDINGS_FILE = "embeddings.npz"
 MEL_STATISTICS_SECONDS = 30

@@ -58,7 +58,7 @@ def measure_statistics(
     owners = np.repeat(np.arange(len(stores)), [len(store) for store in stores])
     clips = np.concatenate([np.arange(len(store)) for store in stores])
     chosen = generator.permutation(len(clips))[:STATISTICS_CROPS]
-    device = log_mel.mel.mel_scale.fb.device
+    device = log_mel.window.device
     places = generator.random(len(chosen))
     count, total, squares = 0, 0.0, 0.0
     with progress_bar("measure log-mels", len(chosen), "crops") as advance:

@@ -4,6 +4,7 @@ import librosa
 import numpy as np
 import pytest
 import torch
+import torchaudio
 from pydantic import ValidationError
 
 from echopair.models.log_mel import LogMel
@@ -42,6 +43,43 @@ def test_is_librosa_s_mel_spectrogram() -> None:
     full_scale_sine = (np.hanning(1025)[:-1].sum() / 2) ** 2
     expected = np.log(reference / full_scale_sine + 1e-9)
     np.testing.assert_allclose(LogMel(config)(waveform)[0].numpy(), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LogMelConfig(),
+        LogMelConfig(
+            sample_rate_hz=22050, mel_bands=80, min_hz=0, max_hz=11025
+        ),  # a window below the FFT's length
+        LogMelConfig(window_seconds=0.004, hop_seconds=0.002, mel_bands=128),  # bands without any bin
+    ],
+)
+@pytest.mark.filterwarnings("ignore:At least one mel filterbank has all zero values")
+def test_is_torchaudio_s_mel_spectrogram(config: LogMelConfig) -> None:
+    waveforms = 0.1 * torch.randn(
+        2, 3 * config.sample_rate_hz // 2, generator=torch.Generator().manual_seed(0)
+    )
+    log_mel = LogMel(config)
+    mel = torchaudio.transforms.MelSpectrogram(
+        sample_rate=config.sample_rate_hz,
+        n_fft=log_mel.fft_samples,
+        win_length=config.window_samples,
+        hop_length=config.hop_samples,
+        f_min=config.min_hz,
+        f_max=config.max_hz,
+        n_mels=config.mel_bands,
+        center=False,
+    )
+    padding = (
+        (config.frames(waveforms.shape[1]) - 1) * config.hop_samples
+        + log_mel.fft_samples
+        - waveforms.shape[1]
+    )
+    padded = torch.nn.functional.pad(waveforms, (padding // 2, padding - padding // 2), mode="reflect")
+    full_scale_sine = (mel.spectrogram.window.sum() / 2) ** 2
+    expected = (mel(padded) / full_scale_sine + 1e-9).log()
+    torch.testing.assert_close(log_mel(waveforms), expected, rtol=0, atol=1e-5)
 
 
 def test_a_full_scale_sine_is_near_zero_decibels_and_silence_at_the_floor() -> None:
