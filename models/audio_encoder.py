@@ -23,6 +23,8 @@ CONFIG_FILE = "encoder.json"
 WEIGHTS_FILE = "encoder.safetensors"
 # Crops in one forward pass: large enough to keep a CPU or GPU busy, small enough for any memory.
 CROPS_PER_BATCH = 128
+# Distance of two recordings among the positions of their crops, so that none overlap; longer than any.
+LONGEST_SAMPLES = 2**40
 
 
 class AudioEncoderConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -128,12 +130,23 @@ class AudioEncoder(nn.Module):
         return 2 * self.crop_embedding_dim
 
     @torch.no_grad()
-    def embed_crops(self, crops: Tensor) -> Tensor:
-        """Embeddings of crops at the encoder's own rate: (B, L) float32 -> (B, D) float32 on the CPU."""
+    def embed_crops(self, crops: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Embeddings of crops at the encoder's own rate.
+
+        Args:
+            crops: (B, L) float32.
+            positions: (B,) int64 of crops that overlap, see `LogMel.of_overlapping`; it is faster with them.
+
+        Returns:
+            (B, D) float32 on the CPU.
+        """
+        crops = crops.to(self.device)
         if isinstance(self.config.encoder, SampleCnnConfig):
-            inputs = crops.to(self.device).unsqueeze(1)  # (B, 1, L)
+            inputs = crops.unsqueeze(1)  # (B, 1, L)
+        elif positions is None:
+            inputs = self.config.statistics.normalise(self.log_mel(crops))  # (B, F, T)
         else:
-            inputs = self.config.statistics.normalise(self.log_mel(crops.to(self.device)))  # (B, F, T)
+            inputs = self.config.statistics.normalise(self.log_mel.of_overlapping(crops, positions))
         with autocast(self.precision, self.device):
             embeddings: Tensor = self.encoder(inputs.unsqueeze(1))  # (B, D)
         return embeddings.float().cpu()
@@ -162,23 +175,32 @@ class AudioEncoder(nn.Module):
                 that is no sound, or an encoder whose output is not finite.
         """
         one = is_one(recordings, channels)
-        numbers, batch = [], []
+        numbers, positions, batch = [], [], []
         pool = ClipPool(1 if one else len(recordings), self.crop_embedding_dim)  # type: ignore[arg-type]
+
+        def flush() -> None:
+            crops = torch.from_numpy(np.stack(batch))
+            pool.add(self.embed_crops(crops, torch.tensor(positions)), torch.tensor(numbers))
+            for gathered in (numbers, positions, batch):
+                gathered.clear()
+
         for number, (waveform, rate) in enumerate(waveforms(recordings, sample_rate_hz, channels)):
-            for crop in self._crops(waveform, rate):
+            for start, crop in self._crops(waveform, rate):
                 numbers.append(number)
+                positions.append(number * LONGEST_SAMPLES + start)
                 batch.append(crop)
                 if len(batch) == CROPS_PER_BATCH:
-                    pool.add(self.embed_crops(torch.from_numpy(np.stack(batch))), torch.tensor(numbers))
-                    numbers, batch = [], []
+                    flush()
         if batch:
-            pool.add(self.embed_crops(torch.from_numpy(np.stack(batch))), torch.tensor(numbers))
+            flush()
         embeddings = pool.result()
         if not embeddings.isfinite().all():
             raise ValueError("the embedding is not finite: weights or statistics of the encoder are damaged")
         return embeddings[0] if one else embeddings
 
-    def _crops(self, waveform: NDArray[np.float32], sample_rate_hz: int) -> Iterator[NDArray[np.float32]]:
+    def _crops(
+        self, waveform: NDArray[np.float32], sample_rate_hz: int
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         own_rate, crop_samples = self.config.log_mel.sample_rate_hz, self.config.crop_samples
         resampled = resample(waveform, sample_rate_hz, own_rate)
         if not resampled.size:
@@ -186,8 +208,8 @@ class AudioEncoder(nn.Module):
                 f"a waveform of {waveform.size} samples leaves none at {own_rate} Hz; it is too short"
             )
         resampled = tile_to_length(resampled, crop_samples)
-        for start in crop_starts(resampled.shape[0], crop_samples, self.config.crop_hop_samples):
-            yield resampled[start : start + crop_samples]
+        for start in crop_starts(resampled.shape[0], crop_samples, self.config.crop_hop_samples).tolist():
+            yield start, resampled[start : start + crop_samples]
 
     def save(self, folder: str | Path) -> None:
         """Write weights (safetensors) and config (JSON) into a folder, which is made if it is missing."""

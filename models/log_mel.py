@@ -34,6 +34,9 @@ class LogMel(nn.Module):
     Frames are one hop each: L samples give L // hop frames, so a crop of 0.96 s has exactly 96.
     """
 
+    window: Tensor
+    filterbank: Tensor
+
     def __init__(self, config: LogMelConfig) -> None:
         super().__init__()
         self.config = config
@@ -86,12 +89,44 @@ class LogMel(nn.Module):
             ]
         return torch.cat(log_mels, dim=1).unflatten(1, (len(waveforms), -1)).transpose(0, 1).contiguous()
 
+    @torch.no_grad()
+    def of_overlapping(self, waveforms: Tensor, positions: Tensor) -> Tensor:
+        """Log-mels as of `forward`, of crops that overlap: a frame that several of them hold is computed once.
+
+        Args:
+            waveforms: (B, L), see `forward`.
+            positions: (B,) int64, first sample of each crop in the signal that all are cut from.
+
+        Returns:
+            (B, F, T), see `forward`.
+        """
+        crops, samples = waveforms.shape
+        frames = self._frames(waveforms)  # (B, T, fft)
+        columns = torch.arange(frames.shape[1], device=waveforms.device)
+        first = columns * self.config.hop_samples - self._padding(samples)[0]  # samples of the crop, (T,)
+        signal = positions.to(waveforms.device)[:, None] + first  # (B, T)
+        # A frame at a crop's edge holds padding: it is the frame of no other crop.
+        edge = (first < 0) | (first + self.fft_samples > samples)
+        signal[:, edge] = -1 - torch.arange(signal[:, edge].numel(), device=signal.device).view(crops, -1)
+        distinct, number = signal.unique(return_inverse=True)  # (n,), (B, T)
+        source = distinct.new_empty(len(distinct))
+        source.scatter_(0, number.flatten(), torch.arange(number.numel(), device=signal.device))
+        at_once = CPU_CHUNK_FRAMES if waveforms.device.type == "cpu" else len(source)
+        log_mels = [
+            self._log_mel(frames[some // len(columns), some % len(columns)]) for some in source.split(at_once)
+        ]
+        return torch.cat(log_mels, dim=1)[:, number].transpose(0, 1).contiguous()
+
+    def _padding(self, samples: int) -> tuple[int, int]:
+        """Samples before and behind a waveform that make its frames one hop each."""
+        frames = self.config.frames(samples)
+        padding = (frames - 1) * self.config.hop_samples + self.fft_samples - samples
+        left = max(0, padding // 2)
+        return left, max(0, padding - left)
+
     def _frames(self, waveforms: Tensor) -> Tensor:
         """Overlapping frames (B, T, fft) of padded waveforms (B, L), as a view."""
-        frames = self.config.frames(waveforms.shape[1])
-        padding = (frames - 1) * self.config.hop_samples + self.fft_samples - waveforms.shape[1]
-        left = max(0, padding // 2)
-        right = max(0, padding - left)
+        left, right = self._padding(waveforms.shape[1])
         # Reflection needs more samples than it adds; what is shorter than that is padded with silence.
         mode = "reflect" if waveforms.shape[1] > max(left, right) else "constant"
         padded = F.pad(waveforms, (left, right), mode=mode)

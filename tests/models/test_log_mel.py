@@ -102,6 +102,23 @@ def test_a_batch_in_chunks_is_each_crop_alone() -> None:
     torch.testing.assert_close(log_mel(crops)[37:38], log_mel(crops[37:38]))
 
 
+def test_frames_that_crops_share_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal = torch.randn(5 * RATE)
+    positions = torch.tensor([0, 7680, 15360, 15360 + 160 * 3, 40001, 64640])
+    crops = torch.stack([signal[start : start + 15360] for start in positions.tolist()])
+    log_mel = LogMel(LogMelConfig())
+    computed = []
+
+    def counted(frames: torch.Tensor) -> torch.Tensor:
+        computed.append(len(frames))
+        return LogMel._log_mel(log_mel, frames)
+
+    monkeypatch.setattr(log_mel, "_log_mel", counted)
+    shared = log_mel.of_overlapping(crops, positions)
+    assert sum(computed) == 6 * 96 - 42 - 42 - 87  # three frames at each edge hold padding
+    torch.testing.assert_close(shared, LogMel(LogMelConfig())(crops), rtol=0, atol=1e-5)
+
+
 def test_nothing_of_it_belongs_into_a_state_dict() -> None:
     assert not LogMel(LogMelConfig()).state_dict()
 
