@@ -25,7 +25,7 @@ class LogMelStatistics:
 
     def normalise(self, log_mel: Tensor) -> Tensor:
         """Shift and scale a log-mel of any shape to zero mean and unit deviation over the clips."""
-        return (log_mel - self.mean) / self.standard_deviation
+        return (log_mel - self.mean).div_(self.standard_deviation)
 
 
 class LogMel(nn.Module):

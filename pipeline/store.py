@@ -80,13 +80,19 @@ class ClipStore:
 
     def read(self, clip: int, start: int = 0, samples: int | None = None) -> NDArray[np.float32]:
         """Part of a clip, (samples,) float32; a clip that is too short is repeated until it fills them."""
-        from echopair.models.audio_encoder import tile_to_length
-
         wanted = int(self.samples[clip]) if samples is None else samples
+        waveform = np.empty(wanted, dtype=np.float32)
+        self.read_into(waveform, clip, start)
+        return waveform
+
+    def read_into(self, waveform: NDArray[np.float32], clip: int, start: int) -> None:
+        """Fill an array (samples,) as `read` would, without taking memory for it, which costs more than the reading."""
         first = int(self._offset[clip]) + start
-        last = min(first + wanted, int(self._offset[clip] + self.samples[clip]))
-        waveform = self._shards[self._shard[clip]][first:last] * self._scale[clip]
-        return tile_to_length(waveform, wanted)
+        last = min(first + len(waveform), int(self._offset[clip] + self.samples[clip]))
+        read = waveform[: last - first]
+        np.multiply(self._shards[self._shard[clip]][first:last], self._scale[clip], out=read)
+        if len(read) < len(waveform):
+            waveform[:] = np.resize(read, len(waveform))
 
     def sounding(self, clip: int) -> tuple[int, int]:
         """First sample of a clip behind the zeros at its beginning, and the number of samples up to those at its end.
@@ -103,7 +109,7 @@ class ClipStore:
         """Crops of many clips, (B, samples) float32."""
         crops = np.empty((len(clips), samples), dtype=np.float32)
         for row, (clip, start) in enumerate(zip(clips, starts, strict=True)):
-            crops[row] = self.read(clip, start, samples)
+            self.read_into(crops[row], clip, start)
         return crops
 
     def labels(self) -> list[tuple[str, ...]]:

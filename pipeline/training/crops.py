@@ -188,8 +188,8 @@ class PairCrops:
         waveforms = np.empty((self.config.views, self.pairs, self.crop_samples), dtype=np.float32)
         for view, pair in np.ndindex(waveforms.shape[:2]):
             store = self.stores[places.store[view, pair]]
-            waveforms[view, pair] = store.read(
-                int(places.clip[view, pair]), int(places.start[view, pair]), self.crop_samples
+            store.read_into(
+                waveforms[view, pair], int(places.clip[view, pair]), int(places.start[view, pair])
             )
         return self._augmented(step, waveforms, places.start)
 
