@@ -24,7 +24,7 @@ WEIGHTS_FILE = "encoder.safetensors"
 # Crops in one forward pass: large enough to keep a CPU or GPU busy, small enough for any memory.
 CROPS_PER_BATCH = 128
 # Distance of two recordings among the positions of their crops, so that none overlap; longer than any.
-LONGEST_SAMPLES = 2**40
+LONGEST_SAMPLES = 2**38
 
 
 class AudioEncoderConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -175,14 +175,17 @@ class AudioEncoder(nn.Module):
                 that is no sound, or an encoder whose output is not finite.
         """
         one = is_one(recordings, channels)
-        numbers, positions, batch = [], [], []
+        numbers: list[int] = []
+        positions: list[int] = []
+        batch: list[NDArray[np.float32]] = []
         pool = ClipPool(1 if one else len(recordings), self.crop_embedding_dim)  # type: ignore[arg-type]
 
         def flush() -> None:
             crops = torch.from_numpy(np.stack(batch))
             pool.add(self.embed_crops(crops, torch.tensor(positions)), torch.tensor(numbers))
-            for gathered in (numbers, positions, batch):
-                gathered.clear()
+            numbers.clear()
+            positions.clear()
+            batch.clear()
 
         for number, (waveform, rate) in enumerate(waveforms(recordings, sample_rate_hz, channels)):
             for start, crop in self._crops(waveform, rate):

@@ -84,10 +84,11 @@ class LogMel(nn.Module):
             crops_per_chunk = max(1, CPU_CHUNK_FRAMES // self.config.frames(waveforms.shape[1]))
             log_mels = [
                 self._log_mel(frames)
-                for crops in waveforms.split(crops_per_chunk)
-                for frames in self._frames(crops).split(CPU_CHUNK_FRAMES, dim=1)
+                for crops in torch.split(waveforms, crops_per_chunk)
+                for frames in torch.split(self._frames(crops), CPU_CHUNK_FRAMES, dim=1)
             ]
-        return torch.cat(log_mels, dim=1).unflatten(1, (len(waveforms), -1)).transpose(0, 1).contiguous()
+        log_mel = torch.cat(log_mels, dim=1)  # (F, B T)
+        return log_mel.view(len(log_mel), len(waveforms), -1).transpose(0, 1).contiguous()
 
     @torch.no_grad()
     def of_overlapping(self, waveforms: Tensor, positions: Tensor) -> Tensor:
@@ -100,22 +101,21 @@ class LogMel(nn.Module):
         Returns:
             (B, F, T), see `forward`.
         """
-        crops, samples = waveforms.shape
+        samples = waveforms.shape[1]
         frames = self._frames(waveforms)  # (B, T, fft)
-        columns = torch.arange(frames.shape[1], device=waveforms.device)
-        first = columns * self.config.hop_samples - self._padding(samples)[0]  # samples of the crop, (T,)
-        signal = positions.to(waveforms.device)[:, None] + first  # (B, T)
+        numbers = torch.arange(len(frames) * frames.shape[1], device=waveforms.device).view(len(frames), -1)
+        first = numbers[0] * self.config.hop_samples - self._padding(samples)[0]  # sample of the crop, (T,)
         # A frame at a crop's edge holds padding: it is the frame of no other crop.
         edge = (first < 0) | (first + self.fft_samples > samples)
-        signal[:, edge] = -1 - torch.arange(signal[:, edge].numel(), device=signal.device).view(crops, -1)
-        distinct, number = signal.unique(return_inverse=True)  # (n,), (B, T)
-        source = distinct.new_empty(len(distinct))
-        source.scatter_(0, number.flatten(), torch.arange(number.numel(), device=signal.device))
+        content = torch.where(edge, -1 - numbers, positions.to(waveforms.device)[:, None] + first)  # (B, T)
+        distinct, place = torch.unique(content, return_inverse=True)  # (n,), (B, T)
+        source = torch.empty_like(distinct).scatter_(0, place.flatten(), numbers.flatten())
         at_once = CPU_CHUNK_FRAMES if waveforms.device.type == "cpu" else len(source)
         log_mels = [
-            self._log_mel(frames[some // len(columns), some % len(columns)]) for some in source.split(at_once)
+            self._log_mel(frames[some // len(first), some % len(first)])
+            for some in torch.split(source, at_once)
         ]
-        return torch.cat(log_mels, dim=1)[:, number].transpose(0, 1).contiguous()
+        return torch.cat(log_mels, dim=1)[:, place].transpose(0, 1).contiguous()
 
     def _padding(self, samples: int) -> tuple[int, int]:
         """Samples before and behind a waveform that make its frames one hop each."""

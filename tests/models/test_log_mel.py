@@ -102,11 +102,21 @@ def test_a_batch_in_chunks_is_each_crop_alone() -> None:
     torch.testing.assert_close(log_mel(crops)[37:38], log_mel(crops[37:38]))
 
 
-def test_frames_that_crops_share_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("hop_seconds", "positions", "distinct"),
+    [
+        # Three of the 96 frames at each edge of a crop hold padding.
+        (0.01, [0, 7680, 15360, 15360 + 3 * 160, 40001, 64640], 6 * 96 - 42 - 42 - 87),
+        (0.064, [0, 7 * 1024], 2 * 15 - 8),  # no padding
+    ],
+)
+def test_frames_that_crops_share_are_computed_once(
+    monkeypatch: pytest.MonkeyPatch, hop_seconds: float, positions: list[int], distinct: int
+) -> None:
     signal = torch.randn(5 * RATE)
-    positions = torch.tensor([0, 7680, 15360, 15360 + 160 * 3, 40001, 64640])
-    crops = torch.stack([signal[start : start + 15360] for start in positions.tolist()])
-    log_mel = LogMel(LogMelConfig())
+    crops = torch.stack([signal[start : start + 15360] for start in positions])
+    log_mel = LogMel(LogMelConfig(hop_seconds=hop_seconds))
+    expected = log_mel(crops)
     computed = []
 
     def counted(frames: torch.Tensor) -> torch.Tensor:
@@ -114,9 +124,10 @@ def test_frames_that_crops_share_are_computed_once(monkeypatch: pytest.MonkeyPat
         return LogMel._log_mel(log_mel, frames)
 
     monkeypatch.setattr(log_mel, "_log_mel", counted)
-    shared = log_mel.of_overlapping(crops, positions)
-    assert sum(computed) == 6 * 96 - 42 - 42 - 87  # three frames at each edge hold padding
-    torch.testing.assert_close(shared, LogMel(LogMelConfig())(crops), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        log_mel.of_overlapping(crops, torch.tensor(positions)), expected, rtol=0, atol=1e-5
+    )
+    assert sum(computed) == distinct
 
 
 def test_nothing_of_it_belongs_into_a_state_dict() -> None:
