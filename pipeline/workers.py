@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from echopair.pipeline.decoding.decode import Clip
 
 RECORDINGS_PER_TASK = 8
+LARGEST_KEPT_BYTES = 30 << 20  # below glibc's DEFAULT_MMAP_THRESHOLD_MAX
 SHARD_PREFIX = "worker-"
 KILLED = "crashes the decoder: its process was killed, or ran out of memory"
 
@@ -215,6 +216,9 @@ def _open_worker_shard(
 ) -> None:
     global _worker  # noqa: PLW0603 - the one state of a worker process
     end_with(parent)
+    # glibc gives freed arrays back to the system, and new ones then cost page faults, a third of the time to decode a
+    # short WAV file. Once a block of this size was freed, it keeps what is smaller (mallopt(3), M_MMAP_THRESHOLD).
+    bytes(LARGEST_KEPT_BYTES)
     # The time as well: a process that replaces a killed one may have its number.
     shard = Path(folder, f"{SHARD_PREFIX}{os.getpid()}-{time.monotonic_ns()}")
     _worker = _Worker(shard.open("x+b", buffering=0), sample_rate_hz, min_seconds, least_limit_seconds)

@@ -63,9 +63,10 @@ class LoudnessMeter:
             return
         # In digital silence the filters' state would decay to subnormal numbers, on which processors are ten
         # times slower; an offset at -300 dB prevents that.
-        weighted = sosfilt(self._sections, waveform + np.float64(1e-15), self._state)
-        if self._rest.size:
-            weighted = np.concatenate([self._rest, weighted])
+        weighted = np.concatenate([self._rest, waveform], dtype=np.float64)
+        added = weighted[len(self._rest) :]
+        added += 1e-15
+        sosfilt(self._sections, added, self._state)
         whole = len(weighted) // self._step_samples * self._step_samples
         steps = weighted[:whole].reshape(-1, self._step_samples)
         self._step_energies.append(np.einsum("ij,ij->i", steps, steps))

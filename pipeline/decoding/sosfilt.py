@@ -13,28 +13,21 @@ from numpy.typing import NDArray
 COMPILED = "scipy.signal._sosfilt"
 
 
-def sosfilt(
-    sections: NDArray[np.float64], waveform: NDArray[np.float64], state: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Filter a piece of a waveform with second-order sections in series.
+def sosfilt(sections: NDArray[np.float64], waveform: NDArray[np.float64], state: NDArray[np.float64]) -> None:
+    """Filter a piece of a waveform in place, with second-order sections in series.
 
     Args:
         sections: (sections, 6) coefficients, as SciPy's `sos`.
-        waveform: (samples,), at least one.
+        waveform: (samples,), at least one, contiguous; replaced by the filtered piece.
         state: (sections, 2), zeros at first; changed to that after the piece.
-
-    Returns:
-        (samples,).
     """
     compiled = sys.modules.get(COMPILED) or _load()
     if compiled is None:  # another version of SciPy keeps it elsewhere
         from scipy.signal import sosfilt as whole
 
-        filtered, state[:] = whole(sections, waveform, zi=state)
-        return np.asarray(filtered)
-    result = waveform.copy()
-    compiled._sosfilt(sections, result[None], state[None])  # in place
-    return result
+        waveform[:], state[:] = whole(sections, waveform, zi=state)
+    else:
+        compiled._sosfilt(sections, waveform[None], state[None])
 
 
 def _load() -> Any:

@@ -10,7 +10,7 @@ OGG_BEGIN = re.compile(rb"OggS\0[\x02\x06]")  # of a stream; a page without that
 FLAC_BEGIN = re.compile(rb"fLaC[\0\x80]\0\0\x22")
 FLAC_TAIL_BYTES = 1 << 17
 FLAC_STREAMINFO_BYTES = 26  # up to the number of samples
-FLAC_SYNC = re.compile(rb"\xff[\xf8\xf9]")
+FLAC_SYNC = re.compile(rb"\xff[\xf8\xf9][\x10-\xff][\0-\xaf]")  # with a block size, and a number of channels
 
 
 def ogg(file: BinaryIO, size_bytes: int) -> Envelope:
@@ -53,18 +53,18 @@ def flac(file: BinaryIO, size_bytes: int) -> Envelope:
     file.seek(tail_start)
     tail = file.read()
     largest_block = int.from_bytes(head[10:12], "big")
-    ends = (_flac_frame_end(tail[one.start() :][:20], largest_block) for one in FLAC_SYNC.finditer(tail))
-    if not declared or max(ends, default=0) <= declared:
+    heads = (tail[one.start() : one.start() + 20] for one in FLAC_SYNC.finditer(tail))
+    if not declared or not any(_is_flac_frame_beyond(declared, head, largest_block) for head in heads):
         return Envelope(declared_frames=declared)
     # 0 is "unknown". A frame that is none, but looks like it, costs nothing: what is read is what is there.
     unknown = head[:21] + bytes([head[21] & 0xF0]) + bytes(4)
     return Envelope(part=Part(unknown, FLAC_STREAMINFO_BYTES, size_bytes))
 
 
-def _flac_frame_end(head: bytes, largest_block: int) -> int:
-    """Number of the sample after a frame, from its header; 0 if it is none."""
-    if len(head) < 16 or head[2] >> 4 == 0 or head[2] & 15 == 15 or head[3] & 1:
-        return 0
+def _is_flac_frame_beyond(declared: int, head: bytes, largest_block: int) -> bool:
+    """Whether this is the header of a frame that ends after so many samples."""
+    if len(head) < 16 or head[2] & 15 == 15 or head[3] & 1:
+        return False
     first, digits = head[4], 1
     while digits < 7 and first << digits & 0x80:
         digits += 1
@@ -80,9 +80,8 @@ def _flac_frame_end(head: bytes, largest_block: int) -> int:
     else:
         block = 192 if size_code == 1 else 576 << size_code - 2 if size_code < 6 else 256 << size_code - 8
     at += extra + {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)
-    if _crc8(head[:at]) != head[at]:
-        return 0
-    return (number if head[1] & 1 else number * largest_block) + block
+    end = (number if head[1] & 1 else number * largest_block) + block
+    return end > declared and _crc8(head[:at]) == head[at]  # the checksum last: it takes longest
 
 
 def _crc8(data: bytes) -> int:

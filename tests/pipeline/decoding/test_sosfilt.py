@@ -16,8 +16,10 @@ def test_pieces_are_filtered_as_by_scipy(monkeypatch: pytest.MonkeyPatch, compil
     monkeypatch.setattr(module, "COMPILED", compiled)
     sections, state = k_weighting(44100), np.zeros((2, 2))
     waveform = np.random.default_rng(0).normal(size=5000)
-    pieces = [module.sosfilt(sections, piece, state) for piece in np.split(waveform, [1, 100, 4000])]
-    np.testing.assert_array_equal(np.concatenate(pieces), scipy.signal.sosfilt(sections, waveform))
+    filtered = waveform.copy()
+    for piece in np.split(filtered, [1, 100, 4000]):
+        module.sosfilt(sections, piece, state)
+    np.testing.assert_array_equal(filtered, scipy.signal.sosfilt(sections, waveform))
 
 
 def test_a_worker_does_not_import_the_rest_of_scipy_signal() -> None:
