@@ -15,10 +15,12 @@ else:
 
     class _LazyModule:
         def __init__(self, name: str) -> None:
-            self._name = name
+            self._name, self._module = name, None
 
         def __getattr__(self, attribute: str) -> Any:
-            return getattr(importlib.import_module(self._name), attribute)
+            if self._module is None:  # kept, as import_module takes longer than an operation on a small array
+                self._module = importlib.import_module(self._name)
+            return getattr(self._module, attribute)
 
         def __reduce__(self) -> tuple[Any, ...]:
             return importlib.import_module, (self._name,)  # pickled in a function of __main__

@@ -36,6 +36,7 @@ BINS_APART = 128
 MAX_LANDMARKS = 10_000_000  # a larger corpus is compared by an equal share of each clip's landmarks
 SAME_LANDMARK = 30  # clips that share a landmark are compared with so many that follow
 COMMON_LANDMARKS = 3  # at one shift
+MAX_PAIRS = 4_000_000  # of equal landmarks, which are counted at once: about 200 MB
 
 # Check on the waveforms.
 BLOCK_SAMPLES = 2**18
@@ -83,7 +84,9 @@ def find_duplicates(corpus: str, store: ClipStore) -> NDArray[np.int64]:
     sound = np.arange(len(store))
     for clip, digest in enumerate(store.column("samples_sha256")):
         sound[clip] = first_with.setdefault(digest, clip)
-    distinct = np.flatnonzero(sound == np.arange(len(store))).tolist()
+    # Of shorter clips no correlation is computed.
+    is_compared = (sound == np.arange(len(store))) & (store.samples >= MIN_OVERLAP_SAMPLES)
+    distinct = np.flatnonzero(is_compared).tolist()
     threads = available_cores()
     with (
         ThreadPoolExecutor(threads) as pool,
@@ -153,32 +156,43 @@ def _candidates(found: Sequence[Landmarks]) -> Iterator[tuple[int, int, int]]:
     Yields:
         One clip, a later one, and by how many hops the sound comes later in the first than in the second.
     """
+    if not found:
+        return
     codes = np.concatenate([one.codes for one in found])
-    frames = np.concatenate([one.frames for one in found]).astype(np.int64)
-    clips = np.repeat(np.arange(len(found)), [len(one.codes) for one in found])
+    frames = np.concatenate([one.frames for one in found])
+    clips = np.repeat(np.arange(len(found), dtype=np.int32), [len(one.codes) for one in found])
     if (share := -(-len(codes) // MAX_LANDMARKS)) > 1:
         kept = codes * np.uint32(2654435761) % np.uint32(share) == 0  # Knuth's multiplicative hash
         codes, frames, clips = codes[kept], frames[kept], clips[kept]
     order = np.lexsort((clips, codes))
     codes, frames, clips = codes[order], frames[order], clips[order]
 
-    middle = 1 << 24  # of the shifts, which are below: 2**24 hops are 74 h at 16 kHz
-    keys = [np.zeros(0, np.int64)]
-    for following in range(1, SAME_LANDMARK):
+    def equal(following: int) -> NDArray[np.int64]:
         same = (codes[following:] == codes[:-following]) & (clips[following:] != clips[:-following])
-        n = np.flatnonzero(same)
-        if len(n):
-            pair = clips[n] * len(found) + clips[n + following]
-            keys.append(pair * (2 * middle) + frames[n] - frames[n + following] + middle)
-    # Shifts that differ by one hop count together: in bins of two hops, at both alignments.
-    every = np.concatenate(keys)
+        return np.flatnonzero(same)
+
+    pairs = np.zeros(len(found), np.int64)  # of equal landmarks, by their first clip
+    for following in range(1, SAME_LANDMARK):
+        pairs += np.bincount(clips[equal(following)], minlength=len(found))
+    # The first clips in ranges: the pairs of many short clips take gigabytes.
+    range_of = np.cumsum(pairs) // MAX_PAIRS
+    middle = 1 << 24  # of the shifts, which are below: 2**24 hops are 74 h at 16 kHz
     best: dict[int, tuple[int, int]] = {}
-    for offset in (0, 1):
-        bins, counts = np.unique((every + offset) >> 1, return_counts=True)
-        often = counts >= COMMON_LANDMARKS
-        for one, count in zip(bins[often].tolist(), counts[often].tolist(), strict=True):
-            two, shift = divmod(2 * one - offset, 2 * middle)
-            best[two] = max(best.get(two, (0, 0)), (count, shift - middle))
+    for number in np.unique(range_of):
+        keys = [np.zeros(0, np.int64)]
+        for following in range(1, SAME_LANDMARK):
+            n = equal(following)
+            n = n[range_of[clips[n]] == number]
+            pair = clips[n].astype(np.int64) * len(found) + clips[n + following]
+            keys.append(pair * (2 * middle) + frames[n] - frames[n + following] + middle)
+        # Shifts that differ by one hop count together: in bins of two hops, at both alignments.
+        every = np.concatenate(keys)
+        for offset in (0, 1):
+            bins, counts = np.unique((every + offset) >> 1, return_counts=True)
+            often = counts >= COMMON_LANDMARKS
+            for one, count in zip(bins[often].tolist(), counts[often].tolist(), strict=True):
+                two, shift = divmod(2 * one - offset, 2 * middle)
+                best[two] = max(best.get(two, (0, 0)), (count, shift - middle))
     for two, (_, hops) in sorted(best.items(), key=lambda item: -item[1][0]):
         yield two // len(found), two % len(found), hops
 

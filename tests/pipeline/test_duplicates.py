@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from echopair.pipeline import duplicates
 from echopair.pipeline.duplicates import MIN_CORRELATION, correlation, find_duplicates
 from tests.benchmarks.duplicates import COPIES
 
@@ -16,6 +17,7 @@ class Clips:
 
     def __init__(self, *waveforms: Waveform, **columns: list[str | None]) -> None:
         self.read = waveforms.__getitem__
+        self.samples = np.array([len(waveform) for waveform in waveforms])
         self._columns = {"samples_sha256": [str(n) for n in range(len(waveforms))], **columns}
 
     def __len__(self) -> int:
@@ -52,6 +54,14 @@ def test_a_copy_is_found_and_nothing_else(
 ) -> None:
     sounds = find_duplicates("birds", Clips(*recordings, copy(recordings[5])))  # type: ignore[arg-type]
     assert sounds.tolist() == [*range(12), 5]
+
+
+def test_copies_are_found_where_pairs_of_landmarks_are_counted_in_ranges(
+    recordings: list[Waveform], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "MAX_PAIRS", 1000)
+    clips = Clips(*recordings, recordings[5] / 2, recordings[0][RATE_HZ:])
+    assert find_duplicates("birds", clips).tolist() == [*range(12), 5, 0]  # type: ignore[arg-type]
 
 
 def test_recordings_of_like_sounds_are_not_copies() -> None:
