@@ -1,5 +1,13 @@
-"""`python -m echopair`: the same as the command `echopair`."""
+"""The command `echopair`, also as `python -m echopair`."""
 
-from echopair.tuning.cli import main
 
-main()
+def main() -> None:
+    """Run the command line."""
+    # Here: the worker processes of `prepare` import this module again, and need no command line.
+    from echopair.tuning.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -36,7 +36,7 @@ BINS_APART = 128
 MAX_LANDMARKS = 10_000_000  # a larger corpus is compared by an equal share of each clip's landmarks
 SAME_LANDMARK = 30  # clips that share a landmark are compared with so many that follow
 COMMON_LANDMARKS = 3  # at one shift
-MAX_PAIRS = 4_000_000  # of equal landmarks, which are counted at once: about 200 MB
+MAX_PAIRS = 2_000_000  # of equal landmarks, which are counted at once: about 150 MB
 
 # Check on the waveforms.
 BLOCK_SAMPLES = 2**18

@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from echopair.pipeline.cores import available_cores, end_with
-from echopair.pipeline.corpora.recording import Recording
 from echopair.pipeline.decoding.time_limit import LEAST_SECONDS, time_limit_seconds
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.progress import progress_bar
 
 if TYPE_CHECKING:
+    from echopair.pipeline.corpora.recording import Recording
     from echopair.pipeline.decoding.decode import Clip
 
 RECORDINGS_PER_TASK = 8
@@ -52,7 +51,7 @@ class File(NamedTuple):
 
 def decode_all(
     corpus: str,
-    recordings: Sequence[Recording],
+    recordings: "Sequence[Recording]",
     workers: int | None,
     sample_rate_hz: int,
     min_seconds: float,
@@ -74,6 +73,8 @@ def decode_all(
     Raises:
         UserError: the disk is full, or worker processes cannot be started.
     """
+    from echopair.pipeline.progress import progress_bar  # here: the worker processes import this module
+
     files = _files(recordings)
     most = min(workers or available_cores(), max(1, len(files) // RECORDINGS_PER_TASK))
     start = partial(
@@ -115,7 +116,7 @@ def decode_all(
         ) from error
 
 
-def _files(recordings: Sequence[Recording]) -> list[File]:
+def _files(recordings: "Sequence[Recording]") -> list[File]:
     """The files to decode; one with excerpts comes once, as it is read once for all of them."""
     files: list[File] = []
     with_excerpts: dict[Path, File] = {}

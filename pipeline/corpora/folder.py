@@ -8,13 +8,11 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from echopair.audio_files import AUDIO_EXTENSIONS
+from echopair.audio_files import AUDIO_EXTENSIONS, FFMPEG_FORMATS, has_ffmpeg
 from echopair.pipeline.corpora.recording import (
-    FFMPEG_FORMATS,
     FolderListing,
     Recording,
     Root,
-    has_ffmpeg,
     name_as_text,
 )
 from echopair.pipeline.decoding.recognition import is_audio

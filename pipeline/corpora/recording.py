@@ -1,7 +1,6 @@
 """A recording as a corpus lists it, before decoding."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,15 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-Split = Literal["train", "validation", "test"]
+from echopair.audio_files import FFMPEG_FORMATS, has_ffmpeg
 
-# What ffmpeg decodes where it is on the PATH: its name of the format, by extension.
-FFMPEG_FORMATS = {
-    **dict.fromkeys((".m4a", ".m4b", ".mp4", ".3gp"), "mov"),
-    **dict.fromkeys((".webm", ".mka"), "matroska"),
-    ".wma": "asf",
-    **{f".{name}": name for name in ("aac", "ac3", "amr", "ape", "tta", "wv")},
-}
+Split = Literal["train", "validation", "test"]
 
 
 def _not_empty(root: Any) -> Any:
@@ -51,11 +44,6 @@ class FolderListing(list[Recording]):
     def __init__(self, recordings: Iterable[Recording], passed_over: Mapping[str, int]) -> None:
         super().__init__(recordings)
         self.passed_over = passed_over
-
-
-def has_ffmpeg() -> bool:
-    """Whether ffmpeg is on the PATH."""
-    return shutil.which("ffmpeg") is not None
 
 
 def ffmpeg_version(recordings: Iterable[Recording]) -> str | None:

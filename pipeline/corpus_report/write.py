@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from echopair.audio_files import AUDIO_EXTENSIONS
-from echopair.pipeline.corpora.recording import FFMPEG_FORMATS
+from echopair.audio_files import AUDIO_EXTENSIONS, FFMPEG_FORMATS
 from echopair.pipeline.corpus_report.statistics import (
     Json,
     LabelColumn,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import soundfile
 
-from echopair.pipeline.corpora.recording import FFMPEG_FORMATS, has_ffmpeg
+from echopair.audio_files import FFMPEG_FORMATS, has_ffmpeg
 from echopair.pipeline.decoding.reading import TOLERANCE_SECONDS, Refused, declared_and_found
 from echopair.pipeline.decoding.time_limit import time_limit_seconds
 from echopair.pipeline.decoding.truncation import HEAD_BYTES, container_of

@@ -16,13 +16,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import librosa
-import soundfile
-
-from echopair.pipeline.corpora import Recording, SyntheticCorpusConfig, find_recordings
-from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
-from echopair.pipeline.prepare import PrepareConfig, prepare
+# What else is imported is in the functions, since the worker processes import this module.
+if TYPE_CHECKING:
+    from echopair.pipeline.corpora import Recording
 
 RATE = 16000
 ROUNDS = 3
@@ -31,6 +29,9 @@ CONTAINERS = {"ogg": "VORBIS", "wav": "PCM_16", "flac": "PCM_16"}
 
 def main(folders: list[str]) -> None:
     """Measure and print two lines for each container."""
+    from echopair.pipeline.corpora import SyntheticCorpusConfig, find_recordings
+    from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
+
     with tempfile.TemporaryDirectory() as temporary:
         if folders:
             config = FolderCorpusConfig(root=Path(folders[0]), labels="none")
@@ -45,9 +46,14 @@ def main(folders: list[str]) -> None:
             _compare(container, recordings, Path(temporary))
 
 
-def _compare(container: str, recordings: list[Recording], folder: Path) -> None:
+def _compare(container: str, recordings: "list[Recording]", folder: Path) -> None:
+    import librosa
+
+    from echopair.pipeline.prepare import PrepareConfig, prepare
+
     librosa.load(recordings[0].path, sr=RATE)  # its first call imports and compiles
-    ours, theirs = [], []
+    ours: list[tuple[float, float]] = []
+    theirs: list[tuple[float, float]] = []
     for turn in range(ROUNDS):
         out = folder / f"{container}-store-{turn}"
         out.mkdir()
@@ -64,7 +70,11 @@ def _compare(container: str, recordings: list[Recording], folder: Path) -> None:
         print(f"{container} {name}: prepare {a:.2f} ms, librosa.load {b:.2f} ms, {b / a:.2f} times as fast")
 
 
-def _copy(path: Path, to: Path, subtype: str) -> Recording:
+def _copy(path: Path, to: Path, subtype: str) -> "Recording":
+    import soundfile
+
+    from echopair.pipeline.corpora import Recording
+
     samples, rate_hz = soundfile.read(path, dtype="float32")
     soundfile.write(to, samples, rate_hz, subtype)
     return Recording(to, to.name)
