@@ -73,7 +73,8 @@ class ClipStore:
     def _shards(self) -> list[NDArray[np.int16]]:
         # Opened at the first read, so that a store pickled to a worker process maps the files there.
         shards = int(self._shard.max()) + 1 if len(self) else 0
-        return [np.memmap(self.folder / shard_file(n), dtype="<i2", mode="r") for n in range(shards)]
+        # As plain arrays: slices of a memmap take longer to make.
+        return [np.asarray(np.memmap(self.folder / shard_file(n), "<i2", "r")) for n in range(shards)]
 
     def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in self.__dict__.items() if key != "_shards"}

@@ -1,8 +1,8 @@
 """CPU and wall time of `prepare` and of a loop of librosa.load over the same recordings, as Ogg Vorbis, WAV and FLAC.
 
-    python -m tests.benchmarks.prepare_speed [FOLDER]
+    python -m tests.benchmarks.prepare_speed [FOLDER ...]
 
-Each recording below the folder, or of the built-in corpus, is written in the three containers to a temporary folder, at
+Each recording below the folders, or of the built-in corpus, is saved in the three containers to a temporary folder, at
 its own rate. Then both read them at 16 kHz, in turn, three times: `prepare` with a process a core, whose start counts,
 and the loop in this process. Printed are the medians in milliseconds a recording, and how many times as fast
 `prepare` is.
@@ -33,10 +33,10 @@ def main(folders: list[str]) -> None:
     from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
 
     with tempfile.TemporaryDirectory() as temporary:
-        if folders:
-            config = FolderCorpusConfig(root=Path(folders[0]), labels="none")
-            found: list[Recording] = find_folder_recordings("benchmark", config)
-        else:
+        found: list[Recording] = []
+        for folder in folders:
+            found += find_folder_recordings("benchmark", FolderCorpusConfig(root=Path(folder), labels="none"))
+        if not folders:
             found = find_recordings("benchmark", SyntheticCorpusConfig(), Path(temporary))
         for container, subtype in CONTAINERS.items():
             recordings = [
