@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 DOCS_READY := $(VENV)/.docs-ready
 
-.PHONY: install run test test-gpu test-nodes bench ui docs lint format clean
+.PHONY: install run test test-gpu test-nodes bench bench-gpu ui docs lint format clean
 
 install: $(READY)  ## .venv alone
 
@@ -25,10 +25,11 @@ test-gpu: $(READY)  ## the tests that need a CUDA GPU
 test-nodes: $(READY)  ## sweeps on several nodes of Ray; on a quiet machine
 	$(BIN)/python -m pytest -m nodes
 
-bench: $(READY)  ## what is measured rather than asserted
-	$(BIN)/python -m tests.benchmarks.prepare_speed
-	$(BIN)/python -m tests.benchmarks.augmentation_speed
-	$(BIN)/python -m tests.benchmarks.large_batches
+bench: $(READY)  ## time and memory beside references, and how they grow, into build/benchmarks
+	$(BIN)/python -m tests.benchmarks.suite
+
+bench-gpu: $(READY)  ## the same on a GPU
+	$(BIN)/python -m tests.benchmarks.suite --device cuda
 
 ui: $(READY)  ## the MLflow UI on the runs below ./work
 	$(BIN)/echopair ui

@@ -14,7 +14,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -25,9 +26,11 @@ from echopair.models.losses import blocks
 from echopair.models.losses.nt_xent import nt_xent
 from echopair.models.methods import Batch, LearningData, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
+from tests.benchmarks.measuring import Figure
 
 TEMPERATURE = 0.2
 LOSSES = ("blocks", "matrix", "lightly")
+REFERENCES = {"matrix": "the whole matrix", "lightly": "lightly"}
 LOSS_PAIRS, LARGEST_MATRIX_PAIRS = (256, 512, 1024, 4096, 8192), 4096
 CHUNKS = ("all", "512", "128")
 STEP_PAIRS = (256, 1024)
@@ -86,19 +89,36 @@ def measured(title: str, columns: Sequence[str], pairs: Sequence[int], rounds: i
     table = Table(title, *(f"{column}, ms (MB)" for column in columns), box=None)
     for number in pairs:
         run = [one for one in columns if one not in LOSSES[1:] or number <= LARGEST_MATRIX_PAIRS]
-        found: dict[str, list[tuple[float, float]]] = {one: [] for one in columns}
-        for one in [*run] * rounds:
-            command = [sys.executable, "-m", "tests.benchmarks.large_batches", "--measure", one, str(number)]
-            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-            found[one].append((float(output[0]), float(output[1])))
-        cells = []
-        for values in found.values():
-            seconds, memory = (
-                (statistics.median(column) for column in zip(*values, strict=True)) if values else (0, 0)
-            )
-            cells.append(f"{1000 * seconds:.0f} ({memory:.0f})" if values else "")
+        found = medians(run, number, rounds)
+        cells = [f"{ms:.0f} ({mb:.0f})" for ms, mb in found.values()]
         table.add_row(str(number), *cells)
     return table
+
+
+def medians(forms: Sequence[str], pairs: int, rounds: int) -> dict[str, tuple[float, float]]:
+    """Milliseconds and MB of each form over some rounds, in which they take turns."""
+    found: dict[str, list[tuple[float, float]]] = {form: [] for form in forms}
+    for form in [*forms] * rounds:
+        command = [sys.executable, "-m", "tests.benchmarks.large_batches", "--measure", form, str(pairs)]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+        found[form].append((1000 * float(output[0]), float(output[1])))
+    return {
+        form: (statistics.median(ms for ms, _ in values), statistics.median(mb for _, mb in values))
+        for form, values in found.items()
+    }
+
+
+def figures(work: Path, rounds: int, device: str) -> Iterator[Figure]:
+    """NT-Xent beside the whole matrix and lightly, and a step in chunks beside one of all views, for the suite."""
+    for pairs in (256, 1024, 4096):
+        found = medians(LOSSES, pairs, min(rounds, 2))
+        ours = found.pop("blocks")
+        for form, theirs in found.items():
+            for unit, a, b in zip(("ms", "MB"), ours, theirs, strict=True):
+                yield Figure(f"NT-Xent, {pairs:,} pairs", REFERENCES[form], unit, a, b)
+    whole, chunks = medians(("all", "128"), 1024, 1).values()
+    for unit, a, b in zip(("ms", "MB"), chunks, whole, strict=True):
+        yield Figure("step of 1,024 pairs, views_at_once=128", "all views at once", unit, a, b)
 
 
 def main() -> None:

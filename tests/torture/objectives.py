@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", action="append", choices=objectives(), metavar="OBJECTIVE")
+    parser.add_argument("--only", nargs="+", choices=objectives(), metavar="OBJECTIVE")
     parser.add_argument("--steps", type=int, default=60, help="of each training")
     parser.add_argument("--clips", type=int, default=10, help="of each of the twelve kinds of sound")
     arguments = parser.parse_args()

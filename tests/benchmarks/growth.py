@@ -1,0 +1,83 @@
+"""How the cost of a training step grows, as a picture.
+
+Width 16, coarse stem; by the pairs in its batch, by the length of a crop, by the number of clips that there are, and by
+the number of threads. Each point has a process of its own, since its peak memory is its own.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from echopair.pipeline.cores import available_cores
+from echopair.pipeline.figure_style import ACCENT, SOFT, new_figure, save, styled
+from tests.benchmarks.measuring import peak_mb
+from tests.benchmarks.training_step import ENCODERS, Training
+
+ROUNDS = 5
+THREADS = "threads"
+# Of each panel, the values, and the override that sets one.
+PANELS: dict[str, tuple[Sequence[float], str]] = {
+    "pairs in a batch": ((64, 128, 256, 512, 1024), "pretrain.batch_pairs={:.0f}"),
+    "length of a crop, s": ((0.48, 0.96, 1.92, 3.84), "crops.crop_seconds={}"),
+    "clips, dozens": ((22, 88, 352), "corpora.sound_events.clips_per_kind={:.0f}"),
+    THREADS: (tuple(2**power for power in range(available_cores().bit_length())), "threads={:.0f}"),
+}
+
+
+def point(panel: str, value: float, device: str) -> tuple[float, float]:
+    """Seconds on the wall of a step, and peak memory in MB; in a process of its own."""
+    torch.set_num_threads(int(value) if panel == THREADS else 1)
+    with tempfile.TemporaryDirectory() as work:
+        overrides = [*ENCODERS["width 16, coarse stem"], PANELS[panel][1].format(value)]
+        training = Training(Path(work), overrides, device)
+        training.step()
+        before = time.perf_counter()
+        for _ in range(ROUNDS):
+            training.step()
+        seconds = (time.perf_counter() - before) / ROUNDS
+        return seconds, peak_mb() if device == "cpu" else torch.cuda.max_memory_allocated() / 2**20
+
+
+@styled
+def draw(path: Path, device: str) -> None:
+    """Measure all points and write the picture.
+
+    Args:
+        path: of a PNG.
+        device: "cpu" or "cuda"; threads are of the CPU alone.
+    """
+    panels = [panel for panel in PANELS if device == "cpu" or panel != THREADS]
+    figure = new_figure(3.2 * len(panels), 4.4)
+    for column, panel in enumerate(panels):
+        values = PANELS[panel][0]
+        points = [_in_a_process(panel, value, device) for value in values]
+        for row, measured in enumerate(zip(*points, strict=True)):
+            axes = figure.add_subplot(2, len(panels), row * len(panels) + column + 1)
+            axes.plot(values, measured, color=ACCENT, marker="o", markersize=4)
+            axes.set(ylim=(0, 1.15 * max(measured)), xlabel=panel if row else "")
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(values, [f"{value:g}" for value in values])
+            axes.minorticks_off()
+            if column == 0:
+                axes.set_ylabel(("seconds a step", "peak memory, MB")[row], color=SOFT)
+            if row == 0:
+                axes.set_title(f"by {panel.split(',')[0]}")
+    figure.tight_layout()
+    save(figure, path)
+
+
+def _in_a_process(panel: str, value: float, device: str) -> tuple[float, float]:
+    command = [sys.executable, "-m", "tests.benchmarks.growth", panel, str(value), device]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    seconds, memory = json.loads(output.splitlines()[-1])
+    return seconds, memory
+
+
+if __name__ == "__main__":
+    print(json.dumps(point(sys.argv[1], float(sys.argv[2]), sys.argv[3])))
