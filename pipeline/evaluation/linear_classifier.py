@@ -1,14 +1,11 @@
 """Logistic regression on standardised features, made quick enough to choose C in every fold."""
 
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
+from scipy.optimize import minimize
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -16,60 +13,107 @@ from echopair.pipeline.evaluation.bootstrap import score_of
 from echopair.pipeline.evaluation.folds import Fold
 
 MAX_ITERATIONS = 1000
-# Ten times scikit-learn's: the accuracies of a probe stay within a clip, at a third of the iterations.
-TOLERANCE = 1e-3
+# Largest component of the gradient with respect to the scaled weights: about the error of a class's logits along one
+# principal component. Of 4000 test clips no more than one is classified otherwise than at a tolerance of 1e-6.
+TOLERANCE = 1e-4
+BLOCK_CLIPS = 4096  # of which the logits are in memory at a time
 
 
 class LinearClassifier:
     """L2-regularised logistic regression, multinomial or one for each of several labels.
 
-    The standardised features are rotated onto the span of the training clips. An L2-regularised linear model
-    has its weights in that span, so the result is the same, and with more features than clips it is quicker.
+    The objective is scikit-learn's: ``C`` times the sum of the log losses, plus half the squared norm of the weights
+    but for the intercept. scikit-learn's L-BFGS is slow on embeddings, whose principal components differ in variance
+    by a factor of a million. With many clips it also stops early, since its tolerance is on the gradient of the mean
+    loss, where the penalty counts as the weights divided by ``C`` and the number of clips. Here L-BFGS runs on the
+    weights of the principal components, scaled so that all second derivatives are about 1 at first. The tolerance
+    then means the same for every number of clips, every spread of the features and every ``C``.
 
     Args:
         features: (clips, D) to learn from.
-        targets: (clips, classes) of 0 and 1.
+        targets: (clips, classes) of 0 and 1, with two values at least in one column; a column with one value gets
+            that value as its score.
         multilabel: whether a clip may have several labels.
+
+    Raises:
+        ValueError: a feature is NaN or infinite.
     """
 
     def __init__(self, features: NDArray[np.float32], targets: NDArray[np.int8], multilabel: bool) -> None:
         self._scaler = StandardScaler().fit(features)
-        scaled = self._scaler.transform(features)
-        self._rotation: NDArray[np.float32] | None = None
-        if scaled.shape[0] < scaled.shape[1]:
-            self._rotation = np.linalg.svd(scaled, full_matrices=False)[2].T  # (D, clips)
-            scaled = scaled @ self._rotation
-        self._features = scaled.astype(np.float64)
-        self._targets = targets
+        scaled = np.asarray_chkfinite(self._scaler.transform(features))
+        clips, dimensions = scaled.shape
+        if clips < dimensions:  # the weights are in the span of the clips
+            _, singular_values, components = np.linalg.svd(scaled, full_matrices=False)
+            variances, self._rotation = singular_values**2 / clips, components.T  # (D, clips)
+        else:
+            values = scaled.astype(np.float64)
+            variances, self._rotation = np.linalg.eigh(values.T @ values / clips)  # (D, D)
+        # The intercept is the weight of a feature that is always 1.
+        self._features = np.column_stack([scaled @ self._rotation, np.ones(clips)]).astype(np.float64)
+        self._variances = np.append(np.maximum(variances, 0), 1)[:, None]
         self._multilabel = multilabel
-        self._classes = targets.shape[1]
-        # Warm start: along a path of rising C each fit begins where the last one ended.
-        model = LogisticRegression(max_iter=MAX_ITERATIONS, tol=TOLERANCE, warm_start=not multilabel)
-        self._model = OneVsRestClassifier(model) if multilabel else model
+        self._constant = targets[0].astype(np.float64)
+        self._varied = np.flatnonzero(targets.min(0) < targets.max(0))
+        self._targets = targets[:, self._varied]
+        shares = self._targets.mean(0)
+        # Second derivative of the mean loss with respect to a logit, at constant probabilities.
+        self._curvature = shares * (1 - shares)
+        if not multilabel:
+            self._curvature[:] = self._curvature.mean()
+        self._weights = np.zeros((self._features.shape[1], len(self._varied)))
+        self._weights[-1] = np.log(shares / (1 - shares) if multilabel else shares)
 
     def fit(self, c: float) -> Self:
-        """Fit at an inverse regularisation strength C above 0."""
-        self._model.set_params(**{"estimator__C" if self._multilabel else "C": c})
-        with warnings.catch_warnings():
-            # At weak regularisation of separable clips the optimum is far away; its accuracy is long reached.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.filterwarnings(
-                "ignore", message="Label .* is present in all training examples|.*not .* in training"
-            )
-            self._model.fit(self._features, self._targets if self._multilabel else self._targets.argmax(1))
+        """Fit at an inverse regularisation strength C above 0, beginning with the weights of the last fit."""
+        penalty = np.full_like(self._variances, 1 / (c * len(self._features)))
+        if not self._multilabel and len(self._varied) == 2:
+            penalty *= 2  # scikit-learn has one vector of weights for two classes, the difference of ours
+        penalty[-1] = 0
+        # (D + 1, classes), for losses divided by their curvature, so that rare and common labels converge alike.
+        scale = 1 / np.sqrt(self._variances + penalty / self._curvature)
+
+        def objective(scaled_weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            weights = scaled_weights.reshape(scale.shape) * scale
+            losses, gradient = self._losses(weights)
+            losses += (penalty * weights**2).sum(0) / 2
+            gradient += penalty * weights
+            return float((losses / self._curvature).sum()), (gradient * scale / self._curvature).ravel()
+
+        options = {"maxiter": MAX_ITERATIONS, "gtol": TOLERANCE, "ftol": 0.0}
+        start = (self._weights / scale).ravel()
+        fitted = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
+        self._weights = fitted.x.reshape(scale.shape) * scale
         return self
 
     def scores(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """(clips, classes) probabilities; 0 for a class that was not there to learn from."""
-        scaled = self._scaler.transform(features)
-        if self._rotation is not None:
-            scaled = scaled @ self._rotation
-        probabilities = self._model.predict_proba(scaled.astype(np.float64))
-        if self._multilabel:
-            return np.asarray(probabilities)
-        scores = np.zeros((len(features), self._classes))
-        scores[:, self._model.classes_] = probabilities
+        weights = self._rotation @ self._weights[:-1]  # (D, classes)
+        logits = self._scaler.transform(features) @ weights + self._weights[-1]  # (clips, classes)
+        scores = np.tile(self._constant, (len(features), 1))
+        scores[:, self._varied] = np.exp(self._log_probabilities(logits))
         return scores
+
+    def _log_probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self._multilabel:
+            return -np.logaddexp(0, -logits)
+        shifted: NDArray[np.float64] = logits - logits.max(1, keepdims=True)
+        shifted -= np.log(np.exp(shifted).sum(1, keepdims=True))
+        return shifted
+
+    def _losses(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(classes,) parts of the mean log loss, and its gradient with respect to the weights."""
+        losses, gradient = np.zeros(weights.shape[1]), np.zeros_like(weights)
+        for begin in range(0, len(self._features), BLOCK_CLIPS):
+            features = self._features[begin : begin + BLOCK_CLIPS]
+            targets = self._targets[begin : begin + BLOCK_CLIPS]
+            logits = features @ weights
+            log_probabilities = self._log_probabilities(logits)
+            losses -= (targets * log_probabilities).sum(0)
+            if self._multilabel:  # log(1 - p) is log(p) less the logit
+                losses -= ((1 - targets) * (log_probabilities - logits)).sum(0)
+            gradient += features.T @ (np.exp(log_probabilities) - targets)
+        return losses / len(self._features), gradient / len(self._features)
 
 
 class FoldFit(NamedTuple):

@@ -84,8 +84,8 @@ class LinearProbe(Evaluation):
     """The accuracy of a linear classifier on frozen embeddings, beside its baselines."""
 
     name = "probe"
-    code_version = 3
-    libraries = ("scikit-learn",)
+    code_version = 4
+    libraries = ("scikit-learn", "scipy")
     features = FEATURES
 
     def check(self, config: RunConfig, clips: Mapping[str, Annotations]) -> list[str]:
