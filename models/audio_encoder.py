@@ -130,12 +130,13 @@ class AudioEncoder(nn.Module):
         return 2 * self.crop_embedding_dim
 
     @torch.no_grad()
-    def embed_crops(self, crops: Tensor, positions: Tensor | None = None) -> Tensor:
+    def embed_crops(self, crops: Tensor, recordings: Tensor, starts: Tensor) -> Tensor:
         """Embeddings of crops at the encoder's own rate.
 
         Args:
             crops: (B, L) float32.
-            positions: (B,) int64 of crops that overlap, see `LogMel.of_overlapping`; it is faster with them.
+            recordings: (B,) int64, number of the recording that each crop is cut from.
+            starts: (B,) int64, its first sample there; what overlapping crops share is computed once.
 
         Returns:
             (B, D) float32 on the CPU.
@@ -143,10 +144,9 @@ class AudioEncoder(nn.Module):
         crops = crops.to(self.device)
         if isinstance(self.config.encoder, SampleCnnConfig):
             inputs = crops.unsqueeze(1)  # (B, 1, L)
-        elif positions is None:
-            inputs = self.config.statistics.normalise(self.log_mel(crops))  # (B, F, T)
         else:
-            inputs = self.config.statistics.normalise(self.log_mel.of_overlapping(crops, positions))
+            log_mels = self.log_mel.of_overlapping(crops, recordings * LONGEST_SAMPLES + starts)  # (B, F, T)
+            inputs = self.config.statistics.normalise(log_mels)
         with autocast(self.precision, self.device):
             embeddings: Tensor = self.encoder(inputs.unsqueeze(1))  # (B, D)
         return embeddings.float().cpu()
@@ -176,21 +176,22 @@ class AudioEncoder(nn.Module):
         """
         one = is_one(recordings, channels)
         numbers: list[int] = []
-        positions: list[int] = []
+        starts: list[int] = []
         batch: list[NDArray[np.float32]] = []
         pool = ClipPool(1 if one else len(recordings), self.crop_embedding_dim)  # type: ignore[arg-type]
 
         def flush() -> None:
             crops = torch.from_numpy(np.stack(batch))
-            pool.add(self.embed_crops(crops, torch.tensor(positions)), torch.tensor(numbers))
+            rows = torch.tensor(numbers)
+            pool.add(self.embed_crops(crops, rows, torch.tensor(starts)), rows)
             numbers.clear()
-            positions.clear()
+            starts.clear()
             batch.clear()
 
         for number, (waveform, rate) in enumerate(waveforms(recordings, sample_rate_hz, channels)):
             for start, crop in self._crops(waveform, rate):
                 numbers.append(number)
-                positions.append(number * LONGEST_SAMPLES + start)
+                starts.append(start)
                 batch.append(crop)
                 if len(batch) == CROPS_PER_BATCH:
                     flush()

@@ -202,7 +202,7 @@ def embed_clips(
     Returns:
         (N, D) in the order of `clips`.
     """
-    from echopair.models.audio_encoder import LONGEST_SAMPLES, ClipPool, crop_starts
+    from echopair.models.audio_encoder import ClipPool, crop_starts
 
     crop_samples, hop_samples = encoder.config.crop_samples, encoder.config.crop_hop_samples
     pool = ClipPool(len(clips), encoder.crop_embedding_dim)
@@ -212,7 +212,7 @@ def embed_clips(
     def flush() -> None:
         crops = torch.from_numpy(store.read_crops(clips[rows].tolist(), starts, crop_samples))
         numbers = torch.tensor(rows)
-        pool.add(encoder.embed_crops(crops, numbers * LONGEST_SAMPLES + torch.tensor(starts)), numbers)
+        pool.add(encoder.embed_crops(crops, numbers, torch.tensor(starts)), numbers)
         rows.clear()
         starts.clear()
 

@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,8 @@ import torch
 
 from echopair.pipeline.cores import available_cores
 from echopair.pipeline.figure_style import ACCENT, SOFT, new_figure, save, styled
-from tests.benchmarks.measuring import peak_mb
+from echopair.pipeline.training.throughput import peak_memory_mb
+from tests.benchmarks.measuring import in_turns
 from tests.benchmarks.training_step import ENCODERS, Training
 
 ROUNDS = 5
@@ -36,12 +36,8 @@ def point(panel: str, value: float, device: str) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as work:
         overrides = [*ENCODERS["width 16, coarse stem"], PANELS[panel][1].format(value)]
         training = Training(Path(work), overrides, device)
-        training.step()
-        before = time.perf_counter()
-        for _ in range(ROUNDS):
-            training.step()
-        seconds = (time.perf_counter() - before) / ROUNDS
-        return seconds, peak_mb() if device == "cpu" else torch.cuda.max_memory_allocated() / 2**20
+        (times,) = in_turns([training.step], ROUNDS)
+        return times.wall / 1000, peak_memory_mb(training.device)
 
 
 @styled

@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -38,40 +39,30 @@ class Figure:
         return self.theirs / self.ours
 
 
-def peak_mb() -> float:
-    """The most memory that this process has had so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+class Times(NamedTuple):
+    """Milliseconds of a call: CPU time, with that of the processes that it starts and ends, and wall time."""
+
+    cpu: float
+    wall: float
+
+    def on(self, device: str) -> float:
+        """What counts there: on a GPU the wall time, since the CPU waits."""
+        return self.cpu if device == "cpu" else self.wall
 
 
-def clock(device: str = "cpu") -> float:
-    """Seconds: CPU time of this process and of its children that ended; on a GPU, wall time after all work is done."""
-    if device != "cpu":
-        torch.cuda.synchronize()
-        return time.perf_counter()
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-def in_turns(calls: Sequence[Callable[[], object]], rounds: int, device: str = "cpu") -> list[float]:
-    """Median milliseconds of each call over some rounds, after one that is not counted."""
-    for call in calls:
-        call()
-    seconds: list[list[float]] = [[] for _ in calls]
-    for _ in range(rounds):
-        for call, found in zip(calls, seconds, strict=True):
-            before = clock(device)
-            call()
-            found.append(clock(device) - before)
-    return [1000 * statistics.median(found) for found in seconds]
-
-
-def cpu_and_wall_ms(calls: Sequence[Callable[[], object]], rounds: int) -> list[tuple[float, float]]:
-    """Median milliseconds of CPU time and of wall time of each call over some rounds."""
-    found: list[list[tuple[float, float]]] = [[] for _ in calls]
-    for _ in range(rounds):
+def in_turns(calls: Sequence[Callable[[], object]], rounds: int) -> list[Times]:
+    """Medians of each call over some rounds, after one that is not counted."""
+    found: list[list[Times]] = [[] for _ in calls]
+    for _ in range(rounds + 1):
         for call, times in zip(calls, found, strict=True):
-            cpu, wall = clock(), time.perf_counter()
+            before = _now()
             call()
-            times.append((1000 * (clock() - cpu), 1000 * (time.perf_counter() - wall)))
-    medians = [[statistics.median(column) for column in zip(*times, strict=True)] for times in found]
-    return [(cpu, wall) for cpu, wall in medians]
+            times.append(Times(*(1000 * (b - a) for a, b in zip(before, _now(), strict=True))))
+    return [Times(*map(statistics.median, zip(*times[1:], strict=True))) for times in found]
+
+
+def _now() -> tuple[float, float]:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages), time.perf_counter()

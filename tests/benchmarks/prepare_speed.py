@@ -43,7 +43,7 @@ def figures(work: Path, rounds: int, device: str, found: "Sequence[Recording]" =
 
     from echopair.pipeline.corpora import SyntheticCorpusConfig, find_recordings
     from echopair.pipeline.prepare import PrepareConfig, prepare
-    from tests.benchmarks.measuring import Figure, cpu_and_wall_ms
+    from tests.benchmarks.measuring import Figure, in_turns
 
     found = found or find_recordings("benchmark", SyntheticCorpusConfig(), work)
     for container, subtype in CONTAINERS.items():
@@ -60,8 +60,7 @@ def figures(work: Path, rounds: int, device: str, found: "Sequence[Recording]" =
             for recording in recordings:
                 librosa.load(recording.path, sr=RATE)
 
-        librosa.load(recordings[0].path, sr=RATE)  # its first call imports and compiles
-        a, b = cpu_and_wall_ms([ours, theirs], rounds)
+        a, b = in_turns([ours, theirs], rounds)
         for kind, first, second in zip(("CPU", "wall time"), a, b, strict=True):
             what = f"prepare, {len(recordings)} {container} files, {kind}"
             yield Figure(what, "librosa.load", "ms", first, second)

@@ -10,6 +10,7 @@ from torchaudio.transforms import MelSpectrogram
 from echopair.models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from echopair.models.log_mel import LogMel
 from echopair.models.log_mel_config import LogMelConfig
+from echopair.models.precision import autocast
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.config import RunConfig, compose
 from echopair.pipeline.embed import embed_clips
@@ -63,20 +64,24 @@ class Training:
         if self.steps_done % self.config.pretrain.log_every_steps == 0:
             metrics()
 
-    def bare_step(self) -> None:
-        """Forward, backward and optimiser of the encoder alone, on views that lie in memory."""
-        if not hasattr(self, "_views"):
-            pairs, frames = (
-                self.phase.crops.pairs,
-                self.phase.crops.crop_samples // self.log_mel.config.hop_samples,
-            )
-            shape = (2 * pairs, 1, self.log_mel.config.mel_bands, frames)
-            self._views = torch.randn(shape, device=self.device).contiguous(memory_format=torch.channels_last)
-            self._encoder = Learner(self.config.learning, self.device, self.data).method.encoder.train()
-            self._optimiser = torch.optim.AdamW(self._encoder.parameters(), lr=1e-5, fused=True)
-        self._encoder(self._views).square().mean().backward()
-        self._optimiser.step()
-        self._optimiser.zero_grad()
+
+def bare_step(training: Training) -> Callable[[], None]:
+    """Forward, backward and optimiser of the encoder alone, on views that lie in memory."""
+    learning, crops = training.config.learning, training.phase.crops
+    frames = learning.log_mel.frames(crops.crop_samples)
+    views = torch.randn(2 * crops.pairs, 1, learning.log_mel.mel_bands, frames, device=training.device)
+    views = views.contiguous(memory_format=torch.channels_last)
+    encoder = Learner(learning, training.device, training.data).method.encoder.train()
+    optimiser = torch.optim.AdamW(encoder.parameters(), lr=1e-5, fused=True)
+
+    def step() -> None:
+        with autocast(learning.pretrain.precision, training.device):
+            loss = encoder(views).float().square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    return step
 
 
 def training_steps(work: Path, rounds: int, device: str) -> Iterator[Figure]:
@@ -85,16 +90,14 @@ def training_steps(work: Path, rounds: int, device: str) -> Iterator[Figure]:
         for presets in (["synthetic"], ["synthetic", "waveform"]):
             training = Training(work, overrides, device, presets)
             what = ", preset ".join([f"training step, {name}", *presets[1:]])
-            yield Figure(
-                what, "bare encoder", "ms", *in_turns([training.step, training.bare_step], rounds, device)
-            )
+            yield _beside("bare encoder", what, [training.step, bare_step(training)], rounds, device)
 
 
 def embedding(work: Path, rounds: int, device: str) -> Iterator[Figure]:
     """64 clips of the built-in corpus, in crops that overlap by half."""
     for name, overrides in ENCODERS.items():
         calls = _embedding_calls(Training(work, overrides, device))
-        yield Figure(f"embed 64 clips, {name}", "bare encoder", "ms", *in_turns(calls, rounds, device))
+        yield _beside("bare encoder", f"embed 64 clips, {name}", calls, rounds, device)
 
 
 def _embedding_calls(training: Training) -> list[Callable[[], object]]:
@@ -121,7 +124,7 @@ def _embedding_calls(training: Training) -> list[Callable[[], object]]:
     hook.remove()
 
     def bare() -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(encoder.precision, encoder.device):
             for log_mels in seen:
                 encoder.encoder(log_mels)
 
@@ -147,6 +150,12 @@ def log_mels(work: Path, rounds: int, device: str) -> Iterator[Figure]:
         with torch.inference_mode():
             return torchaudio(waveforms).add_(ours.floor_power).log_()
 
-    yield Figure(
-        "log-mel, 512 crops", "torchaudio", "ms", *in_turns([lambda: ours(waveforms), theirs], rounds, device)
-    )
+    yield _beside("torchaudio", "log-mel, 512 crops", [lambda: ours(waveforms), theirs], rounds, device)
+
+
+def _beside(
+    reference: str, what: str, calls: Sequence[Callable[[], object]], rounds: int, device: str
+) -> Figure:
+    """Of our call and of the reference's."""
+    ours, theirs = in_turns(calls, rounds)
+    return Figure(what, reference, "ms", ours.on(device), theirs.on(device))

@@ -54,7 +54,8 @@ def test_a_batch_is_each_recording_alone(encoder: AudioEncoder) -> None:
 def test_is_mean_and_maximum_over_the_crops(encoder: AudioEncoder) -> None:
     waveform = noise(2, 16000)
     starts = [0, 7680, 15360, 32000 - 15360]
-    crops = encoder.embed_crops(torch.from_numpy(np.stack([waveform[s : s + 15360] for s in starts])))
+    apart = torch.arange(len(starts)), torch.zeros(len(starts), dtype=torch.int64)
+    crops = encoder.embed_crops(torch.from_numpy(np.stack([waveform[s : s + 15360] for s in starts])), *apart)
     torch.testing.assert_close(encoder.embed(waveform, 16000), torch.cat([crops.mean(0), crops.amax(0)]))
 
 
@@ -234,7 +235,8 @@ def test_an_encoder_of_waveforms_gets_the_crops_themselves(tmp_path: Path) -> No
     encoder = AudioEncoder(config, device="cpu", precision="float32")
     crops = torch.from_numpy(np.stack([noise(0.96, 16000, seed) for seed in range(2)]))
     with torch.no_grad():
-        torch.testing.assert_close(encoder.embed_crops(crops), encoder.encoder(crops[:, None, None]))
+        embedded = encoder.embed_crops(crops, torch.arange(2), torch.zeros(2, dtype=torch.int64))
+        torch.testing.assert_close(embedded, encoder.encoder(crops[:, None, None]))
     encoder.save(tmp_path)
     loaded = AudioEncoder.load(tmp_path, device="cpu", precision="float32")
     assert loaded.config == config
