@@ -7,7 +7,6 @@ the number of threads. Each point has a process of its own, since its peak memor
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,34 +24,34 @@ THREADS = "threads"
 PANELS: dict[str, tuple[Sequence[float], str]] = {
     "pairs in a batch": ((64, 128, 256, 512, 1024), "pretrain.batch_pairs={:.0f}"),
     "length of a crop, s": ((0.48, 0.96, 1.92, 3.84), "crops.crop_seconds={}"),
-    "clips, dozens": ((22, 88, 352), "corpora.sound_events.clips_per_kind={:.0f}"),
+    "clips, dozens": ((24, 96, 240), "corpora.sound_events.clips_per_kind={:.0f}"),
     THREADS: (tuple(2**power for power in range(available_cores().bit_length())), "threads={:.0f}"),
 }
 
 
-def point(panel: str, value: float, device: str) -> tuple[float, float]:
+def point(work: Path, panel: str, value: float, device: str) -> tuple[float, float]:
     """Seconds on the wall of a step, and peak memory in MB; in a process of its own."""
     torch.set_num_threads(int(value) if panel == THREADS else 1)
-    with tempfile.TemporaryDirectory() as work:
-        overrides = [*ENCODERS["width 16, coarse stem"], PANELS[panel][1].format(value)]
-        training = Training(Path(work), overrides, device)
-        (times,) = in_turns([training.step], ROUNDS)
-        return times.wall / 1000, peak_memory_mb(training.device)
+    overrides = [*ENCODERS["width 16, coarse stem"], PANELS[panel][1].format(value)]
+    training = Training(work, overrides, device)
+    (times,) = in_turns([training.step], ROUNDS)
+    return times.wall / 1000, peak_memory_mb(training.device)
 
 
 @styled
-def draw(path: Path, device: str) -> None:
+def draw(path: Path, work: Path, device: str) -> None:
     """Measure all points and write the picture.
 
     Args:
         path: of a PNG.
+        work: folder of the clips; what is there is not made again.
         device: "cpu" or "cuda"; threads are of the CPU alone.
     """
     panels = [panel for panel in PANELS if device == "cpu" or panel != THREADS]
     figure = new_figure(3.2 * len(panels), 4.4)
     for column, panel in enumerate(panels):
         values = PANELS[panel][0]
-        points = [_in_a_process(panel, value, device) for value in values]
+        points = [_in_a_process(work, panel, value, device) for value in values]
         for row, measured in enumerate(zip(*points, strict=True)):
             axes = figure.add_subplot(2, len(panels), row * len(panels) + column + 1)
             axes.plot(values, measured, color=ACCENT, marker="o", markersize=4)
@@ -68,12 +67,12 @@ def draw(path: Path, device: str) -> None:
     save(figure, path)
 
 
-def _in_a_process(panel: str, value: float, device: str) -> tuple[float, float]:
-    command = [sys.executable, "-m", "tests.benchmarks.growth", panel, str(value), device]
+def _in_a_process(work: Path, panel: str, value: float, device: str) -> tuple[float, float]:
+    command = [sys.executable, "-m", "tests.benchmarks.growth", str(work), panel, str(value), device]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     seconds, memory = json.loads(output.splitlines()[-1])
     return seconds, memory
 
 
 if __name__ == "__main__":
-    print(json.dumps(point(sys.argv[1], float(sys.argv[2]), sys.argv[3])))
+    print(json.dumps(point(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), sys.argv[4])))

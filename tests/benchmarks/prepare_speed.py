@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.prepare_speed [FOLDER ...]
 
-Each recording below the folders, or of the built-in corpus, is saved in the three containers to a temporary folder, at
+Each recording below the folders, or of the built-in corpus at 44.1 kHz, is saved in the three containers to a temporary folder, at
 its own rate. Then both read them at 16 kHz, in turn, three times: `prepare` with a process a core, whose start counts,
 and the loop in this process. Printed are the medians in milliseconds, and the ratio of the loop to `prepare`.
 """
@@ -45,7 +45,7 @@ def figures(work: Path, rounds: int, device: str, found: "Sequence[Recording]" =
     from echopair.pipeline.prepare import PrepareConfig, prepare
     from tests.benchmarks.measuring import Figure, in_turns
 
-    found = found or find_recordings("benchmark", SyntheticCorpusConfig(), work)
+    found = found or find_recordings("benchmark", SyntheticCorpusConfig(sample_rate_hz=44100), work)
     for container, subtype in CONTAINERS.items():
         recordings = [
             _copy(recording.path, work / f"{number}.{container}", subtype)

@@ -1,6 +1,6 @@
 """What echopair costs beside a reference that is measured in the same minutes, and how the cost grows.
 
-    python -m tests.benchmarks.suite [--only GROUP ...] [--rounds 5] [--device cuda]
+    python -m tests.benchmarks.suite [--only GROUP ...] [--rounds 3] [--device cuda]
 
 Writes `benchmarks.json`, `benchmarks.md` and `growth.png` below build/benchmarks, and prints the table beside the
 ratios that were committed last (docs/benchmarks.json); one that is clearly lower is red. Every group has a process of
@@ -50,23 +50,24 @@ def machine(device: str) -> str:
     return ", ".join([*parts, f"torch {torch.__version__}"])
 
 
-def measured(group: str, rounds: int, device: str) -> list[Figure]:
+def measured(group: str, work: Path, rounds: int, device: str) -> list[Figure]:
     """The figures of a group, from a process of its own."""
     # Not by -m, since worker processes would import this module and torch with it.
-    code = f"from tests.benchmarks.suite import measure; measure({group!r}, {rounds}, {device!r})"
+    code = (
+        f"from tests.benchmarks.suite import measure; measure({group!r}, {str(work)!r}, {rounds}, {device!r})"
+    )
     command = [sys.executable, "-c", code]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     return [Figure(**json.loads(line)) for line in output.splitlines() if line.startswith("{")]
 
 
-def measure(group: str, rounds: int, device: str) -> None:
+def measure(group: str, work: str, rounds: int, device: str) -> None:
     """Print the figures of a group, a line of JSON each."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    with tempfile.TemporaryDirectory() as work:
-        for figure in GROUPS[group](Path(work), rounds, device):
-            print(json.dumps(asdict(figure)), flush=True)
+    for figure in GROUPS[group](Path(work), rounds, device):
+        print(json.dumps(asdict(figure)), flush=True)
 
 
 def committed_ratios(device: str) -> dict[tuple[str, str, str], float]:
@@ -109,19 +110,20 @@ def shown(figures: Sequence[Figure], before: dict[tuple[str, str, str], float]) 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--only", nargs="+", choices=[*GROUPS, "growth"], help="groups; by default all")
-    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     given = arguments.parse_args()
     chosen = given.only or [*(GROUPS if given.device == "cpu" else ON_GPU), "growth"]
     console = Console(width=140)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     figures: list[Figure] = []
-    for group in chosen:
-        with console.status(group):
-            if group == "growth":
-                growth.draw(OUTPUT / "growth.png", given.device)
-            else:
-                figures += measured(group, given.rounds, given.device)
+    with tempfile.TemporaryDirectory() as folder:
+        for group in chosen:
+            with console.status(group):
+                if group == "growth":
+                    growth.draw(OUTPUT / "growth.png", Path(folder), given.device)
+                else:
+                    figures += measured(group, Path(folder), given.rounds, given.device)
     where = machine(given.device)
     table = {given.device: {"machine": where, "figures": [asdict(one) for one in figures]}}
     (OUTPUT / "benchmarks.json").write_text(json.dumps(table, indent=1) + "\n")

@@ -26,6 +26,7 @@ ENCODERS = {
     "width 16, coarse stem": ("encoder.width=16", "encoder.stem=coarse"),
     "default encoder": ("encoder.width=32",),
 }
+CLIPS_PER_KIND = 96  # of twelve kinds; enough for the largest batch
 STEPS = 1000  # of the training that a step is taken from
 
 
@@ -39,8 +40,9 @@ class Training:
         device: str = "cpu",
         presets: Sequence[str] = ("synthetic",),
     ) -> None:
+        size = ["pretrain.batch_pairs=256", f"corpora.sound_events.clips_per_kind={CLIPS_PER_KIND}"]
         budget = ["pretrain.epochs=null", f"pretrain.steps={STEPS}", f"pretrain.device={device}"]
-        config = compose(presets, [f"work_folder={work}", *budget, *overrides])
+        config = compose(presets, [f"work_folder={work}", *size, *budget, *overrides])
         clips = run(config, Stage.PREPARE).clips["sound_events"].folder
         self.store = ClipStore(clips, config.log_mel.sample_rate_hz)
         self.config: RunConfig = config
@@ -89,7 +91,7 @@ def training_steps(work: Path, rounds: int, device: str) -> Iterator[Figure]:
     for name, overrides in ENCODERS.items():
         for presets in (["synthetic"], ["synthetic", "waveform"]):
             training = Training(work, overrides, device, presets)
-            what = ", preset ".join([f"training step, {name}", *presets[1:]])
+            what = ", preset ".join([f"step of 256 pairs, {name}", *presets[1:]])
             yield _beside("bare encoder", what, [training.step, bare_step(training)], rounds, device)
 
 
