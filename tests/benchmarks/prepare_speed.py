@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.prepare_speed [FOLDER ...]
 
-Each recording below the folders, or of the built-in corpus at 44.1 kHz, is saved in the three containers to a temporary folder, at
-its own rate. Then both read them at 16 kHz, in turn, three times: `prepare` with a process a core, whose start counts,
-and the loop in this process. Printed are the medians in milliseconds, and the ratio of the loop to `prepare`.
+Each recording below the folders, or of the built-in corpus at 44.1 kHz, is saved in the three containers to a temporary
+folder, at its own rate. Then both read them at 16 kHz, in turn, three times: `prepare` with a process a core, whose
+start counts, and the loop in this process. Printed are the medians in milliseconds, and the ratio of the loop to
+`prepare`.
 """
 
 import sys
