@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 def future_frames(
     frames: torch.Tensor, predictions: Sequence[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """InfoNCE of predicted and true future frames; candidates are the frames of all clips at the same time.
+    """InfoNCE of predicted and true future frames among the frames of all clips at all predicted times.
 
     Source: van den Oord et al., "Representation Learning with Contrastive Predictive Coding" (2018), equations 3
-    (the log-bilinear score z_{t+k} W_k c_t) and 4, averaged over times t and steps k.
+    (the log-bilinear score z_{t+k} W_k c_t) and 4, averaged over times t and steps k. The negatives come from the same
+    sequence and from others ("mixed" in table 2).
 
     Args:
         frames: (N, T', C), the features z of N clips.
         predictions: for k = 1 to K < T', (N, T' - k, C): W_k c_t, of which the one at t predicts frame t + k.
 
     Returns:
-        The loss, scalar float32 (float64 for inputs in it); `ln(N)` for uninformative predictions. And the share of
-        predictions that are most similar to the frame of their own clip.
+        The loss, scalar float32 (float64 for inputs in it); the mean over k of `ln(N (T' - k))` for uninformative
+        predictions. And the share of predictions that are most similar to their own frame.
 
     Raises:
         ValueError: no prediction, or as many steps as frames.
@@ -36,11 +37,9 @@ def future_frames(
         raise ValueError(f"{len(predictions)} steps cannot be predicted in {count} frames")
     with torch.autocast(frames.device.type, enabled=False):
         frames = at_least_float32(frames)
-        losses, accuracies = [], []
-        for k, predicted in enumerate(predictions, start=1):
-            found = [
-                info_nce_of_own(at_least_float32(predicted[:, t]), frames[:, t + k]) for t in range(count - k)
-            ]
-            losses.append(torch.stack([loss for loss, _ in found]).mean())
-            accuracies.append(torch.stack([accuracy for _, accuracy in found]).mean())
+        found = [
+            info_nce_of_own(at_least_float32(predicted).flatten(0, 1), frames[:, k:].flatten(0, 1))
+            for k, predicted in enumerate(predictions, start=1)
+        ]
+    losses, accuracies = zip(*found, strict=True)
     return torch.stack(losses).mean(), torch.stack(accuracies).mean()

@@ -28,7 +28,7 @@ from echopair.pipeline.training.views import measure_statistics
 if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
 
-PRETRAIN_VERSION = 4
+PRETRAIN_VERSION = 5
 ENCODER_FOLDER = "encoder"
 PREVIEW_FOLDER = "preview"
 

@@ -29,6 +29,7 @@ WEIGHTS = "encoder/encoder.safetensors"
 LABELLED = ("corpora.others.name=synthetic", "corpora.others.seed=1", "pretrain.corpora=[others]")
 # What an objective needs beside its name.
 NEEDED = {
+    "cpc": ("crops.positives.name=same_crop", "crops.crop_seconds=2"),
     "cross_entropy": (*LABELLED, "probe.corpora=[sound_events]"),
     "multi_format": ("objective.waveform_encoder.width=8",),
     "relative_position": ("crops.positives.name=apart",),

@@ -19,8 +19,9 @@ def test_is_equation_4_of_the_paper_term_by_term() -> None:
         terms = []
         for clip in range(3):
             for t in range(5 - k):
-                scores = [math.exp(float(predicted[clip, t] @ frames[n, t + k])) for n in range(3)]
-                terms.append(-math.log(scores[clip] / sum(scores)))
+                candidates = [(n, time) for n in range(3) for time in range(k, 5)]
+                scores = {own: math.exp(float(predicted[clip, t] @ frames[own])) for own in candidates}
+                terms.append(-math.log(scores[clip, t + k] / sum(scores.values())))
         means.append(sum(terms) / len(terms))
     assert future_frames(frames, predictions)[0].item() == pytest.approx(sum(means) / 2, rel=1e-9)
 
@@ -28,8 +29,8 @@ def test_is_equation_4_of_the_paper_term_by_term() -> None:
 def test_uninformative_predictions_are_chance_and_perfect_ones_are_right() -> None:
     frames, _ = inputs()
     loss, _ = future_frames(frames, [torch.zeros(3, 4, 4, dtype=torch.float64)])
-    assert loss.item() == pytest.approx(math.log(3)) == pytest.approx(math.log(3))
-    own = torch.eye(3)[:, None].expand(3, 5, 3)
+    assert loss.item() == pytest.approx(math.log(3 * 4))
+    own = torch.eye(3 * 5).view(3, 5, 15)
     loss, accuracy = future_frames(own, [1000 * own[:, 1:]])
     assert loss == 0
     assert accuracy == 1

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import torch
 
 from echopair.models.encoders import ResNetConfig, VggLikeConfig, build_encoder
+from echopair.models.encoders.base import Encoder
+from echopair.models.losses.future_frames import future_frames
 from echopair.models.methods import (
     Batch,
     CPCConfig,
@@ -130,7 +133,27 @@ def test_an_encoder_without_a_feature_map_is_refused() -> None:
         DeepInfoMaxConfig().check_data(encoder, DATA)
 
 
-def test_cpc_refuses_crops_without_frames_to_predict_and_weights_that_it_would_not_train() -> None:
+def test_a_step_of_cpc_predicts_the_frames_of_one_view_from_another() -> None:
+    method = build(CPCConfig())
+    encoder = cast("Encoder", method.encoder)
+    encoder.eval()  # no statistics of the batch
+    given = batch()
+    first, second = (
+        torch.stack([encoder.pool(one[..., [t]]) for t in range(12)], dim=1)  # (8, 12, 16)
+        for one in map(encoder.features, given.views)
+    )
+    losses = []
+    for past, future in ((first, second), (second, first)):
+        contexts, _ = method.modules["context"](past)
+        predict = list(cast("torch.nn.ModuleList", method.modules["predictions"]))
+        losses.append(future_frames(future, [predict[k - 1](contexts[:, :-k]) for k in (1, 2)])[0])
+    loss, metrics = method.training_step(given)
+    assert loss.item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
+    assert metrics()["loss_chance_level"] == pytest.approx((math.log(8 * 11) + math.log(8 * 10)) / 2)
+    assert metrics()["prediction_accuracy_chance_level"] == pytest.approx((1 / 88 + 1 / 80) / 2)
+
+
+def test_cpc_refuses_crops_without_frames_to_predict_and_keeps_the_encoder() -> None:
     encoder = build_encoder(ResNetConfig(width=8, stem="patch", blocks=(1,)))
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     CPCConfig(steps_ahead=11).check_data(encoder, DATA)
@@ -139,10 +162,17 @@ def test_cpc_refuses_crops_without_frames_to_predict_and_weights_that_it_would_n
     ):
         CPCConfig(steps_ahead=12).check_data(encoder, DATA)
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
-    with pytest.raises(
-        ValueError, match=r"encoder.name=vgg_like has weights behind it .* set encoder.name=resnet"
-    ):
-        CPCConfig().check_data(build_encoder(VggLikeConfig(width=8, embedding_dim=8)), DATA)
+
+
+def test_cpc_trains_pooling_that_has_weights() -> None:
+    torch.manual_seed(0)
+    encoder = build_encoder(VggLikeConfig(width=8, embedding_dim=8))
+    data = replace(DATA, frames=96)
+    CPCConfig().check_data(encoder, data)
+    method = CPCConfig().build(encoder, ProjectionConfig(), data)
+    views = [torch.randn(4, 1, 16, 96) for _ in range(2)]
+    method.training_step(replace(batch(), views=views)).loss.backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
 
 
 def test_transformations_are_told_better_than_by_constant_answers() -> None:
