@@ -42,7 +42,7 @@ class EmbedConfig(BaseModel, frozen=True, extra="forbid"):
 
     batch_crops: int = Field(128, ge=1, description="crops in one forward pass")
     device: Device = Field("auto", description="auto: the GPU where there is one")
-    precision: Precision = Field("auto", description="auto: bfloat16 where the hardware multiplies in it")
+    precision: Precision = Field("auto", description="auto: bfloat16 on a GPU that multiplies in it or a CPU with AMX")
 
 
 @dataclass(frozen=True)

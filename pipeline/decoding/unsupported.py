@@ -10,6 +10,7 @@ from echopair.pipeline.decoding.truncation import container_of
 # codec that it does not know), compressed NIST file.
 UNSUPPORTED_CODES = (4, 18, 64, 110)
 HEAD_BYTES = 4096
+FLAC_BITS = (8, 16, 24)  # that libsndfile reads: such a file is damaged
 OGG_CODECS = {b"\x7fFLAC": "FLAC", b"Speex   ": "Speex"}
 
 
@@ -39,7 +40,7 @@ def unsupported_kind(path: str | Path, start: int, code: int) -> Kind | None:
         return None
     if head[:4] == b"fLaC":
         bits = ((head[20] & 1) << 4 | head[21] >> 4) + 1
-        return Kind(f"FLAC of {bits} bits", "flac")
+        return None if bits in FLAC_BITS else Kind(f"FLAC of {bits} bits", "flac")
     container = container_of(head)
     if container is None:
         return None

@@ -75,7 +75,8 @@ REFUSAL_KINDS = {
     "only a part would be read": "would be read",
     "of no known format": "^not audio|not of a known",
     "no sound": "^no samples|no sound|^too short",
-    "NaN, silent or too large": "NaN|silent|too large",
+    "NaN, silent or too large": "NaN|silent|too large|far above full scale|in integer units|^a wild peak",
+    "needs ffmpeg": "needs ffmpeg",
     "libsndfile's reason": "^cannot be decoded: (?!\\w+(Error|Exception): )",
     "unexpected exception": "^cannot be decoded: \\w+(Error|Exception): ",
 }

@@ -84,6 +84,13 @@ def test_without_ffmpeg_each_kind_is_refused_by_name(
         decode(UNSUPPORTED[kind](tmp_path), RATE_HZ, io.BytesIO(), min_seconds=0.1)
 
 
+def test_damaged_flac_of_a_readable_width_is_not_said_to_need_ffmpeg(tmp_path: Path) -> None:
+    file = patched(write(tmp_path / "a.flac"), 4, b"\xff")  # the length of its first block
+    with pytest.raises(Refused) as refused:
+        decode(file, RATE_HZ, io.BytesIO(), min_seconds=0.1)
+    assert "ffmpeg" not in str(refused.value)
+
+
 @needs_ffmpeg
 @pytest.mark.parametrize("writer", [flac_of_20_bits, nist_of_24_bits])
 def test_ffmpeg_reads_every_sample(writer: Writer, tmp_path: Path) -> None:
