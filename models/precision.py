@@ -24,7 +24,7 @@ def resolve_device(device: Device) -> torch.device:
 
 
 def uses_bfloat16(precision: Precision, device: torch.device) -> bool:
-    """Whether matrix products run in bfloat16: asked for, or `auto` on a GPU that multiplies in it or a CPU with AMX."""
+    """Whether matrix products run in bfloat16: asked for, or `auto` on a GPU that has them or a CPU with AMX."""
     match precision:
         case "bfloat16":
             return True
@@ -33,8 +33,8 @@ def uses_bfloat16(precision: Precision, device: torch.device) -> bool:
         case "auto":
             if device.type == "cuda":
                 return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-            # With AVX512-BF16 but no AMX, a step of the default encoder takes 1.3 times as long as in float32 (oneDNN of
-            # torch 2.11, Intel Xeon), its forward pass alone as well; a step of width 16 takes 0.9 times as long.
+            # With AVX512-BF16 but no AMX, a step of the default encoder takes 1.3 times as long as in float32, and its
+            # forward pass too; a step of width 16 takes 0.9 times as long (torch 2.11, Intel Xeon).
             return bool(torch.cpu._is_amx_tile_supported())
 
 
