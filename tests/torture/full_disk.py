@@ -37,17 +37,16 @@ def fill(file: Path) -> None:
                 continue
 
 
-def play(moment: str, file: Path, disk: Path, oracle: dict[str, object]) -> str:
+def play(moment: str, file: Path, work: Path, oracle: dict[str, object]) -> str:
     """Fill the disk at a moment of a run; returns what the run said, and fails if it did not go on."""
     import sqlite3
 
     from tests.torture.kills import result_of, start_stage, undisturbed
 
-    work = disk / "work"
     process = start_stage("run", file, work)
     while not any(work.glob(MOMENTS[moment])) and not process.ended:
         time.sleep(0.001)
-    fill(disk / "ballast")
+    fill(work / "ballast")
     status = process.wait(300)
     said, complained = process.output.read_text(), process.errors.read_text()
     last = complained.strip().splitlines()[-1]
@@ -56,7 +55,7 @@ def play(moment: str, file: Path, disk: Path, oracle: dict[str, object]) -> str:
     assert "No space left" in last or "disk is full" in last, last
     assert "free space" in last, last
     statuses = []
-    (disk / "ballast").unlink()
+    (work / "ballast").unlink()
     if (work / "mlflow.db").is_file():
         with closing(sqlite3.connect(work / "mlflow.db")) as connection:
             statuses = [status for (status,) in connection.execute("select status from runs")]
