@@ -4,7 +4,9 @@ import os
 import signal
 import sys
 import threading
+import time
 import webbrowser
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 # Before any of them is imported: nothing is reported to anybody, and no library draws bars of its own.
@@ -24,7 +26,7 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 PIPE_COLUMNS = 200
 UNRECORDED = 1
-CONTINUED = ("run", "prepare", "pretrain", "embed", "probe", "compare-objectives", "sweep")
+CONTINUED = ("run", "prepare", "pretrain", "embed", "probe", "compare-objectives", "sweep", "apply")
 LINE_CHARACTERS = 10_000
 
 app = typer.Typer(
@@ -89,6 +91,37 @@ def embed(arguments: RunArguments = None) -> None:
 def probe(arguments: RunArguments = None) -> None:
     """Stage 4: the accuracy of a linear classifier on the embeddings, beside its baselines; all evaluations."""
     _run(arguments, "EVALUATE")
+
+
+@app.command()
+def apply(
+    encoder: Annotated[Path, typer.Argument(help="folder of an encoder, as `echopair run` prints it")],
+    recordings: Annotated[list[Path], typer.Argument(help="recordings, and folders of them")],
+    out: Annotated[Path, typer.Option(help="the table to write")] = Path("embeddings.parquet"),
+    window: Annotated[
+        float | None,
+        typer.Option(help="seconds of a row; by default a crop of the encoder", show_default=False),
+    ] = None,
+    hop: Annotated[
+        float | None,
+        typer.Option(
+            help="seconds between the starts of two windows; by default half a window", show_default=False
+        ),
+    ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="one row for each recording")] = False,
+) -> None:
+    """Embed any recordings with an encoder, into a Parquet table; continues where a killed one stopped."""
+    from echopair.pipeline.apply import apply as apply_encoder
+
+    began = time.monotonic()
+    done = apply_encoder(encoder, recordings, out, window_seconds=window, hop_seconds=hop, whole=whole)
+    lines = [f"embeddings  {done.file}: {done.rows:,} rows"]
+    if done.seconds_of_audio:
+        seconds = time.monotonic() - began
+        lines[0] += f", {done.seconds_of_audio:,.0f} s of audio in {seconds:,.0f} s"
+    if done.refusals:
+        lines.append(f"refused     {done.refusals}: {done.refused:,} recordings")
+    output.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()

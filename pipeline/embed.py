@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pydantic import BaseModel, Field
 
@@ -42,7 +42,9 @@ class EmbedConfig(BaseModel, frozen=True, extra="forbid"):
 
     batch_crops: int = Field(128, ge=1, description="crops in one forward pass")
     device: Device = Field("auto", description="auto: the GPU where there is one")
-    precision: Precision = Field("auto", description="auto: bfloat16 on a GPU that multiplies in it or a CPU with AMX")
+    precision: Precision = Field(
+        "auto", description="auto: bfloat16 on a GPU that multiplies in it or a CPU with AMX"
+    )
 
 
 @dataclass(frozen=True)
@@ -202,27 +204,61 @@ def embed_clips(
     Returns:
         (N, D) in the order of `clips`.
     """
+    whole = [Window(int(clip), 0, int(store.samples[clip])) for clip in clips]
+    return embed_windows(store, whole, encoder, batch_crops, lambda _window: on_clip())
+
+
+class Window(NamedTuple):
+    """A part of a clip of a store: from one sample up to another, at most the clip's last."""
+
+    clip: int
+    start: int
+    end: int
+
+
+def embed_windows(
+    store: ClipStore,
+    windows: Sequence[Window],
+    encoder: AudioEncoder,
+    batch_crops: int,
+    on_window: Callable[[Window], None] = lambda _window: None,
+) -> NDArray[np.float32]:
+    """Embed parts of clips as `AudioEncoder.embed` would, in batches of crops of many windows.
+
+    Args:
+        store: clips at the encoder's sample rate.
+        windows: (N,); one that is shorter than a crop is a whole clip.
+        encoder: in evaluation mode.
+        batch_crops: crops in one forward pass; those that windows of a batch share are computed once.
+        on_window: called with each window when its last crop has been queued.
+
+    Returns:
+        (N, D) in the order of `windows`.
+    """
     from echopair.models.audio_encoder import ClipPool, crop_starts
 
     crop_samples, hop_samples = encoder.config.crop_samples, encoder.config.crop_hop_samples
-    pool = ClipPool(len(clips), encoder.crop_embedding_dim)
+    pool = ClipPool(len(windows), encoder.crop_embedding_dim)
     rows: list[int] = []
-    starts: list[int] = []
+    crops: list[int] = []  # of each row, a number of `places`
+    places: dict[tuple[int, int], int] = {}  # clip and start of each crop of the batch
 
     def flush() -> None:
-        crops = torch.from_numpy(store.read_crops(clips[rows].tolist(), starts, crop_samples))
-        numbers = torch.tensor(rows)
-        pool.add(encoder.embed_crops(crops, numbers, torch.tensor(starts)), numbers)
+        clips, starts = zip(*places, strict=True)
+        waveforms = torch.from_numpy(store.read_crops(clips, starts, crop_samples))
+        embeddings = encoder.embed_crops(waveforms, torch.tensor(clips), torch.tensor(starts))
+        pool.add(embeddings[crops], torch.tensor(rows))
         rows.clear()
-        starts.clear()
+        crops.clear()
+        places.clear()
 
-    for row, samples in enumerate(store.samples[clips].tolist()):
-        for start in crop_starts(samples, crop_samples, hop_samples):
+    for row, window in enumerate(windows):
+        for start in crop_starts(window.end - window.start, crop_samples, hop_samples).tolist():
             rows.append(row)
-            starts.append(int(start))
-            if len(rows) == batch_crops:
+            crops.append(places.setdefault((window.clip, window.start + start), len(places)))
+            if len(places) == batch_crops:
                 flush()
-        on_clip()
+        on_window(window)
     if rows:
         flush()
     return pool.result().numpy()

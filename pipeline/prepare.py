@@ -1,26 +1,30 @@
 """Stage 1: recordings -> clips in the store, and a report of what was refused."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
-from echopair.pipeline.corpora.recording import Recording, ffmpeg_version, name_as_text
+from echopair.pipeline.corpora.recording import Recording, Refusal, ffmpeg_version, name_as_text
 from echopair.pipeline.duplicates import find_duplicates
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.progress import progress_bar
 from echopair.pipeline.stages import StageOutput, digest_values
-from echopair.pipeline.workers import SHARD_PREFIX, decode_all
+from echopair.pipeline.workers import SHARD_PREFIX, Outcome, decode_all
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from echopair.pipeline.config import RunConfig
 
 PREPARE_VERSION = 6
 PREPARE_LIBRARIES = ("soundfile", "soxr", "scipy")
 REFUSALS_NAMED_IN_ERROR = 3
 CLEARLY_HIGHER = 1.1
+ANNOTATIONS = ("labels", "fold", "split", "group")
 
 
 class PrepareConfig(BaseModel, frozen=True, extra="forbid"):
@@ -90,49 +94,18 @@ def prepare(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from echopair.pipeline.corpus_report import Refusal, write_report
-    from echopair.pipeline.store import MANIFEST_FILE, ClipStore, manifest_schema, shard_file
+    from echopair.pipeline.corpus_report import write_report
+    from echopair.pipeline.store import MANIFEST_FILE, ClipStore
 
-    outcomes = sorted(
-        decode_all(corpus, recordings, config.workers, sample_rate_hz, config.min_seconds, folder)
-    )
-    shards = {
-        name: number for number, name in enumerate(sorted({o.worker_shard for o in outcomes if o.clip}))
-    }
-    for name, number in shards.items():
-        (folder / name).rename(folder / shard_file(number))
-    for leftover in folder.glob(f"{SHARD_PREFIX}*"):  # of a worker that took no clip
-        leftover.unlink()
-
-    rows = []
-    refused = []
-    content = hashlib.sha256()
-    annotations = []
-    for outcome in outcomes:
-        recording = recordings[outcome.recording]
-        name = name_as_text(recording.name)
-        if outcome.clip is None:
-            refused.append(Refusal(name, outcome.reason))
-            continue
-        clip = outcome.clip
-        content.update(clip.samples_sha256.encode())
-        annotations.append([recording.labels, recording.fold, recording.split, recording.group])
-        rows.append(
-            {
-                "path": name,
-                "labels": list(recording.labels),
-                "fold": recording.fold,
-                "split": recording.split,
-                "group": recording.group,
-                **asdict(clip),
-                "sound": clip.samples_sha256,
-                "shard": shards[outcome.worker_shard],
-                "offset": outcome.offset,
-            }
-        )
-    manifest = pa.Table.from_pylist(rows, schema=manifest_schema())
-    pq.write_table(manifest, folder / MANIFEST_FILE)
-    if any(row["labels"] for row in rows):  # a copy does harm where one is tested and another learned from
+    outcomes = []
+    with progress_bar(f"prepare {corpus}", len(recordings), "recordings") as advance:
+        for outcome in decode_all(
+            corpus, recordings, config.workers, sample_rate_hz, config.min_seconds, folder
+        ):
+            outcomes.append(outcome)
+            advance()
+    manifest, refused = write_store(recordings, outcomes, folder)
+    if any(manifest["labels"].to_pylist()):  # a copy does harm where one is tested and another learned from
         sounds = find_duplicates(corpus, ClipStore(folder, sample_rate_hz))
         column = manifest["samples_sha256"].take(pa.array(sounds))
         manifest = manifest.set_column(manifest.schema.get_field_index("sound"), "sound", column)
@@ -140,7 +113,7 @@ def prepare(
     write_report(folder, corpus, manifest, refused, sample_rate_hz=sample_rate_hz, passed_over=passed_over)
 
     refused_share = len(refused) / len(recordings)
-    if refused_share > config.max_refused_share or not rows:
+    if refused_share > config.max_refused_share or not len(manifest):
         named = "; ".join(f"{r.path}: {r.reason}" for r in refused[:REFUSALS_NAMED_IN_ERROR])
         raise UserError(
             f"corpus {corpus!r}: {len(refused)} of {len(recordings)} recordings refused ({named}"
@@ -149,13 +122,64 @@ def prepare(
             f"repair them or raise the share. All are listed in {folder / 'report.json'}; "
             f"{folder / 'report.html'} is for reading"
         )
+    annotations = zip(*(manifest[name].to_pylist() for name in ANNOTATIONS), strict=True)
     return {
-        "digest": content.hexdigest(),
-        "annotations_digest": digest_values([annotations, manifest["sound"].to_pylist()]),
-        "clips": len(rows),
+        "digest": hashlib.sha256("".join(manifest["samples_sha256"].to_pylist()).encode()).hexdigest(),
+        "annotations_digest": digest_values([list(annotations), manifest["sound"].to_pylist()]),
+        "clips": len(manifest),
         "refused": len(refused),
-        "seconds_of_audio": round(sum(row["seconds"] for row in rows), 2),
+        "seconds_of_audio": round(sum(manifest["seconds"].to_pylist()), 2),
     }
+
+
+def write_store(
+    recordings: Sequence[Recording], outcomes: Iterable[Outcome], folder: Path
+) -> tuple["pa.Table", list[Refusal]]:
+    """Name the shards that `decode_all` wrote to a folder, and write the manifest beside them.
+
+    Args:
+        recordings: that were decoded.
+        outcomes: of all of them, in any order.
+        folder: of the shards.
+
+    Returns:
+        The manifest, in the order of the recordings, and what was refused.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from echopair.pipeline.store import MANIFEST_FILE, manifest_schema, shard_file
+
+    ordered = sorted(outcomes)
+    shards = {name: number for number, name in enumerate(sorted({o.worker_shard for o in ordered if o.clip}))}
+    for name, number in shards.items():
+        (folder / name).rename(folder / shard_file(number))
+    for leftover in folder.glob(f"{SHARD_PREFIX}*"):  # of a worker that took no clip
+        leftover.unlink()
+    rows = []
+    refused = []
+    for outcome in ordered:
+        recording = recordings[outcome.recording]
+        name = name_as_text(recording.name)
+        if outcome.clip is None:
+            refused.append(Refusal(name, outcome.reason))
+            continue
+        rows.append(
+            {
+                "path": name,
+                "labels": list(recording.labels),
+                "fold": recording.fold,
+                "split": recording.split,
+                "group": recording.group,
+                **asdict(outcome.clip),
+                "sound": outcome.clip.samples_sha256,
+                "shard": shards[outcome.worker_shard],
+                "offset": outcome.offset,
+            }
+        )
+    manifest = pa.Table.from_pylist(rows, schema=manifest_schema())
+    pq.write_table(manifest, folder / MANIFEST_FILE)
+    return manifest, refused
 
 
 def sound_above(rates_hz: Sequence[int], max_hz: float) -> str:

@@ -24,7 +24,7 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 @contextmanager
 def progress_bar(task: str, total: int, unit: str, done: int = 0) -> Iterator[Callable[..., None]]:
-    """A bar on standard error; yields `advance(steps=1, note="")`.
+    """A bar on standard error; yields `advance(steps=1, note="")`, steps of which may be fractions.
 
     Without a terminal it is a line a minute, so that logs stay readable.
     """
@@ -44,7 +44,7 @@ def progress_bar(task: str, total: int, unit: str, done: int = 0) -> Iterator[Ca
 
         printed_at = time.monotonic()
 
-        def advance(steps: int = 1, note: str | None = None) -> None:
+        def advance(steps: float = 1, note: str | None = None) -> None:
             nonlocal printed_at
             progress.update(bar, advance=steps)
             if note is not None:

@@ -73,8 +73,6 @@ def decode_all(
     Raises:
         UserError: the disk is full, or worker processes cannot be started.
     """
-    from echopair.pipeline.progress import progress_bar  # here: the worker processes import this module
-
     files = _files(recordings)
     most = min(workers or available_cores(), max(1, len(files) // RECORDINGS_PER_TASK))
     start = partial(
@@ -88,26 +86,20 @@ def decode_all(
         files[first : first + RECORDINGS_PER_TASK] for first in range(0, len(files), RECORDINGS_PER_TASK)
     )
     try:
-        with progress_bar(f"prepare {corpus}", len(recordings), "recordings") as advance:
-            for number, recording in enumerate(recordings):
-                if recording.refusal:
-                    advance(1)
-                    yield Outcome(number, None, recording.refusal, "", 0)
-            while True:
-                unfinished: list[list[File]] = []
-                for outcomes in _decode_until_killed(start, most, tasks, unfinished):
-                    advance(len(outcomes))
-                    yield from outcomes
-                if not unfinished:
-                    return
-                # A pool hands tasks out in their order: one for each worker, and one more waits in its queue.
-                suspects = unfinished[: most + 1]
-                tasks = chain(unfinished[most + 1 :], tasks)
-                for outcomes in _decode_one_by_one(
-                    start, corpus, [file for task in suspects for file in task]
-                ):
-                    advance(len(outcomes))
-                    yield from outcomes
+        for number, recording in enumerate(recordings):
+            if recording.refusal:
+                yield Outcome(number, None, recording.refusal, "", 0)
+        while True:
+            unfinished: list[list[File]] = []
+            for outcomes in _decode_until_killed(start, most, tasks, unfinished):
+                yield from outcomes
+            if not unfinished:
+                return
+            # A pool hands tasks out in their order: one for each worker, and one more waits in its queue.
+            suspects = unfinished[: most + 1]
+            tasks = chain(unfinished[most + 1 :], tasks)
+            for outcomes in _decode_one_by_one(start, corpus, [file for task in suspects for file in task]):
+                yield from outcomes
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

@@ -38,22 +38,39 @@ class FolderCorpusConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> FolderListing:
-    """List the audio files below the root, in an order that does not depend on the file system.
-
-    A file without a label is refused where others have one.
+    """List the audio files below the root; see `list_folder`.
 
     Raises:
         UserError: the folder does not exist, is a file, or contains no audio, or one below it cannot be listed.
+    """
+    root = existing_folder(corpus, config.root)
+    return list_folder(root, f"corpus {corpus}", f"corpora.{corpus}.root={root}", config.labels)
+
+
+def list_folder(
+    root: Path, title: str, where: str, labels_from: Literal["parent_folder", "none"] = "none"
+) -> FolderListing:
+    """List the audio files below a folder, in an order that does not depend on the file system.
+
+    A file without a label is refused where others have one.
+
+    Args:
+        root: an existing folder.
+        title: begins what is printed.
+        where: begins an error's message: the folder as the user gave it.
+        labels_from: where labels come from.
+
+    Raises:
+        UserError: the folder contains no audio, or one below it cannot be listed.
     """
 
     def refuse(error: OSError) -> None:
         folder = name_as_text(str(error.filename))
         raise UserError(
-            f"corpora.{corpus}.root: the folder {folder} cannot be listed ({error.strerror}); "
-            "change its permissions or move it out of the root"
+            f"{where}: the folder {folder} cannot be listed ({error.strerror}); "
+            "change its permissions or move it elsewhere"
         ) from error
 
-    root = existing_folder(corpus, config.root)
     extensions = (*AUDIO_EXTENSIONS, *(FFMPEG_FORMATS if has_ffmpeg() else ()))
     recordings = []
     passed_over: Counter[str] = Counter()
@@ -66,7 +83,7 @@ def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> FolderLis
         is_link = Path(folder) != root and Path(folder).is_symlink()
         if real in visited or (is_link and real in real_folders):
             console.print(
-                f"corpus {corpus}: {name_as_text(folder)} is a link to a folder that is read elsewhere; passed over",
+                f"{title}: {name_as_text(folder)} is a link to a folder that is read elsewhere; passed over",
                 style="yellow",
                 markup=False,
             )
@@ -88,16 +105,14 @@ def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> FolderLis
                     backups.append(file)
                     continue
                 by_content.append(file)
-            is_labelled = config.labels == "parent_folder" and Path(folder) != root
+            is_labelled = labels_from == "parent_folder" and Path(folder) != root
             labels = (name_as_text(path.parent.name),) if is_labelled else ()
             recordings.append(Recording(path, str(path.relative_to(root)), labels))
     if by_content:
-        console.print(
-            f"corpus {corpus}: recognised as audio by content: {_counted(by_content)}", markup=False
-        )
+        console.print(f"{title}: recognised as audio by content: {_counted(by_content)}", markup=False)
     if backups:
         console.print(
-            f"corpus {corpus}: passed over as backups or parts of audio by their names: {_counted(backups)}; "
+            f"{title}: passed over as backups or parts of audio by their names: {_counted(backups)}; "
             "rename what is to be read",
             style="yellow",
             markup=False,
@@ -107,10 +122,10 @@ def find_folder_recordings(corpus: str, config: FolderCorpusConfig) -> FolderLis
         lack = (
             "" if passed_over.keys().isdisjoint(FFMPEG_FORMATS) else "; ffmpeg on the PATH reads some of them"
         )
-        console.print(f"corpus {corpus}: files passed over by extension: {counts}{lack}", markup=False)
+        console.print(f"{title}: files passed over by extension: {counts}{lack}", markup=False)
     if not recordings:
         raise UserError(
-            f"corpora.{corpus}.root={root}: no audio below this folder; "
+            f"{where}: no audio below this folder; "
             f"add recordings ({', '.join(e[1:] for e in AUDIO_EXTENSIONS)}) or name another folder"
         )
     if any(one.labels for one in recordings):

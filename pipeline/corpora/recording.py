@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator
 
@@ -36,6 +36,13 @@ class Recording:
     group: str | None = None  # the source, which several recordings may share
     excerpt: tuple[float, float] | None = None  # begin and end in seconds, of an event in a longer file
     refusal: str = ""  # why it cannot be used, where that is known before decoding
+
+
+class Refusal(NamedTuple):
+    """A recording that was refused, and the reason."""
+
+    path: str
+    reason: str
 
 
 class FolderListing(list[Recording]):

@@ -5,11 +5,12 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from echopair.audio_files import AUDIO_EXTENSIONS, FFMPEG_FORMATS
+from echopair.pipeline.corpora.recording import Refusal
 from echopair.pipeline.corpus_report.statistics import (
     Json,
     LabelColumn,
@@ -42,13 +43,6 @@ REFUSALS_ON_PAGE = 500
 KINDS_ON_PAGE = 25
 OTHER_REASONS = "other reasons"
 CLASSES_ON_PAGE = 200
-
-
-class Refusal(NamedTuple):
-    """A recording that was refused, and the reason."""
-
-    path: str
-    reason: str
 
 
 def write_report(

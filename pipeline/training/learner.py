@@ -64,7 +64,9 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
         60.0, ge=0, allow_inf_nan=False, description="what a killed run loses at most"
     )
     device: Device = Field("auto", description="auto: the GPU where there is one")
-    precision: Precision = Field("auto", description="auto: bfloat16 on a GPU that multiplies in it or a CPU with AMX")
+    precision: Precision = Field(
+        "auto", description="auto: bfloat16 on a GPU that multiplies in it or a CPU with AMX"
+    )
     workers: int | None = Field(
         None,
         ge=0,

@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from echopair.pipeline.corpus_report.write import Refusal, duration, write_report
+from echopair.pipeline.corpora.recording import Refusal
+from echopair.pipeline.corpus_report.write import duration, write_report
 from echopair.pipeline.store import manifest_schema
 from tests.pipeline.corpus_report.manifests import manifest_of
 

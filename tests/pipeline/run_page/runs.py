@@ -9,7 +9,8 @@ import numpy as np
 import soundfile
 
 from echopair.pipeline.config import RunConfig, compose
-from echopair.pipeline.corpus_report import Refusal, write_report
+from echopair.pipeline.corpora.recording import Refusal
+from echopair.pipeline.corpus_report import write_report
 from echopair.pipeline.figures import (
     accuracy_bars_figure,
     confusion_matrix_figure,
