@@ -21,7 +21,7 @@ from echopair.pipeline.embedding_table import TableInfo, make_rows, read_info, t
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.prepare import PrepareConfig, write_store
 from echopair.pipeline.progress import console, progress_bar
-from echopair.pipeline.stages import digest_files, digest_values, locked, write_atomically
+from echopair.pipeline.stages import locked, write_atomically
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.workers import decode_all
 
@@ -196,20 +196,16 @@ def _info(
     recordings: Sequence[Recording],
     config: EmbedConfig,
 ) -> TableInfo:
-    from echopair.models.audio_encoder import CONFIG_FILE, WEIGHTS_FILE
-
-    digest = digest_files(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
-    rate = encoder.config.log_mel.sample_rate_hz
     listed = []
     for one in recordings:
         status = one.path.stat()
         listed.append([name_as_text(one.name), status.st_size, status.st_mtime_ns])
-    return TableInfo(
-        encoder_sha256=digest,
-        encoder=encoder.config.model_dump(mode="json"),
-        window_seconds=windows.length and windows.length / rate,
-        hop_seconds=windows.length and windows.hop / rate,
-        key=digest_values(APPLY_VERSION, digest, windows.length, windows.hop, listed, config.precision),
+    rate = encoder.config.log_mel.sample_rate_hz
+    return TableInfo.of(
+        folder,
+        windows.length and windows.length / rate,
+        windows.length and windows.hop / rate,
+        [APPLY_VERSION, listed, config.precision],
     )
 
 
@@ -322,13 +318,12 @@ class _Parts:
     def _rows(
         self, block: Sequence[Window], paths: Sequence[str], rate: int, values: NDArray[np.float32]
     ) -> pa.Table:
-        return make_rows(
-            self._schema,
-            [paths[one.clip] for one in block],
-            [one.start / rate for one in block],
-            [one.end / rate for one in block],
-            values,
-        )
+        columns = {
+            "path": [paths[one.clip] for one in block],
+            "start_seconds": [one.start / rate for one in block],
+            "end_seconds": [one.end / rate for one in block],
+        }
+        return make_rows(self._schema, columns, values)
 
     def merge(self, out: Path) -> None:
         """Write the table of all parts, and what was refused beside it, and remove the parts.

@@ -64,8 +64,8 @@ def check(
         check_tracking(config.tracking, work)
         check_learning(config)
     names = set(config.pretrain_corpora)
-    names |= set(config.probe_corpora) if until == Stage.EMBED else scored_corpora(config, until)
-    names = set(config.corpora) if until == Stage.PREPARE else names
+    names |= scored_corpora(config, until)
+    names = set(config.corpora) if until in (Stage.PREPARE, Stage.EMBED) else names
     listed = {} if listed is None else listed
     for name, corpus in config.corpora.items():
         if name in names and name not in listed:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import json
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ValidationError
 
 from echopair.lazy import np
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.stages import digest_files, digest_values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -38,35 +40,78 @@ class TableInfo(BaseModel, frozen=True, extra="forbid"):
     hop_seconds: float | None
     key: str
 
+    @classmethod
+    def of(cls, encoder: Path, window_seconds: float | None, hop_seconds: float | None, inputs: Any) -> Self:
+        """Of an encoder folder.
 
-def table_schema(embedding_dim: int, info: TableInfo) -> pa.Schema:
-    """Columns `path`, `start_seconds`, `end_seconds` and `embedding`, a list of `embedding_dim` float32."""
+        Args:
+            encoder: the folder.
+            window_seconds, hop_seconds: see the class.
+            inputs: what decides the rows beside these, as JSON can hold it.
+        """
+        from echopair.models.audio_encoder import CONFIG_FILE, WEIGHTS_FILE
+
+        digest = digest_files(encoder / CONFIG_FILE, encoder / WEIGHTS_FILE)
+        return cls(
+            encoder_sha256=digest,
+            encoder=json.loads((encoder / CONFIG_FILE).read_text(encoding="utf-8")),
+            window_seconds=window_seconds,
+            hop_seconds=hop_seconds,
+            key=digest_values(digest, window_seconds, hop_seconds, inputs),
+        )
+
+
+def table_schema(embedding_dim: int, info: TableInfo, annotated: bool = False) -> pa.Schema:
+    """The columns of a table.
+
+    Args:
+        embedding_dim: D.
+        info: for the metadata.
+        annotated: with `labels` and `fold` of each recording.
+
+    Returns:
+        `path`, `start_seconds`, `end_seconds`, `labels` and `fold` where annotated, and `embedding`: D float32.
+    """
     import pyarrow as pa
 
+    annotations = [("labels", pa.list_(pa.string())), ("fold", pa.string())] if annotated else []
     return pa.schema(
         [
             ("path", pa.string()),
             ("start_seconds", pa.float64()),
             ("end_seconds", pa.float64()),
+            *annotations,
             ("embedding", pa.list_(pa.float32(), embedding_dim)),
         ],
         metadata={METADATA_KEY: info.model_dump_json()},
     )
 
 
-def make_rows(
-    schema: pa.Schema,
-    paths: Sequence[str],
-    starts: Sequence[float],
-    ends: Sequence[float],
-    embeddings: NDArray[np.float32],
-) -> pa.Table:
-    """Rows of a table: of N windows their recordings, times in seconds and embeddings (N, D)."""
+def make_rows(schema: pa.Schema, columns: Mapping[str, Any], embeddings: NDArray[np.float32]) -> pa.Table:
+    """Rows of a table: the columns but the last one, by name, and embeddings (N, D)."""
     import pyarrow as pa
 
-    values = pa.array(embeddings.ravel())
-    column = pa.FixedSizeListArray.from_arrays(values, embeddings.shape[1])
-    return pa.table([paths, starts, ends, column], schema=schema)
+    last = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1])
+    return pa.table({**columns, "embedding": last}, schema=schema)
+
+
+def write_clips(file: Path, manifest: pa.Table, embeddings: NDArray[np.float32], info: TableInfo) -> None:
+    """Write a row for each clip of a store, with its labels and fold.
+
+    Args:
+        file: the table, replaced in one step.
+        manifest: of the store.
+        embeddings: (N, D), in the manifest's order.
+        info: for the metadata.
+    """
+    import pyarrow.parquet as pq
+
+    columns = {name: manifest[name] for name in ("path", "labels", "fold")}
+    columns |= {"start_seconds": np.zeros(len(manifest)), "end_seconds": manifest["seconds"]}
+    schema = table_schema(embeddings.shape[1], info, annotated=True)
+    aside = file.with_name(file.name + ".new")
+    pq.write_table(make_rows(schema, columns, embeddings), aside)
+    aside.replace(file)
 
 
 def read_info(file: Path) -> TableInfo:

@@ -35,6 +35,7 @@ def print_result(output: Console, result: RunResult, stage: str) -> None:
     if result.encoder is not None:
         rows |= {"encoder": result.encoder}
     if result.folder is not None:
+        rows |= {f"embeddings of {corpus}": table for corpus, table in result.tables.items()}
         rows |= {
             "run": result.folder / "run.yaml",
             "report of the run": result.folder / "report.html",

@@ -23,7 +23,7 @@ from echopair.pipeline.config import RunConfig
 from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.corpora.recording import FolderListing
-from echopair.pipeline.embed import FEATURES, Embedder
+from echopair.pipeline.embed import FEATURES, PRETRAINED, Embedder
 from echopair.pipeline.errors import system_failure
 from echopair.pipeline.evaluation import Summary
 from echopair.pipeline.evaluation.labels import ListedRecordings, lost_by_refusals
@@ -31,7 +31,7 @@ from echopair.pipeline.evaluation.validation import mean_score
 from echopair.pipeline.prepare import clips_output, prepare, sound_above
 from echopair.pipeline.progress import console
 from echopair.pipeline.run_record import RunRecord
-from echopair.pipeline.stages import Done, StageOutput, digest_files
+from echopair.pipeline.stages import Done, StageOutput, digest_files, file_name
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import TrackingError
 from echopair.pipeline.training.callback import TrainingCallback
@@ -70,6 +70,14 @@ class RunResult:
     def summaries(self, evaluation: str) -> dict[str, Summary]:
         """The summaries of one evaluation by corpus."""
         return {corpus: one for (name, corpus), one in self.evaluations.items() if name == evaluation}
+
+    @property
+    def tables(self) -> dict[str, Path]:
+        """By corpus, the table of its embeddings in the run's folder."""
+        if self.folder is None:
+            return {}
+        embedded = [corpus for corpus, features in self.embeddings if features == PRETRAINED]
+        return {corpus: self.folder / f"embeddings-{file_name(corpus)}.parquet" for corpus in embedded}
 
     @property
     def score(self) -> float:
@@ -156,8 +164,8 @@ def train_and_evaluate(
     embedder = Embedder(config, result.encoder, encoder.digest, result.clips, stores, result.did)
     result.embeddings = embedder.outputs
     if until == Stage.EMBED:
-        for corpus in config.probe_corpora:
-            for features in FEATURES:
+        for corpus in config.corpora:
+            for features in FEATURES if corpus in config.probe_corpora else (PRETRAINED,):
                 embedder.output(corpus, features)
     for evaluation in evaluations_until(until):
         for corpus in evaluation.corpora(config):

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 import yaml
 
 from echopair.pipeline.config import RunConfig, as_given
+from echopair.pipeline.embed import PRETRAINED, Embeddings
+from echopair.pipeline.embedding_table import TableInfo, write_clips
 from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
 from echopair.pipeline.run_page import PAGE_FILE, write_run_page
 from echopair.pipeline.stages import Done, digest_values, file_name, locked, write_atomically
+from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import TrackedRun, tracking_uri
 from echopair.pipeline.tracking.outputs import log_outputs, log_training
 from echopair.pipeline.tracking.store import shown
@@ -82,12 +85,15 @@ class RunRecord:
         if (
             not result.did
             and self.tracked.finished
-            and file.is_file()
-            and (self.folder / PAGE_FILE).is_file()
+            and all(one.is_file() for one in (file, self.folder / PAGE_FILE, *result.tables.values()))
             and json.loads(file.read_text()) == record
         ):
             return
         assert result.encoder is not None
+        for corpus, table in result.tables.items():
+            self._write_table(
+                table, result.clips[corpus], result.embeddings[corpus, PRETRAINED], result.encoder
+            )
         clips = {corpus: done.folder for corpus, done in result.clips.items()}
         with console.status("recording the run in MLflow"):
             note = write_run_page(self.folder, self.config, clips, result.encoder.parent, result.evaluations)
@@ -96,6 +102,11 @@ class RunRecord:
             self.tracked.log_tags({NOTE_TAG: note})
         with locked(self.folder):
             write_atomically(file, json.dumps(record, indent=2) + "\n")
+
+    def _write_table(self, file: Path, clips: Done, embeddings: Done, encoder: Path) -> None:
+        store = ClipStore(clips.folder, self.config.log_mel.sample_rate_hz)
+        info = TableInfo.of(encoder, None, None, [clips.marker["key"], clips.marker["annotations_digest"]])
+        write_clips(file, store.manifest, Embeddings.load(embeddings.folder).values, info)
 
 
 class _TrackingCallback(TrainingCallback):

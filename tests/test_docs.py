@@ -25,7 +25,7 @@ from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.config import compose
 from echopair.pipeline.embed import PRETRAINED, Embeddings
 from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, flatten, presets
-from echopair.tuning.cli import app
+from echopair.tuning.cli import app, main
 from echopair.tuning.config import SweepConfig, compose_sweep
 
 ROOT = Path(__file__).parents[1]
@@ -82,6 +82,8 @@ def test_the_program_takes_every_command(page: str, tmp_path: Path, monkeypatch:
             best.write_text("preset: synthetic\n")
         if name == "sweep":
             compose_sweep(arguments)
+            continue
+        if name == "apply":  # run with the snippets
             continue
         sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
         compose(sources, arguments[len(sources) :])
@@ -181,6 +183,14 @@ def test_the_encoder_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest
     soundfile.write("dog.wav", noise[: 44100 // 2], 44100)
     soundfile.write("wind.flac", noise[:44100], 44100)
     soundfile.write("night.wav", noise, 8000)
+    Path("recordings").mkdir()
+    soundfile.write("recordings/wind.flac", noise[:44100], 44100)
+    for command in commands(page):
+        if command.startswith("echopair apply "):
+            with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
+                patch.setattr("sys.argv", shlex.split(command))
+                main()
+            assert ended.value.code == 0
     names: dict[str, object] = {"labels": ["dog", "rain", "dog"]}
     for snippet in blocks(page, "python"):
         if "RUN_ID" not in snippet:

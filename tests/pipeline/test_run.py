@@ -10,6 +10,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 import torch
@@ -22,7 +23,9 @@ from echopair.pipeline.augmentation_page.preview import preview
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.cli import main
 from echopair.pipeline.config import RunConfig, compose
+from echopair.pipeline.corpora.folder import FolderCorpusConfig
 from echopair.pipeline.embed import Embeddings
+from echopair.pipeline.embedding_table import read_info
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation import EVALUATIONS, Evaluation, ResultTable, Summary
 from echopair.pipeline.evaluation.probe import probe_table
@@ -158,6 +161,32 @@ def test_the_embed_stage_is_what_a_user_gets(first: RunResult, config: RunConfig
     for clip in (0, int(store.samples.argmin()), int(store.samples.argmax())):
         embedding = encoder.embed(store.read(clip), 16000)
         torch.testing.assert_close(embedding, torch.from_numpy(stored[clip]), rtol=2e-2, atol=2e-2)
+
+
+def test_the_embeddings_of_a_run_are_a_table_with_labels_and_folds(
+    first: RunResult, config: RunConfig
+) -> None:
+    assert first.folder is not None
+    assert first.tables == {"tones": first.folder / "embeddings-tones.parquet"}
+    rows = pq.read_table(first.tables["tones"])
+    manifest = ClipStore(first.clips["tones"].folder, 16000).manifest
+    for name in ("path", "labels", "fold"):
+        assert rows[name].to_pylist() == manifest[name].to_pylist()
+    assert rows["end_seconds"].to_pylist() == manifest["seconds"].to_pylist()
+    stored = np.load(first.embeddings["tones", "pretrained"].folder / "embeddings.npz")["embeddings"]
+    np.testing.assert_array_equal(np.stack(rows["embedding"].to_numpy()), stored)
+    assert read_info(first.tables["tones"]).window_seconds is None
+
+
+def test_the_embed_stage_embeds_corpora_without_labels(config: RunConfig, tmp_path: Path) -> None:
+    tones = config.corpora["tones"]
+    unlabelled = FolderCorpusConfig(root=tones.root, labels="none")  # type: ignore[union-attr]
+    corpora = {"tones": tones, "unlabelled": unlabelled}
+    learning = config.pretrain.model_copy(update={"corpora": ("tones",)})
+    both = config.model_copy(update={"corpora": corpora, "pretrain": learning, "work_folder": tmp_path})
+    result = run(both, Stage.EMBED)
+    assert {corpus for corpus, _ in result.embeddings} == {"tones", "unlabelled"}
+    assert pq.read_table(result.tables["unlabelled"])["labels"].to_pylist()[0] == []
 
 
 def test_everything_is_in_mlflow(first: RunResult, config: RunConfig) -> None:
