@@ -111,7 +111,7 @@ def apply(
             something else in the way, or a full disk.
     """
     config = config or EmbedConfig()
-    encoder = _load(encoder_folder, config)
+    encoder = load_encoder(encoder_folder, config)
     windows = _windows(encoder, window_seconds, hop_seconds, whole)
     recordings = list_recordings(sources)
     info = _info(encoder, encoder_folder, windows, recordings, config)
@@ -160,7 +160,12 @@ def list_recordings(sources: Sequence[Path]) -> list[Recording]:
     return list(found.values())
 
 
-def _load(folder: Path, config: EmbedConfig) -> AudioEncoder:
+def load_encoder(folder: Path, config: EmbedConfig) -> AudioEncoder:
+    """Load an encoder folder that the user named.
+
+    Raises:
+        UserError: it is none, or damaged.
+    """
     from echopair.models.audio_encoder import AudioEncoder
 
     try:

@@ -125,6 +125,38 @@ def apply(
 
 
 @app.command()
+def search(
+    table: Annotated[Path, typer.Argument(help="table of embeddings that `echopair apply` or a run wrote")],
+    query: Annotated[Path, typer.Argument(help="recording to search for")],
+    start: Annotated[
+        float | None, typer.Option(help="seconds where the query begins in it", show_default=False)
+    ] = None,
+    end: Annotated[
+        float | None, typer.Option(help="seconds where the query ends", show_default=False)
+    ] = None,
+    top: Annotated[int, typer.Option(help="hits at most", min=1, max=200)] = 20,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(help="folder of the table's encoder, if it has moved since", show_default=False),
+    ] = None,
+    page: Annotated[Path, typer.Option(help="the page to write")] = Path("search.html"),
+) -> None:
+    """The parts of recordings that sound most like a query, as a table and a page to listen to."""
+    from echopair.pipeline.search import search_for, write_search_page
+    from echopair.pipeline.search.excerpt import query_excerpt
+    from echopair.pipeline.search.write import hit_lines
+
+    excerpt = query_excerpt(query, start, end)
+    found = search_for(table, excerpt, top, encoder)
+    for rank, similarity, path, place in hit_lines(found):
+        output.print(
+            f"{rank:>3}  {similarity}  {path}  {place}", soft_wrap=True, highlight=False, markup=False
+        )
+    write_search_page(excerpt, found, table, page)
+    output.print(f"page  {page}", soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
 def preview(arguments: RunArguments = None) -> None:
     """A page to judge augmentations by: pictures and sound of views at several strengths; trains nothing."""
     config = _compose(arguments)

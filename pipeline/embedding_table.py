@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 METADATA_KEY = b"echopair"
 
 
-class TableInfo(BaseModel, frozen=True, extra="forbid"):
+class TableInfo(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """What the metadata of a table says, as JSON.
 
     Args:
         encoder_sha256: of the encoder's files; embeddings of different encoders cannot be compared.
         encoder: the encoder's config, as in `encoder.json`.
+        encoder_folder: absolute path of the encoder when the table was written.
         window_seconds: length of the part of a recording that a row is of; None for whole recordings.
         hop_seconds: time between the starts of two windows; None for whole recordings.
         key: equal for tables of the same encoder, recordings and windows.
@@ -36,6 +37,7 @@ class TableInfo(BaseModel, frozen=True, extra="forbid"):
     format_version: Literal[1] = 1
     encoder_sha256: str
     encoder: dict[str, Any]
+    encoder_folder: str
     window_seconds: float | None
     hop_seconds: float | None
     key: str
@@ -49,16 +51,24 @@ class TableInfo(BaseModel, frozen=True, extra="forbid"):
             window_seconds, hop_seconds: see the class.
             inputs: what decides the rows beside these, as JSON can hold it.
         """
-        from echopair.models.audio_encoder import CONFIG_FILE, WEIGHTS_FILE
+        from echopair.models.audio_encoder import CONFIG_FILE
 
-        digest = digest_files(encoder / CONFIG_FILE, encoder / WEIGHTS_FILE)
+        digest = encoder_digest(encoder)
         return cls(
             encoder_sha256=digest,
             encoder=json.loads((encoder / CONFIG_FILE).read_text(encoding="utf-8")),
+            encoder_folder=str(encoder.absolute()),
             window_seconds=window_seconds,
             hop_seconds=hop_seconds,
             key=digest_values(digest, window_seconds, hop_seconds, inputs),
         )
+
+
+def encoder_digest(folder: Path) -> str:
+    """SHA-256 over the files of an encoder folder, 64 hexadecimal digits."""
+    from echopair.models.audio_encoder import CONFIG_FILE, WEIGHTS_FILE
+
+    return digest_files(folder / CONFIG_FILE, folder / WEIGHTS_FILE)
 
 
 def table_schema(embedding_dim: int, info: TableInfo, annotated: bool = False) -> pa.Schema:

@@ -83,7 +83,7 @@ def test_the_program_takes_every_command(page: str, tmp_path: Path, monkeypatch:
         if name == "sweep":
             compose_sweep(arguments)
             continue
-        if name == "apply":  # run with the snippets
+        if name in ("apply", "search"):  # run with the snippets
             continue
         sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
         compose(sources, arguments[len(sources) :])
@@ -186,7 +186,7 @@ def test_the_encoder_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest
     Path("recordings").mkdir()
     soundfile.write("recordings/wind.flac", noise[:44100], 44100)
     for command in commands(page):
-        if command.startswith("echopair apply "):
+        if command.startswith(("echopair apply ", "echopair search ")):
             with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
                 patch.setattr("sys.argv", shlex.split(command))
                 main()
