@@ -17,7 +17,7 @@ from echopair.pipeline.corpora.folder import list_folder
 from echopair.pipeline.corpora.recording import Recording, Refusal, name_as_text
 from echopair.pipeline.csv_cells import csv_cell
 from echopair.pipeline.embed import EmbedConfig, Window, embed_windows
-from echopair.pipeline.embedding_table import TableInfo, make_rows, read_info, table_schema
+from echopair.pipeline.embedding_table import TableInfo, make_rows, read_info, table_schema, table_writer
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.prepare import PrepareConfig, write_store
 from echopair.pipeline.progress import console, progress_bar
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 APPLY_VERSION = 1
 # A group of recordings is decoded, embedded and written as one part: what a killed process loses at most.
-GROUP_RECORDINGS = 256
+GROUP_RECORDINGS = 1024
 GROUP_BYTES = 256 << 20
 ROWS_AT_ONCE = 4096
 PLAN_FILE = "plan.json"
@@ -295,8 +295,6 @@ class _Parts:
         advance: Callable[[float], None],
     ) -> float:
         """Decode and embed a group of recordings; returns the seconds of sound in it."""
-        import pyarrow.parquet as pq
-
         rate = encoder.config.log_mel.sample_rate_hz
         with tempfile.TemporaryDirectory(prefix="clips-", dir=self.folder) as temporary:
             clips = Path(temporary)
@@ -310,7 +308,7 @@ class _Parts:
             share = [1 / len(one) for one in every]
             flat = [window for one in every for window in one]
             aside = self._file(number).with_suffix(".new")
-            with pq.ParquetWriter(aside, self._schema) as writer:
+            with table_writer(aside, self._schema) as writer:
                 for first in range(0, len(flat), ROWS_AT_ONCE):
                     block = flat[first : first + ROWS_AT_ONCE]
                     values = embed_windows(
@@ -347,7 +345,7 @@ class _Parts:
             shutil.rmtree(self.folder)
             raise UserError(f"none of {len(refused)} recordings can be embedded ({named})")
         aside = self.folder / "table.new"
-        with pq.ParquetWriter(aside, self._schema) as writer:
+        with table_writer(aside, self._schema) as writer:
             for file in files:
                 part = pq.ParquetFile(file)
                 for group in range(part.num_row_groups):

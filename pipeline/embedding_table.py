@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from numpy.typing import NDArray
 
 METADATA_KEY = b"echopair"
@@ -105,6 +106,13 @@ def make_rows(schema: pa.Schema, columns: Mapping[str, Any], embeddings: NDArray
     return pa.table({**columns, "embedding": last}, schema=schema)
 
 
+def table_writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of rows. Embeddings hardly compress, and to try them as a dictionary would take longer than writing."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetWriter(file, schema, use_dictionary=["path"], compression="none")
+
+
 def write_clips(file: Path, manifest: pa.Table, embeddings: NDArray[np.float32], info: TableInfo) -> None:
     """Write a row for each clip of a store, with its labels and fold.
 
@@ -114,13 +122,12 @@ def write_clips(file: Path, manifest: pa.Table, embeddings: NDArray[np.float32],
         embeddings: (N, D), in the manifest's order.
         info: for the metadata.
     """
-    import pyarrow.parquet as pq
-
     columns = {name: manifest[name] for name in ("path", "labels", "fold")}
     columns |= {"start_seconds": np.zeros(len(manifest)), "end_seconds": manifest["seconds"]}
     schema = table_schema(embeddings.shape[1], info, annotated=True)
     aside = file.with_name(file.name + ".new")
-    pq.write_table(make_rows(schema, columns, embeddings), aside)
+    with table_writer(aside, schema) as writer:
+        writer.write_table(make_rows(schema, columns, embeddings))
     aside.replace(file)
 
 
