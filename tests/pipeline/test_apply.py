@@ -213,6 +213,17 @@ def test_a_killed_process_is_continued_and_comes_to_the_same_rows(encoder: Path,
     assert not out.with_name(out.name + ".partial").exists()
 
 
+def test_the_same_command_twice_at_once_makes_one_table(
+    encoder: Path, recordings: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.parquet"
+    both = [start(tmp_path / "said", apply_one_by_one, encoder, recordings, out) for _ in range(2)]
+    for one in both:
+        assert one.wait() == 0, one.said
+    assert pq.read_metadata(out).num_rows > 10
+    assert {one.name for one in tmp_path.iterdir()} == {"a.parquet", "said"}
+
+
 def test_parts_of_other_windows_are_not_continued(encoder: Path, recordings: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.parquet"
     partial = tmp_path / "a.parquet.partial"
