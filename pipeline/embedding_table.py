@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import BaseModel, ValidationError
 
 from echopair.lazy import np
+from echopair.pipeline.corpora.recording import Recording, name_as_text
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.stages import digest_files, digest_values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -113,17 +114,32 @@ def table_writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(file, schema, use_dictionary=["path"], compression="none")
 
 
-def write_clips(file: Path, manifest: pa.Table, embeddings: NDArray[np.float32], info: TableInfo) -> None:
+def write_clips(
+    file: Path,
+    manifest: pa.Table,
+    recordings: Sequence[Recording],
+    embeddings: NDArray[np.float32],
+    info: TableInfo,
+) -> None:
     """Write a row for each clip of a store, with its labels and fold.
 
     Args:
         file: the table, replaced in one step.
         manifest: of the store.
+        recordings: that the store was made of: where each clip is from.
         embeddings: (N, D), in the manifest's order.
         info: for the metadata.
     """
-    columns = {name: manifest[name] for name in ("path", "labels", "fold")}
-    columns |= {"start_seconds": np.zeros(len(manifest)), "end_seconds": manifest["seconds"]}
+    by_name = {name_as_text(one.name): one for one in recordings}
+    sources = [by_name[name] for name in manifest["path"].to_pylist()]
+    starts = np.array([one.excerpt[0] if one.excerpt else 0.0 for one in sources])
+    columns = {
+        "path": [name_as_text(str(one.path)) for one in sources],
+        "start_seconds": starts,
+        "end_seconds": starts + manifest["seconds"].to_numpy(),
+        "labels": manifest["labels"],
+        "fold": manifest["fold"],
+    }
     schema = table_schema(embeddings.shape[1], info, annotated=True)
     aside = file.with_name(file.name + ".new")
     with table_writer(aside, schema) as writer:

@@ -47,6 +47,7 @@ class RunResult:
         config: of the run.
         folder: the run's record, `run.yaml` and `run.json`.
         did: stages that were worked on now; empty if everything was done already.
+        recordings: that each corpus lists.
         clips: of each corpus.
         encoder: folder of the pretrained encoder, once there is one.
         embeddings: by corpus and features, as ("esc10", "pretrained").
@@ -59,6 +60,7 @@ class RunResult:
     config: RunConfig
     folder: Path | None = None
     did: list[str] = field(default_factory=list)
+    recordings: dict[str, list[Recording]] = field(default_factory=dict)
     clips: dict[str, Done] = field(default_factory=dict)
     encoder: Path | None = None
     embeddings: dict[tuple[str, str], Done] = field(default_factory=dict)
@@ -122,12 +124,13 @@ def run(config: RunConfig, until: Stage = Stage.EVALUATE) -> RunResult:
 
 
 def prepare_corpora(config: RunConfig, recordings: Mapping[str, list[Recording]], result: RunResult) -> None:
-    """Stage 1 for each corpus; fills `result.clips`."""
+    """Stage 1 for each corpus; fills `result.recordings` and `result.clips`."""
     for corpus, found in recordings.items():
         passed_over = found.passed_over if isinstance(found, FolderListing) else None
         rate = config.log_mel.sample_rate_hz
         work = partial(prepare, corpus, found, config.prepare, rate, passed_over=passed_over)
         clips = clips_output(config, corpus, found).make(work, result.did)
+        result.recordings[corpus] = found
         result.clips[corpus] = clips
         store = ClipStore(clips.folder, rate)
         if above := sound_above(store.manifest["original_rate_hz"].to_pylist(), config.log_mel.max_hz):

@@ -91,9 +91,7 @@ class RunRecord:
             return
         assert result.encoder is not None
         for corpus, table in result.tables.items():
-            self._write_table(
-                table, result.clips[corpus], result.embeddings[corpus, PRETRAINED], result.encoder
-            )
+            self._write_table(table, corpus, result)
         clips = {corpus: done.folder for corpus, done in result.clips.items()}
         with console.status("recording the run in MLflow"):
             note = write_run_page(self.folder, self.config, clips, result.encoder.parent, result.evaluations)
@@ -103,10 +101,14 @@ class RunRecord:
         with locked(self.folder):
             write_atomically(file, json.dumps(record, indent=2) + "\n")
 
-    def _write_table(self, file: Path, clips: Done, embeddings: Done, encoder: Path) -> None:
-        store = ClipStore(clips.folder, self.config.log_mel.sample_rate_hz)
-        info = TableInfo.of(encoder, None, None, [clips.marker["key"], clips.marker["annotations_digest"]])
-        write_clips(file, store.manifest, Embeddings.load(embeddings.folder).values, info)
+    def _write_table(self, file: Path, corpus: str, result: RunResult) -> None:
+        assert result.encoder is not None
+        clips, embeddings = result.clips[corpus], result.embeddings[corpus, PRETRAINED]
+        manifest = ClipStore(clips.folder, self.config.log_mel.sample_rate_hz).manifest
+        inputs = [clips.marker["key"], clips.marker["annotations_digest"]]
+        info = TableInfo.of(result.encoder, None, None, inputs)
+        values = Embeddings.load(embeddings.folder).values
+        write_clips(file, manifest, result.recordings[corpus], values, info)
 
 
 class _TrackingCallback(TrainingCallback):

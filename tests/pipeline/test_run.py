@@ -170,8 +170,10 @@ def test_the_embeddings_of_a_run_are_a_table_with_labels_and_folds(
     assert first.tables == {"tones": first.folder / "embeddings-tones.parquet"}
     rows = pq.read_table(first.tables["tones"])
     manifest = ClipStore(first.clips["tones"].folder, 16000).manifest
-    for name in ("path", "labels", "fold"):
+    for name in ("labels", "fold"):
         assert rows[name].to_pylist() == manifest[name].to_pylist()
+    root = config.corpora["tones"].root  # type: ignore[union-attr]
+    assert rows["path"].to_pylist() == [str(root / path) for path in manifest["path"].to_pylist()]
     assert rows["end_seconds"].to_pylist() == manifest["seconds"].to_pylist()
     stored = np.load(first.embeddings["tones", "pretrained"].folder / "embeddings.npz")["embeddings"]
     np.testing.assert_array_equal(np.stack(rows["embedding"].to_numpy()), stored)
