@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echopair.pipeline.corpora.folder import list_folder
-from echopair.pipeline.corpora.recording import Recording, name_as_text
-from echopair.pipeline.embed import EmbedConfig
+from echopair.pipeline.corpora.recording import Recording, ffmpeg_version, name_as_text
+from echopair.pipeline.embed import EMBED_VERSION, EmbedConfig, load_encoder
 from echopair.pipeline.embedding_table import TableInfo, read_info
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.prepare import PREPARE_VERSION, size_and_time
 from echopair.pipeline.progress import console, progress_bar
 from echopair.pipeline.stages import locked
 from echopair.pipeline.table_parts import PLAN_FILE, Parts, Windows, refusals_file
@@ -126,20 +127,6 @@ def list_recordings(sources: Sequence[Path]) -> list[Recording]:
     return list(found.values())
 
 
-def load_encoder(folder: Path, config: EmbedConfig) -> AudioEncoder:
-    """Load an encoder folder that the user named.
-
-    Raises:
-        UserError: it is none, or damaged.
-    """
-    from echopair.models.audio_encoder import AudioEncoder
-
-    try:
-        return AudioEncoder.load(folder, device=config.device, precision=config.precision)
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        raise UserError(f"{error}; `echopair run` prints the folder of its encoder at the end") from error
-
-
 def _windows(
     encoder: AudioEncoder, window_seconds: float | None, hop_seconds: float | None, whole: bool
 ) -> Windows:
@@ -167,16 +154,14 @@ def _info(
     recordings: Sequence[Recording],
     config: EmbedConfig,
 ) -> TableInfo:
-    listed = []
-    for one in recordings:
-        status = one.path.stat()
-        listed.append([name_as_text(one.name), status.st_size, status.st_mtime_ns])
+    listed = [[name_as_text(one.name), *size_and_time(one.path)] for one in recordings]
+    versions = [APPLY_VERSION, PREPARE_VERSION, EMBED_VERSION]
     rate = encoder.config.log_mel.sample_rate_hz
     return TableInfo.of(
         folder,
         windows.length and windows.length / rate,
         windows.length and windows.hop / rate,
-        [APPLY_VERSION, listed, config.precision],
+        [versions, listed, ffmpeg_version(recordings), config.precision],
     )
 
 
@@ -184,7 +169,7 @@ def _groups(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
     group: list[Recording] = []
     size = 0
     for one in recordings:
-        bytes_of_one = one.path.stat().st_size
+        bytes_of_one, _ = size_and_time(one.path)
         if group and (len(group) == GROUP_RECORDINGS or size + bytes_of_one > GROUP_BYTES):
             yield group
             group, size = [], 0

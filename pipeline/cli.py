@@ -1,12 +1,13 @@
-"""`echopair`: one command a stage, and run, preview, compare, ui, config; `tuning.cli` adds sweep and presets."""
+"""`echopair`: one command a stage, and run, preview, compare, ui, config.
+
+`pipeline.encoder_cli` adds apply and search, `tuning.cli` sweep and presets.
+"""
 
 import os
 import signal
 import sys
 import threading
-import time
 import webbrowser
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 # Before any of them is imported: nothing is reported to anybody, and no library draws bars of its own.
@@ -91,69 +92,6 @@ def embed(arguments: RunArguments = None) -> None:
 def probe(arguments: RunArguments = None) -> None:
     """Stage 4: the accuracy of a linear classifier on the embeddings, beside its baselines; all evaluations."""
     _run(arguments, "EVALUATE")
-
-
-@app.command()
-def apply(
-    encoder: Annotated[Path, typer.Argument(help="folder of an encoder, as `echopair run` prints it")],
-    recordings: Annotated[list[Path], typer.Argument(help="recordings, and folders of them")],
-    out: Annotated[Path, typer.Option(help="the table to write")] = Path("embeddings.parquet"),
-    window: Annotated[
-        float | None,
-        typer.Option(help="seconds of a row; by default a crop of the encoder", show_default=False),
-    ] = None,
-    hop: Annotated[
-        float | None,
-        typer.Option(
-            help="seconds between the starts of two windows; by default half a window", show_default=False
-        ),
-    ] = None,
-    whole: Annotated[bool, typer.Option("--whole", help="one row for each recording")] = False,
-) -> None:
-    """Embed any recordings with an encoder, into a Parquet table; continues where a killed one stopped."""
-    from echopair.pipeline.apply import apply as apply_encoder
-
-    began = time.monotonic()
-    done = apply_encoder(encoder, recordings, out, window_seconds=window, hop_seconds=hop, whole=whole)
-    lines = [f"embeddings  {done.file}: {done.rows:,} rows"]
-    if done.seconds_of_audio:
-        seconds = time.monotonic() - began
-        lines[0] += f", {done.seconds_of_audio:,.0f} s of audio in {seconds:,.0f} s"
-    if done.refusals:
-        lines.append(f"refused     {done.refusals}: {done.refused:,} recordings")
-    output.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
-
-
-@app.command()
-def search(
-    table: Annotated[Path, typer.Argument(help="table of embeddings that `echopair apply` or a run wrote")],
-    query: Annotated[Path, typer.Argument(help="recording to search for")],
-    start: Annotated[
-        float | None, typer.Option(help="seconds where the query begins in it", show_default=False)
-    ] = None,
-    end: Annotated[
-        float | None, typer.Option(help="seconds where the query ends", show_default=False)
-    ] = None,
-    top: Annotated[int, typer.Option(help="hits at most", min=1, max=200)] = 20,
-    encoder: Annotated[
-        Path | None,
-        typer.Option(help="folder of the table's encoder, if it has moved since", show_default=False),
-    ] = None,
-    page: Annotated[Path, typer.Option(help="the page to write")] = Path("search.html"),
-) -> None:
-    """The parts of recordings that sound most like a query, as a table and a page to listen to."""
-    from echopair.pipeline.search import search_for, write_search_page
-    from echopair.pipeline.search.excerpt import query_excerpt
-    from echopair.pipeline.search.write import hit_lines
-
-    excerpt = query_excerpt(query, start, end)
-    found = search_for(table, excerpt, top, encoder)
-    for rank, similarity, path, place in hit_lines(found):
-        output.print(
-            f"{rank:>3}  {similarity}  {path}  {place}", soft_wrap=True, highlight=False, markup=False
-        )
-    write_search_page(excerpt, found, table, page)
-    output.print(f"page  {page}", soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()

@@ -47,6 +47,20 @@ class EmbedConfig(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+def load_encoder(folder: Path, config: EmbedConfig) -> AudioEncoder:
+    """Load an encoder folder that the user named.
+
+    Raises:
+        UserError: it is none, or damaged.
+    """
+    from echopair.models.audio_encoder import AudioEncoder
+
+    try:
+        return AudioEncoder.load(folder, device=config.device, precision=config.precision)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise UserError(f"{error}; `echopair run` prints the folder of its encoder at the end") from error
+
+
 @dataclass(frozen=True)
 class Embeddings:
     """One vector a clip.

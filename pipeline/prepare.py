@@ -41,7 +41,7 @@ def clips_output(config: "RunConfig", corpus: str, recordings: Sequence[Recordin
     """Where the clips of a corpus are kept, and what decides them."""
     rate = config.log_mel.sample_rate_hz
     listed = [
-        [one.name, list(one.labels), one.fold, one.split, one.group, *_size_and_time(one.path), one.excerpt]
+        [one.name, list(one.labels), one.fold, one.split, one.group, *size_and_time(one.path), one.excerpt]
         for one in recordings
     ]
     return StageOutput(
@@ -53,7 +53,8 @@ def clips_output(config: "RunConfig", corpus: str, recordings: Sequence[Recordin
     )
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def size_and_time(path: Path) -> tuple[int, int]:
+    """Bytes and time of change in nanoseconds, by which a recording is known; -1 and 0 if it is gone."""
     try:
         status = path.stat()
     except OSError:

@@ -41,6 +41,7 @@ GENERATED = {f"docs/{page}": write for page, write in config_reference.PAGES.ite
 AUGMENTATIONS = [
     config.model_fields["name"].default for config in get_args(SpectrogramChoice) + get_args(WaveformChoice)
 ]
+RUN_PAGES = ("README.md", "docs/guide/encoder.md")  # whose snippets and commands with an encoder are run
 COMMANDS = {
     info.name or info.callback.__name__.replace("_", "-") for info in app.registered_commands if info.callback
 }
@@ -83,7 +84,8 @@ def test_the_program_takes_every_command(page: str, tmp_path: Path, monkeypatch:
         if name == "sweep":
             compose_sweep(arguments)
             continue
-        if name in ("apply", "search"):  # run with the snippets
+        if name in ("apply", "search"):
+            assert page in RUN_PAGES, command
             continue
         sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
         compose(sources, arguments[len(sources) :])
@@ -166,7 +168,7 @@ def test_the_readme_is_short() -> None:
     assert len(PAGES["README.md"].splitlines()) <= 150
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide/encoder.md"])
+@pytest.mark.parametrize("page", RUN_PAGES)
 def test_the_encoder_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)

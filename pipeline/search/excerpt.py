@@ -33,7 +33,7 @@ class Excerpt(NamedTuple):
         """The samples, (samples,) float32 with channels averaged, and their rate in Hz.
 
         Raises:
-            UserError: the recording is gone, or cannot be read as sound.
+            UserError: the recording is gone, ends before the part, or cannot be read as sound.
         """
         import soundfile
 
@@ -44,11 +44,14 @@ class Excerpt(NamedTuple):
                 file.seek(min(round(self.start_seconds * file.samplerate), file.frames))
                 frames = round((self.end_seconds - self.start_seconds) * file.samplerate)
                 waveform = file.read(frames, dtype="float32", always_2d=True)
-                return waveform.mean(axis=1), file.samplerate
+                rate = file.samplerate
         except soundfile.LibsndfileError as error:
             raise UserError(
                 f"{self.path} cannot be read as sound ({error}); convert it to WAV or FLAC"
             ) from error
+        if not len(waveform):
+            raise UserError(f"{self.path} ends before {self.start_seconds:g} s; it has changed since")
+        return waveform.mean(axis=1), rate
 
 
 def query_excerpt(path: Path, start_seconds: float | None, end_seconds: float | None) -> Excerpt:

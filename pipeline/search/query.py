@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from echopair.lazy import np
-from echopair.pipeline.apply import load_encoder
-from echopair.pipeline.embed import EmbedConfig
+from echopair.pipeline.embed import EmbedConfig, load_encoder
 from echopair.pipeline.embedding_table import TableInfo, encoder_digest, read_info
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console, progress_bar

@@ -80,7 +80,10 @@ def _show(excerpt: Excerpt, similarity: str, encoder: AudioEncoder, players: int
     except UserError as error:
         return _Shown(path.name, folder, time, similarity, None, None, "", str(error))
     heard = resample(waveform, own_rate, rate)
-    heard = heard[: samples_played(players, len(heard), rate)]
+    played_samples = samples_played(players, len(heard), rate)
+    if played_samples < len(heard):
+        time += f", of which the first {played_samples / rate:.1f} s are shown"
+    heard = heard[:played_samples]
     log_mel = encoder.log_mel(torch.from_numpy(heard)[None].to(encoder.device))[0].cpu().numpy()  # (F, T)
     scale = colour_scale(log_mel)
     lowest, highest = (round(level / LOG_POWER_PER_DECIBEL) for level in (scale.lowest, scale.highest))

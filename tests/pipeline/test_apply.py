@@ -123,16 +123,21 @@ def test_what_cannot_be_embedded_is_listed_with_the_reason(
     encoder: Path, recordings: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.wav").write_text("no sound")
-    done = apply(encoder, [tmp_path / "bad.wav", recordings], tmp_path / "a.parquet", whole=True)
-    assert (done.rows, done.refused) == (3, 1)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "gone.wav").symlink_to("/nowhere.wav")
+    done = apply(
+        encoder, [tmp_path / "bad.wav", tmp_path / "links", recordings], tmp_path / "a.parquet", whole=True
+    )
+    assert (done.rows, done.refused) == (3, 2)
     assert done.refusals == tmp_path / "a.refused.csv"
     with done.refusals.open() as lines:
-        (row,) = csv.DictReader(lines)
+        row, link = csv.DictReader(lines)
+    assert link["path"] == str(tmp_path / "links" / "gone.wav")
     assert row["path"] == str(tmp_path / "bad.wav")
     assert "not audio" in row["reason"]
     with pytest.raises(UserError, match=r"none of 1 recordings can be embedded \(.*bad.wav: not audio"):
         apply(encoder, [tmp_path / "bad.wav"], tmp_path / "b.parquet")
-    assert {one.name for one in tmp_path.iterdir()} == {"bad.wav", "a.parquet", "a.refused.csv"}
+    assert {one.name for one in tmp_path.iterdir()} == {"bad.wav", "links", "a.parquet", "a.refused.csv"}
 
 
 def test_a_table_that_exists_is_kept(applied: Applied, encoder: Path, recordings: Path) -> None:
@@ -199,9 +204,13 @@ def test_a_killed_process_is_continued_and_comes_to_the_same_rows(encoder: Path,
     folder = write_recordings(tmp_path / "many", [3.0] * 4)
     (folder / "bad.wav").write_text("no sound")
     out = tmp_path / "killed.parquet"
+    first = tmp_path / "killed.parquet.partial" / "part-000000.parquet"
+    written = []
     for parts in (1, 2):
         kill_after_parts(start(tmp_path / "said", apply_one_by_one, encoder, folder, out), out, parts)
         assert not out.exists()
+        written.append(first.stat().st_mtime_ns)
+    assert written[0] == written[1]  # it was not made again
     last = start(tmp_path / "said", apply_one_by_one, encoder, folder, out)
     assert last.wait() == 0, last.said
     undisturbed = start(

@@ -10,8 +10,7 @@ import soundfile
 from echopair.pipeline.apply import apply
 from echopair.pipeline.embedding_table import TableInfo, make_rows, table_schema
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.search import search_for, write_search_page
-from echopair.pipeline.search.excerpt import Excerpt, query_excerpt
+from echopair.pipeline.search import Excerpt, query_excerpt, search_for, write_search_page
 from echopair.pipeline.search.query import similarities_to
 from echopair.pipeline.search.write import clock
 from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
@@ -116,12 +115,28 @@ def test_the_page_shows_what_can_be_read_and_says_what_cannot(folder: Path, tmp_
     query = query_excerpt(folder / "recordings" / "a.wav", 2.0, 3.0)
     found = search_for(folder / "table.parquet", query, top=3)
     gone = found.hits[0]._replace(excerpt=Excerpt("/gone.wav", 0, 1))
+    shorter = found.hits[0]._replace(excerpt=found.hits[0].excerpt._replace(start_seconds=20, end_seconds=21))
     write_search_page(
-        query, found._replace(hits=[*found.hits, gone]), folder / "table.parquet", tmp_path / "a.html"
+        query,
+        found._replace(hits=[*found.hits, gone, shorter]),
+        folder / "table.parquet",
+        tmp_path / "a.html",
     )
     text = (tmp_path / "a.html").read_text()
     assert text.count("<audio") == text.count("<img") == 4
     assert "/gone.wav: there is no such file" in text
+    assert "ends before 20 s; it has changed since" in text
+
+
+def test_a_sound_that_is_too_long_for_the_page_is_shortened_and_that_is_said(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("echopair.pipeline.pages.sound.SOUND_BYTES", 100_000)
+    query = query_excerpt(folder / "recordings" / "a.wav", 0, 9)
+    write_search_page(
+        query, search_for(folder / "table.parquet", query, 1), folder / "table.parquet", tmp_path / "a.html"
+    )
+    assert "0:00.0 to 0:09.0, of which the first 1.2 s are shown" in (tmp_path / "a.html").read_text()
 
 
 @pytest.mark.browser
