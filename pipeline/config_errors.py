@@ -46,8 +46,12 @@ def explain(error: ValidationError, values: Mapping[str, Any], hint: Callable[[s
 def _dotted(location: Sequence[int | str], values: Any) -> str:
     """A dotted key, without the alternatives' names that pydantic puts between."""
     parts = []
+    is_name = (
+        False  # whether the part before was an alternative's name, which a key of it may be called as well
+    )
     for part in location:
-        if isinstance(values, Mapping) and part not in values and part == values.get("name"):
+        is_name = not is_name and isinstance(values, Mapping) and part == values.get("name")
+        if is_name:
             continue
         parts.append(str(part))
         if isinstance(values, Mapping):
