@@ -180,8 +180,8 @@ def test_an_error_names_the_key_where_an_alternative_and_its_key_are_called_alik
     table = "corpora.c={name: table, root: /data, table: a.csv, path: path, label: x}"
     with pytest.raises(UserError, match=r"^corpora\.c\.path: 'path' contains no column"):
         compose("synthetic", [table])
-    with pytest.raises(UserError, match=r"^corpora\.c\.table=3: "):
-        compose("synthetic", [table.replace("a.csv", "3").replace("path: path", "path: '{path}'")])
+    with pytest.raises(UserError, match=r"^corpora\.c\.table=\[1\]: "):
+        compose("synthetic", [table.replace("a.csv", "[1]").replace("path: path", "path: '{path}'")])
 
 
 def test_no_number_of_a_config_may_be_nan_or_infinite() -> None:
