@@ -73,6 +73,7 @@ COPIES: dict[str, Callable[[Waveform], Waveform]] = {
 def sounds_of(waveforms: list[Waveform], places: list[str]) -> NDArray[np.int64]:
     class Store:
         read = staticmethod(waveforms.__getitem__)
+        samples = np.array([len(one) for one in waveforms])
 
         def __len__(self) -> int:
             return len(waveforms)
