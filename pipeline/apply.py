@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from echopair.pipeline.config import compose
+from echopair.pipeline.corpora import Recording, find_recordings
 from echopair.pipeline.corpora.folder import list_folder
-from echopair.pipeline.corpora.recording import Recording, ffmpeg_version, name_as_text
+from echopair.pipeline.corpora.recording import ffmpeg_version, name_as_text
 from echopair.pipeline.embed import EMBED_VERSION, EmbedConfig, load_encoder
-from echopair.pipeline.embedding_table import TableInfo, read_info
+from echopair.pipeline.embedding_table import TableInfo, read_info, table_rows
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.prepare import PREPARE_VERSION, size_and_time
 from echopair.pipeline.progress import console, progress_bar
@@ -22,7 +24,8 @@ from echopair.pipeline.table_parts import PLAN_FILE, Parts, Windows, refusals_fi
 if TYPE_CHECKING:
     from echopair.models.audio_encoder import AudioEncoder
 
-APPLY_VERSION = 1
+APPLY_VERSION = 2
+CONFIG_EXTENSIONS = (".yaml", ".yml")
 # A group of recordings is decoded, embedded and written as one part: what a killed process loses at most.
 GROUP_RECORDINGS = 1024
 GROUP_BYTES = 256 << 20
@@ -65,7 +68,7 @@ def apply(
 
     Args:
         encoder_folder: of an encoder.
-        sources: recordings and folders of them.
+        sources: recordings, folders of them, and configs (see `list_recordings`).
         out: the table, which must not exist, or be of the same encoder, recordings and windows.
         window_seconds: length of a window, by default a crop of the encoder.
         hop_seconds: time between the starts of two windows, by default half of a window.
@@ -88,6 +91,7 @@ def apply(
         info,
         {"group_recordings": GROUP_RECORDINGS, "group_bytes": GROUP_BYTES},
         encoder.embedding_dim,
+        annotated=any(one.labels or one.fold for one in recordings),
     )
     seconds = 0.0
     parts.folder.mkdir(parents=True, exist_ok=True)
@@ -106,25 +110,35 @@ def apply(
 
 
 def list_recordings(sources: Sequence[Path]) -> list[Recording]:
-    """The recordings that are given or lie below the folders that are given, each once, by their path as given.
+    """What is to be embedded, each recording or excerpt once; `path` is spelled as the sources are.
+
+    Args:
+        sources: recordings, folders of them, and YAML files of `echopair run`, of which all corpora are taken: with
+            labels and folds, and events as excerpts.
 
     Raises:
-        UserError: a source that does not exist, or a folder without audio.
+        UserError: a source that does not exist, a folder without audio, or a config with an error.
     """
-    found: dict[str, Recording] = {}
+    found: dict[tuple[str, tuple[float, float] | None], Recording] = {}
     for source in sources:
-        if source.is_dir():
-            listed = [
-                (one.path, str(source / one.name))
-                for one in list_folder(source.absolute(), "apply", str(source))
-            ]
-        elif source.exists():
-            listed = [(source.absolute(), str(source))]
-        else:
-            raise UserError(f"{source}: there is no such file or folder; name recordings or folders of them")
-        for path, name in listed:
-            found.setdefault(os.path.realpath(path), Recording(path, name))
+        for one in _recordings_of(source):
+            found.setdefault((os.path.realpath(one.path), one.excerpt), one)
     return list(found.values())
+
+
+def _recordings_of(source: Path) -> Iterator[Recording]:
+    if source.is_dir():
+        for one in list_folder(source.absolute(), "apply", str(source)):
+            yield Recording(source / one.name, str(source / one.name))
+    elif not source.exists():
+        raise UserError(f"{source}: there is no such file or folder; name recordings or folders of them")
+    elif source.suffix in CONFIG_EXTENSIONS:
+        config = compose(str(source))
+        for corpus, listed in config.corpora.items():
+            for one in find_recordings(corpus, listed, config.work_folder.absolute()):
+                yield replace(one, name=str(one.path.parent / PurePath(one.name).name))
+    else:
+        yield Recording(source, str(source))
 
 
 def _windows(
@@ -154,7 +168,9 @@ def _info(
     recordings: Sequence[Recording],
     config: EmbedConfig,
 ) -> TableInfo:
-    listed = [[name_as_text(one.name), *size_and_time(one.path)] for one in recordings]
+    listed = [
+        [name_as_text(one.name), list(one.labels), one.fold, *size_and_time(one.path)] for one in recordings
+    ]
     versions = [APPLY_VERSION, PREPARE_VERSION, EMBED_VERSION]
     rate = encoder.config.log_mel.sample_rate_hz
     return TableInfo.of(
@@ -169,7 +185,8 @@ def _groups(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
     group: list[Recording] = []
     size = 0
     for one in recordings:
-        bytes_of_one, _ = size_and_time(one.path)
+        same_file = bool(group) and one.path == group[-1].path  # decoded once for all excerpts
+        bytes_of_one = 0 if same_file else size_and_time(one.path)[0]
         if group and (len(group) == GROUP_RECORDINGS or size + bytes_of_one > GROUP_BYTES):
             yield group
             group, size = [], 0
@@ -193,11 +210,9 @@ def _is_done(out: Path, info: TableInfo) -> bool:
 
 
 def _applied(file: Path, seconds: float) -> Applied:
-    import pyarrow.parquet as pq
-
     refusals = refusals_file(file)
     refused = 0
     if refusals.is_file():
         with refusals.open(encoding="utf-8", newline="") as lines:
             refused = sum(1 for _ in csv.reader(lines)) - 1
-    return Applied(file, pq.read_metadata(file).num_rows, refused, refusals if refused else None, seconds)
+    return Applied(file, table_rows(file), refused, refusals if refused else None, seconds)

@@ -13,7 +13,7 @@ from echopair.pipeline.errors import UserError
 from echopair.pipeline.stages import digest_files, digest_values
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METADATA_KEY = b"echopair"
+ROWS_AT_ONCE = 16384
 
 
 class TableInfo(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -99,12 +100,43 @@ def table_schema(embedding_dim: int, info: TableInfo, annotated: bool = False) -
     )
 
 
-def make_rows(schema: pa.Schema, columns: Mapping[str, Any], embeddings: NDArray[np.float32]) -> pa.Table:
-    """Rows of a table: the columns but the last one, by name, and embeddings (N, D)."""
+def recordings_of(manifest: pa.Table, recordings: Sequence[Recording]) -> list[Recording]:
+    """The recording that each clip of a store was made of, in the manifest's order."""
+    by_name = {name_as_text(one.name): one for one in recordings}
+    return [by_name[name] for name in manifest["path"].to_pylist()]
+
+
+def begin_seconds(recording: Recording) -> float:
+    """Where a clip begins in its file: 0 but for excerpts."""
+    return recording.excerpt[0] if recording.excerpt else 0.0
+
+
+def make_rows(
+    schema: pa.Schema,
+    sources: Sequence[Recording],
+    start_seconds: NDArray[np.float64],
+    end_seconds: NDArray[np.float64],
+    embeddings: NDArray[np.float32],
+) -> pa.Table:
+    """Rows of a table.
+
+    Args:
+        schema: of `table_schema`.
+        sources: (N,) the recording of each row.
+        start_seconds, end_seconds: (N,) of its part in the file.
+        embeddings: (N, D).
+    """
     import pyarrow as pa
 
-    last = pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1])
-    return pa.table({**columns, "embedding": last}, schema=schema)
+    columns = {
+        "path": [name_as_text(str(one.path)) for one in sources],
+        "start_seconds": start_seconds,
+        "end_seconds": end_seconds,
+        "labels": [list(one.labels) for one in sources],
+        "fold": [one.fold for one in sources],
+        "embedding": pa.FixedSizeListArray.from_arrays(pa.array(embeddings.ravel()), embeddings.shape[1]),
+    }
+    return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
 def table_writer(file: Path, schema: pa.Schema) -> pq.ParquetWriter:
@@ -130,20 +162,13 @@ def write_clips(
         embeddings: (N, D), in the manifest's order.
         info: for the metadata.
     """
-    by_name = {name_as_text(one.name): one for one in recordings}
-    sources = [by_name[name] for name in manifest["path"].to_pylist()]
-    starts = np.array([one.excerpt[0] if one.excerpt else 0.0 for one in sources])
-    columns = {
-        "path": [name_as_text(str(one.path)) for one in sources],
-        "start_seconds": starts,
-        "end_seconds": starts + manifest["seconds"].to_numpy(),
-        "labels": manifest["labels"],
-        "fold": manifest["fold"],
-    }
+    sources = recordings_of(manifest, recordings)
+    starts = np.array([begin_seconds(one) for one in sources])
+    ends = starts + manifest["seconds"].to_numpy()
     schema = table_schema(embeddings.shape[1], info, annotated=True)
     aside = file.with_name(file.name + ".new")
     with table_writer(aside, schema) as writer:
-        writer.write_table(make_rows(schema, columns, embeddings))
+        writer.write_table(make_rows(schema, sources, starts, ends, embeddings))
     aside.replace(file)
 
 
@@ -166,3 +191,21 @@ def read_info(file: Path) -> TableInfo:
         return TableInfo.model_validate_json(metadata[METADATA_KEY])
     except ValidationError as error:
         raise UserError(f"{file}: its metadata cannot be read; write it anew by `echopair apply`") from error
+
+
+def table_rows(file: Path) -> int:
+    """Number of rows of a table."""
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(file).num_rows)
+
+
+def embedding_batches(
+    file: Path, columns: Sequence[str] = ()
+) -> Iterator[tuple[pa.RecordBatch, NDArray[np.float32]]]:
+    """The rows of a table, some thousands at a time: the columns that are named, and embeddings (rows, D)."""
+    import pyarrow.parquet as pq
+
+    for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=[*columns, "embedding"]):
+        column = batch["embedding"]
+        yield batch, column.flatten().to_numpy().reshape(len(column), -1)

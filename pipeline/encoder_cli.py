@@ -1,4 +1,4 @@
-"""`echopair apply` and `search`: what is done with an encoder, beside the commands of the pipeline."""
+"""`echopair apply`, `label` and `search`: what is done with an encoder, beside the commands of the pipeline."""
 
 import time
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from echopair.pipeline.cli import app, output
+from echopair.pipeline.label_tracks import LabelFormat
 
 
 @app.command()
@@ -38,6 +39,40 @@ def apply(
     if done.refusals:
         lines.append(f"refused     {done.refusals}: {done.refused:,} recordings")
     output.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
+def label(
+    table: Annotated[Path, typer.Argument(help="table of embeddings that `echopair apply` or a run wrote")],
+    classifier: Annotated[
+        Path,
+        typer.Argument(help="classifier-CORPUS.safetensors in the folder of a run with the same encoder"),
+    ],
+    form: Annotated[
+        LabelFormat, typer.Option("--as", help="a table, or tracks of labels for each recording")
+    ] = LabelFormat.CSV,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="file, or folder of tracks; by default named after the table", show_default=False),
+    ] = None,
+    min_probability: Annotated[
+        float, typer.Option(help="a less probable label is not given", min=0, max=1)
+    ] = 0.5,
+) -> None:
+    """Labels and probabilities of each window of a table, by the classifier that a probe trained."""
+    from echopair.pipeline.label import label as label_windows
+
+    done = label_windows(table, classifier, form, out, min_probability)
+    named = ", ".join(f"{name} {count:,}" for name, count in done.counts.most_common())
+    output.print(
+        f"labels  {done.out}: {done.windows:,} windows", soft_wrap=True, highlight=False, markup=False
+    )
+    output.print(
+        f"{named or 'no label'}; {done.unlabelled:,} without a label",
+        soft_wrap=True,
+        highlight=False,
+        markup=False,
+    )
 
 
 @app.command()

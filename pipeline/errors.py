@@ -17,8 +17,8 @@ class UserError(Exception):
 
 
 REMEDIES = {
-    errno.ENOSPC: "free space on it, or set work_folder to another disk",
-    errno.EDQUOT: "free space of your quota, or set work_folder to another disk",
+    errno.ENOSPC: "free space on it, or write to another disk (work_folder, or --out of `echopair apply`)",
+    errno.EDQUOT: "free space of your quota, or write to another disk (work_folder, or --out of `echopair apply`)",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.ENAMETOOLONG: "give a shorter name",
     errno.EROFS: "set work_folder to a disk that can be written to",

@@ -36,6 +36,7 @@ def print_result(output: Console, result: RunResult, stage: str) -> None:
         rows |= {"encoder": result.encoder}
     if result.folder is not None:
         rows |= {f"embeddings of {corpus}": table for corpus, table in result.tables.items()}
+        rows |= {f"classifier of {corpus}": file for corpus, file in result.classifiers.items()}
         rows |= {
             "run": result.folder / "run.yaml",
             "report of the run": result.folder / "report.html",

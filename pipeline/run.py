@@ -27,6 +27,7 @@ from echopair.pipeline.embed import FEATURES, PRETRAINED, Embedder
 from echopair.pipeline.errors import system_failure
 from echopair.pipeline.evaluation import Summary
 from echopair.pipeline.evaluation.labels import ListedRecordings, lost_by_refusals
+from echopair.pipeline.evaluation.trained_classifier import CLASSIFIER_FILE
 from echopair.pipeline.evaluation.validation import mean_score
 from echopair.pipeline.prepare import clips_output, prepare, sound_above
 from echopair.pipeline.progress import console
@@ -80,6 +81,17 @@ class RunResult:
             return {}
         embedded = [corpus for corpus, features in self.embeddings if features == PRETRAINED]
         return {corpus: self.folder / f"embeddings-{file_name(corpus)}.parquet" for corpus in embedded}
+
+    @property
+    def classifiers(self) -> dict[str, Path]:
+        """By corpus, the classifier in the run's folder, of an evaluation that leaves one."""
+        if self.folder is None:
+            return {}
+        return {
+            corpus: self.folder / f"classifier-{file_name(corpus)}.safetensors"
+            for (_, corpus), summary in self.evaluations.items()
+            if Path(summary["folder"], CLASSIFIER_FILE).is_file()
+        }
 
     @property
     def score(self) -> float:

@@ -12,7 +12,8 @@ import yaml
 
 from echopair.pipeline.config import RunConfig, as_given
 from echopair.pipeline.embed import PRETRAINED, Embeddings
-from echopair.pipeline.embedding_table import TableInfo, write_clips
+from echopair.pipeline.embedding_table import TableInfo, encoder_digest, write_clips
+from echopair.pipeline.evaluation.trained_classifier import CLASSIFIER_FILE, TrainedClassifier
 from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
 from echopair.pipeline.run_page import PAGE_FILE, write_run_page
@@ -82,16 +83,22 @@ class RunRecord:
             "evaluations": [summary["folder"] for summary in result.evaluations.values()],
         }
         file = self.folder / RECORD_FILE
+        tables, classifiers = result.tables.values(), result.classifiers.values()
         if (
             not result.did
             and self.tracked.finished
-            and all(one.is_file() for one in (file, self.folder / PAGE_FILE, *result.tables.values()))
+            and all(one.is_file() for one in (file, self.folder / PAGE_FILE, *tables, *classifiers))
             and json.loads(file.read_text()) == record
         ):
             return
         assert result.encoder is not None
         for corpus, table in result.tables.items():
             self._write_table(table, corpus, result)
+        for (name, corpus), summary in result.evaluations.items():
+            if (made := Path(summary["folder"], CLASSIFIER_FILE)).is_file():
+                classifier = TrainedClassifier.load(made).of_encoder(encoder_digest(result.encoder))
+                classifier.save(result.classifiers[corpus])
+                self.tracked.log_artifacts(result.classifiers[corpus], f"{name}/{corpus}")
         clips = {corpus: done.folder for corpus, done in result.clips.items()}
         with console.status("recording the run in MLflow"):
             note = write_run_page(self.folder, self.config, clips, result.encoder.parent, result.evaluations)

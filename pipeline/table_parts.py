@@ -15,7 +15,15 @@ from echopair.lazy import np
 from echopair.pipeline.corpora.recording import Recording, Refusal
 from echopair.pipeline.csv_cells import csv_cell
 from echopair.pipeline.embed import EmbedConfig, Window, embed_windows
-from echopair.pipeline.embedding_table import TableInfo, make_rows, table_schema, table_writer
+from echopair.pipeline.embedding_table import (
+    TableInfo,
+    begin_seconds,
+    make_rows,
+    recordings_of,
+    table_rows,
+    table_schema,
+    table_writer,
+)
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.prepare import PrepareConfig, write_store
 from echopair.pipeline.stages import write_atomically
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
 
     from echopair.models.audio_encoder import AudioEncoder
 
-ROWS_AT_ONCE = 4096
+EMBEDDED_AT_ONCE = 4096
 PLAN_FILE = "plan.json"
 REFUSALS_NAMED = 3
 
@@ -80,14 +88,20 @@ class Parts:
         info: of the table.
         grouping: what decides which recordings are in a part, beside the table's key; as JSON can hold it.
         embedding_dim: D.
+        annotated: whether the table has labels and folds.
     """
 
     def __init__(
-        self, folder: Path, info: TableInfo, grouping: Mapping[str, int], embedding_dim: int
+        self,
+        folder: Path,
+        info: TableInfo,
+        grouping: Mapping[str, int],
+        embedding_dim: int,
+        annotated: bool = False,
     ) -> None:
         self.folder = folder
         self._plan = {"key": info.key, **grouping}
-        self._schema = table_schema(embedding_dim, info)
+        self._schema = table_schema(embedding_dim, info, annotated)
 
     def check_plan(self) -> None:
         """Begin, or go on with what a killed process of the same key left.
@@ -140,30 +154,33 @@ class Parts:
             advance(len(refused))
             write_atomically(self._file(number).with_suffix(".json"), json.dumps(refused))
             store = ClipStore(clips, rate)
-            paths = manifest["path"].to_pylist()
+            sources = recordings_of(manifest, group)
             every = [windows.of(clip, samples) for clip, samples in enumerate(store.samples.tolist())]
             share = [1 / len(one) for one in every]
             flat = [window for one in every for window in one]
             aside = self._file(number).with_suffix(".new")
             with table_writer(aside, self._schema) as writer:
-                for first in range(0, len(flat), ROWS_AT_ONCE):
-                    block = flat[first : first + ROWS_AT_ONCE]
+                for first in range(0, len(flat), EMBEDDED_AT_ONCE):
+                    block = flat[first : first + EMBEDDED_AT_ONCE]
                     values = embed_windows(
                         store, block, encoder, config.batch_crops, lambda one: advance(share[one.clip])
                     )
-                    writer.write_table(self._rows(block, paths, rate, values))
+                    writer.write_table(self._rows(block, sources, rate, values))
             aside.replace(self._file(number))
             return float(store.samples.sum() / rate)
 
     def _rows(
-        self, block: Sequence[Window], paths: Sequence[str], rate: int, values: NDArray[np.float32]
+        self, block: Sequence[Window], sources: Sequence[Recording], rate: int, values: NDArray[np.float32]
     ) -> pa.Table:
-        columns = {
-            "path": [paths[one.clip] for one in block],
-            "start_seconds": [one.start / rate for one in block],
-            "end_seconds": [one.end / rate for one in block],
-        }
-        return make_rows(self._schema, columns, values)
+        of = [sources[window.clip] for window in block]
+        begins = np.array([begin_seconds(one) for one in of])
+        return make_rows(
+            self._schema,
+            of,
+            begins + np.array([window.start for window in block]) / rate,
+            begins + np.array([window.end for window in block]) / rate,
+            values,
+        )
 
     def merge(self, out: Path) -> None:
         """Write the table of all parts, and what was refused beside it, and remove the parts.
@@ -177,7 +194,7 @@ class Parts:
         refused = [
             Refusal(*one) for file in files for one in json.loads(file.with_suffix(".json").read_text())
         ]
-        if not any(pq.read_metadata(file).num_rows for file in files):
+        if not any(table_rows(file) for file in files):
             named = "; ".join(f"{one.path}: {one.reason}" for one in refused[:REFUSALS_NAMED])
             shutil.rmtree(self.folder)
             raise UserError(f"none of {len(refused)} recordings can be embedded ({named})")

@@ -104,7 +104,8 @@ def decode_all(
         if error.errno != errno.ENOSPC:
             raise
         raise UserError(
-            f"{folder}: the disk is full; free space there or set work_folder to another disk"
+            f"{folder}: the disk is full; free space there, or write to another disk (work_folder, or --out of "
+            "`echopair apply`)"
         ) from error
 
 

@@ -24,6 +24,8 @@ from echopair.models.methods import Batch, LearningData
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.config import compose
 from echopair.pipeline.embed import PRETRAINED, Embeddings
+from echopair.pipeline.embedding_table import encoder_digest
+from echopair.pipeline.evaluation.trained_classifier import ClassifierInfo, TrainedClassifier
 from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, flatten, presets
 from echopair.tuning.cli import app, main
 from echopair.tuning.config import SweepConfig, compose_sweep
@@ -42,6 +44,7 @@ AUGMENTATIONS = [
     config.model_fields["name"].default for config in get_args(SpectrogramChoice) + get_args(WaveformChoice)
 ]
 RUN_PAGES = ("README.md", "docs/guide/encoder.md")  # whose snippets and commands with an encoder are run
+ENCODER_COMMANDS = ("apply", "label", "search")
 COMMANDS = {
     info.name or info.callback.__name__.replace("_", "-") for info in app.registered_commands if info.callback
 }
@@ -84,7 +87,7 @@ def test_the_program_takes_every_command(page: str, tmp_path: Path, monkeypatch:
         if name == "sweep":
             compose_sweep(arguments)
             continue
-        if name in ("apply", "search"):
+        if name in ENCODER_COMMANDS:
             assert page in RUN_PAGES, command
             continue
         sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
@@ -180,7 +183,20 @@ def test_the_encoder_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest
         crop_seconds=0.96,
         crop_hop_seconds=0.48,
     )
-    AudioEncoder(config).save("work/encoders/resnet-.../encoder")
+    encoder = Path("work/encoders/resnet-.../encoder")
+    AudioEncoder(config).save(encoder)
+    info = ClassifierInfo(
+        corpus="birds",
+        classes=("owl", "rail"),
+        multilabel=False,
+        C=1,
+        clips=2,
+        encoder_sha256=encoder_digest(encoder),
+    )
+    Path("work/runs/birds-...").mkdir(parents=True)
+    TrainedClassifier(info, np.zeros((AudioEncoder(config).embedding_dim, 2)), np.zeros(2)).save(
+        Path("work/runs/birds-.../classifier-birds.safetensors")
+    )
     noise = np.random.default_rng(0).normal(0, 0.1, (8000 * 25, 2))
     soundfile.write("dog.wav", noise[: 44100 // 2], 44100)
     soundfile.write("wind.flac", noise[:44100], 44100)
@@ -188,7 +204,7 @@ def test_the_encoder_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest
     Path("recordings").mkdir()
     soundfile.write("recordings/wind.flac", noise[:44100], 44100)
     for command in commands(page):
-        if command.startswith(("echopair apply ", "echopair search ")):
+        if command.split()[1] in ENCODER_COMMANDS:
             with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
                 patch.setattr("sys.argv", shlex.split(command))
                 main()

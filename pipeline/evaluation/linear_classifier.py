@@ -91,15 +91,13 @@ class LinearClassifier:
         weights = self._rotation @ self._weights[:-1]  # (D, classes)
         logits = self._scaler.transform(features) @ weights + self._weights[-1]  # (clips, classes)
         scores = np.tile(self._constant, (len(features), 1))
-        scores[:, self._varied] = np.exp(self._log_probabilities(logits))
+        scores[:, self._varied] = np.exp(log_probabilities(logits, self._multilabel))
         return scores
 
-    def _log_probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self._multilabel:
-            return -np.logaddexp(0, -logits)
-        shifted: NDArray[np.float64] = logits - logits.max(1, keepdims=True)
-        shifted -= np.log(np.exp(shifted).sum(1, keepdims=True))
-        return shifted
+    def head(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        """Weights (D, K) and intercepts (K,) on features as they are, and the targets' columns (K,) that varied."""
+        weights = (self._rotation @ self._weights[:-1]) / self._scaler.scale_[:, None]
+        return weights, self._weights[-1] - self._scaler.mean_ @ weights, self._varied
 
     def _losses(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(classes,) parts of the mean log loss, and its gradient with respect to the weights."""
@@ -108,12 +106,21 @@ class LinearClassifier:
             features = self._features[begin : begin + BLOCK_CLIPS]
             targets = self._targets[begin : begin + BLOCK_CLIPS]
             logits = features @ weights
-            log_probabilities = self._log_probabilities(logits)
-            losses -= (targets * log_probabilities).sum(0)
+            log_p = log_probabilities(logits, self._multilabel)
+            losses -= (targets * log_p).sum(0)
             if self._multilabel:  # log(1 - p) is log(p) less the logit
-                losses -= ((1 - targets) * (log_probabilities - logits)).sum(0)
-            gradient += features.T @ (np.exp(log_probabilities) - targets)
+                losses -= ((1 - targets) * (log_p - logits)).sum(0)
+            gradient += features.T @ (np.exp(log_p) - targets)
         return losses / len(self._features), gradient / len(self._features)
+
+
+def log_probabilities(logits: NDArray[np.float64], multilabel: bool) -> NDArray[np.float64]:
+    """(N, K) log probabilities of logits (N, K): of classes that exclude each other, or of each label by itself."""
+    if multilabel:
+        return -np.logaddexp(0, -logits)
+    shifted: NDArray[np.float64] = logits - logits.max(1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(1, keepdims=True))
+    return shifted
 
 
 class FoldFit(NamedTuple):

@@ -28,6 +28,7 @@ from echopair.pipeline.evaluation.labels import (
     sources_of,
 )
 from echopair.pipeline.evaluation.probe_files import write_probe_files
+from echopair.pipeline.evaluation.trained_classifier import CLASSIFIER_FILE, train_classifier
 from echopair.pipeline.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class LinearProbe(Evaluation):
     """The accuracy of a linear classifier on frozen embeddings, beside its baselines."""
 
     name = "probe"
-    code_version = 4
+    code_version = 5
     libraries = ("scikit-learn", "scipy")
     features = FEATURES
 
@@ -179,7 +180,7 @@ def probe(
         features: by name, each (clips, D) in the store's order; `pretrained` is the one that pictures show.
         config: folds and C.
         seed: of the folds, where the corpus has none, and of the bootstrap.
-        folder: existing folder; gets per_class.csv, confusion_matrix.csv and two figures.
+        folder: existing folder; gets per_class.csv, confusion_matrix.csv, two figures and a classifier.
 
     Returns:
         What probe.json holds: `metric`, `protocol`, `classes`, and for each feature, chance first, its `score`,
@@ -240,6 +241,9 @@ def probe(
         "features": results,
     }
     write_probe_files(folder, summary, main, scores_of[main], targets[tested], multilabel)
+    train_classifier(
+        corpus, classes, features[main].values, targets, folds, results[main]["C"], multilabel
+    ).save(folder / CLASSIFIER_FILE)
     return summary
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from echopair.lazy import np
 from echopair.pipeline.embed import EmbedConfig, load_encoder
-from echopair.pipeline.embedding_table import TableInfo, encoder_digest, read_info
+from echopair.pipeline.embedding_table import (
+    TableInfo,
+    embedding_batches,
+    encoder_digest,
+    read_info,
+    table_rows,
+)
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console, progress_bar
 from echopair.pipeline.search.excerpt import Excerpt
@@ -20,7 +25,6 @@ if TYPE_CHECKING:
     from echopair.models.audio_encoder import AudioEncoder
 
 PLACES = ("path", "start_seconds", "end_seconds")
-ROWS_AT_ONCE = 16384
 
 
 class Hit(NamedTuple):
@@ -103,30 +107,20 @@ def similarities_to(table: Path, embedding: NDArray[np.float32]) -> NDArray[np.f
     Otherwise all similarities would be close to 1, since the means of the dimensions are large beside what differs.
     The table is read twice, in parts.
     """
-    import pyarrow.parquet as pq
     from sklearn.preprocessing import StandardScaler
 
-    rows = pq.ParquetFile(table).metadata.num_rows
+    rows = table_rows(table)
     scaler = StandardScaler()
     similarities = []
     with progress_bar("search", 2 * rows, "rows") as advance:
-        for part in _parts(table):
+        for _, part in embedding_batches(table):
             scaler.partial_fit(part)
             advance(len(part))
         (direction,) = _normalised(scaler.transform(embedding[None]))
-        for part in _parts(table):
+        for _, part in embedding_batches(table):
             similarities.append(_normalised(scaler.transform(part)) @ direction)
             advance(len(part))
     return np.concatenate(similarities)
-
-
-def _parts(table: Path) -> Iterator[NDArray[np.float32]]:
-    """The embeddings, (rows, D) at a time."""
-    import pyarrow.parquet as pq
-
-    for batch in pq.ParquetFile(table).iter_batches(ROWS_AT_ONCE, columns=["embedding"]):
-        column = batch["embedding"]
-        yield column.flatten().to_numpy().reshape(len(column), -1)
 
 
 def _normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -240,3 +240,33 @@ def test_parts_of_other_windows_are_not_continued(encoder: Path, recordings: Pat
     (partial / "plan.json").write_text('{"key": "another"}')
     with pytest.raises(UserError, match=f"^{partial} has parts for another encoder"):
         apply(encoder, [recordings], out)
+
+
+def test_a_config_gives_labels_folds_and_events(encoder: Path, recordings: Path, tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text(
+        "path,label,from,to,fold\n2.wav,frog,1,1.5,a\n2.wav,owl,4,7,b\n1.wav,frog,0,2,b\n"
+    )
+    (tmp_path / "night.yaml").write_text(
+        f"corpora: {{night: {{name: table, root: {recordings}, table: {tmp_path / 'events.csv'}, label: label, "
+        "begin: from, end: to, fold: fold}}\n"
+    )
+    done = apply(
+        encoder, [tmp_path / "night.yaml", recordings / "0.wav"], tmp_path / "a.parquet", hop_seconds=2
+    )
+    rows = pq.read_table(done.file).to_pylist()
+    places = [
+        (Path(row["path"]).name, row["start_seconds"], row["end_seconds"], row["labels"], row["fold"])
+        for row in rows
+    ]
+    assert places == [
+        ("2.wav", 1.0, pytest.approx(1.5, abs=1e-4), ["frog"], "a"),
+        ("2.wav", 4.0, 4.96, ["owl"], "b"),
+        ("2.wav", 6.0, 6.96, ["owl"], "b"),
+        ("2.wav", pytest.approx(6.04, abs=1e-4), pytest.approx(7, abs=1e-4), ["owl"], "b"),
+        ("1.wav", 0.0, 0.96, ["frog"], "b"),
+        ("1.wav", pytest.approx(1.04, abs=1e-4), pytest.approx(2, abs=1e-4), ["frog"], "b"),
+        ("0.wav", 0.0, pytest.approx(0.5, abs=1e-4), [], None),
+    ]
+    (tmp_path / "wrong.yaml").write_text("corpora: {night: {name: table}}\n")
+    with pytest.raises(UserError, match=r"corpora\.night\.root"):
+        apply(encoder, [tmp_path / "wrong.yaml"], tmp_path / "b.parquet")

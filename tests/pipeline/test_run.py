@@ -1,5 +1,6 @@
 """The whole pipeline on a small folder, with a real MLflow store."""
 
+import csv
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from echopair.pipeline.embedding_table import read_info
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation import EVALUATIONS, Evaluation, ResultTable, Summary
 from echopair.pipeline.evaluation.probe import probe_table
+from echopair.pipeline.label import label as label_windows
 from echopair.pipeline.objectives_comparison import compare_objectives, comparison_of_objectives
 from echopair.pipeline.results import comparison_table
 from echopair.pipeline.run import RunResult, run
@@ -102,6 +104,7 @@ def test_every_stage_leaves_its_output(first: RunResult) -> None:
     }
     assert {file.name for file in Path(first.evaluations["probe", "tones"]["folder"]).iterdir()} == {
         "accuracy.png",
+        "classifier.safetensors",
         "confusion_matrix.csv",
         "confusion_matrix.png",
         "done.json",
@@ -178,6 +181,21 @@ def test_the_embeddings_of_a_run_are_a_table_with_labels_and_folds(
     stored = np.load(first.embeddings["tones", "pretrained"].folder / "embeddings.npz")["embeddings"]
     np.testing.assert_array_equal(np.stack(rows["embedding"].to_numpy()), stored)
     assert read_info(first.tables["tones"]).window_seconds is None
+
+
+def test_the_classifier_of_a_run_labels_what_its_encoder_embeds(first: RunResult, tmp_path: Path) -> None:
+    assert first.folder is not None
+    assert first.classifiers == {"tones": first.folder / "classifier-tones.safetensors"}
+    done = label_windows(first.tables["tones"], first.classifiers["tones"], out=tmp_path / "labels.csv")
+    with done.out.open(encoding="utf-8", newline="") as lines:
+        given = [row["labels"] for row in csv.DictReader(lines)]
+    true = pq.read_table(first.tables["tones"])["labels"].to_pylist()
+    known = [(name, [name] == names) for name, names in zip(given, true, strict=True) if name]
+    assert len(known) > 12
+    assert sum(is_right for _, is_right in known) > 0.9 * len(known)  # of clips that it learned from
+    assert first.run_id is not None
+    logged = {one.path for one in client(first.config).list_artifacts(first.run_id, "probe/tones")}
+    assert "probe/tones/classifier-tones.safetensors" in logged
 
 
 def test_the_embed_stage_embeds_corpora_without_labels(config: RunConfig, tmp_path: Path) -> None:

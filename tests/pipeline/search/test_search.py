@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from echopair.pipeline.apply import apply
+from echopair.pipeline.corpora import Recording
 from echopair.pipeline.embedding_table import TableInfo, make_rows, table_schema
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.search import Excerpt, query_excerpt, search_for, write_search_page
@@ -60,8 +61,9 @@ def test_similarities_are_cosines_of_standardised_embeddings(tmp_path: Path) -> 
     info = TableInfo(
         encoder_sha256="", encoder={}, encoder_folder="", window_seconds=1, hop_seconds=1, key=""
     )
-    columns = {"path": ["a"] * 7, "start_seconds": np.arange(7.0), "end_seconds": np.arange(1.0, 8)}
-    pq.write_table(make_rows(table_schema(4, info), columns, rows), tmp_path / "a.parquet")
+    sources = [Recording(Path("a"), "a")] * 7
+    table = make_rows(table_schema(4, info), sources, np.arange(7.0), np.arange(1.0, 8), rows)
+    pq.write_table(table, tmp_path / "a.parquet")
     query = np.float32([5, 6, 4, 2])
     standardised, wanted = ((x - rows.mean(0)) / np.append(rows.std(0)[:3], 1) for x in (rows, query))
     expected = standardised @ wanted / np.linalg.norm(standardised, axis=1) / np.linalg.norm(wanted)
