@@ -16,7 +16,7 @@ from echopair.pipeline.embedding_table import TableInfo, embedding_batches, read
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation.trained_classifier import TrainedClassifier
 from echopair.pipeline.label_tracks import LabelFormat, Span, spans, track_paths, write_audacity, write_raven
-from echopair.pipeline.progress import progress_bar
+from echopair.pipeline.progress import console, progress_bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,6 +82,13 @@ def label(
         raise UserError(
             f"{classifier_file} was trained on embeddings of another encoder than those of {table}; apply the encoder "
             "of the classifier's run"
+        )
+    seconds, learned = info.window_seconds, classifier.info.clip_seconds
+    if seconds is not None and not learned / 2 <= seconds <= 2 * learned:
+        console.print(
+            f"label: the windows are {seconds:g} s long, and the classifier learned from clips of {learned:g} s; its "
+            f"probabilities are better on windows of that length: echopair apply --window {learned:g}",
+            style="yellow",
         )
     is_tracks = form in (LabelFormat.RAVEN, LabelFormat.AUDACITY)
     out = out or table.with_name(f"{table.stem}.{form}" if is_tracks else f"{table.stem}.labels.{form}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 
+from echopair.lazy import np
 from echopair.pipeline.config import RunConfig, as_given
 from echopair.pipeline.embed import PRETRAINED, Embeddings
 from echopair.pipeline.embedding_table import TableInfo, encoder_digest, write_clips
@@ -26,6 +27,8 @@ from echopair.pipeline.training.callback import TrainingCallback
 from echopair.pipeline.training.encoder_output import sounds
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from echopair.pipeline.run import RunResult
 
 RECORD_FILE = "run.json"
@@ -96,7 +99,8 @@ class RunRecord:
             self._write_table(table, corpus, result)
         for (name, corpus), summary in result.evaluations.items():
             if (made := Path(summary["folder"], CLASSIFIER_FILE)).is_file():
-                classifier = TrainedClassifier.load(made).of_encoder(encoder_digest(result.encoder))
+                seconds = float(np.median(self._manifest(result, corpus)["seconds"]))
+                classifier = TrainedClassifier.load(made).described(encoder_digest(result.encoder), seconds)
                 classifier.save(result.classifiers[corpus])
                 self.tracked.log_artifacts(result.classifiers[corpus], f"{name}/{corpus}")
         clips = {corpus: done.folder for corpus, done in result.clips.items()}
@@ -111,11 +115,13 @@ class RunRecord:
     def _write_table(self, file: Path, corpus: str, result: RunResult) -> None:
         assert result.encoder is not None
         clips, embeddings = result.clips[corpus], result.embeddings[corpus, PRETRAINED]
-        manifest = ClipStore(clips.folder, self.config.log_mel.sample_rate_hz).manifest
         inputs = [clips.marker["key"], clips.marker["annotations_digest"]]
         info = TableInfo.of(result.encoder, None, None, inputs)
         values = Embeddings.load(embeddings.folder).values
-        write_clips(file, manifest, result.recordings[corpus], values, info)
+        write_clips(file, self._manifest(result, corpus), result.recordings[corpus], values, info)
+
+    def _manifest(self, result: RunResult, corpus: str) -> pa.Table:
+        return ClipStore(result.clips[corpus].folder, self.config.log_mel.sample_rate_hz).manifest
 
 
 class _TrackingCallback(TrainingCallback):

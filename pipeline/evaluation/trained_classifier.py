@@ -32,6 +32,7 @@ class ClassifierInfo(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
         C: inverse regularisation strength.
         clips: number of clips that were learned from.
         encoder_sha256: of the encoder's files, whose embeddings alone it can classify.
+        clip_seconds: median length of the clips.
     """
 
     corpus: str
@@ -40,6 +41,7 @@ class ClassifierInfo(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False
     C: float
     clips: int
     encoder_sha256: str = ""
+    clip_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,10 @@ class TrainedClassifier:
         logits = embeddings.astype(np.float64) @ self.weights + self.intercepts
         return np.exp(log_probabilities(logits, self.info.multilabel)).astype(np.float32)
 
-    def of_encoder(self, encoder_sha256: str) -> Self:
-        """The same, with the name of the encoder whose embeddings were learned from."""
-        return replace(self, info=self.info.model_copy(update={"encoder_sha256": encoder_sha256}))
+    def described(self, encoder_sha256: str, clip_seconds: float) -> Self:
+        """The same, with what is known of the encoder and the clips that were learned from; see `ClassifierInfo`."""
+        update = {"encoder_sha256": encoder_sha256, "clip_seconds": clip_seconds}
+        return replace(self, info=self.info.model_copy(update=update))
 
     def save(self, file: Path) -> None:
         """Write the file, which `load` reads."""

@@ -44,7 +44,9 @@ def table(tmp_path: Path) -> Path:
     return tmp_path / "windows.parquet"
 
 
-def classifier(folder: Path, multilabel: bool = False, encoder: str = "abc") -> Path:
+def classifier(
+    folder: Path, multilabel: bool = False, encoder: str = "abc", clip_seconds: float = 1.5
+) -> Path:
     info = ClassifierInfo(
         corpus="birds",
         classes=("=silence", "owl", "frog, tree"),
@@ -52,6 +54,7 @@ def classifier(folder: Path, multilabel: bool = False, encoder: str = "abc") -> 
         C=1,
         clips=9,
         encoder_sha256=encoder,
+        clip_seconds=clip_seconds,
     )
     TrainedClassifier(info, np.eye(3), np.full(3, -2.0 if multilabel else 0.0)).save(folder / "c.safetensors")
     return folder / "c.safetensors"
@@ -119,3 +122,13 @@ def test_a_classifier_of_another_encoder_is_refused(table: Path) -> None:
         label(table, classifier(table.parent, encoder="def"))
     with pytest.raises(UserError, match=r"gone\.parquet: there is no such file"):
         label(table.parent / "gone.parquet", classifier(table.parent))
+
+
+def test_windows_of_another_length_than_the_clips_are_noted(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label(table, classifier(table.parent))
+    assert capsys.readouterr().err == ""
+    label(table, classifier(table.parent, clip_seconds=5), out=table.parent / "x.csv")
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the windows are 1 s long, and the classifier learned from clips of 5 s" in said

@@ -57,9 +57,9 @@ def test_several_labels_have_probabilities_of_their_own(tmp_path: Path) -> None:
     trained = train_classifier("c", "xyz", features, targets, folds, [1.0], multilabel=True)
     sums = trained.probabilities(features).sum(1)
     assert sums.max() > 1.5
-    trained.of_encoder("abc").save(tmp_path / "a.safetensors")
+    trained.described("abc", 5.0).save(tmp_path / "a.safetensors")
     loaded = TrainedClassifier.load(tmp_path / "a.safetensors")
-    assert loaded.info == trained.info.model_copy(update={"encoder_sha256": "abc"})
+    assert loaded.info == trained.info.model_copy(update={"encoder_sha256": "abc", "clip_seconds": 5.0})
     np.testing.assert_array_equal(loaded.probabilities(features), trained.probabilities(features))
 
 
