@@ -1,4 +1,4 @@
-"""`echopair apply` and `search`: what is done with an encoder, beside the commands of the pipeline."""
+"""`echopair apply`, `search` and `play`: what is done with an encoder, beside the commands of the pipeline."""
 
 import time
 from pathlib import Path
@@ -67,4 +67,22 @@ def search(
             f"{rank:>3}  {similarity}  {path}  {place}", soft_wrap=True, highlight=False, markup=False
         )
     write_search_page(excerpt, found, table, page)
+    output.print(f"page  {page}", soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
+def play(
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="table of embeddings that `echopair apply` or a run wrote: adds its sounds",
+            show_default=False,
+        ),
+    ] = None,
+    page: Annotated[Path, typer.Option(help="the page to write")] = Path("play.html"),
+) -> None:
+    """A page to try contrastive losses on: drag points, see gradients, and which sounds repel a sound of yours."""
+    from echopair.pipeline.play import write_play_page
+
+    write_play_page(page, table)
     output.print(f"page  {page}", soft_wrap=True, highlight=False, markup=False)

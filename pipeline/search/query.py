@@ -110,18 +110,18 @@ def similarities_to(table: Path, embedding: NDArray[np.float32]) -> NDArray[np.f
     scaler = StandardScaler()
     similarities = []
     with progress_bar("search", 2 * rows, "rows") as advance:
-        for part in _parts(table):
+        for part in embedding_parts(table):
             scaler.partial_fit(part)
             advance(len(part))
-        (direction,) = _normalised(scaler.transform(embedding[None]))
-        for part in _parts(table):
-            similarities.append(_normalised(scaler.transform(part)) @ direction)
+        (direction,) = unit_vectors(scaler.transform(embedding[None]))
+        for part in embedding_parts(table):
+            similarities.append(unit_vectors(scaler.transform(part)) @ direction)
             advance(len(part))
     return np.concatenate(similarities)
 
 
-def _parts(table: Path) -> Iterator[NDArray[np.float32]]:
-    """The embeddings, (rows, D) at a time."""
+def embedding_parts(table: Path) -> Iterator[NDArray[np.float32]]:
+    """The embeddings of a table, (rows, D) at a time."""
     import pyarrow.parquet as pq
 
     for batch in pq.ParquetFile(table).iter_batches(ROWS_AT_ONCE, columns=["embedding"]):
@@ -129,7 +129,7 @@ def _parts(table: Path) -> Iterator[NDArray[np.float32]]:
         yield column.flatten().to_numpy().reshape(len(column), -1)
 
 
-def _normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vectors of norm 1; those of zeros stay zeros."""
     norms: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
     norms[norms == 0] = 1
