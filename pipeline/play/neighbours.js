@@ -10,7 +10,7 @@ const sharesLabel = (one, other) => sample.sounds[one].labels.some(label => samp
 /** Colour and shape of a label: 25 that differ, and a grey circle for others and none. */
 function markOf(label) {
   const number = sample.labels.indexOf(label);
-  if (number < 0 || number >= 25) return ["var(--track)", SHAPES[0]];
+  if (number < 0 || number >= 25) return ["var(--soft)", SHAPES[0]];
   return [CLASSES[number % 5][1], SHAPES[(number + Math.floor(number / 5)) % 5]];
 }
 

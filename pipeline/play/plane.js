@@ -77,7 +77,7 @@ function drawPoints(state) {
     return arrow([x - 13 * along[0], y + 13 * along[1]], [-one[0] * scale, one[1] * scale], "step");
   }).join("");
   byId("twins").innerHTML = viewPairs(views, clips).map(([i, j]) => onCircle(settings)
-    ? bracket(points[i], points[j], 1.17 + 0.04 * (i % clips % 5), extent) : line(places[i], places[j], "twins", 1.3)).join("");
+    ? bracket(points[i], points[j], 1.17 + 0.03 * (i % clips % 5), extent) : line(places[i], places[j], "twins", 1.3)).join("");
   const queue = (settings.queue ?? []).map(one => place(one, extent));
   byId("queue").innerHTML = queue.map(([x, y]) => `<circle class="queued" cx="${px(x)}" cy="${px(y)}" r="5"/>`).join("");
   const strengths = pushes(state), strongest = Math.max(1e-12, ...strengths.map(Math.abs));

@@ -1,6 +1,7 @@
 // The first tab: its state, what the controls do to it, and gradient descent.
 
 const FRAME_MILLISECONDS = 70, MOST_STEPS = 2000, DEGREE = Math.PI / 180;
+const MARGIN = 1.15; // of the picture of the plane, beyond its farthest point
 const form = byId("settings");
 const state = { preset: PRESETS[0], seed: 13, points: [], initial: [], selected: 0, settings: {}, losses: [], running: false };
 
@@ -113,7 +114,7 @@ function restart() {
 function redraw(stepped = false) {
   const { settings } = state;
   if (onCircle(settings)) state.points = state.points.map(unit);
-  state.extent = onCircle(settings) ? 1.4 : Math.max(2.6, 1.15 * Math.max(...state.points.flat().map(Math.abs)));
+  state.extent = onCircle(settings) ? 1.33 : Math.max(2.6, MARGIN * Math.max(...state.points.flat().map(Math.abs)));
   state.result = lossAndGradient(state.points, settings);
   const steepest = Math.max(...state.result.gradient.map(norm));
   if (!state.losses.length) state.arrowScale = steepest > 1e-9 ? LONGEST_ARROW * state.extent / steepest : 0;
@@ -153,7 +154,7 @@ const nameOf = row => `clip ${row % state.settings.clips + 1}, view ${Math.floor
 function step() {
   const { gradient } = state.result, rate = state.settings.learningRate;
   const moved = state.points.map((one, row) => one.map((value, axis) => value - rate * gradient[row][axis]));
-  if (!moved.flat().every(value => Math.abs(value) < 1e6)) return run(false, "It diverges: lower the learning rate, then reset.");
+  if (!moved.flat().every(value => Math.abs(value) < 1e3)) return run(false, "It diverges: lower the learning rate, then reset.");
   state.points = moved;
   redraw(true);
   if (state.losses.length > MOST_STEPS) run(false);
@@ -188,25 +189,26 @@ function move(row, where) {
 
 function listenToPoints() {
   const svg = byId("plane"), dots = byId("dots");
-  const rowOf = target => [...dots.children].indexOf(target.closest(".point"));
+  const whereIs = event => {
+    const box = svg.getBoundingClientRect();
+    const shares = [2 * (event.clientX - box.left) / box.width - 1, 1 - 2 * (event.clientY - box.top) / box.height];
+    return shares.map(one => Math.max(-1 / MARGIN, Math.min(1 / MARGIN, one)) * state.extent);
+  };
   let dragged = -1;
   svg.addEventListener("pointerdown", event => {
-    dragged = rowOf(event.target);
-    if (dragged < 0) return;
+    if (!event.target.closest(".point")) return;
+    // The nearest one, since points overlap; of equal ones the last, which is on top.
+    const distances = state.points.map(one => squaredDistance(one, whereIs(event)));
+    dragged = distances.lastIndexOf(Math.min(...distances));
     event.target.setPointerCapture(event.pointerId);
     select(dragged);
   });
-  svg.addEventListener("pointermove", event => {
-    if (dragged < 0) return;
-    const box = svg.getBoundingClientRect();
-    move(dragged, [
-      (2 * (event.clientX - box.left) / box.width - 1) * state.extent, (1 - 2 * (event.clientY - box.top) / box.height) * state.extent]);
-  });
+  svg.addEventListener("pointermove", event => { if (dragged >= 0) move(dragged, whereIs(event)); });
   for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, () => { dragged = -1; });
   svg.addEventListener("keydown", event => {
-    const row = rowOf(event.target), size = state.points.length;
+    const row = state.selected, size = state.points.length;
     const turns = { PageDown: 1, PageUp: -1 }, moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-    if (row < 0 || !(event.key in turns || event.key in moves)) return;
+    if (!(event.key in turns || event.key in moves)) return;
     event.preventDefault();
     if (event.key in turns) {
       select((row + turns[event.key] + size) % size);
@@ -225,6 +227,9 @@ function startPoints() {
   [...byId("presets").children].forEach((button, n) => button.addEventListener("click", () => setPreset(PRESETS[n])));
   form.addEventListener("submit", event => event.preventDefault());
   form.addEventListener("input", event => {
+    if (event.target.name === "objective") { // VICReg has gradients some ten times as large
+      form.learningRate.value = Math.log10(form.objective.value === "vicreg" ? 0.02 : 0.2);
+    }
     if (event.target.name !== "learningRate") return settingsChanged();
     state.settings.learningRate = readSettings().learningRate;
     showSettings();

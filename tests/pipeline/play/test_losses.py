@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from echopair.models.losses.decorrelation import vicreg
 from echopair.models.losses.key_contrast import key_contrast, key_similarities
 from echopair.models.losses.margins import contrastive_pairs
-from echopair.models.losses.nt_xent import chance_level, nt_xent
+from echopair.models.losses.nt_xent import nt_xent
 from echopair.models.losses.reweighted_negatives import decoupled
 from echopair.models.losses.supervised_contrastive import supervised_contrastive
 from echopair.models.losses.triplets import triplet
+from echopair.models.methods import ObjectiveConfig
+from echopair.models.methods.projection_loss import ProjectionLossConfig
 from echopair.models.representation_health import representation_health
 from echopair.pipeline.play import write_play_page
 from echopair.pipeline.play.write import OBJECTIVES
@@ -112,17 +115,24 @@ def test_equal_points_have_the_gradient_of_python(page: Any, case: dict[str, Any
     )
 
 
-def test_alignment_uniformity_and_chance_are_those_of_a_training(page: Any) -> None:
+def test_alignment_and_uniformity_are_those_of_a_training(page: Any) -> None:
     z = draw(3, 6, 0)
     health = representation_health(z, z)
-    settings = {"views": 3, "clips": 6, "objective": "nt_xent"}
-    alignment, uniformity, chance = page.evaluate(
-        "([z, settings]) => [alignment(z, settings), uniformity(z), chanceLevel(settings)]",
-        [z.flatten(0, 1).tolist(), settings],
+    alignment, uniformity = page.evaluate(
+        "z => [alignment(z, {views: 3, clips: 6}), uniformity(z)]", z.flatten(0, 1).tolist()
     )
     assert alignment == pytest.approx(health["alignment"], rel=1e-5)
     assert uniformity == pytest.approx(health["uniformity"], rel=1e-5)
-    assert chance == pytest.approx(chance_level(6, 3))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_level_of_chance_is_that_of_a_training(page: Any, name: str) -> None:
+    config = TypeAdapter(ObjectiveConfig).validate_python({"name": name})
+    settings = {"objective": name, "views": 3, "clips": 6, "margin": 0.2, "queue": [[1, 0]] * 9}
+    expected = (
+        config.loss_chance_level(3, 6) if isinstance(config, ProjectionLossConfig) else math.log(10)  # MoCo's
+    )
+    assert page.evaluate("settings => chanceLevel(settings)", settings) == pytest.approx(expected)
 
 
 def test_shares_and_their_effective_number(page: Any) -> None:
