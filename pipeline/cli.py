@@ -1,6 +1,6 @@
 """`echopair`: one command a stage, and run, preview, compare, ui, config.
 
-`pipeline.encoder_cli` adds apply and search, `tuning.cli` sweep and presets.
+`pipeline.encoder_cli` adds apply, search and play, `tuning.cli` sweep and presets.
 """
 
 import os

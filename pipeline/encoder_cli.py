@@ -1,4 +1,4 @@
-"""`echopair apply`, `label` and `search`: what is done with an encoder, beside the commands of the pipeline."""
+"""`echopair apply`, `label`, `search` and `play`: what is done with an encoder, beside the commands of the pipeline."""
 
 import time
 from pathlib import Path
@@ -93,8 +93,10 @@ def search(
     page: Annotated[Path, typer.Option(help="the page to write")] = Path("search.html"),
 ) -> None:
     """The parts of recordings that sound most like a query, as a table and a page to listen to."""
+    from echopair.pipeline.pages import check_page
     from echopair.pipeline.search import hit_lines, query_excerpt, search_for, write_search_page
 
+    check_page(page)
     excerpt = query_excerpt(query, start, end)
     found = search_for(table, excerpt, top, encoder)
     for rank, similarity, path, place in hit_lines(found):
@@ -102,4 +104,22 @@ def search(
             f"{rank:>3}  {similarity}  {path}  {place}", soft_wrap=True, highlight=False, markup=False
         )
     write_search_page(excerpt, found, table, page)
+    output.print(f"page  {page}", soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
+def play(
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="table of embeddings that `echopair apply` or a run wrote: adds its sounds",
+            show_default=False,
+        ),
+    ] = None,
+    page: Annotated[Path, typer.Option(help="the page to write")] = Path("play.html"),
+) -> None:
+    """A page to try contrastive losses on: drag points, see gradients, and which sounds repel a sound of yours."""
+    from echopair.pipeline.play import write_play_page
+
+    write_play_page(page, table)
     output.print(f"page  {page}", soft_wrap=True, highlight=False, markup=False)

@@ -4,6 +4,13 @@ A page is a template that extends `base.html.jinja`; it loads nothing from elsew
 artifact in MLflow.
 """
 
-from echopair.pipeline.pages.render import EmbeddedPng, embedded, embedded_png, printable, render_page
+from echopair.pipeline.pages.render import (
+    EmbeddedPng,
+    check_page,
+    embedded,
+    embedded_png,
+    printable,
+    render_page,
+)
 
-__all__ = ["EmbeddedPng", "embedded", "embedded_png", "printable", "render_page"]
+__all__ = ["EmbeddedPng", "check_page", "embedded", "embedded_png", "printable", "render_page"]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from echopair.pipeline.errors import UserError
+
 if TYPE_CHECKING:
     from markupsafe import Markup
 
@@ -45,6 +47,16 @@ def render_page(
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def check_page(page: Path) -> None:
+    """Refuse a page that could not be written, before the work for it.
+
+    Raises:
+        UserError: there is no such folder, or the page is one.
+    """
+    if not page.parent.is_dir() or page.is_dir():
+        raise UserError(f"--page={page} is no file in a folder that exists; name another, as page.html")
 
 
 def printable(text: str, characters: int = CHARACTERS_SHOWN) -> str:

@@ -116,14 +116,14 @@ def similarities_to(table: Path, embedding: NDArray[np.float32]) -> NDArray[np.f
         for _, part in embedding_batches(table):
             scaler.partial_fit(part)
             advance(len(part))
-        (direction,) = _normalised(scaler.transform(embedding[None]))
+        (direction,) = unit_vectors(scaler.transform(embedding[None]))
         for _, part in embedding_batches(table):
-            similarities.append(_normalised(scaler.transform(part)) @ direction)
+            similarities.append(unit_vectors(scaler.transform(part)) @ direction)
             advance(len(part))
     return np.concatenate(similarities)
 
 
-def _normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vectors of norm 1; those of zeros stay zeros."""
     norms: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
     norms[norms == 0] = 1
