@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from echopair.pipeline.cli import app, output
+from echopair.pipeline.errors import UserError
 from echopair.pipeline.label_tracks import LabelFormat
 
 
@@ -38,7 +39,7 @@ def apply(
         lines[0] += f", {done.seconds_of_audio:,.0f} s of audio in {seconds:,.0f} s"
     if done.refusals:
         lines.append(f"refused     {done.refusals}: {done.refused:,} recordings")
-    output.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+    _print(*lines)
 
 
 @app.command()
@@ -64,21 +65,16 @@ def label(
 
     done = label_windows(table, classifier, form, out, min_probability)
     named = ", ".join(f"{name} {count:,}" for name, count in done.counts.most_common())
-    output.print(
-        f"labels  {done.out}: {done.windows:,} windows", soft_wrap=True, highlight=False, markup=False
-    )
-    output.print(
+    _print(
+        f"labels  {done.out}: {done.windows:,} windows",
         f"{named or 'no label'}; {done.unlabelled:,} without a label",
-        soft_wrap=True,
-        highlight=False,
-        markup=False,
     )
 
 
 @app.command()
 def search(
     table: Annotated[Path, typer.Argument(help="table of embeddings that `echopair apply` or a run wrote")],
-    query: Annotated[Path, typer.Argument(help="recording to search for")],
+    query: Annotated[Path | None, typer.Argument(help="recording to search for", show_default=False)] = None,
     start: Annotated[
         float | None, typer.Option(help="seconds where the query begins in it", show_default=False)
     ] = None,
@@ -86,25 +82,41 @@ def search(
         float | None, typer.Option(help="seconds where the query ends", show_default=False)
     ] = None,
     top: Annotated[int, typer.Option(help="hits at most", min=1, max=200)] = 20,
+    pairs: Annotated[
+        int | None,
+        typer.Option(
+            help="in place of a query: number of pairs, the most similar ones of all",
+            min=1,
+            max=200,
+            show_default=False,
+        ),
+    ] = None,
     encoder: Annotated[
         Path | None,
         typer.Option(help="folder of the table's encoder, if it has moved since", show_default=False),
     ] = None,
     page: Annotated[Path, typer.Option(help="the page to write")] = Path("search.html"),
 ) -> None:
-    """The parts of recordings that sound most like a query, as a table and a page to listen to."""
+    """The parts of recordings that sound most like a query, or like each other: a table and a page to listen to."""
+    from echopair.pipeline import search
     from echopair.pipeline.pages import check_page
-    from echopair.pipeline.search import hit_lines, query_excerpt, search_for, write_search_page
 
     check_page(page)
-    excerpt = query_excerpt(query, start, end)
-    found = search_for(table, excerpt, top, encoder)
-    for rank, similarity, path, place in hit_lines(found):
-        output.print(
-            f"{rank:>3}  {similarity}  {path}  {place}", soft_wrap=True, highlight=False, markup=False
+    if (query is None) == (pairs is None):
+        raise UserError(
+            "give a recording to search for, or --pairs=50 for the most similar pairs of the table"
         )
-    write_search_page(excerpt, found, table, page)
-    output.print(f"page  {page}", soft_wrap=True, highlight=False, markup=False)
+    if pairs is not None:
+        similar = search.similar_pairs(table, pairs)
+        _print(*search.pair_lines(similar))
+        search.write_pairs_page(similar, table, page)
+    else:
+        assert query is not None
+        excerpt = search.query_excerpt(query, start, end)
+        found = search.search_for(table, excerpt, top, encoder)
+        _print(*search.hit_lines(found))
+        search.write_search_page(excerpt, found, table, page)
+    _print(f"page  {page}")
 
 
 @app.command()
@@ -122,4 +134,9 @@ def play(
     from echopair.pipeline.play import write_play_page
 
     write_play_page(page, table)
-    output.print(f"page  {page}", soft_wrap=True, highlight=False, markup=False)
+    _print(f"page  {page}")
+
+
+def _print(*lines: str) -> None:
+    for line in lines:
+        output.print(line, soft_wrap=True, highlight=False, markup=False)

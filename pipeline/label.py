@@ -91,7 +91,7 @@ def label(
             style="yellow",
         )
     is_tracks = form in (LabelFormat.RAVEN, LabelFormat.AUDACITY)
-    out = out or table.with_name(f"{table.stem}.{form}" if is_tracks else f"{table.stem}.labels.{form}")
+    out = out or table.with_name(f"{table.stem}.{form}" if is_tracks else f"{table.stem}.predictions.{form}")
     if out.exists():
         raise UserError(f"{out} exists; delete it, or name another by --out")
     aside = out.with_name(out.name + ".new")

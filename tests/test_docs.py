@@ -192,6 +192,7 @@ def test_the_encoder_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest
         C=1,
         clips=2,
         encoder_sha256=encoder_digest(encoder),
+        clip_seconds=10,
     )
     Path("work/runs/birds-...").mkdir(parents=True)
     TrainedClassifier(info, np.zeros((AudioEncoder(config).embedding_dim, 2)), np.zeros(2)).save(
@@ -202,7 +203,8 @@ def test_the_encoder_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest
     soundfile.write("wind.flac", noise[:44100], 44100)
     soundfile.write("night.wav", noise, 8000)
     Path("recordings").mkdir()
-    soundfile.write("recordings/wind.flac", noise[:44100], 44100)
+    for recording in ("wind", "rain"):
+        soundfile.write(f"recordings/{recording}.flac", noise[:44100], 44100)
     for command in commands(page):
         if command.split()[1] in ENCODER_COMMANDS:
             with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:

@@ -10,7 +10,8 @@ from echopair.lazy import np
 from echopair.pipeline.embedding_table import TableInfo, embedding_batches, read_info
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.search.excerpt import Excerpt
-from echopair.pipeline.search.query import PLACES, unit_vectors
+from echopair.pipeline.search.query import PLACES
+from echopair.pipeline.search.similarity import directions, fit_scaler
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +54,6 @@ def sample_table(table: Path, rows: int = ROWS) -> Sample:
     """
     import pyarrow.parquet as pq
     from sklearn.decomposition import PCA
-    from sklearn.preprocessing import StandardScaler
 
     if not table.is_file():
         raise UserError(
@@ -69,22 +69,21 @@ def sample_table(table: Path, rows: int = ROWS) -> Sample:
             f"--table={table} has {len(chosen)} parts of recordings that do not overlap; "
             f"give a table with {FEWEST_ROWS} or more"
         )
-    scaler = StandardScaler()
+    scaler = fit_scaler(table)
     parts = []
     start = 0
     for _, part in embedding_batches(table):
-        scaler.partial_fit(part)
         parts.append(part[[row - start for row in chosen if start <= row < start + len(part)]])
         start += len(part)
-    directions = unit_vectors(scaler.transform(np.concatenate(parts)))  # (N, D)
+    vectors = directions(scaler, np.concatenate(parts))  # (N, D)
     labels = places.get("labels") or [None] * len(excerpts)
     return Sample(
         info,
         len(excerpts),
         [excerpts[row] for row in chosen],
         [tuple(labels[row] or ()) for row in chosen],
-        directions @ directions.T,
-        PCA(2, random_state=0).fit_transform(directions),
+        vectors @ vectors.T,
+        PCA(2, random_state=0).fit_transform(vectors),
     )
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from echopair.lazy import np
 from echopair.pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import soundfile
 
 
 class Excerpt(NamedTuple):
@@ -35,23 +40,40 @@ class Excerpt(NamedTuple):
         Raises:
             UserError: the recording is gone, ends before the part, or cannot be read as sound.
         """
-        import soundfile
-
-        if not Path(self.path).is_file():
-            raise UserError(f"{self.path}: there is no such file")
-        try:
-            with soundfile.SoundFile(self.path) as file:
-                file.seek(min(round(self.start_seconds * file.samplerate), file.frames))
-                frames = round((self.end_seconds - self.start_seconds) * file.samplerate)
-                waveform = file.read(frames, dtype="float32", always_2d=True)
-                rate = file.samplerate
-        except soundfile.LibsndfileError as error:
-            raise UserError(
-                f"{self.path} cannot be read as sound ({error}); convert it to WAV or FLAC"
-            ) from error
+        with _opened(self.path) as file:
+            file.seek(min(round(self.start_seconds * file.samplerate), file.frames))
+            frames = round((self.end_seconds - self.start_seconds) * file.samplerate)
+            waveform = file.read(frames, dtype="float32", always_2d=True)
+            rate = file.samplerate
         if not len(waveform):
             raise UserError(f"{self.path} ends before {self.start_seconds:g} s; it has changed since")
         return waveform.mean(axis=1), rate
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[soundfile.SoundFile]:
+    """A recording, converted by ffmpeg where its name says that libsndfile cannot read it.
+
+    Raises:
+        UserError: it is gone, or cannot be read.
+    """
+    import soundfile
+
+    from echopair.pipeline.decoding.ffmpeg import converted, format_by_name
+    from echopair.pipeline.decoding.reading import Refused
+    from echopair.pipeline.decoding.unsupported import Kind
+
+    if not Path(path).is_file():
+        raise UserError(f"{path}: there is no such file")
+    form = format_by_name(path)
+    try:
+        with ExitStack() as stack:
+            readable = stack.enter_context(converted(path, Kind(Path(path).suffix, form))) if form else path
+            yield stack.enter_context(soundfile.SoundFile(readable))
+    except Refused as refusal:
+        raise UserError(f"{path}: {refusal}") from refusal
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"{path} cannot be read as sound ({error}); convert it to WAV or FLAC") from error
 
 
 def query_excerpt(path: Path, start_seconds: float | None, end_seconds: float | None) -> Excerpt:
@@ -65,14 +87,8 @@ def query_excerpt(path: Path, start_seconds: float | None, end_seconds: float | 
     Raises:
         UserError: no such recording, or no such part of it.
     """
-    import soundfile
-
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file; name the recording to search for")
-    try:
-        length = soundfile.info(path).duration
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"{path} cannot be read as sound ({error}); convert it to WAV or FLAC") from error
+    with _opened(str(path)) as file:
+        length = file.frames / file.samplerate
     start = 0.0 if start_seconds is None else start_seconds
     end = length if end_seconds is None else end_seconds
     if not 0 <= start < end <= length + 0.001:

@@ -1,7 +1,9 @@
-"""Embeds a sound and finds the most similar rows of a table, exactly."""
+"""Embeds a sound and finds the most similar rows of a table."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,14 +11,15 @@ from echopair.lazy import np
 from echopair.pipeline.embed import EmbedConfig, load_encoder
 from echopair.pipeline.embedding_table import (
     TableInfo,
-    embedding_batches,
     encoder_digest,
     read_info,
     table_rows,
 )
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.progress import console, progress_bar
+from echopair.pipeline.progress import console
 from echopair.pipeline.search.excerpt import Excerpt
+from echopair.pipeline.search.index import open_index
+from echopair.pipeline.search.similarity import similarities_to
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from echopair.models.audio_encoder import AudioEncoder
 
 PLACES = ("path", "start_seconds", "end_seconds")
+EXACT_ROWS = 100_000  # some 30 ms and 400 MB with 512 dimensions, beside the time to read the table
 
 
 class Hit(NamedTuple):
@@ -32,7 +36,7 @@ class Hit(NamedTuple):
 
     Args:
         excerpt: which part of which recording.
-        similarity: of its embedding to that of the query, -1 to 1; see `similarities_to`.
+        similarity: of its embedding to that of the query, -1 to 1; see `search.similarity`.
     """
 
     excerpt: Excerpt
@@ -54,7 +58,7 @@ class Found(NamedTuple):
 
 
 def search_for(table: Path, query: Excerpt, top: int, encoder_folder: Path | None = None) -> Found:
-    """The rows whose embeddings are most similar to that of a sound (see `similarities_to`); all are compared.
+    """The rows whose embeddings are most similar to that of a sound; see `ranked_rows`.
 
     A row that overlaps the query, or a better hit, in the same recording is left out.
 
@@ -82,8 +86,8 @@ def search_for(table: Path, query: Excerpt, top: int, encoder_folder: Path | Non
         embedding = encoder.embed(waveform, rate).numpy()
     except ValueError as error:
         raise UserError(f"{query.path}: {error}") from error
-    similarities = similarities_to(table, embedding)
-    return Found(_best(table, similarities, query, top), encoder, len(similarities))
+    hits = _best(table, ranked_rows(table, embedding), query, top)
+    return Found(hits, encoder, table_rows(table))
 
 
 def _encoder_of(table: Path, info: TableInfo, folder: Path | None) -> AudioEncoder:
@@ -101,47 +105,37 @@ def _encoder_of(table: Path, info: TableInfo, folder: Path | None) -> AudioEncod
     return encoder
 
 
-def similarities_to(table: Path, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosine similarity of each row to an embedding (D,), with every dimension standardised over the table: (rows,).
+def ranked_rows(table: Path, embedding: NDArray[np.float32]) -> Iterator[tuple[int, float]]:
+    """Rows of a table and their similarity to an embedding (D,), most similar first.
 
-    Otherwise all similarities would be close to 1, since the means of the dimensions are large beside what differs.
-    The table is read twice, in parts.
+    All rows are compared up to `EXACT_ROWS`; of more, those that an index finds, which is made the first time.
     """
-    from sklearn.preprocessing import StandardScaler
-
     rows = table_rows(table)
-    scaler = StandardScaler()
-    similarities = []
-    with progress_bar("search", 2 * rows, "rows") as advance:
-        for _, part in embedding_batches(table):
-            scaler.partial_fit(part)
-            advance(len(part))
-        (direction,) = unit_vectors(scaler.transform(embedding[None]))
-        for _, part in embedding_batches(table):
-            similarities.append(unit_vectors(scaler.transform(part)) @ direction)
-            advance(len(part))
-    return np.concatenate(similarities)
+    if rows > EXACT_ROWS:
+        if find_spec("usearch"):
+            return open_index(table).nearest(embedding)
+        console.print(
+            f"search: all {rows:,} rows are compared; pip install 'echopair[search]' adds an index for large tables",
+            style="yellow",
+            markup=False,
+        )
+    similarities = similarities_to(table, embedding)
+    order = np.argsort(-similarities, kind="stable")
+    return zip(order.tolist(), similarities[order].tolist(), strict=True)
 
 
-def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors of norm 1; those of zeros stay zeros."""
-    norms: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
-    norms[norms == 0] = 1
-    return vectors / norms
-
-
-def _best(table: Path, similarities: NDArray[np.float32], query: Excerpt, top: int) -> list[Hit]:
+def _best(table: Path, ranked: Iterable[tuple[int, float]], query: Excerpt, top: int) -> list[Hit]:
     import pyarrow.parquet as pq
 
     places: pa.Table = pq.read_table(table, columns=list(PLACES))
     own = Path(query.path).resolve()
     hits: list[Hit] = []
-    for row in np.argsort(-similarities, kind="stable").tolist():
+    for row, similarity in ranked:
         path, start, end = (places[name][row].as_py() for name in PLACES)
         excerpt = Excerpt(path, start, end)
         is_query = Path(path).resolve() == own and excerpt._replace(path=query.path).overlaps(query)
         if not is_query and not any(excerpt.overlaps(hit.excerpt) for hit in hits):
-            hits.append(Hit(excerpt, float(similarities[row])))
+            hits.append(Hit(excerpt, similarity))
             if len(hits) == top:
                 break
     return hits

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from echopair.augment.spectrogram.augmentation import LOG_POWER_PER_DECIBEL
+from echopair.models.audio_encoder import AudioEncoderConfig
+from echopair.models.log_mel import LogMel
 from echopair.models.resample import resample
 from echopair.pipeline.augmentation_page.figures import colour_scale, log_mel_png
+from echopair.pipeline.embedding_table import read_info, table_rows
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.pages import embedded, render_page
 from echopair.pipeline.pages.sound import flac, playing_gain, samples_played
@@ -22,10 +25,11 @@ from echopair.pipeline.stages import write_atomically
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from echopair.models.audio_encoder import AudioEncoder
+    from echopair.pipeline.search.pairs import Pair
     from echopair.pipeline.search.query import Found
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
+PAIRS_TEMPLATE = Path(__file__).with_name("pairs.html.jinja")
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,11 @@ def write_search_page(query: Excerpt, found: Found, table: Path, page: Path) -> 
         table: that was searched.
         page: file to write.
     """
+    log_mel = LogMel(found.encoder.config.log_mel)
     excerpts = [query, *(hit.excerpt for hit in found.hits)]
     similarities = ["", *(f"{hit.similarity:.3f}" for hit in found.hits)]
-    front_end = found.encoder.config.log_mel
     shown = [
-        _show(excerpt, similarity, found.encoder, len(excerpts))
+        _show(excerpt, similarity, log_mel, len(excerpts))
         for excerpt, similarity in zip(excerpts, similarities, strict=True)
     ]
     text = render_page(
@@ -64,14 +68,45 @@ def write_search_page(query: Excerpt, found: Found, table: Path, page: Path) -> 
         rows=found.rows,
         query=shown[0],
         hits=shown[1:],
-        min_hz=f"{front_end.min_hz:,.0f}",
-        max_hz=f"{front_end.max_hz:,.0f}",
+        **_range_hz(log_mel),
     )
     write_atomically(page, text)
 
 
-def _show(excerpt: Excerpt, similarity: str, encoder: AudioEncoder, players: int) -> _Shown:
-    rate = encoder.config.log_mel.sample_rate_hz
+def write_pairs_page(pairs: Sequence[Pair], table: Path, page: Path) -> None:
+    """Write the page of the most similar pairs: one HTML file that loads nothing from elsewhere.
+
+    Args:
+        pairs: by `similar_pairs`.
+        table: that they are of.
+        page: file to write.
+    """
+    log_mel = LogMel(AudioEncoderConfig.model_validate(read_info(table).encoder).log_mel)
+    players = 2 * len(pairs)
+    shown = [
+        (
+            _show(pair.one, f"{pair.similarity:.3f}", log_mel, players),
+            _show(pair.other, "", log_mel, players),
+        )
+        for pair in pairs
+    ]
+    text = render_page(
+        PAIRS_TEMPLATE,
+        table=table.name,
+        rows=table_rows(table),
+        pairs=shown,
+        one_recording=all(pair.one.path == pair.other.path for pair in pairs),
+        **_range_hz(log_mel),
+    )
+    write_atomically(page, text)
+
+
+def _range_hz(log_mel: LogMel) -> dict[str, Any]:
+    return {"min_hz": f"{log_mel.config.min_hz:,.0f}", "max_hz": f"{log_mel.config.max_hz:,.0f}"}
+
+
+def _show(excerpt: Excerpt, similarity: str, log_mel: LogMel, players: int) -> _Shown:
+    rate = log_mel.config.sample_rate_hz
     path = Path(excerpt.path)
     folder = "" if path.parent == Path() else str(path.parent)
     time = f"{clock(excerpt.start_seconds)} to {clock(excerpt.end_seconds)}"
@@ -84,8 +119,8 @@ def _show(excerpt: Excerpt, similarity: str, encoder: AudioEncoder, players: int
     if played_samples < len(heard):
         time += f", of which the first {played_samples / rate:.1f} s are shown"
     heard = heard[:played_samples]
-    log_mel = encoder.log_mel(torch.from_numpy(heard)[None].to(encoder.device))[0].cpu().numpy()  # (F, T)
-    scale = colour_scale(log_mel)
+    values = log_mel(torch.from_numpy(heard)[None])[0].numpy()  # (F, T)
+    scale = colour_scale(values)
     lowest, highest = (round(level / LOG_POWER_PER_DECIBEL) for level in (scale.lowest, scale.highest))
     played = heard * np.float32(playing_gain(heard))
     return _Shown(
@@ -93,7 +128,7 @@ def _show(excerpt: Excerpt, similarity: str, encoder: AudioEncoder, players: int
         folder,
         time,
         similarity,
-        embedded("image/png", log_mel_png(log_mel, scale)),
+        embedded("image/png", log_mel_png(values, scale)),
         embedded("audio/flac", flac(played, rate)),
         f"{lowest} to {highest} dB",
         "",
@@ -108,14 +143,22 @@ def clock(seconds: float) -> str:
     return (f"{hours}:{minutes:02d}" if hours else f"{minutes}") + f":{rest / 10:04.1f}"
 
 
-def hit_lines(found: Found) -> Sequence[tuple[str, str, str, str]]:
-    """Rank, similarity, path and time of each hit, as texts."""
+def hit_lines(found: Found) -> list[str]:
+    """A line for each hit: rank, similarity, path and time."""
     return [
-        (
-            str(rank),
-            f"{hit.similarity:.3f}",
-            hit.excerpt.path,
-            f"{clock(hit.excerpt.start_seconds)} to {clock(hit.excerpt.end_seconds)}",
-        )
+        f"{rank:>3}  {hit.similarity:.3f}  {place(hit.excerpt)}"
         for rank, hit in enumerate(found.hits, start=1)
     ]
+
+
+def pair_lines(pairs: Sequence[Pair]) -> list[str]:
+    """A line for each pair: rank, similarity, and path and time of both parts."""
+    return [
+        f"{rank:>3}  {pair.similarity:.3f}  {place(pair.one)}  =  {place(pair.other)}"
+        for rank, pair in enumerate(pairs, start=1)
+    ]
+
+
+def place(excerpt: Excerpt) -> str:
+    """Path and time of a part, as "dog.wav  0:03.2 to 0:04.1"."""
+    return f"{excerpt.path}  {clock(excerpt.start_seconds)} to {clock(excerpt.end_seconds)}"

@@ -66,7 +66,7 @@ def probability_of_owl(logit: float) -> float:
 
 def test_csv_has_a_row_for_each_window_and_a_column_for_each_class(table: Path) -> None:
     done = label(table, classifier(table.parent))
-    assert done.out == table.parent / "windows.labels.csv"
+    assert done.out == table.parent / "windows.predictions.csv"
     assert (done.windows, done.counts, done.unlabelled) == (6, {"owl": 3, "frog, tree": 1}, 2)
     with done.out.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -74,7 +74,9 @@ def test_csv_has_a_row_for_each_window_and_a_column_for_each_class(table: Path) 
     assert [row["start_seconds"] for row in rows] == ["0.000", "0.500", "1.000", "2.000", "0.000", "0.000"]
     assert float(rows[1]["probability of owl"]) == pytest.approx(probability_of_owl(5), abs=1e-4)
     assert float(rows[2]["probability of =silence"]) == pytest.approx(1 / 3, abs=1e-4)
-    with pytest.raises(UserError, match=r"windows\.labels\.csv exists; delete it, or name another by --out"):
+    with pytest.raises(
+        UserError, match=r"windows\.predictions\.csv exists; delete it, or name another by --out"
+    ):
         label(table, classifier(table.parent))
 
 

@@ -17,7 +17,7 @@ from echopair.pipeline.embedding_table import TableInfo, make_rows, table_schema
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.play import write_play_page
 from echopair.pipeline.play.sample import sample_table
-from echopair.pipeline.search.query import similarities_to
+from echopair.pipeline.search.similarity import similarities_to
 from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
 from tests.pipeline.test_embed import audio_encoder
 

@@ -1,5 +1,6 @@
 """Search: the most similar rows, exactly, as a table and a page to listen to."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from echopair.audio_files import has_ffmpeg
 from echopair.pipeline.apply import apply
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.embedding_table import TableInfo, make_rows, table_schema
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.search import Excerpt, query_excerpt, search_for, write_search_page
-from echopair.pipeline.search.query import similarities_to
+from echopair.pipeline.search.similarity import similarities_to
 from echopair.pipeline.search.write import clock
+from echopair.tuning.cli import main
 from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
 from tests.pipeline.test_embed import audio_encoder
 
@@ -171,3 +174,43 @@ def test_the_page_plays_a_hit_in_a_browser(folder: Path, tmp_path: Path) -> None
         assert page.evaluate("document.documentElement.scrollWidth") == 1280
         assert complaints == []
         browser.close()
+
+
+def test_a_page_in_a_folder_that_does_not_exist_is_refused_before_the_search(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, recording = str(folder / "table.parquet"), str(folder / "recordings" / "a.wav")
+    monkeypatch.setattr("sys.argv", ["echopair", "search", table, recording, "--page", "/nowhere/a.html"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "--page=/nowhere/a.html is no file in a folder that exists" in capsys.readouterr().err
+
+
+def test_a_query_that_ffmpeg_alone_reads(folder: Path, tmp_path: Path) -> None:
+    if not has_ffmpeg():
+        pytest.skip("needs ffmpeg")
+    sound = tmp_path / "query.m4a"
+    wav = folder / "recordings" / "a.wav"
+    subprocess.run(["ffmpeg", "-loglevel", "error", "-i", wav, "-c:a", "aac", sound], check=True)
+    hit, *_ = search_for(folder / "table.parquet", query_excerpt(sound, 2.0, 3.0), top=2).hits
+    assert Path(hit.excerpt.path).name == "a.wav"
+    assert hit.excerpt.start_seconds == pytest.approx(2.0, abs=0.6)
+
+
+def test_the_page_of_pairs_shows_both_parts(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "pairs.html"
+    arguments = ["search", str(folder / "table.parquet"), "--pairs", "2", "--page", str(page)]
+    monkeypatch.setattr("sys.argv", ["echopair", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first.count(".wav") == 2
+    assert page.read_text().count("<audio") == page.read_text().count("<img") == 4
+    monkeypatch.setattr("sys.argv", ["echopair", "search", str(folder / "table.parquet")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
