@@ -84,7 +84,7 @@ def test_the_program_takes_every_command(page: str, tmp_path: Path, monkeypatch:
         if name == "sweep":
             compose_sweep(arguments)
             continue
-        if name in ("apply", "search"):
+        if name in ("apply", "search", "explore"):
             assert page in RUN_PAGES, command
             continue
         sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
