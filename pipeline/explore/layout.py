@@ -21,7 +21,7 @@ LAYOUT_VERSION = 1
 COMPONENTS = 50
 PERPLEXITY = 30  # of t-SNE, its usual default
 CLUSTERS = 10  # as many as there are colours
-# Fewer rows are no neighbourhoods: they are placed by their first two principal components.
+# Fewer rows, or equal ones, have no neighbourhoods: they are placed by their first two principal components.
 FEWEST_ROWS = 10
 # 250 iterations with exaggerated attraction and 500 without, the defaults of openTSNE.
 ITERATIONS = 750
@@ -83,19 +83,28 @@ def make_layout(directions: NDArray[np.float32]) -> Layout:
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
 
+    if len(directions) < FEWEST_ROWS or not np.ptp(directions, axis=0).any():
+        return Layout(_within_plane(_turned(directions)[:, :2]), np.zeros(len(directions), np.int64))
     components = min(COMPONENTS, *directions.shape)
     reduced = PCA(components, svd_solver="randomized", random_state=0).fit_transform(directions)
-    if len(reduced) < FEWEST_ROWS:
-        points = np.pad(reduced, ((0, 0), (0, max(0, 2 - components))))[:, :2]
-    else:
-        points = _embedded_in_plane(reduced)
-    clusters = KMeans(min(CLUSTERS, len(reduced)), n_init=3, random_state=0).fit_predict(reduced)
-    # The longest extent of the map is horizontal, as screens are; rotations change nothing for t-SNE.
-    points = PCA(random_state=0).fit_transform(points)
+    points = _turned(_embedded_in_plane(reduced))  # rotations change nothing for t-SNE, and screens are wide
+    clusters = KMeans(CLUSTERS, n_init=3, random_state=0).fit_predict(reduced)
     by_size = np.argsort(np.argsort(-np.bincount(clusters), kind="stable"))
+    return Layout(_within_plane(points), by_size[clusters])
+
+
+def _turned(points: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Points along their principal axes, the longest first: (rows, at most as many dimensions)."""
+    left, lengths, _ = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
+    return np.asarray(left * lengths)
+
+
+def _within_plane(points: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Points of at most two dimensions, moved and scaled into -1..1."""
+    points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
     points = points - (points.max(axis=0) + points.min(axis=0)) / 2
     extent = float(np.abs(points).max()) or 1.0
-    return Layout((points / extent).astype(np.float32), by_size[clusters])
+    return (points / extent).astype(np.float32)
 
 
 def _embedded_in_plane(reduced: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from echopair.pipeline.errors import UserError, counted
@@ -53,5 +54,6 @@ def explore(file: Path, port: int, on_ready: Callable[[str], None]) -> None:
                 markup=False,
             )
         listening.listen()
-        on_ready(f"http://{HOST}:{port}")
-        serve(make_app(explorer), listening)
+        with suppress(KeyboardInterrupt):  # the way to end it
+            on_ready(f"http://{HOST}:{port}")
+            serve(make_app(explorer), listening)

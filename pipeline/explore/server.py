@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from echopair.pipeline.errors import UserError
@@ -43,14 +42,13 @@ def bound_socket(port: int) -> socket.socket:
 
 
 def serve(app: Starlette, listening: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM, which is then raised again."""
     import uvicorn
 
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
     )
-    with suppress(KeyboardInterrupt):  # uvicorn ends, then raises the signal again
-        uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def make_app(explorer: Explorer) -> Starlette:

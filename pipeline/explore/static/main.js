@@ -110,5 +110,6 @@ function go(row) {
 
 await recolour();
 await map.whole();
+window.echopairMap = map; // for tests and the console
 document.body.dataset.ready = "true";
 labelling.suggest();
