@@ -15,10 +15,10 @@ GREYS_LAST = (0, 1, 2, 4, 5, 6, 7, 9, 3, 8)
 def map_colours() -> dict[str, dict[str, list[str]]]:
     """Hexadecimal colours by use and theme, `light` and `dark`.
 
-    `categories`: of categories, most frequent first. `ramp`: from the lowest value to the highest, which stands out
-    from the background. `day`: around the clock from midnight, when it is darkest.
+    `categories`: of categories, most frequent first. `ramp`: of one hue, from the lowest value to the
+    highest, which stands out from the background. `day`: around the clock from midnight, when it is darkest.
 
-    Source: Petroff, Accessible Color Sequences for Data Visualization, 2021; Nunez et al., cividis, PLOS ONE 2018.
+    Source: Petroff, Accessible Color Sequences for Data Visualization, 2021.
     """
     from matplotlib import color_sequences, colormaps
 
@@ -27,8 +27,8 @@ def map_colours() -> dict[str, dict[str, list[str]]]:
     return {
         "categories": {"light": categories, "dark": categories},
         "ramp": {
-            "light": _hexadecimal(colormaps["cividis"](np.linspace(0.85, 0, RAMP_COLOURS))),
-            "dark": _hexadecimal(colormaps["cividis"](np.linspace(0.25, 1, RAMP_COLOURS))),
+            "light": _hexadecimal(colormaps["Blues"](np.linspace(0.25, 1, RAMP_COLOURS))),
+            "dark": _hexadecimal(colormaps["Blues"](np.linspace(0.95, 0.15, RAMP_COLOURS))),
         },
         "day": {"light": _hexadecimal(0.85 * day), "dark": _hexadecimal(0.25 + 0.75 * day)},
     }

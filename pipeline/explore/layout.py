@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from zipfile import BadZipFile
 
 from echopair.lazy import np
 from echopair.pipeline.errors import UserError
@@ -66,7 +67,7 @@ def _read(file: Path, key: str) -> Layout | None:
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return Layout(arrays["points"], arrays["clusters"]) if arrays["echopair_layout"] == key else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise UserError(
             f"{file} is no layout of a table, and `echopair explore` would write its own there; move it away"
         ) from error

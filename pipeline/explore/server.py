@@ -79,7 +79,7 @@ def make_app(explorer: Explorer) -> Starlette:
         return content | {"rows": [row_of(one) for one in content["rows"]]}
 
     def page(_: Request) -> Response:
-        return HTMLResponse(explorer.page())
+        return HTMLResponse(explorer.page(), headers={"X-Frame-Options": "DENY"})
 
     def map_of_rows(_: Request) -> Response:
         return JSONResponse(explorer.map())

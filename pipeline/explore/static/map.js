@@ -3,6 +3,7 @@
 import createScatterplot from "./regl-scatterplot.js";
 
 const ZOOM = 1.4;
+const RARE = 10; // fewer than one coloured row in so many are drawn larger
 
 /** The map in an element that has a canvas and a ring; the callbacks get rows by their number. */
 export class RowMap {
@@ -14,7 +15,7 @@ export class RowMap {
     this.current = null;
     this.plot = createScatterplot({
       canvas: this.canvas,
-      pointSize: data.x.length > 20000 ? 3 : data.x.length > 2000 ? 5 : 8,
+      sizeBy: "valueA",
       pointSizeSelected: 1,
       pointOutlineWidth: 1,
       opacity: 0.9,
@@ -39,11 +40,17 @@ export class RowMap {
     this.plot.set({ width, height });
   }
 
-  /** Draw the rows in colours: a number of `palette` for each. */
+  /** Draw the rows in colours: a number of `palette` for each, those of 0 below the others and smaller if these are few. */
   async colour(numbers, palette) {
     const style = getComputedStyle(document.documentElement);
     const ink = style.getPropertyValue("--ink").trim();
+    const { length } = numbers;
+    const size = length > 20000 ? 3 : length > 2000 ? 5 : 8;
+    const order = numbers.map((_, row) => row).sort((a, b) => Math.min(1, numbers[a]) - Math.min(1, numbers[b]));
+    const coloured = numbers.filter((number) => number > 0).length;
+    const larger = coloured < length / RARE ? 1.8 : 1;
     this.plot.set({
+      pointSize: palette.map((_, number) => (number > 0 ? larger * size : size)),
       backgroundColor: style.getPropertyValue("--card").trim(),
       lassoColor: style.getPropertyValue("--accent").trim(),
       pointColor: palette,
@@ -56,6 +63,7 @@ export class RowMap {
       { x: this.data.x, y: this.data.y, z: numbers },
       { zDataType: "categorical", spatialIndex, select: selected.length ? selected : undefined },
     );
+    this.plot.set({ pointOrder: order });
   }
 
   set lasso(active) {

@@ -51,9 +51,10 @@ def test_equal_rows_have_a_layout() -> None:
     assert np.isfinite(make_layout(np.zeros((40, 16), np.float32)).points).all()
 
 
-def test_a_file_of_something_else_is_left_alone(table: ExploredTable) -> None:
+@pytest.mark.parametrize("content", [b"a file of the user", b"", b"PK\x03\x04 a file of the user"])
+def test_a_file_of_something_else_is_left_alone(table: ExploredTable, content: bytes) -> None:
     file = table.file.with_suffix(".layout.npz")
-    file.write_bytes(b"a file of the user")
+    file.write_bytes(content)
     with pytest.raises(UserError, match=r"table.layout.npz is no layout of a table"):
         layout_of(table)
-    assert file.read_bytes() == b"a file of the user"
+    assert file.read_bytes() == content

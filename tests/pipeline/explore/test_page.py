@@ -13,6 +13,7 @@ from PIL import Image
 
 from echopair.pipeline.config import compose
 from echopair.pipeline.explore.labels import Labels, corpus_config
+from echopair.pipeline.explore.page import STATIC_FOLDER
 from echopair.pipeline.explore.table import ExploredTable
 from echopair.pipeline.run import run
 from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
@@ -77,6 +78,9 @@ def lasso(page: Any, left: float, right: float) -> None:
 
 def test_rows_are_drawn_seen_and_heard(page: Any, table: ExploredTable) -> None:
     assert coloured_pixels(page) > 90 * 20
+    licence = (STATIC_FOLDER / "regl-scatterplot.LICENSE.txt").read_text()
+    version = page.evaluate("echopairMap.plot.get('version')")
+    assert f"regl-scatterplot {version} " in licence
     x, y = place_of(page, 7)
     page.mouse.move(x - 3, y - 3)
     page.mouse.move(x, y)
