@@ -1,6 +1,7 @@
-"""`echopair apply`, `label`, `search` and `play`: what is done with an encoder, beside the commands of the pipeline."""
+"""`echopair apply`, `label`, `search`, `explore` and `play`: what is done with an encoder and its embeddings."""
 
 import time
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -117,6 +118,23 @@ def search(
         _print(*search.hit_lines(found))
         search.write_search_page(excerpt, found, table, page)
     _print(f"page  {page}")
+
+
+@app.command()
+def explore(
+    table: Annotated[Path, typer.Argument(help="table of embeddings that `echopair apply` or a run wrote")],
+    port: Annotated[int, typer.Option(help="port on 127.0.0.1", min=1, max=65535)] = 5050,
+) -> None:
+    """A map of the embeddings to listen to and to label, on 127.0.0.1 until Ctrl-C."""
+    from echopair.pipeline.explore.run import explore as serve_map
+
+    serve_map(table, port, on_ready=_show_map)
+
+
+def _show_map(address: str) -> None:
+    _print(f"map  {address}   (Ctrl-C ends it)")
+    if output.is_terminal:
+        webbrowser.open(address)
 
 
 @app.command()

@@ -29,7 +29,7 @@ def test_a_wheel_has_one_top_level_name_and_all_files(tmp_path: Path) -> None:
         f"echopair/{path.relative_to(ROOT).as_posix()}"
         for package in PACKAGES
         for path in (ROOT / package).rglob("*")
-        if path.suffix in (".py", ".jinja", ".yaml", ".css", ".js")
+        if path.suffix in (".py", ".jinja", ".yaml", ".css", ".js", ".txt")
     }
     assert files == sources | {f"echopair/{path.name}" for path in (ROOT / "echopair").glob("*.py")}
 

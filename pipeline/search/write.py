@@ -7,19 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
-from echopair.augment.spectrogram.augmentation import LOG_POWER_PER_DECIBEL
 from echopair.models.audio_encoder import AudioEncoderConfig
 from echopair.models.log_mel import LogMel
-from echopair.models.resample import resample
-from echopair.pipeline.augmentation_page.figures import colour_scale, log_mel_png
 from echopair.pipeline.embedding_table import read_info, table_rows
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.pages import embedded, render_page
-from echopair.pipeline.pages.sound import flac, playing_gain, samples_played
+from echopair.pipeline.pages import render_page
 from echopair.pipeline.search.excerpt import Excerpt
+from echopair.pipeline.search.picture_and_sound import picture_and_sound
 from echopair.pipeline.stages import write_atomically
 
 if TYPE_CHECKING:
@@ -106,33 +100,16 @@ def _range_hz(log_mel: LogMel) -> dict[str, Any]:
 
 
 def _show(excerpt: Excerpt, similarity: str, log_mel: LogMel, players: int) -> _Shown:
-    rate = log_mel.config.sample_rate_hz
     path = Path(excerpt.path)
     folder = "" if path.parent == Path() else str(path.parent)
     time = f"{clock(excerpt.start_seconds)} to {clock(excerpt.end_seconds)}"
     try:
-        waveform, own_rate = excerpt.read()
+        made = picture_and_sound(excerpt, log_mel, players)
     except UserError as error:
         return _Shown(path.name, folder, time, similarity, None, None, "", str(error))
-    heard = resample(waveform, own_rate, rate)
-    played_samples = samples_played(players, len(heard), rate)
-    if played_samples < len(heard):
-        time += f", of which the first {played_samples / rate:.1f} s are shown"
-    heard = heard[:played_samples]
-    values = log_mel(torch.from_numpy(heard)[None])[0].numpy()  # (F, T)
-    scale = colour_scale(values)
-    lowest, highest = (round(level / LOG_POWER_PER_DECIBEL) for level in (scale.lowest, scale.highest))
-    played = heard * np.float32(playing_gain(heard))
-    return _Shown(
-        path.name,
-        folder,
-        time,
-        similarity,
-        embedded("image/png", log_mel_png(values, scale)),
-        embedded("audio/flac", flac(played, rate)),
-        f"{lowest} to {highest} dB",
-        "",
-    )
+    if made.seconds is not None:
+        time += f", of which the first {made.seconds:.1f} s are shown"
+    return _Shown(path.name, folder, time, similarity, made.picture, made.sound, made.range_db, "")
 
 
 def clock(seconds: float) -> str:

@@ -1,0 +1,188 @@
+"""The page in a browser: the map is drawn, a row is seen and heard, a selection is labelled, exported and probed."""
+
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from echopair.pipeline.config import compose
+from echopair.pipeline.explore.labels import Labels, corpus_config
+from echopair.pipeline.explore.page import STATIC_FOLDER
+from echopair.pipeline.explore.table import ExploredTable
+from echopair.pipeline.run import run
+from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
+
+pytestmark = NEEDS_BROWSER
+DRIVER_WARNING = "GPU stall due to ReadPixels"  # of Chromium, about its own screenshots in software
+
+
+@pytest.fixture
+def page(address: str) -> Iterator[Any]:
+    """The page once it is drawn; what the browser complains of fails the test."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(OFFLINE))
+        page = browser.new_page(viewport={"width": 1400, "height": 1000}, accept_downloads=True)
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request",
+            lambda request: complaints.extend([] if is_own(request.url, address) else [request.url]),
+        )
+        page.goto(address)
+        page.wait_for_selector("body[data-ready]")
+        yield page
+        assert [one for one in complaints if DRIVER_WARNING not in one] == []
+        browser.close()
+
+
+def is_own(url: str, address: str) -> bool:
+    return url.startswith((f"{address}/", "data:", "blob:"))
+
+
+def coloured_pixels(page: Any) -> int:
+    """Pixels of the map with a colour, in a picture of it."""
+    picture = Image.open(io.BytesIO(page.locator("#map canvas").screenshot())).convert("RGB")
+    pixels = np.asarray(picture).astype(int)
+    return int((np.ptp(pixels, axis=2) > 60).sum())
+
+
+def place_of(page: Any, row: int) -> tuple[float, float]:
+    """Where a row is on the screen: the ring is put there by the keys of the map."""
+    page.evaluate("row => window.echopairMap.select([row])", row)
+    ring = page.locator(".ring").bounding_box()
+    return ring["x"] + ring["width"] / 2, ring["y"] + ring["height"] / 2
+
+
+def lasso(page: Any, left: float, right: float) -> None:
+    """Draw a lasso around a part of the map, given as shares of its width."""
+    box = page.locator("#map").bounding_box()
+    x0, x1 = (box["x"] + 4 + share * (box["width"] - 8) for share in (left, right))
+    y0, y1 = box["y"] + 4, box["y"] + box["height"] - 4
+    page.keyboard.down("Shift")
+    page.mouse.move(x0, y0)
+    page.mouse.down()
+    for x, y in ((x1, y0), (x1, y1), (x0, y1), (x0, y0 + 4)):
+        page.mouse.move(x, y, steps=8)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+
+
+def test_rows_are_drawn_seen_and_heard(page: Any, table: ExploredTable) -> None:
+    assert coloured_pixels(page) > 90 * 20
+    licence = (STATIC_FOLDER / "regl-scatterplot.LICENSE.txt").read_text()
+    version = page.evaluate("echopairMap.plot.get('version')")
+    assert f"regl-scatterplot {version} " in licence
+    x, y = place_of(page, 7)
+    page.mouse.move(x - 3, y - 3)
+    page.mouse.move(x, y)
+    tip = page.locator(".tip img")
+    tip.wait_for()
+    assert tip.evaluate("image => image.decode().then(() => image.naturalWidth)") == 96
+    page.mouse.click(x, y)
+    audio = page.locator("#clip audio")
+    audio.wait_for()
+    name = page.locator("#clip .name").inner_text()
+    assert name in {Path(one.path).name for one in table.excerpts}
+    page.wait_for_function("() => document.querySelector('#clip audio').ended")
+    assert audio.evaluate("audio => audio.duration") == pytest.approx(0.96, abs=0.01)
+
+
+def test_keys_go_to_a_neighbour_and_play_it(page: Any) -> None:
+    page.locator("#map").focus()
+    page.keyboard.press("ArrowRight")
+    first = page.locator("#announced").inner_text()
+    before = page.locator(".ring").bounding_box()
+    page.keyboard.press("ArrowRight")
+    page.locator("#clip audio").wait_for()
+    assert page.locator("#announced").inner_text() != first
+    assert page.locator(".ring").bounding_box()["x"] > before["x"]
+    assert page.locator("#clip audio").evaluate("audio => audio.paused")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('#clip audio').ended")
+    page.keyboard.press("l")
+    assert page.evaluate("document.activeElement.id") == "label"
+
+
+def test_a_label_refits_the_probe_and_goes_on_to_the_next_row(page: Any, table: ExploredTable) -> None:
+    page.locator("#next button").first.wait_for()
+    page.locator("#next button").first.click()
+    for label in ("one", "two"):
+        before = page.locator("#next").inner_html()
+        page.keyboard.type(label)
+        page.keyboard.press("Enter")
+        page.wait_for_function("before => document.getElementById('next').innerHTML !== before", arg=before)
+    page.locator("#next .guess", has_text="%").first.wait_for()
+    assert sorted(Labels(table).given().values()) == ["one", "two"]
+    assert page.locator("#labelled").inner_text() == "2 rows with a label, 2 labels"
+    assert page.evaluate("document.activeElement.id") == "label"
+
+
+def test_rows_are_coloured_in_every_way(page: Any) -> None:
+    ways = page.locator("#colour option").evaluate_all("options => options.map(one => one.value)")
+    assert ways == ["label", "cluster", "recording", "hour", "start", "similarity"]
+    place_of(page, 0)
+    page.locator("#map").focus()
+    page.keyboard.press("ArrowLeft")
+    page.locator("#colour").focus()  # the outline of a focused map has a colour
+    for way in ways:
+        page.select_option("#colour", way)
+        patience = time.monotonic() + 20
+        while (coloured_pixels(page) > 100) != (way != "label"):  # nothing has a label
+            assert time.monotonic() < patience, way
+
+
+def test_a_selection_is_labelled_exported_and_probed(page: Any, table: ExploredTable, made: Path) -> None:
+    folder = table.file.parent
+    for label, left, right in (("left", 0.0, 0.45), ("right", 0.55, 1.0)):
+        lasso(page, left, right)
+        page.locator("#selection", has_text="rows selected").wait_for()
+        page.fill("#label", label)
+        page.keyboard.press("Enter")
+        page.locator("#rows .what", has_text=label).first.wait_for()
+    lasso(page, 0, 1)
+    page.locator("#selection", has_text=f"{len(table)} rows selected").wait_for()
+    with page.expect_download() as download:
+        page.click("#export")
+    assert download.value.suggested_filename == "table.selection.csv"
+    selection = folder / "selection.csv"
+    download.value.save_as(selection)
+    lines = selection.read_text().splitlines()
+    assert len(lines) == len(table) + 1
+
+    corpus = {**corpus_config(table.recordings, selection), "where_not": {"label": ""}}
+    config = compose(str(write_config(folder, corpus)))
+    result = run(config)
+    (summary,) = result.evaluations.values()
+    labelled = sum(line.endswith((",left", ",right")) for line in lines)
+    assert labelled > len(table) / 2
+    assert summary["clips"] == labelled
+    assert summary["classes"] == ["left", "right"]
+    # Both sides of a map of hum, hiss and beeps are easy to tell apart.
+    assert summary["features"]["pretrained"]["score"] > 0.8
+
+
+def write_config(folder: Path, corpus: dict[str, object]) -> Path:
+    """A run of seconds on a corpus."""
+    file = folder / "run.yaml"
+    settings = {
+        "run_name": "labelled",
+        "work_folder": str(folder / "work"),
+        "corpora": {"labelled": corpus},
+        "prepare": {"workers": 1},
+        "crops": {"crop_seconds": 0.32},
+        "encoder": {"name": "resnet", "width": 8, "stem": "patch", "blocks": [1, 1]},
+        "pretrain": {"steps": 4, "batch_pairs": 8, "device": "cpu"},
+        "embed": {"device": "cpu"},
+        "probe": {"folds": 3},
+    }
+    file.write_text(yaml.safe_dump(settings))
+    return file
