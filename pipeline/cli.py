@@ -1,6 +1,6 @@
 """`echopair`: one command a stage, and run, preview, compare, ui, config.
 
-`pipeline.encoder_cli` adds apply, search and play, `tuning.cli` sweep and presets.
+`pipeline.encoder_cli` adds apply, label, search, explore and play, `tuning.cli` sweep and presets.
 """
 
 import os
@@ -90,7 +90,7 @@ def embed(arguments: RunArguments = None) -> None:
 
 @app.command()
 def probe(arguments: RunArguments = None) -> None:
-    """Stage 4: the accuracy of a linear classifier on the embeddings, beside its baselines; all evaluations."""
+    """Stage 4: the accuracy of a linear classifier on the embeddings, beside its baselines, and other evaluations."""
     _run(arguments, "EVALUATE")
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 METADATA_KEY = b"echopair"
 ROWS_AT_ONCE = 16384
+PLACES = ("path", "start_seconds", "end_seconds")  # of a row: which part of which recording
 
 
 class TableInfo(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -176,11 +177,13 @@ def read_info(file: Path) -> TableInfo:
     """What a table says of itself.
 
     Raises:
-        UserError: the file is no Parquet, or no table of embeddings.
+        UserError: there is no such file, or it is no table of embeddings.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not file.is_file():
+        raise UserError(f"{file}: there is no such file; `echopair apply` writes a table of embeddings")
     try:
         metadata = pq.read_schema(file).metadata or {}
     except (pa.ArrowInvalid, OSError) as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from echopair.lazy import np
 from echopair.pipeline.csv_cells import csv_cell
-from echopair.pipeline.embedding_table import TableInfo, embedding_batches, read_info, table_rows
+from echopair.pipeline.embedding_table import PLACES, TableInfo, embedding_batches, read_info, table_rows
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation.trained_classifier import TrainedClassifier
 from echopair.pipeline.label_tracks import LabelFormat, Span, spans, track_paths, write_audacity, write_raven
@@ -20,8 +20,6 @@ from echopair.pipeline.progress import console, progress_bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-PLACES = ("path", "start_seconds", "end_seconds")
 
 
 class Labelled(NamedTuple):
@@ -74,8 +72,6 @@ def label(
     Raises:
         UserError: no table, no classifier, one of another encoder, or something in the way of `out`.
     """
-    if not table.is_file():
-        raise UserError(f"{table}: there is no such file; `echopair apply` writes a table of embeddings")
     info = read_info(table)
     classifier = TrainedClassifier.load(classifier_file)
     if classifier.info.encoder_sha256 != info.encoder_sha256:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echopair.lazy import np
-from echopair.pipeline.embedding_table import TableInfo, embedding_batches, read_info
+from echopair.pipeline.embedding_table import PLACES, TableInfo, embedding_batches, read_info
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.search.excerpt import Excerpt
 from echopair.pipeline.search.similarity import directions, fit_scaler
@@ -77,14 +77,12 @@ def read_table(file: Path) -> ExploredTable:
     """
     import pyarrow.parquet as pq
 
-    if not file.is_file():
-        raise UserError(f"{file}: there is no such file; `echopair apply` writes a table of embeddings")
     info = read_info(file)
     table = pq.read_table(file, columns=[name for name in pq.read_schema(file).names if name != "embedding"])
     if not table.num_rows:
         raise UserError(f"{file} has no rows: no recording was embedded; write it anew by `echopair apply`")
     embeddings = np.concatenate([part for _, part in embedding_batches(file)])
-    places = (table[name].to_pylist() for name in ("path", "start_seconds", "end_seconds"))
+    places = (table[name].to_pylist() for name in PLACES)
     named = set(table.column_names)
     return ExploredTable(
         file,

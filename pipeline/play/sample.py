@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echopair.lazy import np
-from echopair.pipeline.embedding_table import TableInfo, embedding_batches, read_info
+from echopair.pipeline.embedding_table import PLACES, TableInfo, embedding_batches, read_info
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.search.excerpt import Excerpt
-from echopair.pipeline.search.query import PLACES
 from echopair.pipeline.search.similarity import directions, fit_scaler
 
 if TYPE_CHECKING:
@@ -55,10 +54,6 @@ def sample_table(table: Path, rows: int = ROWS) -> Sample:
     import pyarrow.parquet as pq
     from sklearn.decomposition import PCA
 
-    if not table.is_file():
-        raise UserError(
-            f"--table={table}: there is no such file; `echopair apply` writes a table of embeddings"
-        )
     info = read_info(table)
     columns = [name for name in (*PLACES, "labels") if name in pq.read_schema(table).names]
     places = pq.read_table(table, columns=columns).to_pydict()

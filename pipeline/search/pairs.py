@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from echopair.lazy import np
-from echopair.pipeline.embedding_table import embedding_batches, read_info, table_rows
+from echopair.pipeline.embedding_table import PLACES, embedding_batches, read_info, table_rows
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import progress_bar
 from echopair.pipeline.search.excerpt import Excerpt
-from echopair.pipeline.search.query import PLACES
 from echopair.pipeline.search.similarity import directions, fit_scaler
 
 if TYPE_CHECKING:
@@ -48,8 +47,6 @@ def similar_pairs(table: Path, most: int) -> list[Pair]:
     """
     import pyarrow.parquet as pq
 
-    if not table.is_file():
-        raise UserError(f"{table}: there is no such file; `echopair apply` writes a table of embeddings")
     read_info(table)
     rows = table_rows(table)
     if rows < 2:

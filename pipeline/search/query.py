@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from echopair.lazy import np
 from echopair.pipeline.embed import EmbedConfig, load_encoder
-from echopair.pipeline.embedding_table import (
-    TableInfo,
-    encoder_digest,
-    read_info,
-    table_rows,
-)
+from echopair.pipeline.embedding_table import PLACES, TableInfo, encoder_digest, read_info, table_rows
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
 from echopair.pipeline.search.excerpt import Excerpt
@@ -27,7 +22,6 @@ if TYPE_CHECKING:
 
     from echopair.models.audio_encoder import AudioEncoder
 
-PLACES = ("path", "start_seconds", "end_seconds")
 EXACT_ROWS = 100_000  # some 30 ms and 400 MB with 512 dimensions, beside the time to read the table
 
 
@@ -71,8 +65,6 @@ def search_for(table: Path, query: Excerpt, top: int, encoder_folder: Path | Non
     Raises:
         UserError: no such table or encoder, another encoder, or a query that cannot be read.
     """
-    if not table.is_file():
-        raise UserError(f"{table}: there is no such file; `echopair apply` writes a table of embeddings")
     info = read_info(table)
     encoder = _encoder_of(table, info, encoder_folder)
     if query.end_seconds - query.start_seconds < encoder.config.crop_seconds:

@@ -226,7 +226,7 @@ def test_a_sample_has_the_similarities_of_search_and_no_two_overlap(table: Path,
 
 
 def test_what_cannot_be_shown_is_named_before_any_work(table: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--table=.*gone.parquet: there is no such file"):
+    with pytest.raises(UserError, match=r"gone.parquet: there is no such file"):
         write_play_page(tmp_path / "a.html", tmp_path / "gone.parquet")
     with pytest.raises(UserError, match=r"--page=.*/none/a.html is no file in a folder that exists"):
         write_play_page(tmp_path / "none" / "a.html")
