@@ -79,6 +79,7 @@ class RunRecord:
             "tracking_uri": shown(tracking_uri(self.config.tracking, self.config.work_folder.absolute())),
             "stage": stage,
             "encoder": str(result.encoder),
+            "clips": {corpus: str(done.folder) for corpus, done in result.clips.items()},
             "evaluations": [summary["folder"] for summary in result.evaluations.values()],
         }
         file = self.folder / RECORD_FILE
@@ -106,7 +107,7 @@ class RunRecord:
         clips, embeddings = result.clips[corpus], result.embeddings[corpus, PRETRAINED]
         manifest = ClipStore(clips.folder, self.config.log_mel.sample_rate_hz).manifest
         inputs = [clips.marker["key"], clips.marker["annotations_digest"]]
-        info = TableInfo.of(result.encoder, None, None, inputs)
+        info = TableInfo.of(result.encoder, result.encoder, None, None, inputs)
         values = Embeddings.load(embeddings.folder).values
         write_clips(file, manifest, result.recordings[corpus], values, info)
 

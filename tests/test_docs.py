@@ -84,7 +84,7 @@ def test_the_program_takes_every_command(page: str, tmp_path: Path, monkeypatch:
         if name == "sweep":
             compose_sweep(arguments)
             continue
-        if name in ("apply", "search"):
+        if name in ("apply", "search", "export"):
             assert page in RUN_PAGES, command
             continue
         sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
@@ -188,7 +188,7 @@ def test_the_encoder_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest
     Path("recordings").mkdir()
     soundfile.write("recordings/wind.flac", noise[:44100], 44100)
     for command in commands(page):
-        if command.startswith(("echopair apply ", "echopair search ")):
+        if command.startswith(("echopair apply ", "echopair search ", "echopair export ")):
             with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patch:
                 patch.setattr("sys.argv", shlex.split(command))
                 main()
