@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from echopair.models.audio_encoder import AudioEncoder
+    from echopair.pipeline.audio_encoder import AudioEncoder
 
 __all__ = ["AudioEncoder", "__version__"]
 
@@ -11,7 +11,7 @@ __all__ = ["AudioEncoder", "__version__"]
 def __getattr__(name: str) -> Any:
     # Loaded on first use: the command line answers without importing torch.
     if name == "AudioEncoder":
-        from echopair.models.audio_encoder import AudioEncoder
+        from echopair.pipeline.audio_encoder import AudioEncoder
 
         return AudioEncoder
     if name == "__version__":

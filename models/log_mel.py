@@ -104,7 +104,7 @@ class LogMel(nn.Module):
         samples = waveforms.shape[1]
         frames = self._frames(waveforms)  # (B, T, fft)
         numbers = torch.arange(len(frames) * frames.shape[1], device=waveforms.device).view(len(frames), -1)
-        first = numbers[0] * self.config.hop_samples - self._padding(samples)[0]  # sample of the crop, (T,)
+        first = numbers[0] * self.config.hop_samples - self.padding(samples)[0]  # sample of the crop, (T,)
         # A frame at a crop's edge holds padding: it is the frame of no other crop.
         edge = (first < 0) | (first + self.fft_samples > samples)
         content = torch.where(edge, -1 - numbers, positions.to(waveforms.device)[:, None] + first)  # (B, T)
@@ -117,7 +117,7 @@ class LogMel(nn.Module):
         ]
         return torch.cat(log_mels, dim=1)[:, place].transpose(0, 1).contiguous()
 
-    def _padding(self, samples: int) -> tuple[int, int]:
+    def padding(self, samples: int) -> tuple[int, int]:
         """Samples before and behind a waveform that make its frames one hop each."""
         frames = self.config.frames(samples)
         padding = (frames - 1) * self.config.hop_samples + self.fft_samples - samples
@@ -126,7 +126,7 @@ class LogMel(nn.Module):
 
     def _frames(self, waveforms: Tensor) -> Tensor:
         """Overlapping frames (B, T, fft) of padded waveforms (B, L), as a view."""
-        left, right = self._padding(waveforms.shape[1])
+        left, right = self.padding(waveforms.shape[1])
         # Reflection needs more samples than it adds; what is shorter than that is padded with silence.
         mode = "reflect" if waveforms.shape[1] > max(left, right) else "constant"
         padded = F.pad(waveforms, (left, right), mode=mode)

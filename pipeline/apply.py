@@ -15,6 +15,7 @@ from echopair.pipeline.corpora.folder import list_folder
 from echopair.pipeline.corpora.recording import ffmpeg_version, name_as_text
 from echopair.pipeline.embed import EMBED_VERSION, EmbedConfig, load_encoder
 from echopair.pipeline.embedding_table import TableInfo, read_info, table_rows
+from echopair.pipeline.encoder_source import encoder_folder
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.prepare import PREPARE_VERSION, size_and_time
 from echopair.pipeline.progress import console, progress_bar
@@ -51,7 +52,7 @@ class Applied:
 
 
 def apply(
-    encoder_folder: Path,
+    encoder_source: str | Path,
     sources: Sequence[Path],
     out: Path,
     *,
@@ -67,7 +68,7 @@ def apply(
     in a folder beside the table, `out` with `.partial` behind it.
 
     Args:
-        encoder_folder: of an encoder.
+        encoder_source: the encoder, see `encoder_folder`.
         sources: recordings, folders of them, and configs (see `list_recordings`).
         out: the table, which must not exist, or be of the same encoder, recordings and windows.
         window_seconds: length of a window, by default a crop of the encoder.
@@ -80,10 +81,11 @@ def apply(
             something else in the way, or a full disk.
     """
     config = config or EmbedConfig()
-    encoder = load_encoder(encoder_folder, config)
-    windows = _windows(encoder, window_seconds, hop_seconds, whole)
-    recordings = list_recordings(sources)
-    info = _info(encoder, encoder_folder, windows, recordings, config)
+    with encoder_folder(encoder_source) as folder:
+        encoder = load_encoder(folder, config)
+        windows = _windows(encoder, window_seconds, hop_seconds, whole)
+        recordings = list_recordings(sources)
+        info = _info(encoder, folder, encoder_source, windows, recordings, config)
     if _is_done(out, info):
         return _applied(out, 0.0)
     parts = Parts(
@@ -164,6 +166,7 @@ def _windows(
 def _info(
     encoder: AudioEncoder,
     folder: Path,
+    source: str | Path,
     windows: Windows,
     recordings: Sequence[Recording],
     config: EmbedConfig,
@@ -175,6 +178,7 @@ def _info(
     rate = encoder.config.log_mel.sample_rate_hz
     return TableInfo.of(
         folder,
+        source,
         windows.length and windows.length / rate,
         windows.length and windows.hop / rate,
         [versions, listed, ffmpeg_version(recordings), config.precision],

@@ -1,6 +1,6 @@
 """`echopair`: one command a stage, and run, preview, compare, ui, config.
 
-`pipeline.encoder_cli` adds apply, label, search, explore and play, `tuning.cli` sweep and presets.
+`pipeline.encoder_cli` adds apply, label, search, explore, export and play, `tuning.cli` sweep and presets.
 """
 
 import os
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 # Before any of them is imported: nothing is reported to anybody, and no library draws bars of its own.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 import typer
 from rich.console import Console

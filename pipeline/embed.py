@@ -58,7 +58,10 @@ def load_encoder(folder: Path, config: EmbedConfig) -> AudioEncoder:
     try:
         return AudioEncoder.load(folder, device=config.device, precision=config.precision)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        raise UserError(f"{error}; `echopair run` prints the folder of its encoder at the end") from error
+        raise UserError(
+            f"{error}; `echopair run` prints the folder of its encoder at the end, and hf://OWNER/NAME is one on the "
+            "Hugging Face Hub"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ValidationError
 
 from echopair.lazy import np
 from echopair.pipeline.corpora.recording import Recording, name_as_text
+from echopair.pipeline.encoder_source import is_address
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.stages import digest_files, digest_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -31,7 +32,7 @@ class TableInfo(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     Args:
         encoder_sha256: of the encoder's files; embeddings of different encoders cannot be compared.
         encoder: the encoder's config, as in `encoder.json`.
-        encoder_folder: absolute path of the encoder when the table was written.
+        encoder_folder: absolute path of the encoder when the table was written, or its address on the Hub or in MLflow.
         window_seconds: length of the part of a recording that a row is of; None for whole recordings.
         hop_seconds: time between the starts of two windows; None for whole recordings.
         key: equal for tables of the same encoder, recordings and windows.
@@ -47,11 +48,19 @@ class TableInfo(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     key: str
 
     @classmethod
-    def of(cls, encoder: Path, window_seconds: float | None, hop_seconds: float | None, inputs: Any) -> Self:
+    def of(
+        cls,
+        encoder: Path,
+        source: str | Path,
+        window_seconds: float | None,
+        hop_seconds: float | None,
+        inputs: Any,
+    ) -> Self:
         """Of an encoder folder.
 
         Args:
             encoder: the folder.
+            source: where it is from, see `encoder_folder`.
             window_seconds, hop_seconds: see the class.
             inputs: what decides the rows beside these, as JSON can hold it.
         """
@@ -61,7 +70,7 @@ class TableInfo(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return cls(
             encoder_sha256=digest,
             encoder=json.loads((encoder / CONFIG_FILE).read_text(encoding="utf-8")),
-            encoder_folder=str(encoder.absolute()),
+            encoder_folder=str(source) if is_address(source) else str(Path(source).absolute()),
             window_seconds=window_seconds,
             hop_seconds=hop_seconds,
             key=digest_values(digest, window_seconds, hop_seconds, inputs),

@@ -1,7 +1,8 @@
-"""`echopair apply`, `label`, `search`, `explore` and `play`: what is done with an encoder and its embeddings."""
+"""`echopair apply`, `label`, `search`, `explore`, `export` and `play`: what is done with an encoder."""
 
 import time
 import webbrowser
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +12,24 @@ from echopair.pipeline.cli import app, output
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.label_tracks import LabelFormat
 
+EncoderArgument = Annotated[
+    str,
+    typer.Argument(
+        help="folder of an encoder, as `echopair run` prints it; or hf://OWNER/NAME, runs:/RUN_ID/encoder, models:/..."
+    ),
+]
+
+
+class ExportFormat(StrEnum):
+    """What an encoder is exported as."""
+
+    ONNX = "onnx"
+    HUB = "hub"
+
 
 @app.command()
 def apply(
-    encoder: Annotated[Path, typer.Argument(help="folder of an encoder, as `echopair run` prints it")],
+    encoder: EncoderArgument,
     recordings: Annotated[list[Path], typer.Argument(help="recordings, and folders of them")],
     out: Annotated[Path, typer.Option(help="the table to write")] = Path("embeddings.parquet"),
     window: Annotated[
@@ -93,8 +108,8 @@ def search(
         ),
     ] = None,
     encoder: Annotated[
-        Path | None,
-        typer.Option(help="folder of the table's encoder, if it has moved since", show_default=False),
+        str | None,
+        typer.Option(help="the table's encoder, if it has moved since", show_default=False),
     ] = None,
     page: Annotated[Path, typer.Option(help="the page to write")] = Path("search.html"),
 ) -> None:
@@ -135,6 +150,59 @@ def _show_map(address: str) -> None:
     _print(f"map  {address}   (Ctrl-C ends it)")
     if output.is_terminal:
         webbrowser.open(address)
+
+
+@app.command()
+def export(
+    encoder: EncoderArgument,
+    to: Annotated[
+        ExportFormat,
+        typer.Option(
+            help="onnx: one file that needs neither torch nor echopair; hub: a folder for the Hugging Face Hub, with a "
+            "model card"
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="file or folder to write  [default: encoder.onnx, encoder-hub]", show_default=False
+        ),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option("--license", help="hub: of the encoder, as apache-2.0 or cc-by-4.0", show_default=False),
+    ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME",
+            help="hub: upload the folder to this repository; a new one is private",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """An encoder as an ONNX file, verified against it, or as a repository for the Hugging Face Hub."""
+    from echopair.pipeline import export as exporting
+
+    if to is ExportFormat.HUB:
+        written = exporting.export_hub(encoder, out or Path("encoder-hub"), licence=licence, push=push)
+        done = written.onnx
+        lines = [f"folder    {written.folder}: README.md, encoder.json, encoder.safetensors, encoder.onnx"]
+        if written.commit:
+            lines.append(f"pushed    {written.commit}")
+        if not licence:
+            lines.append("license   none; --license names one, or the header of README.md")
+    elif licence or push:
+        raise UserError(f"{'--push' if push else '--license'} is of --to hub; leave it out for --to onnx")
+    else:
+        done = exporting.export_onnx(encoder, out or Path("encoder.onnx"))
+        lines = [f"onnx      {done.file}: {done.file.stat().st_size / 1e6:,.1f} MB"]
+    lines += [
+        f"input     waveforms: (recordings, samples) float32 at {done.sample_rate_hz:,} Hz",
+        f"output    embeddings: (recordings, {done.embedding_dim}) float32",
+        f"verified  differs from the encoder by {done.difference:.1e} at most, on sounds of 0.3 to 60 s",
+    ]
+    _print(*lines)
 
 
 @app.command()

@@ -72,3 +72,8 @@ def short_path(value: object) -> str:
         if path.is_absolute() and path.is_relative_to(Path.cwd())
         else str(value)
     )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or the name of its type if it has none."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

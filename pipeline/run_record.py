@@ -83,6 +83,7 @@ class RunRecord:
             "tracking_uri": shown(tracking_uri(self.config.tracking, self.config.work_folder.absolute())),
             "stage": stage,
             "encoder": str(result.encoder),
+            "clips": {corpus: str(done.folder) for corpus, done in result.clips.items()},
             "evaluations": [summary["folder"] for summary in result.evaluations.values()],
         }
         file = self.folder / RECORD_FILE
@@ -116,7 +117,7 @@ class RunRecord:
         assert result.encoder is not None
         clips, embeddings = result.clips[corpus], result.embeddings[corpus, PRETRAINED]
         inputs = [clips.marker["key"], clips.marker["annotations_digest"]]
-        info = TableInfo.of(result.encoder, None, None, inputs)
+        info = TableInfo.of(result.encoder, result.encoder, None, None, inputs)
         values = Embeddings.load(embeddings.folder).values
         write_clips(file, self._manifest(result, corpus), result.recordings[corpus], values, info)
 

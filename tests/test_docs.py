@@ -44,7 +44,7 @@ AUGMENTATIONS = [
     config.model_fields["name"].default for config in get_args(SpectrogramChoice) + get_args(WaveformChoice)
 ]
 RUN_PAGES = ("README.md", "docs/guide/encoder.md")  # whose snippets and commands with an encoder are run
-ENCODER_COMMANDS = ("apply", "label", "search", "play")
+ENCODER_COMMANDS = ("apply", "label", "search", "play", "export")
 COMMANDS = {
     info.name or info.callback.__name__.replace("_", "-") for info in app.registered_commands if info.callback
 }

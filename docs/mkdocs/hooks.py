@@ -33,7 +33,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def api_modules() -> dict[str, list[str]]:
     """What stands on each page of the API, in the order of the navigation: the modules of a package."""
-    pages = {"echopair": ["echopair.AudioEncoder"]}
+    # Of its methods, most are inherited from the class that does not know the Hub and MLflow.
+    members = "[embed, embed_crops, embedding_dim, load, save]"
+    pages = {"echopair": [f"echopair.AudioEncoder\n    options:\n      inherited_members: {members}"]}
     for package in PACKAGES:
         for folder in sorted({file.parent for file in (ROOT / package).rglob("*.py")}):
             name = ".".join(("echopair", *folder.relative_to(ROOT).parts))

@@ -26,6 +26,11 @@ class ResultTable(NamedTuple):
     headings: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
 
+    def markdown(self) -> str:
+        """The rows, as a table of Markdown."""
+        lines = [self.headings, ["---", *["--:"] * (len(self.headings) - 1)], *self.rows]
+        return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+
 
 class Evaluation(ABC):
     """Scores embeddings; its files and its summary are cached by what it declares.

@@ -163,11 +163,7 @@ def _markdown(verdicts: Iterable[Verdict], tables: Iterable[ResultTable], places
     for table in tables:
         parts.append(table.title)
         if table.rows:
-            rule = ["---", *["--:"] * (len(table.headings) - 1)]
-            rows = [table.headings, rule, *table.rows]
-            parts.append(
-                "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)
-            )
+            parts.append(table.markdown())
     if not parts:
         parts = ["No corpus with labels was probed: the run ended with its encoder."]
     parts.append("\n".join(f"- {name}: `{path}`" for name, path in places.items()))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from echopair.lazy import np
 from echopair.pipeline.embed import EmbedConfig, load_encoder
 from echopair.pipeline.embedding_table import PLACES, TableInfo, encoder_digest, read_info, table_rows
+from echopair.pipeline.encoder_source import encoder_folder, is_address
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
 from echopair.pipeline.search.excerpt import Excerpt
@@ -51,7 +52,7 @@ class Found(NamedTuple):
     rows: int
 
 
-def search_for(table: Path, query: Excerpt, top: int, encoder_folder: Path | None = None) -> Found:
+def search_for(table: Path, query: Excerpt, top: int, encoder_source: str | Path | None = None) -> Found:
     """The rows whose embeddings are most similar to that of a sound; see `ranked_rows`.
 
     A row that overlaps the query, or a better hit, in the same recording is left out.
@@ -60,13 +61,13 @@ def search_for(table: Path, query: Excerpt, top: int, encoder_folder: Path | Non
         table: that `echopair apply` or a run wrote.
         query: a part of any recording.
         top: how many hits at most.
-        encoder_folder: of the encoder that made the table; by default where it was then.
+        encoder_source: the encoder that made the table, see `encoder_folder`; by default where it was then.
 
     Raises:
         UserError: no such table or encoder, another encoder, or a query that cannot be read.
     """
     info = read_info(table)
-    encoder = _encoder_of(table, info, encoder_folder)
+    encoder = _encoder_of(table, info, encoder_source)
     if query.end_seconds - query.start_seconds < encoder.config.crop_seconds:
         console.print(
             f"search: the query is shorter than a crop of the encoder, {encoder.config.crop_seconds:g} s, and is "
@@ -82,14 +83,16 @@ def search_for(table: Path, query: Excerpt, top: int, encoder_folder: Path | Non
     return Found(hits, encoder, table_rows(table))
 
 
-def _encoder_of(table: Path, info: TableInfo, folder: Path | None) -> AudioEncoder:
-    named = Path(info.encoder_folder) if folder is None else folder
-    if folder is None and not named.is_dir():
+def _encoder_of(table: Path, info: TableInfo, source: str | Path | None) -> AudioEncoder:
+    named = info.encoder_folder if source is None else source
+    if source is None and not is_address(named) and not Path(named).is_dir():
         raise UserError(
             f"{table} was made by the encoder in {named}, which is gone; name its folder by --encoder"
         )
-    encoder = load_encoder(named, EmbedConfig())
-    if encoder_digest(named) != info.encoder_sha256:
+    with encoder_folder(named) as folder:
+        encoder = load_encoder(folder, EmbedConfig())
+        digest = encoder_digest(folder)
+    if digest != info.encoder_sha256:
         raise UserError(
             f"{table} was made by another encoder than {named}, and their embeddings cannot be compared; name its own "
             "by --encoder, or write a table anew by `echopair apply`"

@@ -15,7 +15,8 @@ class EncoderModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the encoder folder that was logged with the model."""
-        from echopair import AudioEncoder
+        # Of echopair, the model has this package alone.
+        from echopair.models.audio_encoder import AudioEncoder
 
         self._encoder = AudioEncoder.load(context.artifacts["encoder"])
 

@@ -1,6 +1,8 @@
 """The encoder as an MLflow model: a folder of code, weights and requirements, without a pickle."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from shutil import copyfile, copytree, ignore_patterns
@@ -8,11 +10,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import echopair
+from echopair.pipeline.errors import first_line
 from echopair.pipeline.stages import digest_files
-from echopair.pipeline.tracking.client import load_mlflow
+from echopair.pipeline.tracking.client import explained, load_mlflow
+from echopair.pipeline.tracking.store import TrackingConfig, TrackingError, shown, sqlite_file, tracking_uri
 
 DIGEST_TAG = "echopair.digest"
 MODEL_NAME = "encoder"
+ARTIFACT = "encoder"  # of the model: the encoder folder
 # What `echopair.models` imports to embed; its code itself is stored in the model.
 PACKAGES = ("torch", "torchaudio", "numpy", "pydantic", "safetensors", "soundfile", "soxr", "timm")
 
@@ -71,7 +76,7 @@ def write_model(folder: Path, encoder_folder: Path, logged_model: Any, run_id: s
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(Path(__file__).with_name("mlflow_encoder.py")),
-            artifacts={"encoder": str(encoder_folder)},
+            artifacts={ARTIFACT: str(encoder_folder)},
             code_paths=[str(_copy_models(Path(code)))],
             pip_requirements=[f"{name}=={metadata.version(name).partition('+')[0]}" for name in PACKAGES],
             signature=mlflow.models.ModelSignature(params=schema),
@@ -90,3 +95,56 @@ def _copy_models(folder: Path) -> Path:
     copytree(source / "models", package / "models", ignore=ignore_patterns("__pycache__"))
     copyfile(source / "__init__.py", package / "__init__.py")
     return package
+
+
+def download_encoder(address: str, folder: Path) -> Path:
+    """Copy the encoder folder out of a model.
+
+    Args:
+        address: `runs:/RUN_ID/encoder` or `models:/...`, a model that `log_model` stored.
+        folder: existing, to copy into.
+
+    Returns:
+        The encoder folder, in that folder.
+
+    Raises:
+        TrackingError: there is no store, no such model, or one of another kind.
+    """
+    mlflow = load_mlflow()
+    with _store() as uri, explained(uri):
+        try:
+            model = Path(mlflow.artifacts.download_artifacts(address, dst_path=str(folder)))
+            flavors = mlflow.models.Model.load(str(model)).flavors
+        except mlflow.MlflowException as error:
+            raise TrackingError(
+                f"{address} cannot be had from MLflow store {shown(uri)}: {shown(first_line(error))}; "
+                "`echopair compare` shows the ids of runs"
+            ) from error
+    artifact = flavors.get("python_function", {}).get("artifacts", {}).get(ARTIFACT)
+    if artifact is None:
+        raise TrackingError(f"{address} is no encoder of echopair; `echopair compare` shows the ids of runs")
+    return model / str(artifact["path"])
+
+
+@contextmanager
+def _store() -> Iterator[str]:
+    """The store that MLflow is set to, else that of the work folder of this folder, to which MLflow is set meanwhile.
+
+    `download_artifacts` has an argument for it, which it does not pass on to the search for the model.
+    """
+    mlflow = load_mlflow()
+    if mlflow.is_tracking_uri_set():
+        yield str(mlflow.get_tracking_uri())
+        return
+    uri = tracking_uri(TrackingConfig(), Path("work"))
+    file = sqlite_file(uri)
+    if file is None or not file.is_file():
+        raise TrackingError(
+            f"there are no runs at {file}; change to the folder that has your work folder, or set MLFLOW_TRACKING_URI, "
+            "as sqlite:////folder/work/mlflow.db"
+        )
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield uri
+    finally:
+        mlflow.set_tracking_uri(None)

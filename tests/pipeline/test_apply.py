@@ -159,7 +159,7 @@ def test_a_table_that_exists_is_kept(applied: Applied, encoder: Path, recordings
         ({"hop_seconds": 0.0}, "--hop=0: give the seconds"),
         ({"whole": True, "hop_seconds": 1.0}, "--whole gives a row for each recording"),
         ({"sources": [Path("/nowhere.wav")]}, "/nowhere.wav: there is no such file or folder"),
-        ({"encoder_folder": Path("/nowhere")}, "/nowhere is no encoder folder"),
+        ({"encoder_source": Path("/nowhere")}, "/nowhere is no encoder folder"),
         ({"out": "encoder.json"}, "is no Parquet file"),
     ],
 )
@@ -168,7 +168,7 @@ def test_what_is_wrong_is_said_before_anything_is_decoded(
 ) -> None:
     if "out" in arguments:
         arguments = {"out": encoder / arguments["out"]}
-    given = {"encoder_folder": encoder, "sources": [recordings], "out": tmp_path / "a.parquet", **arguments}
+    given = {"encoder_source": encoder, "sources": [recordings], "out": tmp_path / "a.parquet", **arguments}
     with pytest.raises(UserError, match=message):
         apply(**given)
     assert not list(tmp_path.iterdir())

@@ -30,6 +30,7 @@ from echopair.pipeline.embedding_table import read_info
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation import EVALUATIONS, Evaluation, ResultTable, Summary
 from echopair.pipeline.evaluation.probe import probe_table
+from echopair.pipeline.export.training_record import training_record
 from echopair.pipeline.label import label as label_windows
 from echopair.pipeline.objectives_comparison import compare_objectives, comparison_of_objectives
 from echopair.pipeline.results import comparison_table
@@ -111,6 +112,15 @@ def test_every_stage_leaves_its_output(first: RunResult) -> None:
         "per_class.csv",
         "probe.json",
     }
+
+
+def test_the_encoder_has_a_record_of_its_training(first: RunResult) -> None:
+    assert first.encoder is not None
+    record = training_record(first.encoder)
+    assert record is not None
+    assert record.config == first.config
+    assert (record.figures["steps"], record.reports["tones"]["clips"]) == (6, 24)
+    assert [one["features"]["pretrained"]["score"] for one in record.probes] == [accuracy(first)]
 
 
 def test_the_probe_s_baselines_stand_beside_it(first: RunResult) -> None:
