@@ -165,7 +165,7 @@ def export(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="file or folder to write  [default: encoder.onnx, encoder-hub]", show_default=False
+            help="file or folder to write (default: encoder.onnx or encoder-hub)", show_default=False
         ),
     ] = None,
     licence: Annotated[

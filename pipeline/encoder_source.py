@@ -85,7 +85,7 @@ def _downloaded(address: str) -> Path:
 
 
 def hub_errors() -> tuple[type[Exception], ...]:
-    """What calls to the Hub raise for names, permissions, servers and connections."""
-    from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]
+    """What calls to the Hub raise for names and model cards, and for servers and connections."""
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
-    return HFValidationError, HTTPError, OSError
+    return ValueError, HTTPError, OSError

@@ -64,6 +64,8 @@ class Hub(BaseHTTPRequestHandler):
             self.models.setdefault(model, {})
             return self._answer(json.dumps({"url": f"http://{self.headers['Host']}/{model}"}).encode())
         if words[1:] == ["validate-yaml"]:
+            if "license: mine" in json.loads(body)["content"]:
+                return self._answer(b'{"errors": [{"message": "license must be one of ..."}]}', status=400)
             return self._answer(b'{"errors": [], "warnings": []}')
         model = "/".join(words[2:4])
         if words[4] == "preupload":
@@ -78,8 +80,8 @@ class Hub(BaseHTTPRequestHandler):
         url = f"http://{self.headers['Host']}/{model}/commit/{SHA}"
         return self._answer(json.dumps({"success": True, "commitOid": SHA, "commitUrl": url}).encode())
 
-    def _answer(self, content: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(200)
+    def _answer(self, content: bytes, headers: dict[str, str] | None = None, status: int = 200) -> None:
+        self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
@@ -87,13 +89,7 @@ class Hub(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def _fail(self, status: int, code: str) -> None:
-        content = json.dumps({"error": code}).encode()
-        self.send_response(status)
-        self.send_header("X-Error-Code", code)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
+        self._answer(json.dumps({"error": code}).encode(), {"X-Error-Code": code}, status)
 
     def log_message(self, *arguments: object) -> None:
         """Nothing: what was asked is in `requests`."""

@@ -9,9 +9,15 @@ from pathlib import Path
 from echopair.pipeline.embed import EmbedConfig, load_encoder
 from echopair.pipeline.embedding_table import encoder_digest
 from echopair.pipeline.encoder_source import encoder_folder, hub_errors, is_address
-from echopair.pipeline.errors import UserError, first_line
+from echopair.pipeline.errors import UserError
 from echopair.pipeline.export.model_card import model_card
-from echopair.pipeline.export.onnx_file import ExportedOnnx, refuse_existing, require_packages, write_onnx
+from echopair.pipeline.export.onnx_file import (
+    ExportedOnnx,
+    refuse_existing,
+    require_packages,
+    temporary_folder_beside,
+    write_onnx,
+)
 from echopair.pipeline.export.training_record import training_record
 from echopair.pipeline.progress import console
 
@@ -55,23 +61,19 @@ def export_hub(
 
     require_packages()
     refuse_existing(out)
-    aside = out.with_name(out.name + ".new")
-    with encoder_folder(source) as folder:
+    with encoder_folder(source) as folder, temporary_folder_beside(out) as temporary:
         encoder = load_encoder(folder, EmbedConfig(device="cpu", precision="float32"))
         digest = encoder_digest(folder)
         card = model_card(encoder, digest, training_record(folder), licence, push)
         if push:
             _create_repository(push)
-        shutil.rmtree(aside, ignore_errors=True)  # what a killed process left
-        aside.mkdir()
-        try:
-            for file in (CONFIG_FILE, WEIGHTS_FILE):
-                shutil.copyfile(folder / file, aside / file)
-            (aside / CARD_FILE).write_text(card, encoding="utf-8")
-            onnx = write_onnx(encoder, str(source), digest, aside / ONNX_FILE)
-            aside.replace(out)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        written = temporary / "folder"
+        written.mkdir()
+        for file in (CONFIG_FILE, WEIGHTS_FILE):
+            shutil.copyfile(folder / file, written / file)
+        (written / CARD_FILE).write_text(card, encoding="utf-8")
+        onnx = write_onnx(encoder, str(source), digest, written / ONNX_FILE)
+        written.replace(out)
     return ExportedFolder(out, replace(onnx, file=out / ONNX_FILE), _push(out, push) if push else None)
 
 
@@ -86,7 +88,7 @@ def _create_repository(repository: str) -> None:
     try:
         HfApi(library_name="echopair").create_repo(repository, private=True, exist_ok=True)
     except hub_errors() as error:
-        raise UserError(f"--push={repository}: the Hub refuses it: {first_line(error)}") from error
+        raise UserError(f"--push={repository}: the Hub refuses it: {_text(error)}") from error
 
 
 def _push(folder: Path, repository: str) -> str:
@@ -100,7 +102,12 @@ def _push(folder: Path, repository: str) -> str:
             )
     except hub_errors() as error:
         raise UserError(
-            f"--push={repository}: the upload failed: {first_line(error)}; the folder is there, and "
+            f"--push={repository}: the upload failed: {_text(error)}; the folder is there, and "
             f"`hf upload {repository} {folder}` uploads it"
         ) from error
     return str(commit.commit_url)
+
+
+def _text(error: Exception) -> str:
+    """All of it in one line: the reason stands at its end."""
+    return " ".join(str(error).split())

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,9 +62,11 @@ def export_onnx(source: str | Path, out: Path) -> ExportedOnnx:
     """
     require_packages()
     refuse_existing(out)
-    with encoder_folder(source) as folder:
+    with encoder_folder(source) as folder, temporary_folder_beside(out) as temporary:
         encoder = load_encoder(folder, EmbedConfig(device="cpu", precision="float32"))
-        return write_onnx(encoder, str(source), encoder_digest(folder), out)
+        exported = write_onnx(encoder, str(source), encoder_digest(folder), temporary / out.name)
+        exported.file.replace(out)
+    return replace(exported, file=out)
 
 
 def require_packages() -> None:
@@ -81,6 +86,13 @@ def refuse_existing(out: Path) -> None:
         raise UserError(f"--out={out}: there is no folder {out.absolute().parent}; make it first")
 
 
+@contextmanager
+def temporary_folder_beside(out: Path) -> Iterator[Path]:
+    """A folder on the same disk, from which a finished file or folder is moved to its place."""
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=out.absolute().parent) as temporary:
+        yield Path(temporary)
+
+
 def write_onnx(encoder: AudioEncoder, name: str, digest: str, out: Path) -> ExportedOnnx:
     """Write and verify the file of an encoder.
 
@@ -88,7 +100,7 @@ def write_onnx(encoder: AudioEncoder, name: str, digest: str, out: Path) -> Expo
         encoder: on the CPU, in float32.
         name: of the encoder, for errors.
         digest: SHA-256 of the encoder's files.
-        out: the file.
+        out: the file, in a temporary folder: it stays if it is refused.
 
     Raises:
         UserError: see `export_onnx`.
@@ -117,23 +129,18 @@ def write_onnx(encoder: AudioEncoder, name: str, digest: str, out: Path) -> Expo
             },
         )
         onnx.checker.check_model(model, full_check=True)
-    aside = out.with_name(out.name + ".new")
+    onnx.save(model, out)
     try:
-        onnx.save(model, aside)
-        try:
-            difference = _largest_difference(encoder, aside)
-        except Exception as error:  # onnxruntime's have no base of their own
-            raise UserError(
-                f"{name}: onnxruntime cannot run its graph, so no file was written: {first_line(error)}"
-            ) from error
-        if not difference <= LARGEST_DIFFERENCE:  # or NaN
-            raise UserError(
-                f"{name}: the embeddings of its ONNX graph differ from its own by {difference:.1g} of their length, "
-                f"more than {LARGEST_DIFFERENCE:g}, so no file was written; use the encoder with torch"
-            )
-        aside.replace(out)
-    finally:
-        aside.unlink(missing_ok=True)
+        difference = _largest_difference(encoder, out)
+    except Exception as error:  # onnxruntime's have no base of their own
+        raise UserError(
+            f"{name}: onnxruntime cannot run its graph, so no file was written: {first_line(error)}"
+        ) from error
+    if not difference <= LARGEST_DIFFERENCE:  # or NaN
+        raise UserError(
+            f"{name}: the embeddings of its ONNX graph differ from its own by {difference:.1g} of their length, "
+            f"more than {LARGEST_DIFFERENCE:g}, so no file was written; use the encoder with torch"
+        )
     return ExportedOnnx(out, config.log_mel.sample_rate_hz, encoder.embedding_dim, difference)
 
 

@@ -133,6 +133,17 @@ def test_pushed_to_a_new_private_repository(
     assert 'AudioEncoder.load("hf://me/owl")' in (done.folder / "README.md").read_text()
 
 
+def test_an_upload_that_fails_leaves_the_folder(
+    untrained: Path, hub: type[Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_file, "VERIFIED_SECONDS", (0.3,))
+    out = tmp_path / "owl"
+    with pytest.raises(UserError, match=f"license must be one of .*`hf upload me/owl {out}` uploads it"):
+        export_hub(untrained, out, licence="mine", push="me/owl")
+    assert sorted(file.name for file in out.iterdir()) == FILES
+    assert [one.name for one in tmp_path.iterdir()] == ["owl"]
+
+
 @pytest.mark.parametrize(
     ("repository", "token", "message"),
     [
