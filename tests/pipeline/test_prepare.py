@@ -133,7 +133,7 @@ def test_a_full_disk_is_said_so(
 
     # A disk cannot be filled in a test; the error is raised where a worker's would arrive.
     monkeypatch.setattr(workers_module, "wait", full)
-    with pytest.raises(UserError, match="the disk is full; free space there or set work_folder"):
+    with pytest.raises(UserError, match="the disk is full; free space there, or write to another disk"):
         prepare("tones", tones, PrepareConfig(), RATE, tmp_path)
 
 

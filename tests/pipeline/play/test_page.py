@@ -34,7 +34,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     time = np.arange(ROWS * RATE) / RATE
     soundfile.write(folder / "a & b.wav", 0.1 * np.sin(2 * np.pi * 440 * time), RATE)
     embeddings = np.random.default_rng(0).normal(3, 1, (ROWS, 8)).astype(np.float32)
-    info = TableInfo.of(folder / "encoder", 1, 1, None)
+    info = TableInfo.of(folder / "encoder", str(folder / "encoder"), 1, 1, None)
     paths = [folder / ("a & b.wav" if row < ROWS - 5 else "gone.wav") for row in range(ROWS)]
     sources = [Recording(path, str(path), (LABELS[row % 2],), "1") for row, path in enumerate(paths)]
     starts = np.arange(ROWS, dtype=float)
