@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from echopair.lazy import np
 from echopair.pipeline.corpora.recording import Recording, Refusal
 from echopair.pipeline.csv_cells import csv_cell
-from echopair.pipeline.embed import EmbedConfig, Window, embed_windows
+from echopair.pipeline.embed import EmbedConfig
+from echopair.pipeline.embed_windows import Window, embed_windows
 from echopair.pipeline.embedding_table import (
     TableInfo,
     begin_seconds,

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from echopair.lazy import np
-from echopair.pipeline.embed import EmbedConfig, embed_clips
+from echopair.pipeline.embed import EmbedConfig
+from echopair.pipeline.embed_windows import embed_clips
 from echopair.pipeline.evaluation.bootstrap import score_of
 from echopair.pipeline.evaluation.validation import FOLDS_SEED, ValidationTask, check_finite, validation_task
 

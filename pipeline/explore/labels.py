@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echopair.pipeline.csv_cells import FORMULA_BEGINS
+from echopair.pipeline.embedding_table import PLACES
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.stages import locked, write_atomically
 
 if TYPE_CHECKING:
     from echopair.pipeline.explore.table import ExploredTable
 
-COLUMNS = ("path", "start_seconds", "end_seconds", "label")
+COLUMNS = (*PLACES, "label")
 LONGEST_LABEL = 200
 
 # Absolute path, and start and end in seconds as the CSV has them.
@@ -124,8 +126,6 @@ def corpus_config(recordings: Sequence[str], table: Path) -> Mapping[str, str]:
         recordings: of the table of embeddings, all or some.
         table: the CSV table.
     """
-    import os.path
-
     folders = {str(Path(one).absolute().parent) for one in recordings}
     return {
         "name": "table",

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echopair.lazy import np
-from echopair.pipeline.embedding_table import PLACES, TableInfo, embedding_batches, read_info
+from echopair.pipeline.embedding_table import TableInfo, embedding_batches, read_info
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.search.excerpt import Excerpt
+from echopair.pipeline.search.excerpt import Excerpt, excerpts_of, labels_of
 from echopair.pipeline.search.similarity import directions, fit_scaler
 
 if TYPE_CHECKING:
@@ -78,19 +78,17 @@ def read_table(file: Path) -> ExploredTable:
     import pyarrow.parquet as pq
 
     info = read_info(file)
-    table = pq.read_table(file, columns=[name for name in pq.read_schema(file).names if name != "embedding"])
-    if not table.num_rows:
+    excerpts = excerpts_of(file)
+    if not excerpts:
         raise UserError(f"{file} has no rows: no recording was embedded; write it anew by `echopair apply`")
     embeddings = np.concatenate([part for _, part in embedding_batches(file)])
-    places = (table[name].to_pylist() for name in PLACES)
-    named = set(table.column_names)
+    annotated = "fold" in pq.read_schema(file).names
+    folds = pq.read_table(file, columns=["fold"])["fold"].to_pylist() if annotated else []
     return ExploredTable(
         file,
         info,
-        [Excerpt(*one) for one in zip(*places, strict=True)],
-        [tuple(one or ()) for one in table["labels"].to_pylist()]
-        if "labels" in named
-        else [()] * table.num_rows,
-        [one or "" for one in table["fold"].to_pylist()] if "fold" in named else [],
+        excerpts,
+        labels_of(file),
+        [one or "" for one in folds],
         directions(fit_scaler(file), embeddings),
     )

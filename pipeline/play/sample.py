@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echopair.lazy import np
-from echopair.pipeline.embedding_table import PLACES, TableInfo, embedding_batches, read_info
+from echopair.pipeline.embedding_table import TableInfo, embedding_batches, read_info
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.search.excerpt import Excerpt
+from echopair.pipeline.search.excerpt import Excerpt, excerpts_of, labels_of
 from echopair.pipeline.search.similarity import directions, fit_scaler
 
 if TYPE_CHECKING:
@@ -51,13 +51,10 @@ def sample_table(table: Path, rows: int = ROWS) -> Sample:
     Raises:
         UserError: no such table, or fewer than three rows that do not overlap.
     """
-    import pyarrow.parquet as pq
     from sklearn.decomposition import PCA
 
     info = read_info(table)
-    columns = [name for name in (*PLACES, "labels") if name in pq.read_schema(table).names]
-    places = pq.read_table(table, columns=columns).to_pydict()
-    excerpts = [Excerpt(*place) for place in zip(*(places[name] for name in PLACES), strict=True)]
+    excerpts, labels = excerpts_of(table), labels_of(table)
     chosen = _apart(excerpts, rows)
     if len(chosen) < FEWEST_ROWS:
         raise UserError(
@@ -71,12 +68,11 @@ def sample_table(table: Path, rows: int = ROWS) -> Sample:
         parts.append(part[[row - start for row in chosen if start <= row < start + len(part)]])
         start += len(part)
     vectors = directions(scaler, np.concatenate(parts))  # (N, D)
-    labels = places.get("labels") or [None] * len(excerpts)
     return Sample(
         info,
         len(excerpts),
         [excerpts[row] for row in chosen],
-        [tuple(labels[row] or ()) for row in chosen],
+        [labels[row] for row in chosen],
         vectors @ vectors.T,
         PCA(2, random_state=0).fit_transform(vectors),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from echopair.lazy import np
+from echopair.pipeline.embedding_table import PLACES, table_rows
 from echopair.pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,6 +49,24 @@ class Excerpt(NamedTuple):
         if not len(waveform):
             raise UserError(f"{self.path} ends before {self.start_seconds:g} s; it has changed since")
         return waveform.mean(axis=1), rate
+
+
+def excerpts_of(table: Path) -> list[Excerpt]:
+    """What each row of a table of embeddings is of."""
+    import pyarrow.parquet as pq
+
+    places = pq.read_table(table, columns=list(PLACES))
+    return [Excerpt(*place) for place in zip(*(places[name].to_pylist() for name in PLACES), strict=True)]
+
+
+def labels_of(table: Path) -> list[tuple[str, ...]]:
+    """The labels of each row of a table of embeddings; none where the table has no labels."""
+    import pyarrow.parquet as pq
+
+    if "labels" not in pq.read_schema(table).names:
+        return [()] * table_rows(table)
+    labels = pq.read_table(table, columns=["labels"])["labels"].to_pylist()
+    return [tuple(names or ()) for names in labels]
 
 
 @contextmanager

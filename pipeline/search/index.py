@@ -1,8 +1,8 @@
 """An index of a large table, by which a search compares some thousand rows in place of all: HNSW of usearch.
 
-usearch and not hnswlib or faiss: on 100,000 rows it found all of the ten nearest of queries from elsewhere in 0.3 ms
-where an inverted index of faiss took 0.5 to 1.0 ms; it keeps half the bytes (float16), opens its file by memory mapping
-without reading it, and comes as a wheel without dependencies on the side of OpenMP (see docs/results.md).
+usearch and not faiss: on 100,000 rows it found all of the ten nearest of queries from elsewhere in 0.3 ms, where an
+inverted index of faiss took 0.5 to 1.0 ms; it keeps half the bytes (float16), and opens its file by memory mapping
+without reading it (see docs/results.md).
 
 Source: Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable
 Small World graphs", TPAMI 2020.

@@ -9,7 +9,7 @@ from echopair.lazy import np
 from echopair.pipeline.embedding_table import PLACES, embedding_batches, read_info, table_rows
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import progress_bar
-from echopair.pipeline.search.excerpt import Excerpt
+from echopair.pipeline.search.excerpt import Excerpt, excerpts_of
 from echopair.pipeline.search.similarity import directions, fit_scaler
 
 if TYPE_CHECKING:
@@ -45,15 +45,12 @@ def similar_pairs(table: Path, most: int) -> list[Pair]:
     Raises:
         UserError: no such table, or one with a single row.
     """
-    import pyarrow.parquet as pq
-
     read_info(table)
     rows = table_rows(table)
     if rows < 2:
         raise UserError(f"{table} has {rows} rows, and a pair needs two")
-    places = pq.read_table(table, columns=list(PLACES)).to_pydict()
-    excerpts = [Excerpt(*place) for place in zip(*(places[name] for name in PLACES), strict=True)]
-    recordings = np.unique(places["path"], return_inverse=True)[1]  # (rows,)
+    excerpts = excerpts_of(table)
+    recordings = np.unique([one.path for one in excerpts], return_inverse=True)[1]  # (rows,)
     if recordings.max() > 0:
         return [
             Pair(excerpts[one], excerpts[other], similarity)

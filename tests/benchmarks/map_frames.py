@@ -18,8 +18,8 @@ from echopair.pipeline.embedding_table import TableInfo, make_rows, table_schema
 from echopair.pipeline.explore.layout import Layout
 from echopair.pipeline.explore.table import read_table
 from tests.browser import CHROMIUM, OFFLINE
+from tests.pipeline.conftest import audio_encoder
 from tests.pipeline.explore.conftest import served
-from tests.pipeline.test_embed import audio_encoder
 
 # Milliseconds between two frames, each of which is drawn at another place if the map moves.
 MEASURE = """moves => new Promise(done => {

@@ -13,7 +13,7 @@ from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.precision import autocast
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.config import RunConfig, compose
-from echopair.pipeline.embed import embed_clips
+from echopair.pipeline.embed_windows import embed_clips
 from echopair.pipeline.run import run
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.batches import Phase

@@ -1,11 +1,16 @@
-"""A small clip store of tones, made by the real stage."""
+"""A small clip store of tones, made by the real stage, and a small encoder."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from echopair import AudioEncoder
+from echopair.models.audio_encoder import AudioEncoderConfig
+from echopair.models.encoders import ResNetConfig
+from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.prepare import PrepareConfig, prepare
 from echopair.pipeline.store import ClipStore
@@ -30,6 +35,28 @@ def write_tones(folder: Path, clips: int = CLIPS, seed: int = 0) -> list[Recordi
             Recording(path, path.name, (label,), fold=str(clip // 2 % 3 + 1), group=f"source {clip // 4}")
         )
     return recordings
+
+
+def audio_encoder(precision: str = "float32") -> AudioEncoder:
+    """A small encoder with random weights, the same each time."""
+    torch.manual_seed(0)
+    config = AudioEncoderConfig(
+        log_mel=LogMelConfig(),
+        log_mel_mean=-9.0,
+        log_mel_standard_deviation=3.0,
+        encoder=ResNetConfig(width=8),
+        crop_seconds=0.96,
+        crop_hop_seconds=0.48,
+    )
+    return AudioEncoder(config, device="cpu", precision=precision)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `audio_encoder`."""
+    folder = tmp_path_factory.mktemp("encoder")
+    audio_encoder().save(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

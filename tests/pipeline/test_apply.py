@@ -21,7 +21,7 @@ from echopair.pipeline import apply as module
 from echopair.pipeline.apply import Applied, apply
 from echopair.pipeline.embedding_table import read_info
 from echopair.pipeline.errors import UserError
-from tests.pipeline.test_embed import audio_encoder
+from tests.pipeline.conftest import audio_encoder
 from tests.processes import Started, start
 
 RATE = 22050
@@ -36,13 +36,6 @@ def write_recordings(folder: Path, seconds: Sequence[float] = SECONDS) -> Path:
         sound = 0.3 * np.sin(2 * np.pi * (300 + 200 * number) * time_s * (1 + 0.1 * time_s))
         sound += 0.02 * generator.normal(size=len(time_s))
         soundfile.write(folder / f"{number}.wav", sound, RATE, subtype="PCM_24")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("encoder")
-    audio_encoder().save(folder)
     return folder
 
 

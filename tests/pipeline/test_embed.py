@@ -5,31 +5,17 @@ import pytest
 import soundfile
 import torch
 
-from echopair import AudioEncoder
-from echopair.models.audio_encoder import AudioEncoderConfig
-from echopair.models.encoders import ResNetConfig
 from echopair.models.log_mel import LogMel
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.pipeline.corpora import Recording
-from echopair.pipeline.embed import EmbedConfig, Embeddings, embed, embed_clips, mel_statistics
+from echopair.pipeline.embed import EmbedConfig, Embeddings, embed, mel_statistics
+from echopair.pipeline.embed_windows import embed_clips
 from echopair.pipeline.prepare import PrepareConfig, prepare
 from echopair.pipeline.store import ClipStore
+from tests.pipeline.conftest import audio_encoder
 
 SECONDS = (0.2, 5, 60)
 RATES = (8000, 44100, 48000)
-
-
-def audio_encoder(precision: str = "float32") -> AudioEncoder:
-    torch.manual_seed(0)
-    config = AudioEncoderConfig(
-        log_mel=LogMelConfig(),
-        log_mel_mean=-9.0,
-        log_mel_standard_deviation=3.0,
-        encoder=ResNetConfig(width=8),
-        crop_seconds=0.96,
-        crop_hop_seconds=0.48,
-    )
-    return AudioEncoder(config, device="cpu", precision=precision)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -18,15 +18,8 @@ from echopair.pipeline.errors import UserError
 from echopair.pipeline.search import query_excerpt, search_for
 from echopair.pipeline.tracking import TrackedRun, TrackingConfig
 from tests.hub_server import Hub, hub_server
+from tests.pipeline.conftest import audio_encoder
 from tests.pipeline.export.test_graph import sound
-from tests.pipeline.test_embed import audio_encoder
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("encoder")
-    audio_encoder().save(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def table(tmp_path: Path) -> Path:
     )
     sources = [Recording(tmp_path / path, path) for path, *_ in WINDOWS]
     starts = np.array([start for _, start, *_ in WINDOWS])
-    embeddings = np.float32([[0, *logits] for *_, (*logits,) in ((w[0], w[1], w[2:]) for w in WINDOWS)])
+    embeddings = np.float32([[0, owl, frog] for _, _, owl, frog in WINDOWS])
     rows = make_rows(table_schema(3, info), sources, starts, starts + 1, embeddings)
     pq.write_table(rows, tmp_path / "windows.parquet")
     return tmp_path / "windows.parquet"

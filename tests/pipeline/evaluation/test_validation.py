@@ -14,7 +14,8 @@ from echopair.models.encoders import ResNetConfig
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.methods import Batch, LearningData, SimCLRConfig
 from echopair.models.projection import ProjectionConfig
-from echopair.pipeline.embed import EmbedConfig, embed_clips
+from echopair.pipeline.embed import EmbedConfig
+from echopair.pipeline.embed_windows import embed_clips
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation import nearest_neighbours, validation
 from echopair.pipeline.evaluation.folds import make_folds

@@ -18,7 +18,7 @@ from echopair.pipeline.explore.labels import Labels
 from echopair.pipeline.explore.layout import Layout, layout_of
 from echopair.pipeline.explore.server import HOST, bound_socket, make_app
 from echopair.pipeline.explore.table import ExploredTable, read_table
-from tests.pipeline.test_embed import audio_encoder
+from tests.pipeline.conftest import audio_encoder
 
 RATE = 16000
 KINDS = ("hum", "hiss", "beeps")

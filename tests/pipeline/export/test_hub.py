@@ -32,9 +32,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = {
         "runs/owls/run.yaml": yaml.safe_dump(as_given(config)),
         "runs/owls/run.json": {
-            "encoder": "/old/work/encoders/resnet-0123/encoder",
-            "clips": {"us8k": "/old/work/clips/us8k-0123", "esc10": "/old/work/clips/esc10-0123"},
-            "evaluations": ["/old/work/evaluations/probe-esc10-0123"],
+            "encoder": "/moved/encoders/resnet-0123/encoder",
+            "clips": {"us8k": "/moved/clips/us8k-0123", "esc10": "/moved/clips/esc10-0123"},
+            "evaluations": ["/moved/evaluations/probe-esc10-0123"],
         },
         "encoders/resnet-0123/done.json": {"steps": 600, "epochs": 75.2, "parameters": 1234567},
         "clips/us8k-0123/report.json": {"clips": 8732, "duration": "8 h 45 min"},

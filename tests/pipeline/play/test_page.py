@@ -19,7 +19,7 @@ from echopair.pipeline.play import write_play_page
 from echopair.pipeline.play.sample import sample_table
 from echopair.pipeline.search.similarity import similarities_to
 from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
-from tests.pipeline.test_embed import audio_encoder
+from tests.pipeline.conftest import audio_encoder
 
 RATE = 16000
 ROWS = 30

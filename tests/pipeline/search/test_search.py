@@ -18,7 +18,7 @@ from echopair.pipeline.search.similarity import similarities_to
 from echopair.pipeline.search.write import clock
 from echopair.tuning.cli import main
 from tests.browser import CHROMIUM, NEEDS_BROWSER, OFFLINE
-from tests.pipeline.test_embed import audio_encoder
+from tests.pipeline.conftest import audio_encoder
 
 RATE = 16000
 
