@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +17,12 @@ from echopair.models.precision import Device, Precision
 from echopair.pipeline.embed_windows import embed_clips
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import progress_bar
-from echopair.pipeline.stages import Done, StageOutput
+from echopair.pipeline.stages import Done, StageOutput, file_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from echopair.models.audio_encoder import AudioEncoder
+    from echopair.models.audio_encoder import AudioEncoder, AudioEncoderConfig
     from echopair.models.log_mel import LogMel
     from echopair.pipeline.config import RunConfig
     from echopair.pipeline.store import ClipStore
@@ -121,13 +121,7 @@ class Embedder:
             features: one of `FEATURES`.
         """
         if (corpus, features) not in self.outputs:
-            stage = StageOutput(
-                f"embed {corpus}, {features}",
-                self.config.work_folder.absolute() / "embeddings" / f"{corpus}-{features.replace(' ', '-')}",
-                [self.clips[corpus].digest, self._inputs(features)],
-                EMBED_VERSION,
-                EMBED_LIBRARIES,
-            )
+            stage = embed_stage(self.config, self.clips[corpus], corpus, features, self._inputs(features))
 
             def work(folder: Path) -> dict[str, str]:
                 return {"digest": self._embed(self.stores[corpus], features, stage.title).save(folder)}
@@ -143,23 +137,18 @@ class Embedder:
         """
         folder = self.output(corpus, features).folder
         embeddings = Embeddings.load(folder)
-        if embeddings.clips.tolist() != _clip_ids(self.stores[corpus]).tolist():
+        if embeddings.clips.tolist() != clip_ids(self.stores[corpus]).tolist():
             raise UserError(
                 f"{folder / EMBEDDINGS_FILE} holds embeddings of other clips than its corpus has; delete that folder"
             )
         return embeddings
 
     def _inputs(self, features: str) -> Any:
-        config = self.config
-        settings = config.embed.model_dump(mode="json", exclude={"device", "batch_crops"})
         if features == MEL_STATISTICS:
-            return config.log_mel
+            return self.config.log_mel
         if features == UNTRAINED:
-            from echopair.models.audio_encoder import CONFIG_FILE
-
-            text = (self.folder / CONFIG_FILE).read_text(encoding="utf-8")
-            return [json.loads(text), config.seed, settings]
-        return [self.digest, settings]
+            return untrained_inputs(self.folder, self.config)
+        return pretrained_inputs(self.digest, self.config.embed)
 
     def _embed(self, store: ClipStore, features: str, title: str) -> Embeddings:
         from echopair.models.log_mel import LogMel
@@ -178,15 +167,52 @@ class Embedder:
 
     @cached_property
     def _untrained(self) -> AudioEncoder:
-        """An untrained encoder of the same architecture; that of `encoder` has the training's initial weights."""
-        from echopair.models.audio_encoder import AudioEncoder
-        from echopair.pipeline.training.learner import initial_encoder
+        return untrained_encoder(self._pretrained.config, self.config)
 
-        settings = self.config.embed
-        initial = initial_encoder(self._pretrained.config.encoder, self.config.seed)
-        return AudioEncoder(
-            self._pretrained.config, initial, device=settings.device, precision=settings.precision
-        )
+
+def embed_stage(config: RunConfig, clips: Done, corpus: str, features: str, inputs: Any) -> StageOutput:
+    """Where the embeddings of a corpus are kept.
+
+    Args:
+        config: of the run; its work folder.
+        clips: prepared clips of the corpus.
+        corpus: its name.
+        features: what tables call the features.
+        inputs: all that decides the embeddings beside the clips, as JSON.
+    """
+    return StageOutput(
+        f"embed {corpus}, {features}",
+        config.work_folder.absolute() / "embeddings" / file_name(f"{corpus}-{features}"),
+        [clips.digest, inputs],
+        EMBED_VERSION,
+        EMBED_LIBRARIES,
+    )
+
+
+def pretrained_inputs(digest: str, config: EmbedConfig) -> Any:
+    """What decides the embeddings of an encoder whose files have this digest."""
+    return [digest, config.model_dump(mode="json", exclude={"device", "batch_crops"})]
+
+
+def untrained_inputs(folder: Path, config: RunConfig) -> Any:
+    """What decides the embeddings of an untrained encoder of the architecture of the one in a folder."""
+    from echopair.models.audio_encoder import CONFIG_FILE
+
+    text = (folder / CONFIG_FILE).read_text(encoding="utf-8")
+    return [
+        json.loads(text),
+        config.seed,
+        config.embed.model_dump(mode="json", exclude={"device", "batch_crops"}),
+    ]
+
+
+def untrained_encoder(of: AudioEncoderConfig, config: RunConfig) -> AudioEncoder:
+    """An untrained encoder of the same architecture; that of `encoder` has the training's initial weights."""
+    from echopair.models.audio_encoder import AudioEncoder
+    from echopair.pipeline.training.learner import initial_encoder
+
+    initial = initial_encoder(of.encoder, config.seed)
+    return AudioEncoder(of, initial, device=config.embed.device, precision=config.embed.precision)
 
 
 def embed(store: ClipStore, encoder: AudioEncoder, config: EmbedConfig, title: str) -> Embeddings:
@@ -200,27 +226,38 @@ def embed(store: ClipStore, encoder: AudioEncoder, config: EmbedConfig, title: s
     """
     with progress_bar(title, len(store), "clips") as advance:
         values = embed_clips(store, np.arange(len(store)), encoder, config.batch_crops, advance)
-    return Embeddings(values, _clip_ids(store))
+    return Embeddings(values, clip_ids(store))
 
 
 def mel_statistics(store: ClipStore, log_mel: LogMel, title: str) -> Embeddings:
     """Mean and standard deviation over time of each mel band: (clips, 2 F), what needs no network."""
-    rows = np.empty((len(store), 2 * log_mel.config.mel_bands), dtype=np.float32)
     block = MEL_STATISTICS_SECONDS * store.sample_rate_hz
+    rows = []
     with progress_bar(title, len(store), "clips") as advance:
-        for clip, samples in enumerate(store.samples):
-            frames, total, squares = 0, 0.0, 0.0
-            for start in range(0, int(samples), block):
-                part = store.read(clip, start, min(block, int(samples) - start))
-                values = log_mel(torch.from_numpy(part)[None])[0].double().numpy()  # (F, T)
-                frames += values.shape[1]
-                total = total + values.sum(1)
-                squares = squares + np.square(values).sum(1)
-            mean = total / frames
-            rows[clip] = np.concatenate([mean, np.sqrt(np.maximum(squares / frames - mean**2, 0))])
+        for clip, samples in enumerate(store.samples.tolist()):
+            starts = range(0, samples, block)
+            rows.append(
+                mel_statistics_of(
+                    (store.read(clip, start, min(block, samples - start)) for start in starts), log_mel
+                )
+            )
             advance()
-    return Embeddings(rows, _clip_ids(store))
+    return Embeddings(np.stack(rows), clip_ids(store))
 
 
-def _clip_ids(store: ClipStore) -> NDArray[np.str_]:
+def mel_statistics_of(parts: Iterable[NDArray[np.float32]], log_mel: LogMel) -> NDArray[np.float32]:
+    """Mean and standard deviation over time of each mel band, (2 F,), of a waveform that comes in parts."""
+    frames, total, squares = 0, 0.0, 0.0
+    for part in parts:
+        values = log_mel(torch.from_numpy(part)[None])[0].double().numpy()  # (F, T)
+        frames += values.shape[1]
+        total = total + values.sum(1)
+        squares = squares + np.square(values).sum(1)
+    mean = total / frames
+    spread = np.sqrt(np.maximum(squares / frames - mean**2, 0))
+    return np.concatenate([mean, spread]).astype(np.float32)
+
+
+def clip_ids(store: ClipStore) -> NDArray[np.str_]:
+    """Digests of the clips' samples, (clips,), by which embeddings are known to be of a store."""
     return np.asarray(store.manifest["samples_sha256"].to_pylist(), dtype=np.str_)

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from echopair.pipeline import encoder_cli  # noqa: F401  (its commands)
+from echopair.pipeline import encoder_cli, evaluate_cli  # noqa: F401  (their commands)
 from echopair.pipeline.cli import PIPE_COLUMNS, app, main, output
 from echopair.pipeline.errors import short_path
 

@@ -91,7 +91,7 @@ def average_precision(scores: NDArray[np.float64], targets: NDArray[np.int8]) ->
     """
     weights = np.ones((1, len(scores)), dtype=np.float32)
     return np.array(
-        [_weighted_average_precision(scores[:, n], targets[:, n], weights)[0] for n in range(scores.shape[1])]
+        [weighted_average_precision(scores[:, n], targets[:, n], weights)[0] for n in range(scores.shape[1])]
     )
 
 
@@ -125,7 +125,7 @@ def average_precision_interval(
     drawn = generator.multinomial(len(shares), np.full(len(shares), 1 / len(shares)), size=samples)
     weights = drawn[:, number].astype(np.float32)  # (samples, clips)
     resampled = np.stack(
-        [_weighted_average_precision(scores[:, n], targets[:, n], weights) for n in range(scores.shape[1])]
+        [weighted_average_precision(scores[:, n], targets[:, n], weights) for n in range(scores.shape[1])]
     )  # (classes, samples)
     # A resample may lack every clip of a class: that class says nothing then.
     counted = ~np.isnan(resampled)
@@ -135,7 +135,7 @@ def average_precision_interval(
     return score, score_interval(score, variance, len(scores), shares)
 
 
-def _weighted_average_precision(
+def weighted_average_precision(
     scores: NDArray[np.float64], targets: NDArray[np.int8], weights: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """Sum over thresholds of precision times the gain in recall; weights (samples, clips) -> (samples,)."""

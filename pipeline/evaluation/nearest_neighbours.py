@@ -51,27 +51,41 @@ def nearest_neighbour_score(
     Source: Wu et al., Unsupervised Feature Learning via Non-Parametric Instance Discrimination, CVPR 2018,
         section 3.4 (k = 200 of ImageNet's 1.3 million there).
     """
-    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    directions = embeddings / np.maximum(
-        norms, np.finfo(np.float32).tiny
-    )  # a zero vector has similarity 0 to all
+    directions = unit_vectors(embeddings)
     everything = np.arange(len(embeddings))
     scores = []
     for fold in folds:
         memory = np.setdiff1d(everything, fold)
-        votes = _votes(directions[fold], directions[memory], targets[memory], neighbours, temperature)
+        votes = votes_of_neighbours(
+            directions[fold], directions[memory], targets[memory], neighbours, temperature
+        )
         scores.append(score_of(votes, targets[fold], multilabel))
     return float(np.mean(scores))
 
 
-def _votes(
+def unit_vectors(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, D) of length 1; a vector of zeros stays one, and has similarity 0 to all."""
+    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    directions: NDArray[np.float32] = embeddings / np.maximum(norms, np.finfo(np.float32).tiny)
+    return directions
+
+
+def votes_of_neighbours(
     queries: NDArray[np.float32],
     memory: NDArray[np.float32],
     targets: NDArray[np.int8],
     neighbours: int,
     temperature: float,
 ) -> NDArray[np.float64]:
-    """Weighted share of the neighbours that have each label: (queries, classes), 0 to 1."""
+    """Weighted share of the neighbours that have each label: (queries, classes), 0 to 1.
+
+    Args:
+        queries: (queries, D) of length 1.
+        memory: (M, D) of length 1.
+        targets: (M, classes) of 0 and 1.
+        neighbours: k; see `nearest_neighbour_score`.
+        temperature: of the weights.
+    """
     neighbours = min(neighbours, len(memory))
     votes = np.empty((len(queries), targets.shape[1]))
     block = max(1, min(CLIPS_PER_BLOCK, SIMILARITIES_PER_BLOCK // len(memory)))

@@ -200,7 +200,7 @@ def probe(
     protocol, folds = make_folds(corpus, store, config, seed)
     sources = np.unique(sources_of(store.column("group"), store.column("sound")), return_inverse=True)[1]
 
-    results = {CHANCE: _chance(targets, folds, multilabel)}
+    results = {CHANCE: chance_level(targets, folds, multilabel)}
     tested = np.concatenate([fold.test for fold in folds])
     fold_numbers = np.concatenate([np.full(len(fold.test), n) for n, fold in enumerate(folds)])
     scores_of: dict[str, NDArray[np.float64]] = {}
@@ -271,7 +271,7 @@ def _evaluate(
     }
 
 
-def _chance(targets: NDArray[np.int8], folds: Sequence[Fold], multilabel: bool) -> dict[str, Any]:
+def chance_level(targets: NDArray[np.int8], folds: Sequence[Fold], multilabel: bool) -> dict[str, Any]:
     """What is reached without listening: by always guessing the one class that is right most often.
 
     With several labels, the mean over the classes of their shares: the average precision of equal scores.

@@ -1,0 +1,98 @@
+"""Pictures of suites: metrics with their intervals, and curves of them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from echopair.pipeline.evaluate.task import Metric
+from echopair.pipeline.figure_style import ACCENT, INK, LINE, SOFT, new_figure, save, shortened, styled
+
+# Told apart by people who see no red or green, after Okabe and Ito; those of the evaluated encoders come first.
+COLOURS = (ACCENT, "#d55e00", "#0072b2", "#cc79a7", "#e69f00", "#56b4e9")
+BASELINE_COLOURS = {"mel statistics": "#8a8f94", "untrained": "#b9a26a"}
+MARKERS = "osD^vP"
+
+
+@styled
+def interval_figure(metrics: Mapping[str, Metric], chance: float | None, heading: str, file: Path) -> None:
+    """Draw a metric of each encoder with its 95 % interval.
+
+    Args:
+        metrics: by the name of the encoder.
+        chance: a line, where it is known.
+        heading: what the metric is.
+        file: PNG to write.
+    """
+    figure = new_figure(6.0, 0.55 + 0.34 * max(1, len(metrics)))
+    axes = figure.add_axes((0, 0, 1, 1))
+    for row, (name, metric) in enumerate(metrics.items()):
+        colour = colour_of(name, list(metrics))
+        if metric.interval is not None:
+            low, high = metric.interval
+            axes.plot([low * 100, high * 100], [row, row], color=colour, linewidth=2, alpha=0.5)
+        axes.plot(metric.value * 100, row, "o", color=colour, markersize=7)
+        axes.annotate(
+            f"{metric.value:.1%}", (metric.value * 100, row), (0, 7), textcoords="offset points", ha="center"
+        )
+    if chance is not None:
+        axes.axvline(chance * 100, color=LINE, linewidth=1.2, zorder=0)
+        axes.annotate(
+            "chance", (chance * 100, -0.6), (3, 0), textcoords="offset points", color=SOFT, fontsize=8
+        )
+    axes.set_yticks(range(len(metrics)), [shortened(name, 30) for name in metrics])
+    axes.set_ylim(len(metrics) - 0.4, -0.9)
+    axes.set_xlabel(f"{heading} (%)")
+    save(figure, file)
+
+
+@styled
+def curve_figure(
+    curves: Mapping[str, Sequence[Metric]],
+    ticks: Sequence[str],
+    axis: str,
+    heading: str,
+    file: Path,
+    chance: float | None = None,
+) -> None:
+    """Draw curves of a metric, one for each encoder, with a band for the 95 % interval.
+
+    Args:
+        curves: by the name of the encoder, a metric for each tick.
+        ticks: what stands below each point.
+        axis: what the ticks are.
+        heading: what the metric is.
+        file: PNG to write.
+        chance: a line, where it is known.
+    """
+    figure = new_figure(6.0, 3.4)
+    axes = figure.add_axes((0, 0, 1, 1))
+    places = range(len(ticks))
+    for number, (name, metrics) in enumerate(curves.items()):
+        colour = colour_of(name, list(curves))
+        values = [metric.value * 100 for metric in metrics]
+        marker = MARKERS[number % len(MARKERS)]
+        axes.plot(places, values, color=colour, marker=marker, markersize=5, label=shortened(name, 30))
+        intervals = [metric.interval for metric in metrics]
+        if all(one is not None for one in intervals):
+            low, high = zip(*(one for one in intervals if one is not None), strict=True)
+            axes.fill_between(
+                places,
+                [100 * one for one in low],
+                [100 * one for one in high],
+                color=colour,
+                alpha=0.12,
+                lw=0,
+            )
+    if chance is not None:
+        axes.axhline(chance * 100, color=LINE, linewidth=1.2, zorder=0, label="chance")
+    axes.set_xticks(places, list(ticks))
+    axes.set_xlabel(axis)
+    axes.set_ylabel(f"{heading} (%)")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), labelcolor=INK)
+    save(figure, file)
+
+
+def colour_of(name: str, names: Sequence[str]) -> str:
+    """The colour of an encoder among others."""
+    if name in BASELINE_COLOURS:
+        return BASELINE_COLOURS[name]
+    return COLOURS[[one for one in names if one not in BASELINE_COLOURS].index(name) % len(COLOURS)]

@@ -1,0 +1,116 @@
+"""The suite `linear`: logistic regression on frozen embeddings, as the probe of a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from echopair.lazy import np
+from echopair.pipeline.cores import available_cores, end_with
+from echopair.pipeline.evaluate.suites.base import Result, Subject, Suite, SuiteConfig
+from echopair.pipeline.evaluate.task import Metric, Task, mean_of_defined
+from echopair.pipeline.evaluation.bootstrap import weighted_average_precision
+from echopair.pipeline.evaluation.probe import ProbeConfig, chance_level
+from echopair.pipeline.progress import progress_bar
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from echopair.pipeline.evaluation.linear_classifier import FoldFit
+
+
+class LinearConfig(SuiteConfig):
+    """C is chosen in the training folds, from the values of the probe of a run."""
+
+    C: tuple[float, ...] = ProbeConfig().C
+
+
+class Linear(Suite):
+    """Accuracy, or mean average precision, of a linear classifier."""
+
+    name = "linear"
+    question = "Can a linear classifier tell the classes apart?"
+    method = (
+        "Logistic regression on the frozen embeddings of the training folds; C is chosen within them, and each test "
+        "fold is scored once."
+    )
+    metrics: ClassVar = {"score": "accuracy", "macro_accuracy": "macro accuracy"}
+    config = LinearConfig
+
+    def evaluate(self, task: Task, subject: Subject, config: LinearConfig) -> Result:
+        """See `Suite`."""
+        fits = fit_folds(task, subject.embeddings, config.C, f"{self.name} {task.corpus}")
+        scores = np.concatenate([fit.scores for fit in fits])
+        return Result(score_metrics(task, scores), {"C": [fit.c for fit in fits]})
+
+    def chance(self, task: Task, config: LinearConfig) -> dict[str, float]:
+        """Of always guessing the one class that is right most often."""
+        return chance_of(task)
+
+
+def fit_folds(
+    task: Task, embeddings: NDArray[np.float32], c_values: Sequence[float], title: str
+) -> list[FoldFit]:
+    """Logistic regressions on all cores, one for each fold; see `fit_fold`."""
+    from joblib import Parallel, delayed
+
+    from echopair.pipeline.evaluation.linear_classifier import fit_fold
+    from echopair.pipeline.evaluation.probe import WORKERS_PAY_FROM_VALUES
+
+    jobs = [
+        delayed(fit_fold)(embeddings, task.targets, fold, c_values, task.multilabel) for fold in task.folds
+    ]
+    processes = min(available_cores(), len(jobs)) if embeddings.size >= WORKERS_PAY_FROM_VALUES else 1
+    run = Parallel(processes, return_as="generator", initializer=end_with, initargs=(os.getpid(),))
+    fits = []
+    with progress_bar(title, len(jobs), "folds") as advance:
+        for fit in run(jobs):
+            fits.append(fit)
+            advance()
+    return fits
+
+
+def score_metrics(task: Task, scores: NDArray[np.float64]) -> dict[str, Metric]:
+    """The scores of classifiers as metrics: `score`, and of clips with one label `macro_accuracy`.
+
+    Args:
+        task: its tested clips.
+        scores: (tested clips, classes), fold after fold; higher is likelier.
+    """
+    if task.multilabel:
+        return {"score": average_precision_metric(task, scores)}
+    true = task.label[task.tested]
+    correct = (scores.argmax(1) == true).astype(np.float64)
+    return {
+        "score": task.mean(task.tested, correct, task.tested_fold),
+        "macro_accuracy": task.mean(task.tested, correct, true),
+    }
+
+
+def average_precision_metric(task: Task, scores: NDArray[np.float64]) -> Metric:
+    """Mean over the classes that are tested of the average precision; of all folds together.
+
+    Args:
+        task: its tested clips.
+        scores: (tested clips, classes), fold after fold.
+    """
+    targets = task.targets[task.tested]
+    weights = task.source_counts[:, task.sources[task.tested]]  # (R, tested clips)
+    every = np.concatenate([np.ones((1, len(targets)), np.float32), weights])
+    columns = np.stack(
+        [
+            weighted_average_precision(scores[:, n], targets[:, n], every)
+            for n in np.flatnonzero(targets.any(0))
+        ]
+    )  # (classes, 1 + R)
+    means = mean_of_defined(columns)
+    return task.metric(float(means[0]), means[1:], task.tested)
+
+
+def chance_of(task: Task) -> dict[str, float]:
+    """What `score_metrics` gives without listening, see `chance_level`."""
+    level: dict[str, Any] = chance_level(task.targets, task.folds, task.multilabel)
+    return {"score": level["score"]} | (
+        {} if task.multilabel else {"macro_accuracy": level["macro_accuracy"]}
+    )
