@@ -1,6 +1,5 @@
 """Log-mel front end: the one way from a waveform to what every encoder sees."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -40,10 +39,17 @@ class LogMel(nn.Module):
     def __init__(self, config: LogMelConfig) -> None:
         super().__init__()
         self.config = config
-        fft_samples = 2 ** math.ceil(math.log2(config.window_samples))
-        window = torch.hann_window(config.window_samples)
+        fft_samples = config.transform_samples
+        window = {"hann": torch.hann_window, "hamming": torch.hamming_window}[config.window](
+            config.window_samples
+        )
         filterbank = torchaudio.functional.melscale_fbanks(
-            fft_samples // 2 + 1, config.min_hz, config.max_hz, config.mel_bands, config.sample_rate_hz
+            fft_samples // 2 + 1,
+            config.min_hz,
+            config.max_hz,
+            config.mel_bands,
+            config.sample_rate_hz,
+            mel_scale=config.mel_scale,
         )  # (bins, F)
         full_scale_sine = float(window.sum() / 2) ** 2
         # One column for the square of a bin's real value and one for that of its imaginary value.
@@ -63,10 +69,13 @@ class LogMel(nn.Module):
     @property
     def band_centres_hz(self) -> list[float]:
         """Centre frequency of each mel band in Hz, lowest first; F values."""
-        edges = torch.linspace(
-            _hz_to_mel(self.config.min_hz), _hz_to_mel(self.config.max_hz), self.config.mel_bands + 2
+        from librosa import mel_frequencies
+
+        config = self.config
+        edges = mel_frequencies(
+            config.mel_bands + 2, fmin=config.min_hz, fmax=config.max_hz, htk=config.mel_scale == "htk"
         )
-        return [700.0 * (10.0 ** (mel / 2595.0) - 1.0) for mel in edges[1:-1].tolist()]
+        return [float(edge) for edge in edges[1:-1]]
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> Tensor:
@@ -144,7 +153,3 @@ def _nonzero_columns(matrix: Tensor) -> slice:
     """From the first column that is not all zeros to the last."""
     nonzero = matrix.any(dim=0).int()
     return slice(int(nonzero.argmax()), len(nonzero) - int(nonzero.flip(0).argmax()))
-
-
-def _hz_to_mel(frequency_hz: float) -> float:
-    return 2595.0 * math.log10(1.0 + frequency_hz / 700.0)

@@ -1,6 +1,7 @@
 """Parameters of the log-mel, apart from its computation: importing them does not import torch."""
 
-from typing import Any, Self
+import math
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -19,7 +20,7 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Parameters of the log-mel; the defaults are those of BYOL-A (Niizumi et al. 2021, section III-A)."""
 
     sample_rate_hz: int = Field(16000, ge=1000, le=500000, description="rate of the clips and of the encoder")
-    mel_bands: int = Field(64, ge=8, le=256, description="mel bands (HTK scale), F")
+    mel_bands: int = Field(64, ge=8, le=256, description="mel bands, F")
     window_seconds: float = Field(0.064, gt=0, le=0.5, description="length of the Hann window")
     hop_seconds: float = Field(0.010, gt=0, le=0.1, description="time between two frames")
     min_hz: float = Field(60.0, ge=0, description="lower edge of the lowest mel band")
@@ -29,6 +30,16 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         gt=0,
         description="upper edge of the highest mel band; by default 0.4875 of the sample rate (7800 at 16000)",
     )
+    fft_samples: int | None = Field(
+        None,
+        ge=2,
+        le=2**16,
+        description="length of the Fourier transform, a power of 2; by default the next one from the window on",
+    )
+    mel_scale: Literal["htk", "slaney"] = Field(
+        "htk", description="htk: logarithmic throughout; slaney: linear below 1 kHz, as librosa's default"
+    )
+    window: Literal["hann", "hamming"] = Field("hann", description="window of each frame, periodic")
     floor_db: float = Field(-90.0, ge=-200, le=-20, description="added power, dB below a full-scale sine")
 
     @field_validator("max_hz", mode="before")
@@ -57,6 +68,13 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             )
         if self.min_hz >= self.max_hz:
             raise ValueError(f"min_hz={self.min_hz:g} must be below max_hz={self.max_hz:g}")
+        if self.fft_samples is not None and (
+            self.fft_samples < self.window_samples or self.fft_samples & (self.fft_samples - 1)
+        ):
+            raise ValueError(
+                f"fft_samples={self.fft_samples} must be a power of 2 that holds the window of "
+                f"{self.window_samples} samples"
+            )
         if self.hop_samples > self.window_samples:
             raise ValueError(
                 f"hop_seconds={self.hop_seconds:g} must not exceed window_seconds={self.window_seconds:g}"
@@ -67,6 +85,11 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def window_samples(self) -> int:
         """Length of the window, at least 2 samples."""
         return max(2, round(self.window_seconds * self.sample_rate_hz))
+
+    @property
+    def transform_samples(self) -> int:
+        """Length of the Fourier transform, a power of 2."""
+        return self.fft_samples or 2 ** math.ceil(math.log2(self.window_samples))
 
     @property
     def hop_samples(self) -> int:

@@ -79,11 +79,15 @@ def _of_any_width() -> Console:
 def _print(result: "SweepResult") -> None:
     from echopair.pipeline.evaluation.probe import probe_table
     from echopair.pipeline.results import rich_table
+    from echopair.tuning.report.paired_seeds import settings_table
     from echopair.tuning.results import exit_note, results_table, summary_line
 
     console = _of_any_width()
     console.print(results_table(result.trials, result.keys, console, result.sources))
     output.print(summary_line(result.trials), style="bold", highlight=False)
+    if (settings := settings_table(result.trials, result.keys)) is not None:
+        output.print(settings.title, style="bold", soft_wrap=True, highlight=False)
+        console.print(rich_table(settings))
     if result.failed:
         again = "once that is fixed, the same command with --retry-failed tries them again"
         output.print(f"{exit_note(result.trials)}; {again}", soft_wrap=True, highlight=False, markup=False)

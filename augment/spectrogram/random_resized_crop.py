@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -17,6 +18,7 @@ from echopair.augment.strength import scale_ratio
 from echopair.lazy import torch
 
 HIGHEST_SCALE = 4.0
+DRAWS_OF_AREAS = 10
 
 
 class RandomResizedCropConfig(SpectrogramConfig, frozen=True, extra="forbid"):
@@ -40,6 +42,19 @@ class RandomResizedCropConfig(SpectrogramConfig, frozen=True, extra="forbid"):
     )
     canvas_time_scale: float = Field(
         1.5, ge=1, le=HIGHEST_SCALE, description="length of the canvas, in views"
+    )
+
+    min_area: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="in place of the scales, for crops within the view: smallest area, in views; the largest is 1",
+    )
+    max_aspect_ratio: float = Field(
+        4 / 3,
+        ge=1,
+        le=HIGHEST_SCALE,
+        description="with min_area: largest ratio of frames to bands; the smallest is its inverse",
     )
 
     @model_validator(mode="after")
@@ -79,7 +94,9 @@ class RandomResizedCrop(SpectrogramAugmentation[CropParameters]):
 
     Source: Niizumi et al. 2021 (BYOL-A), "Random Resize Crop" and its virtual crop boundary. Differences:
     interpolation is linear along both axes (a third of the time of cubic, no overshoot); sizes and
-    positions are not rounded to whole bins; the canvas is filled with the example's mean, before normalisation.
+    positions are not rounded to whole bins; the canvas is filled with the example's mean, before normalisation. With
+    `min_area` rectangles are drawn by area and aspect ratio, as the code of Fonseca et al. 2021 (Unsupervised
+    Contrastive Learning of Sound Event Representations) and torchvision draw them.
 
     Args:
         config: ranges at strength 1.
@@ -88,6 +105,8 @@ class RandomResizedCrop(SpectrogramAugmentation[CropParameters]):
 
     def __init__(self, config: RandomResizedCropConfig, strength: float) -> None:
         super().__init__(strength)
+        self.min_area = None if config.min_area is None else _scaled(config.min_area, strength)
+        self.max_aspect_ratio = _scaled(config.max_aspect_ratio, strength)
         self.frequency = _AxisRange(
             _scaled(config.min_frequency_scale, strength),
             _scaled(config.max_frequency_scale, strength),
@@ -101,6 +120,8 @@ class RandomResizedCrop(SpectrogramAugmentation[CropParameters]):
 
     def draw(self, log_mel: torch.Tensor, generator: torch.Generator) -> CropParameters:
         """A rectangle for each example, uniform in size and then in position."""
+        if self.min_area is not None:
+            return _draw_areas(self.min_area, self.max_aspect_ratio, log_mel, generator)
         first_band, bands = _draw_span(self.frequency, log_mel, axis=1, generator=generator)
         first_frame, frames = _draw_span(self.time, log_mel, axis=2, generator=generator)
         return CropParameters(first_band, bands, first_frame, frames)
@@ -136,6 +157,30 @@ def _draw_span(
     margins = (canvas - length) / 2
     firsts = uniform(0, 1, batch, generator, device) * (canvas - sizes) - margins
     return firsts, sizes
+
+
+def _draw_areas(
+    min_area: float, max_aspect_ratio: float, log_mel: torch.Tensor, generator: torch.Generator
+) -> CropParameters:
+    """Rectangles within the view, uniform in area and in the logarithm of the ratio of their sides in bins.
+
+    One that would not fit is drawn again, up to ten times as in torchvision; after that it is the whole view.
+    """
+    batch, bands, frames = log_mel.shape
+    height = torch.full((batch,), float(bands), device=log_mel.device)
+    width = torch.full((batch,), float(frames), device=log_mel.device)
+    fitted = torch.zeros(batch, dtype=torch.bool, device=log_mel.device)
+    limit = math.log(max_aspect_ratio)
+    for _ in range(DRAWS_OF_AREAS):
+        area = uniform(min_area, 1, (batch,), generator, log_mel.device) * bands * frames
+        ratio = uniform(-limit, limit, (batch,), generator, log_mel.device).exp()
+        wide, high = (area * ratio).sqrt(), (area / ratio).sqrt()
+        fits = ~fitted & (wide <= frames) & (high <= bands)
+        width, height = torch.where(fits, wide, width), torch.where(fits, high, height)
+        fitted |= fits
+    first_band = uniform(0, 1, (batch,), generator, log_mel.device) * (bands - height)
+    first_frame = uniform(0, 1, (batch,), generator, log_mel.device) * (frames - width)
+    return CropParameters(first_band, height, first_frame, width)
 
 
 def _grid_positions(first: torch.Tensor, size: torch.Tensor, length: int) -> torch.Tensor:

@@ -106,14 +106,17 @@ def in_hz_and_seconds(name: str, numbers: Mapping[str, Any], log_mel: LogMel) ->
         numbers: drawn numbers or configured ranges by key.
         log_mel: front end of the run.
     """
-    mels = np.log1p(np.array(log_mel.band_centres_hz) / 700)  # up to a factor
+    from librosa import hz_to_mel, mel_to_hz
+
+    htk = log_mel.config.mel_scale == "htk"
+    mels = hz_to_mel(np.array(log_mel.band_centres_hz), htk=htk)
     bands, rate_hz = len(mels), log_mel.config.sample_rate_hz
     hop_seconds = log_mel.config.hop_samples / rate_hz
 
     def hz(band: float) -> float:
         """Lower edge of a band; padding of a crop reaches beyond the bands."""
         mel = mels[0] + (mels[-1] - mels[0]) * (band - 0.5) / (bands - 1)
-        return max(0.0, 700 * math.expm1(mel))
+        return max(0.0, float(mel_to_hz(mel, htk=htk)))
 
     def frequencies(start: float, width: float) -> str:
         return f"{quantity(hz(start))} to {quantity(hz(start + width))}{GAP}Hz"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -22,6 +22,10 @@ from echopair.pipeline.training.seeding import Stream, torch_seed
 
 if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
+
+
+# Keys that trainings of before do not have: their defaults change nothing.
+LATER_KEYS_OF_LOG_MEL = ("fft_samples", "mel_scale", "window")
 
 
 class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
@@ -52,12 +56,16 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
         allow_inf_nan=False,
         description="budget in minutes on this machine, turned into steps once",
     )
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="AdamW's, after warm-up")
-    weight_decay: float = Field(
-        0.01, ge=0, le=1, description="AdamW's, on weights of convolutions and products"
-    )
+    optimiser: Literal["adamw", "sgd"] = Field("adamw", description="what changes the weights")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="after warm-up; sgd needs a larger one")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="on weights of convolutions and products")
     warm_up_share: float = Field(
         0.1, ge=0, lt=1, description="share of the steps in which the rate rises linearly"
+    )
+    rate_drops: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (),
+        description="shares of the steps after which the rate falls to a tenth; without any it falls as half a cosine",
     )
     log_every_steps: int = Field(10, ge=1, description="steps between two rows of metrics")
     checkpoint_every_seconds: float = Field(
@@ -132,7 +140,15 @@ class LearningConfig(BaseModel, frozen=True, extra="forbid"):
             irrelevant.add("schedule")
         if self.pretrain.views_at_once is None:
             irrelevant.add("views_at_once")
-        return self.model_dump(mode="json", exclude={"pretrain": irrelevant})
+        if self.pretrain.optimiser != "sgd":
+            irrelevant |= {"optimiser", "momentum"}
+        if not self.pretrain.rate_drops:
+            irrelevant.add("rate_drops")
+        fields = type(self.log_mel).model_fields
+        later = {
+            name for name in LATER_KEYS_OF_LOG_MEL if getattr(self.log_mel, name) == fields[name].default
+        }
+        return self.model_dump(mode="json", exclude={"pretrain": irrelevant, "log_mel": later})
 
 
 class Learner:
@@ -160,7 +176,12 @@ class Learner:
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.pretrain.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        self.optimiser = torch.optim.AdamW(groups, lr=config.pretrain.learning_rate, fused=True)
+        rate = config.pretrain.learning_rate
+        self.optimiser: torch.optim.Optimizer
+        if config.pretrain.optimiser == "sgd":
+            self.optimiser = torch.optim.SGD(groups, rate, config.pretrain.momentum, fused=True)
+        else:
+            self.optimiser = torch.optim.AdamW(groups, lr=rate, fused=True)
 
     def step(self, batch: Batch, config: LearningConfig, step: int, steps: int) -> StepOutput:
         """One step of the training.
@@ -208,7 +229,7 @@ def initial_encoder(config: AnyEncoderConfig, seed: int) -> Encoder:
 
 
 def learning_rate(config: PretrainConfig, step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine down to zero (Loshchilov and Hutter, ICLR 2017).
+    """Linear warm-up, then half a cosine down to zero (Loshchilov and Hutter, ICLR 2017), or drops to a tenth.
 
     Args:
         config: peak rate and share of warm-up.
@@ -218,5 +239,7 @@ def learning_rate(config: PretrainConfig, step: int, steps: int) -> float:
     warm_up_steps = round(config.warm_up_share * steps)
     if step < warm_up_steps:
         return config.learning_rate * (step + 1) / warm_up_steps
+    if config.rate_drops:
+        return config.learning_rate * 0.1 ** sum(step >= share * steps for share in config.rate_drops)
     progress = (step - warm_up_steps) / max(1, steps - warm_up_steps)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))

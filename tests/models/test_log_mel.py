@@ -45,6 +45,41 @@ def test_is_librosa_s_mel_spectrogram() -> None:
     np.testing.assert_allclose(LogMel(config)(waveform)[0].numpy(), expected, atol=2e-3)
 
 
+def test_window_transform_and_scale_of_others_are_librosa_s() -> None:
+    """A window of 660 samples in a transform of 2,048, as Fonseca et al. 2021 had it."""
+    waveform = 0.1 * torch.randn(1, 22220, generator=torch.Generator().manual_seed(0))
+    config = LogMelConfig(
+        sample_rate_hz=22050,
+        window_seconds=660 / 22050,
+        hop_seconds=220 / 22050,
+        fft_samples=2048,
+        window="hamming",
+        mel_scale="slaney",
+        mel_bands=96,
+    )
+    log_mel = LogMel(config)
+    left, right = log_mel.padding(waveform.shape[1])
+    reference = librosa.feature.melspectrogram(
+        y=np.pad(waveform[0].numpy(), (left, right), mode="reflect"),
+        sr=22050,
+        n_fft=2048,
+        win_length=660,
+        window="hamming",
+        hop_length=220,
+        center=False,
+        fmin=config.min_hz,
+        fmax=config.max_hz,
+        n_mels=96,
+        htk=False,
+        norm=None,
+    )
+    full_scale_sine = float(torch.hamming_window(660).sum() / 2) ** 2
+    expected = np.log(reference / full_scale_sine + 1e-9)
+    np.testing.assert_allclose(log_mel(waveform)[0].numpy(), expected, atol=2e-3)
+    with pytest.raises(ValidationError, match="power of 2 that holds the window of 660 samples"):
+        LogMelConfig(sample_rate_hz=22050, window_seconds=660 / 22050, fft_samples=512)
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -38,6 +38,28 @@ def test_every_preset_is_valid_and_says_what_it_is(preset: str) -> None:
     assert config.pretrain.corpora or config.pretrain_corpora == tuple(config.corpora)
 
 
+def test_the_preset_of_fonseca_2021_has_the_values_of_the_paper_and_its_code() -> None:
+    config = compose(["fsdnoisy18k", "fonseca2021"], ["corpora.fsdnoisy18k.root=/data"])
+    log_mel = config.log_mel
+    assert (log_mel.sample_rate_hz, log_mel.transform_samples) == (22050, 2048)
+    assert (log_mel.window_samples, log_mel.hop_samples) == (660, 220)
+    assert (log_mel.mel_bands, log_mel.min_hz, log_mel.max_hz) == (96, 50, 10500)
+    assert log_mel.frames(round(config.crops.crop_seconds * 22050)) == 101
+    mix_back, crop, compander, noise = config.augment.policy.augmentations
+    assert mix_back.max_background_share == 0.05
+    assert (crop.min_area, crop.max_aspect_ratio) == (0.8, 4 / 3)
+    assert 1 / compander.max_exponent == 0.75
+    assert noise.max_deviation_db == 10 * 0.01  # of log10
+    assert (config.encoder.width, config.encoder.stem, config.encoder.blocks) == (64, "coarse", (2, 2, 2, 2))
+    assert (config.projection.hidden_dim, config.projection.projection_dim) == (512, 512)
+    assert (config.objective.name, config.objective.temperature) == ("nt_xent", 0.2)
+    pretrain = config.pretrain
+    assert (pretrain.optimiser, pretrain.learning_rate, pretrain.momentum) == ("sgd", 0.03, 0.9)
+    assert (pretrain.batch_pairs, pretrain.epochs, pretrain.weight_decay) == (128, 500, 1e-4)
+    assert [500 * share for share in pretrain.rate_drops] == [325, 425]
+    assert config.run_name == "fsdnoisy18k+fonseca2021"
+
+
 def test_presets_and_files_are_laid_one_over_the_other(tmp_path: Path) -> None:
     colder = tmp_path / "colder.yaml"
     colder.write_text("objective: {temperature: 0.05}\nseed: 3\n")

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from echopair.pipeline.figure_style import ACCENT, DOTS_PER_INCH, INK, LINE, SOFT, STYLE, new_figure
 from echopair.tuning.distributions import Choices, Grid
-from echopair.tuning.report.outcomes import Outcomes, is_seed
+from echopair.tuning.report.outcomes import Outcomes
+from echopair.tuning.report.paired_seeds import is_seed
 from echopair.tuning.texts import cut, half_interval, short_keys, status_words, value_text
 from echopair.tuning.trials import Status, Trial
 

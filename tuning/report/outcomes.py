@@ -1,12 +1,12 @@
 """What a report is about: the trials of a sweep, what was swept, what its scores come from, and three sentences."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, stdev
 
 from echopair.tuning.distributions import Distribution
+from echopair.tuning.report.paired_seeds import settings_of
 from echopair.tuning.results import exit_note, ranked, summary_line
 from echopair.tuning.sampler import study_of
 from echopair.tuning.texts import (
@@ -47,11 +47,7 @@ class Outcomes:
     @cached_property
     def repeated(self) -> list[list[float]]:
         """Scores of trials that differ in the seed alone, at least two each."""
-        groups: dict[str, list[float]] = defaultdict(list)
-        for trial, score in self.finished:
-            setting = {key: value for key, value in trial.current.items() if not is_seed(key)}
-            groups[repr(sorted(setting.items()))].append(score)
-        return [scores for scores in groups.values() if len(scores) > 1]
+        return [list(setting.scores.values()) for setting in settings_of(self.trials)]
 
     @cached_property
     def importance(self) -> dict[str, float]:
@@ -67,11 +63,6 @@ class Outcomes:
 
         study = study_of([trial for trial, _ in self.finished], self.space)
         return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
-
-
-def is_seed(key: str) -> bool:
-    """Whether a key's values differ by chance alone."""
-    return key.rpartition(".")[2] == "seed"
 
 
 def summary(outcomes: Outcomes) -> list[str]:

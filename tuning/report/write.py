@@ -14,6 +14,7 @@ from echopair.pipeline.pages import embedded_png, render_page
 from echopair.pipeline.stages import write_atomically
 from echopair.tuning.report.figures import FIGURES, draw_figures
 from echopair.tuning.report.outcomes import Outcomes, summary
+from echopair.tuning.report.paired_seeds import settings_table
 from echopair.tuning.results import TRIALS_FILE, ranked
 from echopair.tuning.texts import (
     done_share,
@@ -113,6 +114,7 @@ def _page(
         about=about,
         tests=[probe_table(one) for one in tests],
         summary=summary(outcomes),
+        settings=settings_table(outcomes.trials, keys),
         figures=[(embedded_png(png, DOTS_PER_INCH), FIGURES[name][0]) for name, png in figures.items()],
         headings=dict(zip(keys, short_keys(keys), strict=True)),
         rows=[_row(trial, outcomes) for trial in ranked(outcomes.trials)],

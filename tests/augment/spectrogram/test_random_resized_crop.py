@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -55,6 +56,28 @@ def test_a_crop_within_the_view_is_torchs_resize_of_it(log_mel: Tensor) -> None:
     inside = log_mel[:, None, 5:45, 20:81]
     expected = F.interpolate(inside, size=(64, 96), mode="bilinear", align_corners=True)[:, 0]
     torch.testing.assert_close(cropped, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_rectangles_by_area_are_within_the_view_and_as_torchvision_draws_them() -> None:
+    log_mel = torch.zeros(4000, 96, 101)
+    crop = RandomResizedCrop(RandomResizedCropConfig(min_area=0.8), 1.0)
+    drawn = crop.draw(log_mel, Generator().manual_seed(0))
+    area, ratio = drawn.bands * drawn.frames / (96 * 101), drawn.frames / drawn.bands
+    assert drawn.first_band.min() >= 0
+    assert drawn.first_frame.min() >= 0
+    assert (drawn.first_band + drawn.bands).max() <= 96 + 1e-3
+    assert (drawn.first_frame + drawn.frames).max() <= 101 + 1e-3
+    assert area.min() >= 0.8 - 1e-5
+    assert ratio.min() >= 3 / 4
+    assert ratio.max() <= 4 / 3
+    generator = np.random.default_rng(0)  # the rule itself, one rectangle at a time
+    areas = []
+    while len(areas) < 4000:
+        one, log_ratio = generator.uniform(0.8, 1), generator.uniform(-math.log(4 / 3), math.log(4 / 3))
+        wide = math.sqrt(one * 96 * 101 * math.exp(log_ratio))
+        if wide <= 101 and one * 96 * 101 / wide <= 96:
+            areas.append(one)
+    assert area.mean().item() == pytest.approx(np.mean(areas), abs=0.005)
 
 
 def test_the_whole_view_is_the_identity(log_mel: Tensor) -> None:

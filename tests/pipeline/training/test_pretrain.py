@@ -176,6 +176,12 @@ def test_warm_up_and_cosine() -> None:
     assert 0 < rates[-1] < 0.001
 
 
+def test_the_rate_drops_to_a_tenth() -> None:
+    config = PretrainConfig(steps=100, learning_rate=1.0, warm_up_share=0, rate_drops=(0.65, 0.85))
+    rates = [learning_rate(config, step, 100) for step in range(100)]
+    assert rates == pytest.approx([1.0] * 65 + [0.1] * 20 + [0.01] * 15)
+
+
 def test_initial_weights_depend_on_the_seed_alone() -> None:
     config = ResNetConfig(width=8)
     torch.manual_seed(1)

@@ -38,6 +38,18 @@ def test_interrupted_and_run_again_is_bit_equal(
     assert rows_but_timings(tmp_path) == rows_but_timings(uninterrupted)
 
 
+def test_momentum_of_sgd_is_continued(store: ClipStore, tmp_path: Path) -> None:
+    settings = {"optimiser": "sgd", "learning_rate": 0.03, "rate_drops": (0.65,)}
+    config = learning(checkpoint_every_seconds=0, **settings)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    pretrain([store], config, whole)
+    kill(store, killed, 6, config)
+    pretrain([store], config, killed)
+    assert_bit_equal(weights(killed), weights(whole))
+
+
 def test_killed_and_run_again_is_bit_equal(uninterrupted: Path, store: ClipStore, tmp_path: Path) -> None:
     config = learning(checkpoint_every_seconds=0)
     kill(store, tmp_path, 6, config)
