@@ -91,6 +91,32 @@ def curve_figure(
     save(figure, file)
 
 
+@styled
+def learning_curves_figure(
+    curves: Mapping[str, Sequence[float]], chosen: Mapping[str, int], heading: str, file: Path
+) -> None:
+    """Draw a score after each epoch, one line for each encoder.
+
+    Args:
+        curves: by the name of the encoder, a share for each epoch.
+        chosen: by the name of the encoder, the epoch that was taken, from 1.
+        heading: what the score is.
+        file: PNG to write.
+    """
+    figure = new_figure(6.0, 3.0)
+    axes = figure.add_axes((0, 0, 1, 1))
+    for name, scores in curves.items():
+        colour = colour_of(name, list(curves))
+        axes.plot(
+            range(1, len(scores) + 1), [100 * one for one in scores], color=colour, label=shortened(name, 30)
+        )
+        axes.plot(chosen[name], 100 * scores[chosen[name] - 1], "o", color=colour, markersize=7)
+    axes.set_xlabel("epoch (dot: the one that was tested)")
+    axes.set_ylabel(f"{heading} (%)")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), labelcolor=INK)
+    save(figure, file)
+
+
 def colour_of(name: str, names: Sequence[str]) -> str:
     """The colour of an encoder among others."""
     if name in BASELINE_COLOURS:
