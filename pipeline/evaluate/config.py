@@ -66,7 +66,7 @@ def split_evaluate_arguments(arguments: Sequence[str]) -> Arguments:
     for argument in arguments:
         if argument in known or argument.endswith(CONFIG_EXTENSIONS):
             parts.sources.append(argument)
-        elif "=" in argument and not Path(argument).exists():
+        elif "=" in argument.partition(":")[0] and not Path(argument).exists():
             parts.overrides.append(argument)
         else:
             parts.encoders.append(argument)
