@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,9 +25,9 @@ def encoder_folder(source: str | Path) -> Iterator[Path]:
     """The folder of an encoder while it is read.
 
     Args:
-        source: a folder; or `hf://OWNER/NAME` of the Hugging Face Hub, with `@REVISION` behind it if not the newest; or
-            `runs:/RUN_ID/encoder` or `models:/...` of MLflow, in the store of `MLFLOW_TRACKING_URI`, by default
-            `work/mlflow.db`. What is downloaded from the Hub stays in its cache.
+        source: a folder, of an encoder, a training or a run; or `hf://OWNER/NAME` of the Hugging Face Hub, with
+            `@REVISION` behind it if not the newest; or `runs:/RUN_ID/encoder` or `models:/...` of MLflow, in the store
+            of `MLFLOW_TRACKING_URI`, by default `work/mlflow.db`. What is downloaded from the Hub stays in its cache.
 
     Raises:
         UserError: there is no such encoder, or it cannot be fetched.
@@ -40,7 +41,15 @@ def encoder_folder(source: str | Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="echopair-encoder-") as temporary:
             yield download_encoder(address, Path(temporary))
     else:
-        yield Path(source)
+        yield _within(Path(source))
+
+
+def _within(folder: Path) -> Path:
+    """The encoder of a run or of a training, if the folder is of one; else the folder itself."""
+    if (record := folder / "run.json").is_file():
+        return Path(json.loads(record.read_text(encoding="utf-8"))["encoder"])
+    below = folder / "encoder"
+    return below if below.is_dir() and not (folder / "encoder.json").is_file() else folder
 
 
 def _downloaded(address: str) -> Path:

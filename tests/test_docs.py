@@ -23,12 +23,14 @@ from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.methods import Batch, LearningData
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.config import compose
-from echopair.pipeline.embed import PRETRAINED, Embeddings
 from echopair.pipeline.embedding_table import encoder_digest
+from echopair.pipeline.evaluate.config import compose_evaluation, split_evaluate_arguments
+from echopair.pipeline.evaluate.suites import SUITES
 from echopair.pipeline.evaluation.trained_classifier import ClassifierInfo, TrainedClassifier
 from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, flatten, presets
 from echopair.tuning.cli import app, main
 from echopair.tuning.config import SweepConfig, compose_sweep
+from tests.pipeline.evaluate.making import clusters, make_subject, make_task
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs" / "mkdocs"))
@@ -93,6 +95,13 @@ def test_the_program_takes_every_command(page: str, tmp_path: Path, monkeypatch:
         if name in ENCODER_COMMANDS:
             assert page in RUN_PAGES, command
             continue
+        if name == "evaluate":
+            for folder in arguments:
+                if "=" not in folder and ":" not in folder and folder not in presets():
+                    Path(folder).mkdir(parents=True, exist_ok=True)
+            parts = split_evaluate_arguments(arguments)
+            compose_evaluation(parts.sources, parts.overrides, None)
+            continue
         sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
         compose(sources, arguments[len(sources) :])
 
@@ -123,6 +132,13 @@ def test_every_preset_and_augmentation_is_named() -> None:
         assert f"`{name}`" in guide or re.search(rf"^echopair \w+ .*\b{name}\b", guide, re.MULTILINE), name
     for name in AUGMENTATIONS:
         assert re.search(rf"\b{name}\b", PAGES["docs/guide/augmentation.md"]), name
+
+
+def test_every_suite_and_its_keys_are_named() -> None:
+    for name, suite in SUITES.items():
+        (row,) = re.findall(rf"^\| `{name}` \|.*", PAGES["docs/guide/evaluation.md"], re.MULTILINE)
+        assert suite.question in row
+        assert all(f"`{name}.{key}`" in row for key in suite.config.model_fields), row
 
 
 def test_keys_and_defaults_of_the_table() -> None:
@@ -279,11 +295,13 @@ def test_the_example_of_a_method_learns(example: Callable[[str], dict[str, Any]]
     assert method.collapse(figures()) is None
 
 
-def test_the_example_of_an_evaluation(example: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
-    retrieval = example("Retrieval")["Retrieval"]()
-    embeddings = Embeddings(np.float32([[1, 0], [1, 0.1], [0, 1], [-1, 0.1]]), np.arange(4))
-    store = types.SimpleNamespace(labels=lambda: [("dog",), ("dog",), ("rain",), ("rain",)])
-    summary = retrieval.evaluate(None, {"a": store}, "a", {PRETRAINED: embeddings}, tmp_path)
-    assert summary == {"precision_at_1": 0.75}
-    assert list(retrieval.metrics("a", summary).values()) == [0.75]
-    assert "75.0%" in retrieval.tables({"a": summary})[0].title
+def test_the_example_of_an_evaluation(example: Callable[[str], dict[str, Any]]) -> None:
+    names = example("ClassMeans")
+    label = np.arange(40) % 4
+    task = make_task([f"class {one}" for one in label])
+    suite, subject = names["ClassMeans"](), make_subject(clusters(label, spread=0.1))
+    assert suite.evaluate(task, subject, names["ClassMeansConfig"]()).metrics["score"].value == 1
+    near = names["ClassMeansConfig"](max_distance=1e-6)
+    result = suite.evaluate(task, subject, near)
+    assert result.metrics["score"].value == 0
+    assert "0.0%" in suite.tables(task, {"pretrained": result}, near)[0].rows[0][1]

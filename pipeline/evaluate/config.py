@@ -59,17 +59,23 @@ def split_evaluate_arguments(arguments: Sequence[str]) -> Arguments:
     """Tell encoders, presets and YAML files, and overrides apart.
 
     Raises:
-        UserError: no encoder is given.
+        UserError: no encoder is given, or an argument is none of these.
     """
     known = presets()
     parts = Arguments([], [], [])
     for argument in arguments:
         if argument in known or argument.endswith(CONFIG_EXTENSIONS):
             parts.sources.append(argument)
-        elif "=" in argument.partition(":")[0] and not Path(argument).exists():
-            parts.overrides.append(argument)
-        else:
+        elif Path(argument).exists():
             parts.encoders.append(argument)
+        elif "=" in argument.partition(":")[0]:  # behind a colon it is of an address
+            parts.overrides.append(argument)
+        elif ":" in argument:
+            parts.encoders.append(argument)
+        else:
+            raise UserError(
+                f"there is no folder of an encoder and no preset {argument!r}{did_you_mean(argument, known)}"
+            )
     if not parts.encoders:
         raise UserError(
             "name an encoder to evaluate: a folder, as `echopair run` prints it at its end, or an address as "
