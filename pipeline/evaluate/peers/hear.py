@@ -9,9 +9,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from echopair.lazy import torch
-from echopair.models.precision import resolve_device
 from echopair.pipeline.errors import UserError, first_line
-from echopair.pipeline.evaluate.peers.peer import Peer
+from echopair.pipeline.evaluate.peers.peer import Peer, device_of
 from echopair.pipeline.progress import console
 from echopair.pipeline.stages import digest_files
 
@@ -44,7 +43,7 @@ class HearEncoder(Peer):
         address = f"hear:{rest}"
         module_name, _, weights = rest.partition(":")
         self._module = _import(address, module_name)
-        self._device = resolve_device(config.device)
+        self._device = device_of(config)
         self._model = _load(address, self._module, weights).to(self._device).eval()
         inputs = ["hear", rest, _source_digest(self._module), _state_digest(self._model)]
         if Path(weights).is_file():
@@ -100,7 +99,8 @@ def _source_digest(module: ModuleType) -> str:
     package = importlib.import_module(module.__name__.partition(".")[0])
     if not hasattr(package, "__path__"):
         return digest_files(file)
-    return digest_files(*sorted(one for folder in package.__path__ for one in Path(folder).rglob("*.py")))
+    sources = sorted(one for folder in package.__path__ for one in Path(folder).rglob("*.py"))
+    return digest_files(file, *sources)  # links are not followed
 
 
 def _state_digest(model: torch.nn.Module) -> str:

@@ -10,11 +10,14 @@ from pydantic import ValidationError
 
 from echopair.lazy import np, torch
 from echopair.models.log_mel_config import LogMelConfig
+from echopair.models.precision import resolve_device
 from echopair.pipeline.errors import UserError, first_line
 from echopair.pipeline.evaluate.frozen_encoder import FrozenEncoder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from echopair.pipeline.embed import EmbedConfig
 
 # Sound in one call, where a clip is not longer: networks of others need far more memory for it than ours.
 SECONDS_AT_ONCE = 30
@@ -91,6 +94,18 @@ class Peer(FrozenEncoder):
             raise UserError(f"{self.address} gives NaN or infinite embeddings of {what}")
         embeddings: NDArray[np.float32] = found.astype(np.float32, copy=False)
         return embeddings
+
+
+def device_of(config: EmbedConfig) -> torch.device:
+    """The device that is asked for.
+
+    Raises:
+        UserError: it is not there.
+    """
+    try:
+        return resolve_device(config.device)
+    except ValueError as error:
+        raise UserError(f"embed.{error}") from error
 
 
 def _checked_rate(address: str, rate: Any) -> int:

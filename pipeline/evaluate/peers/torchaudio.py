@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlparse
 
 from echopair.lazy import torch
-from echopair.models.precision import resolve_device
 from echopair.pipeline.errors import UserError, did_you_mean, first_line
 from echopair.pipeline.evaluate.peers.frames import FrameEncoder
+from echopair.pipeline.evaluate.peers.peer import device_of
 from echopair.pipeline.progress import console
 from echopair.pipeline.stages import digest_files
 
@@ -60,7 +60,7 @@ class TorchaudioEncoder(FrameEncoder):
             raise UserError(
                 f"{address}: {file} does not hold its weights; delete it and download {url} again: {first_line(error)}"
             ) from error
-        self._device = resolve_device(config.device)
+        self._device = device_of(config)
         # A bundle that normalises wraps its network, to normalise a batch of waveforms as if they were one.
         self._network = getattr(model, "model", model).to(self._device).eval()
         self._normalises = bundle._normalize_waveform

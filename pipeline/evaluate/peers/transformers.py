@@ -6,17 +6,16 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echopair.lazy import torch
-from echopair.models.precision import resolve_device
 from echopair.pipeline.errors import UserError, first_line
 from echopair.pipeline.evaluate.peers.frames import FrameEncoder
+from echopair.pipeline.evaluate.peers.peer import device_of
 from echopair.pipeline.progress import console
 from echopair.pipeline.stages import digest_files
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from echopair.lazy import np
+    from echopair.lazy import np, torch
     from echopair.pipeline.embed import EmbedConfig
 
 # What `save_pretrained` and the Hub leave in a folder of a model and its feature extractor.
@@ -52,11 +51,12 @@ class TransformersEncoder(FrameEncoder):
         logging.disable_progress_bar()
         try:
             with console.status(f"loading {address}"):
-                self._extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
-                model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+                safely = {"local_files_only": True, "trust_remote_code": False}
+                self._extractor = AutoFeatureExtractor.from_pretrained(folder, **safely)
+                model = AutoModel.from_pretrained(folder, **safely).float()
         except Exception as error:
             raise UserError(f"{address} cannot be loaded: {first_line(error)}") from error
-        self._device = resolve_device(config.device)
+        self._device = device_of(config)
         self._model = model.to(self._device).eval()
         files = sorted(one for one in folder.iterdir() if one.name in FILES or one.suffix in WEIGHTS)
         rate = getattr(self._extractor, "sampling_rate", None)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from echopair.pipeline.embed import EmbedConfig
+from echopair.pipeline.embed import EmbedConfig, load_encoder
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluate.peers.hear import HearEncoder
 from tests.pipeline.evaluate.making import HEAR_MODULE
@@ -79,3 +79,19 @@ def test_what_a_module_lacks_is_named_at_once(name: str, module: Path) -> None:
 def test_a_module_that_is_not_there_is_told_from_one_that_lacks_a_package() -> None:
     with pytest.raises(UserError, match=r"hear:not\.there: there is no such module; install it"):
         HearEncoder("a", "not.there", CONFIG)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_a_device_that_is_missing_is_named(module: Path) -> None:
+    (module / "hear_device.py").write_text(HEAR_MODULE)
+    with pytest.raises(UserError, match=r"^embed\.device=cuda, but torch sees no CUDA GPU"):
+        HearEncoder("a", "hear_device", EmbedConfig(device="cuda"))
+
+
+def test_an_encoder_of_echopair_is_one_of_hear_too(encoder: Path) -> None:
+    peer = HearEncoder("own", f"echopair.models.hear:{encoder}", CONFIG)
+    waveforms = [
+        np.random.default_rng(0).normal(0, 0.1, length).astype(np.float32) for length in (9000, 40_000)
+    ]
+    expected = load_encoder(encoder, EmbedConfig(device="cpu")).embed(waveforms, 16000)
+    np.testing.assert_allclose(peer.embed(waveforms), expected, rtol=1e-3, atol=1e-4)
