@@ -195,6 +195,6 @@ def sound_above(rates_hz: Sequence[int], max_hz: float) -> str:
         return ""
     return (
         f"{len(above)} of {len(rates_hz)} clips come from recordings that go up to {max(above) / 2000:.3g} kHz; the "
-        f"encoder hears up to {max_hz / 1000:.3g} kHz. A higher log_mel.sample_rate_hz hears more; see the recipes for "
-        "birds and bats"
+        f"encoder hears up to {max_hz / 1000:.3g} kHz. One with a higher log_mel.sample_rate_hz hears more; see the "
+        "recipes for birds and bats"
     )

@@ -239,6 +239,25 @@ def test_the_encoder_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest
     assert np.isfinite(embeddings).all()
 
 
+def test_the_snippet_of_hear_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = AudioEncoderConfig(
+        log_mel=LogMelConfig(),
+        log_mel_mean=0,
+        log_mel_standard_deviation=1,
+        encoder=ResNetConfig(),
+        crop_seconds=0.96,
+        crop_hop_seconds=0.48,
+    )
+    AudioEncoder(config).save("work/encoders/resnet-.../encoder")
+    (snippet,) = blocks("docs/guide/peers.md", "python")
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    shapes = [tuple(names[name].shape) for name in ("scenes", "embeddings", "milliseconds")]
+    assert shapes == [(2, 1024), (2, 61, 512), (2, 61)]
+    assert all(str(shape) in snippet for shape in shapes)
+
+
 def python_block(containing: str) -> str:
     (text,) = [text for text in blocks("docs/contributing.md", "python") if containing in text]
     return text

@@ -68,7 +68,7 @@ def split_evaluate_arguments(arguments: Sequence[str]) -> Arguments:
             parts.sources.append(argument)
         elif Path(argument).exists():
             parts.encoders.append(argument)
-        elif "=" in argument:
+        elif "=" in argument.partition(":")[0]:  # behind a colon it is of an address
             parts.overrides.append(argument)
         elif ":" in argument:
             parts.encoders.append(argument)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -9,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echopair.pipeline.embed import PRETRAINED, UNTRAINED, load_encoder
+from echopair.pipeline.embed import MEL_STATISTICS, PRETRAINED, UNTRAINED, load_encoder
 from echopair.pipeline.embedding_table import encoder_digest
 from echopair.pipeline.encoder_source import encoder_folder, is_address
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.pipeline.evaluate.frozen_encoder import FrozenEncoder, MelStatistics, OwnEncoder
 from echopair.pipeline.evaluate.peers import PEERS
 from echopair.pipeline.stages import digest_values
@@ -53,14 +54,25 @@ def open_encoders(addresses: Sequence[str], config: EmbedConfig, files: ExitStac
     """
     opened = []
     for address, name in zip(addresses, names_of(addresses), strict=True):
-        kind, _, rest = address.partition(":")
-        if kind in PEERS and not is_address(address):
-            opened.append(NamedEncoder(address, name, None, PEERS[kind](name, rest)))
+        kind, colon, rest = address.partition(":")
+        if is_peer(address):
+            opened.append(NamedEncoder(address, name, None, PEERS[kind](name, rest, config)))
+        elif colon and not is_address(address) and not Path(address).exists():
+            known = [f"{one}:" for one in PEERS]
+            raise UserError(
+                f"{address}: there is no folder of this name, and no encoders of {kind + colon!r}"
+                f"{did_you_mean(kind + colon, known)}; others than echopair's are named by {', '.join(known)}"
+            )
         else:
             folder = files.enter_context(encoder_folder(address))
             own = load_encoder(folder, config), folder, encoder_digest(folder)
             opened.append(NamedEncoder(address, name, own, None))
     return opened
+
+
+def is_peer(address: str) -> bool:
+    """Whether an address names an encoder of others; see `PEERS`."""
+    return ":" in address and address.partition(":")[0] in PEERS
 
 
 def with_baselines(named: Sequence[NamedEncoder], config: RunConfig) -> list[FrozenEncoder]:
@@ -91,13 +103,26 @@ def names_of(addresses: Sequence[str]) -> list[str]:
     """
     if twice := [address for address, count in Counter(addresses).items() if count > 1]:
         raise UserError(f"{twice[0]} is named twice; an encoder is compared with others")
-    if len(addresses) == 1 and addresses[0].partition(":")[0] not in PEERS:
+    if len(addresses) == 1 and not is_peer(addresses[0]):
         return [PRETRAINED]
-    parts = [
-        [part for part in address.split("/") if part not in ("", ".", "encoder")] for address in addresses
-    ]
-    for length in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(one[-length:]) for one in parts]
-        if len(set(names)) == len(names):
+    several = [_names(address) for address in addresses]
+    for length in range(max(map(len, several))):
+        names = [one[min(length, len(one) - 1)] for one in several]
+        if len({*names, MEL_STATISTICS, UNTRAINED}) == len(names) + 2:
             return names
     return list(addresses)
+
+
+def _names(address: str) -> list[str]:
+    """Names of one encoder, from short to long."""
+    if not is_peer(address):
+        return _ends(address)
+    what, _, weights = address.partition(":")[2].partition(":")
+    names = _ends(re.sub(r"@\d+$", "", what))
+    return [*names, *(f"{names[0]} {one}" for one in _ends(weights) if one)]
+
+
+def _ends(path: str) -> list[str]:
+    """Ends of a path, from its last part on."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "encoder")]
+    return ["/".join(parts[-length:]) for length in range(1, len(parts) + 1)] or [path]

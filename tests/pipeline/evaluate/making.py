@@ -11,6 +11,28 @@ from echopair.pipeline.evaluate.task import Task
 from echopair.pipeline.evaluation.labels import ListedRecordings
 from echopair.pipeline.evaluation.probe import ProbeConfig
 
+# A module with the interface of HEAR 2021: the energy of six bands of equal width at 8 kHz, times numbers of a file.
+HEAR_MODULE = """
+import torch
+
+class Model(torch.nn.Module):
+    sample_rate = 8000
+    scene_embedding_size = 6
+    timestamp_embedding_size = 6
+
+    def __init__(self, bands):
+        super().__init__()
+        self.bands = torch.nn.Parameter(bands)
+
+def load_model(path=None):
+    model = Model(torch.load(path)["bands"] if path else torch.ones(6))
+    return model
+
+def get_scene_embeddings(audio, model):
+    spectrum = torch.fft.rfft(audio, 2048).abs()[:, :1020]
+    return (spectrum.square().view(len(audio), 6, -1).mean(2) + 1e-9).log() * model.bands
+"""
+
 
 class Clips(ListedRecordings):
     """Annotations of clips that have no sound."""

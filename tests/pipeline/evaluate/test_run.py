@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.evaluate.config import split_evaluate_arguments
 from echopair.pipeline.evaluate.run import Evaluated, evaluate
 from echopair.pipeline.evaluate.write import write_evaluation
 from echopair.pipeline.tracking import TrackingConfig
 from echopair.pipeline.tracking.runs import list_runs, tagged_runs
 from tests.pipeline.conftest import audio_encoder, write_tones
+from tests.pipeline.evaluate.making import HEAR_MODULE
 
 SUITES = "suites=[linear,nearest_neighbours]"
 
@@ -102,3 +104,28 @@ def test_a_folder_of_another_kind_is_refused(corpus: Path, tmp_path: Path) -> No
         evaluate([str(corpus), *arguments(corpus, tmp_path)])
     with pytest.raises(UserError, match="name an encoder"):
         evaluate(arguments(corpus, tmp_path))
+
+
+def test_a_peer_of_another_rate_gets_the_same_clips_at_its_rate(
+    done: Evaluated, encoder: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "band_energies.py").write_text(HEAR_MODULE)
+    work = done.settings.run.work_folder
+    both = evaluate([str(encoder), "hear:band_energies", *arguments(corpus, work, "suites=[linear]")])
+    assert [one.sample_rate_hz for one in both.encoders] == [16000, 16000, 16000, 8000]
+    linear = both.results["recordings"]["linear"]
+    assert linear["band_energies"].metrics["score"].value == 1  # low and high tones
+    first = done.results["recordings"]["linear"]["pretrained"].metrics["score"]
+    own = linear[both.encoders[2].name].metrics["score"]
+    assert own.value == first.value
+    assert len(linear["band_energies"].metrics["score"].resamples) == len(own.resamples)
+    assert "hear:band_energies" in (write_evaluation(both) / "evaluation.html").read_text(encoding="utf-8")
+
+
+def test_an_address_may_hold_an_equals_sign() -> None:
+    parts = split_evaluate_arguments(
+        ["hear:panns:/lr=1/a.pt", "corpora.a.root=/a:b", "onnx:/lr=1/a.onnx@8000"]
+    )
+    assert parts.encoders == ["hear:panns:/lr=1/a.pt", "onnx:/lr=1/a.onnx@8000"]
+    assert parts.overrides == ["corpora.a.root=/a:b"]
