@@ -91,6 +91,52 @@ def curve_figure(
     save(figure, file)
 
 
+@styled
+def curve_grid_figure(
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    ticks: Mapping[str, Sequence[str]],
+    axes_of: Mapping[str, str],
+    heading: str,
+    file: Path,
+    columns: int = 4,
+) -> None:
+    """Draw a small panel of curves for each of many conditions, all of one scale.
+
+    Args:
+        panels: by title, the curve of each encoder, in shares.
+        ticks: by title, what stands below each point.
+        axes_of: by title, what the ticks are.
+        heading: what the shares are.
+        file: PNG to write.
+        columns: panels in a row.
+    """
+    rows = -(-len(panels) // columns)
+    figure = new_figure(2.6 * columns, 2.1 * rows)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    figure.subplots_adjust(wspace=0.12, hspace=0.75)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
+        for number, (name, values) in enumerate(curves.items()):
+            axes.plot(
+                range(len(values)),
+                [100 * value for value in values],
+                color=colour_of(name, list(curves)),
+                marker=MARKERS[number % len(MARKERS)],
+                markersize=4,
+                label=shortened(name, 30),
+            )
+        axes.set_title(title)
+        axes.set_xticks(range(len(ticks[title])), list(ticks[title]))
+        axes.set_xlabel(axes_of[title], fontsize=8)
+        axes.set_ylim(0, 103)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(f"{heading} (%)")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 0.93), ncols=4)
+    save(figure, file)
+
+
 def colour_of(name: str, names: Sequence[str]) -> str:
     """The colour of an encoder among others."""
     if name in BASELINE_COLOURS:
