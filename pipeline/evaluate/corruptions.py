@@ -117,9 +117,9 @@ def reverberation(sound: Sound, direct_to_reverberant_db: float, seed: int) -> W
     return mix_reverberation(sound.waveform, fftconvolve(sound.waveform, response), response, 1.0)
 
 
-def low_pass(sound: Sound, share: float, seed: int) -> Waveform:
+def low_pass(sound: Sound, percent: float, seed: int) -> Waveform:
     """A wall, a distance or a dull microphone."""
-    cutoff_hz = share * sound.sample_rate_hz / 2
+    cutoff_hz = percent / 100 * sound.sample_rate_hz / 2
     config = LowPassConfig(
         min_cutoff_hz=cutoff_hz,
         max_cutoff_hz=cutoff_hz,
@@ -129,9 +129,9 @@ def low_pass(sound: Sound, share: float, seed: int) -> Waveform:
     return _augmented(sound, config, seed)
 
 
-def high_pass(sound: Sound, share: float, seed: int) -> Waveform:
+def high_pass(sound: Sound, percent: float, seed: int) -> Waveform:
     """A small loudspeaker or microphone."""
-    cutoff_hz = share * sound.sample_rate_hz / 2
+    cutoff_hz = percent / 100 * sound.sample_rate_hz / 2
     config = HighPassConfig(
         min_cutoff_hz=cutoff_hz,
         max_cutoff_hz=cutoff_hz,
@@ -190,13 +190,12 @@ def quiet(sound: Sound, loss_db: float, _seed: int) -> Waveform:
     return rounded
 
 
-def resampling(sound: Sound, share: float, _seed: int) -> Waveform:
+def resampling(sound: Sound, percent: float, _seed: int) -> Waveform:
     """Recorded at a lower sample rate: nothing is left above half of it."""
     import soxr
 
-    rate = sound.sample_rate_hz
-    lower = soxr.resample(sound.waveform, rate, rate * share)
-    return _of_length(soxr.resample(lower, rate * share, rate), len(sound.waveform))
+    lower = soxr.resample(sound.waveform, 100, percent)
+    return _of_length(soxr.resample(lower, percent, 100), len(sound.waveform))
 
 
 def packet_loss(sound: Sound, percent: float, seed: int) -> Waveform:
@@ -224,19 +223,17 @@ def _of_length(waveform: Waveform, samples: int) -> Waveform:
     return np.pad(waveform[:samples], (0, max(0, samples - len(waveform))))
 
 
-_SHARE_OF_NYQUIST = "cutoff in shares of half the sample rate"
-
 CORRUPTIONS = (
     Corruption("white noise", "SNR in dB", (30, 20, 10, 0, -10), white_noise),
     Corruption("pink noise", "SNR in dB", (30, 20, 10, 0, -10), pink_noise),
     Corruption("background", "SNR in dB", (20, 10, 5, 0, -5), background),
     Corruption("reverberation", "direct to reverberant in dB", (10, 5, 0, -5, -10), reverberation),
-    Corruption("low pass", _SHARE_OF_NYQUIST, (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32), low_pass),
-    Corruption("high pass", _SHARE_OF_NYQUIST, (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4), high_pass),
+    Corruption("low pass", "cutoff in % of Nyquist", (75, 50, 25, 12, 6), low_pass),
+    Corruption("high pass", "cutoff in % of Nyquist", (1.5, 3, 6, 12, 25), high_pass),
     Corruption("mp3", f"kbit/s at {MP3_TABLE_KHZ} kHz", (64, 32, 24, 16, 8), mp3),
     Corruption("clipping", "clipped samples in %", (4, 10, 20, 40, 80), clipping),
-    Corruption("quiet", "loss in dB", (20, 30, 40, 50, 60), quiet),
-    Corruption("resampling", "share of the sample rate", (1 / 2, 1 / 3, 1 / 4, 1 / 6, 1 / 8), resampling),
+    Corruption("quiet", "loss in dB", (6, 12, 20, 30, 40), quiet),
+    Corruption("resampling", "% of the sample rate", (75, 50, 33, 25, 12), resampling),
     Corruption("packet loss", "packets lost in %", (5, 10, 20, 40, 60), packet_loss),
     Corruption("speed", "factor", (1.1, 1.2, 1.4, 1.7, 2.0), speed),
 )

@@ -10,6 +10,7 @@ from echopair.pipeline.figure_style import ACCENT, INK, LINE, SOFT, new_figure, 
 COLOURS = (ACCENT, "#d55e00", "#0072b2", "#cc79a7", "#e69f00", "#56b4e9")
 BASELINE_COLOURS = {"mel statistics": "#8a8f94", "untrained": "#b9a26a"}
 MARKERS = "osD^vP"
+PANELS_IN_A_ROW = 4
 
 
 @styled
@@ -98,7 +99,7 @@ def curve_grid_figure(
     axes_of: Mapping[str, str],
     heading: str,
     file: Path,
-    columns: int = 4,
+    chance: float,
 ) -> None:
     """Draw a small panel of curves for each of many conditions, all of one scale.
 
@@ -108,11 +109,12 @@ def curve_grid_figure(
         axes_of: by title, what the ticks are.
         heading: what the shares are.
         file: PNG to write.
-        columns: panels in a row.
+        chance: a line in each.
     """
-    rows = -(-len(panels) // columns)
-    figure = new_figure(2.6 * columns, 2.1 * rows)
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    rows = -(-len(panels) // PANELS_IN_A_ROW)
+    figure = new_figure(2.6 * PANELS_IN_A_ROW, 2.1 * rows)
+    grid = figure.subplots(rows, PANELS_IN_A_ROW, sharey=True, squeeze=False)
+    highest = max(value for curves in panels.values() for values in curves.values() for value in values)
     figure.subplots_adjust(wspace=0.12, hspace=0.75)
     for axes in grid.flat[len(panels) :]:
         axes.remove()
@@ -129,7 +131,8 @@ def curve_grid_figure(
         axes.set_title(title)
         axes.set_xticks(range(len(ticks[title])), list(ticks[title]))
         axes.set_xlabel(axes_of[title], fontsize=8)
-        axes.set_ylim(0, 103)
+        axes.axhline(chance * 100, color=LINE, linewidth=1.2, zorder=0, label="chance")
+        axes.set_ylim(0, 100 * highest + 4)
     for axes in grid[:, 0]:
         axes.set_ylabel(f"{heading} (%)")
     handles, labels = grid[0, 0].get_legend_handles_labels()

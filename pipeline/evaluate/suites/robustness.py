@@ -38,7 +38,7 @@ EQUAL = 1e-9
 class RobustnessConfig(LinearConfig):
     """How much sound is corrupted: every clip is embedded 61 times."""
 
-    clips: int = Field(48, ge=1, description="test clips that are corrupted at most, as many of each class")
+    clips: int = Field(60, ge=1, description="test clips that are corrupted at most, as many of each class")
     clip_seconds: float = Field(10.0, gt=0, le=24, description="of a longer clip only its middle is used")
 
 
@@ -144,8 +144,9 @@ class Robustness(Suite):
                 ),
             ]
         ]
+        clips = next(iter(results.values())).details["clips"]
         by_corruption = ResultTable(
-            f"{task.corpus}: accuracy by corruption, mean of {SEVERITIES} severities",
+            f"{task.corpus}: accuracy by corruption on {clips} test clips, mean of {SEVERITIES} severities",
             ["corruption", "severities", *results],
             rows,
         )
@@ -171,6 +172,7 @@ class Robustness(Suite):
             {one.name: one.parameter for one in CORRUPTIONS},
             "accuracy",
             file,
+            self.chance(task, config)[CLEAN],
         )
 
 

@@ -109,14 +109,15 @@ def test_reverberation_decays_by_60_db_and_has_the_ratio_of_the_table() -> None:
 def test_filters_stop_what_is_beyond_their_cutoff(key: str, passed: float, stopped: float) -> None:
     time = np.arange(RATE) / RATE
     corruption = BY_KEY[key]
-    for share in corruption.severities:
+    for percent in corruption.severities:
+        share = percent / 100
         cutoff_hz = share * RATE / 2
         powers = []
         for factor in (passed, stopped):
             if factor * share >= 1:
                 continue
             tone = (0.5 * np.sin(2 * np.pi * factor * cutoff_hz * time)).astype(np.float32)
-            changed = corruption.change(Sound(tone, tone, RATE), share, 1)
+            changed = corruption.change(Sound(tone, tone, RATE), percent, 1)
             powers.append(decibels((changed[2000:-2000] ** 2).mean() / (tone**2).mean()))
         assert powers[0] == pytest.approx(0, abs=0.3)
         assert all(one < -40 for one in powers[1:])
