@@ -103,8 +103,9 @@ def background(sound: Sound, snr_db: float, _seed: int) -> Waveform:
 def reverberation(sound: Sound, direct_to_reverberant_db: float, seed: int) -> Waveform:
     """A large room: the further the microphone, the weaker the direct sound beside the reverberation.
 
-    The tail is Gaussian noise that decays exponentially (Polack's model). The power stays that of the clip.
-    Source: Naylor and Gaubitch, Speech Dereverberation, 2010, section 2.3 (model), 2.4 (ratio).
+    The tail is Gaussian noise that decays exponentially. The power stays that of the clip.
+
+    Source: Polack, La transmission de l'énergie sonore dans les salles, 1988.
     """
     from scipy.signal import fftconvolve
 

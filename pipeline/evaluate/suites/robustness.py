@@ -225,7 +225,7 @@ def corruption_error(result: Result, base: Result, relative: bool) -> NDArray[np
         relative: whether the errors of clean clips are subtracted from both.
 
     Source: Hendrycks and Dietterich, Benchmarking Neural Network Robustness to Common Corruptions and
-        Perturbations, ICLR 2019, section 4.1: CE and relative CE.
+        Perturbations, ICLR 2019: CE and relative CE.
     """
     of, beside = (_errors(one, relative) for one in (result, base))
     defined = beside > EQUAL
