@@ -10,6 +10,7 @@ from echopair.pipeline.figure_style import ACCENT, INK, LINE, SOFT, new_figure, 
 COLOURS = (ACCENT, "#d55e00", "#0072b2", "#cc79a7", "#e69f00", "#56b4e9")
 BASELINE_COLOURS = {"mel statistics": "#8a8f94", "untrained": "#b9a26a"}
 MARKERS = "osD^vP"
+PANELS_IN_A_ROW = 4
 
 
 @styled
@@ -114,6 +115,54 @@ def learning_curves_figure(
     axes.set_xlabel("epoch (dot: the one that was tested)")
     axes.set_ylabel(f"{heading} (%)")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), labelcolor=INK)
+    save(figure, file)
+
+
+@styled
+def curve_grid_figure(
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    ticks: Mapping[str, Sequence[str]],
+    axes_of: Mapping[str, str],
+    heading: str,
+    file: Path,
+    chance: float,
+) -> None:
+    """Draw a small panel of curves for each of many conditions, all of one scale.
+
+    Args:
+        panels: by title, the curve of each encoder, in shares.
+        ticks: by title, what stands below each point.
+        axes_of: by title, what the ticks are.
+        heading: what the shares are.
+        file: PNG to write.
+        chance: a line in each.
+    """
+    rows = -(-len(panels) // PANELS_IN_A_ROW)
+    figure = new_figure(2.6 * PANELS_IN_A_ROW, 2.1 * rows)
+    grid = figure.subplots(rows, PANELS_IN_A_ROW, sharey=True, squeeze=False)
+    highest = max(value for curves in panels.values() for values in curves.values() for value in values)
+    figure.subplots_adjust(wspace=0.12, hspace=0.75)
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+    for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
+        for number, (name, values) in enumerate(curves.items()):
+            axes.plot(
+                range(len(values)),
+                [100 * value for value in values],
+                color=colour_of(name, list(curves)),
+                marker=MARKERS[number % len(MARKERS)],
+                markersize=4,
+                label=shortened(name, 30),
+            )
+        axes.set_title(title)
+        axes.set_xticks(range(len(ticks[title])), list(ticks[title]))
+        axes.set_xlabel(axes_of[title], fontsize=8)
+        axes.axhline(chance * 100, color=LINE, linewidth=1.2, zorder=0, label="chance")
+        axes.set_ylim(0, 100 * highest + 4)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(f"{heading} (%)")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 0.93), ncols=4)
     save(figure, file)
 
 

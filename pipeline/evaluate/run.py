@@ -113,11 +113,12 @@ def _evaluate(done: Evaluated) -> None:
             suite = SUITES[name]
             if suite.lacks(task, suite_config):
                 continue
-            done.results[corpus][name] = {
+            results = {
                 encoder.name: _ask(suite, suite_config, task, subjects[encoder.name], annotations, done)
                 for encoder in done.encoders
                 if suite.takes(encoder)
             }
+            done.results[corpus][name] = dict(suite.beside(task, results))
 
 
 def _task(corpus: str, clips: Any, config: RunConfig) -> Task:

@@ -29,7 +29,8 @@ class Stream(IntEnum):
     WAVEFORM_AUGMENTATION = 8
     PREVIEW = 9
     METHOD = 10
-    FINE_TUNING = 13
+    FINE_TUNING = 11
+    CORRUPTION = 12
 
 
 def numpy_generator(seed: int, step: int, stream: Stream) -> np.random.Generator:

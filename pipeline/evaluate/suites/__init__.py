@@ -4,8 +4,11 @@ from echopair.pipeline.evaluate.suites.base import Suite
 from echopair.pipeline.evaluate.suites.fine_tune import FineTune
 from echopair.pipeline.evaluate.suites.linear import Linear
 from echopair.pipeline.evaluate.suites.nearest_neighbours import NearestNeighbours
+from echopair.pipeline.evaluate.suites.robustness import Robustness
 
 __all__ = ["SUITES", "Suite"]
 
-SUITES: dict[str, Suite] = {one.name: one for one in (Linear(), NearestNeighbours(), FineTune())}
+SUITES: dict[str, Suite] = {
+    one.name: one for one in (Linear(), NearestNeighbours(), FineTune(), Robustness())
+}
 """By name, in the order of the page."""

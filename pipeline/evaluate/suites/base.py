@@ -125,6 +125,10 @@ class Suite(ABC):
     def evaluate(self, task: Task, subject: Subject, config: Any) -> Result:
         """Ask it of an encoder."""
 
+    def beside(self, task: Task, results: Mapping[str, Result]) -> Mapping[str, Result]:
+        """The results of all encoders, by name, with metrics that compare them with one another; by default none."""
+        return results
+
     def chance(self, task: Task, config: Any) -> dict[str, float]:
         """Metrics of one that does not listen, by key, where that is known."""
         return {}

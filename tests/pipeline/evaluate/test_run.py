@@ -74,6 +74,17 @@ def test_page_scores_and_runs_in_mlflow(done: Evaluated) -> None:
     assert list_runs(TrackingConfig(), work) == []  # `echopair compare` shows runs of the pipeline
 
 
+def test_metrics_that_compare_encoders_are_among_the_scores(
+    encoder: Path, corpus: Path, tmp_path: Path
+) -> None:
+    done = evaluate([str(encoder), *arguments(corpus, tmp_path, "suites=[robustness]", "robustness.clips=4")])
+    folder = write_evaluation(done)
+    with (folder / "scores.csv").open(newline="") as file:
+        rows = [one for one in csv.DictReader(file) if one["metric"] == "mean_corruption_error"]
+    assert [one["encoder"] for one in rows][:1] == ["mel statistics"]
+    assert float(rows[0]["value"]) == 1
+
+
 def test_several_encoders_have_short_names_and_share_the_untrained_one(corpus: Path, tmp_path: Path) -> None:
     for name in ("first", "second"):
         audio_encoder().save(tmp_path / name / "encoder")
