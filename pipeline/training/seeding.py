@@ -29,6 +29,8 @@ class Stream(IntEnum):
     WAVEFORM_AUGMENTATION = 8
     PREVIEW = 9
     METHOD = 10
+    LABELLED_SOURCES = 11
+    LABEL_NOISE = 12
 
 
 def numpy_generator(seed: int, step: int, stream: Stream) -> np.random.Generator:

@@ -1,10 +1,11 @@
 """The suites. A suite is one file here and one line in `SUITES`."""
 
 from echopair.pipeline.evaluate.suites.base import Suite
+from echopair.pipeline.evaluate.suites.few_labels import FewLabels
 from echopair.pipeline.evaluate.suites.linear import Linear
 from echopair.pipeline.evaluate.suites.nearest_neighbours import NearestNeighbours
 
 __all__ = ["SUITES", "Suite"]
 
-SUITES: dict[str, Suite] = {one.name: one for one in (Linear(), NearestNeighbours())}
+SUITES: dict[str, Suite] = {one.name: one for one in (Linear(), NearestNeighbours(), FewLabels())}
 """By name, in the order of the page."""
