@@ -35,6 +35,13 @@ def shuffled_sources(
     return found
 
 
+def sources_of_classes(task: Task, clips: NDArray[np.int64]) -> list[int]:
+    """For each class, how many sources have a clip of it."""
+    pairs = np.unique(np.stack([task.label[clips], task.sources[clips]]), axis=1)
+    counts: list[int] = np.bincount(pairs[0], minlength=len(task.classes)).tolist()
+    return counts
+
+
 def mean_over_draws(task: Task, values: NDArray[np.float64]) -> Metric:
     """The mean over the folds of a value of each tested clip and draw.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from echopair.lazy import np
-from echopair.pipeline.evaluate.draws import by_draw, mean_over_draws, shuffled_sources
+from echopair.pipeline.evaluate.draws import by_draw, mean_over_draws, shuffled_sources, sources_of_classes
 from echopair.pipeline.evaluate.fits import correct_after, fit_each
 from echopair.pipeline.evaluate.suites.base import Result, Subject, Suite, SuiteConfig
 from echopair.pipeline.evaluate.suites.linear import chance_of
@@ -130,7 +130,7 @@ class FewLabels(Suite):
 
 def budgets_of(task: Task, config: FewLabelsConfig) -> tuple[list[Budget], list[str]]:
     """The numbers of labels that every fold can give, and a sentence for each of the others."""
-    there = [_sources_of_classes(task, fold.train) for fold in task.folds]
+    there = [sources_of_classes(task, fold.train) for fold in task.folds]
     # A class that a fold has no clip of to learn from cannot be labelled there, and does not decide.
     fewest, scarce, tested = min(
         (number, task.classes[one], fold.name)
@@ -175,13 +175,6 @@ def _numbers(config: FewLabelsConfig) -> list[tuple[str, str, float]]:
     """Key, text and value of each number of labels that the settings ask for."""
     per_class = [(f"{one}_per_class", f"{one} of each class", float(one)) for one in config.per_class]
     return per_class + [(f"{one:g}{PERCENT}", f"{one:g} %", one) for one in config.percent]
-
-
-def _sources_of_classes(task: Task, clips: NDArray[np.int64]) -> list[int]:
-    """For each class, how many sources have a clip of it."""
-    pairs = np.unique(np.stack([task.label[clips], task.sources[clips]]), axis=1)
-    counts: list[int] = np.bincount(pairs[0], minlength=len(task.classes)).tolist()
-    return counts
 
 
 def _total(counts: Counts) -> float:
