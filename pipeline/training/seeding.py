@@ -31,6 +31,8 @@ class Stream(IntEnum):
     METHOD = 10
     FINE_TUNING = 11
     CORRUPTION = 12
+    LABELLED_SOURCES = 13
+    LABEL_NOISE = 14
 
 
 def numpy_generator(seed: int, step: int, stream: Stream) -> np.random.Generator:

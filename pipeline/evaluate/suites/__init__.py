@@ -5,10 +5,15 @@ from echopair.pipeline.evaluate.suites.fine_tune import FineTune
 from echopair.pipeline.evaluate.suites.linear import Linear
 from echopair.pipeline.evaluate.suites.nearest_neighbours import NearestNeighbours
 from echopair.pipeline.evaluate.suites.robustness import Robustness
+from echopair.pipeline.evaluate.suites.few_labels import FewLabels
+from echopair.pipeline.evaluate.suites.linear import Linear
+from echopair.pipeline.evaluate.suites.nearest_neighbours import NearestNeighbours
+from echopair.pipeline.evaluate.suites.noisy_labels import NoisyLabels
 
 __all__ = ["SUITES", "Suite"]
 
 SUITES: dict[str, Suite] = {
     one.name: one for one in (Linear(), NearestNeighbours(), FineTune(), Robustness())
+    one.name: one for one in (Linear(), NearestNeighbours(), FewLabels(), NoisyLabels())
 }
 """By name, in the order of the page."""

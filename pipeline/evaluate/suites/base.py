@@ -133,9 +133,14 @@ class Suite(ABC):
         """Metrics of one that does not listen, by key, where that is known."""
         return {}
 
+    def columns(self, config: Any) -> Mapping[str, str]:
+        """Key and heading of each metric of the table: `metrics`, and what the settings add to them."""
+        return self.metrics
+
     def tables(self, task: Task, results: Mapping[str, Result], config: Any) -> list[ResultTable]:
         """What the page and the terminal show: a row for each encoder, chance first."""
-        keys = [key for key in self.metrics if any(key in one.metrics for one in results.values())]
+        columns = self.columns(config)
+        keys = [key for key in columns if any(key in one.metrics for one in results.values())]
         chance = self.chance(task, config)
         rows = []
         if chance:
@@ -144,7 +149,8 @@ class Suite(ABC):
             rows.append(
                 [name, *(shown(result.metrics[key]) if key in result.metrics else "" for key in keys)]
             )
-        headings = ["features", *(self.heading(key, task) for key in keys)]
+        named = (self.heading(key, task) if key in self.metrics else columns[key] for key in keys)
+        headings = ["features", *named]
         return [ResultTable(f"{task.corpus}: {self.title(task)}", headings, rows)]
 
     def heading(self, key: str, task: Task) -> str:

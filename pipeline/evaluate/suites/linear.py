@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from echopair.lazy import np
-from echopair.pipeline.cores import available_cores, end_with
+from echopair.pipeline.evaluate.fits import fit_each
 from echopair.pipeline.evaluate.suites.base import Result, Subject, Suite, SuiteConfig
 from echopair.pipeline.evaluate.task import Metric, Task, mean_of_defined
 from echopair.pipeline.evaluation.bootstrap import weighted_average_precision
 from echopair.pipeline.evaluation.probe import ProbeConfig, chance_level
-from echopair.pipeline.progress import progress_bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,22 +51,10 @@ def fit_folds(
     task: Task, embeddings: NDArray[np.float32], c_values: Sequence[float], title: str
 ) -> list[FoldFit]:
     """Logistic regressions on all cores, one for each fold; see `fit_fold`."""
-    from joblib import Parallel, delayed
-
     from echopair.pipeline.evaluation.linear_classifier import fit_fold
-    from echopair.pipeline.evaluation.probe import WORKERS_PAY_FROM_VALUES
 
-    jobs = [
-        delayed(fit_fold)(embeddings, task.targets, fold, c_values, task.multilabel) for fold in task.folds
-    ]
-    processes = min(available_cores(), len(jobs)) if embeddings.size >= WORKERS_PAY_FROM_VALUES else 1
-    run = Parallel(processes, return_as="generator", initializer=end_with, initargs=(os.getpid(),))
-    fits = []
-    with progress_bar(title, len(jobs), "folds") as advance:
-        for fit in run(jobs):
-            fits.append(fit)
-            advance()
-    return fits
+    jobs = [(task.targets, fold, c_values, task.multilabel) for fold in task.folds]
+    return fit_each(fit_fold, embeddings, jobs, title, "folds")
 
 
 def score_metrics(task: Task, scores: NDArray[np.float64]) -> dict[str, Metric]:
