@@ -3,8 +3,9 @@
 from echopair.pipeline.evaluate.suites.base import Suite
 from echopair.pipeline.evaluate.suites.linear import Linear
 from echopair.pipeline.evaluate.suites.nearest_neighbours import NearestNeighbours
+from echopair.pipeline.evaluate.suites.retrieval import Retrieval
 
 __all__ = ["SUITES", "Suite"]
 
-SUITES: dict[str, Suite] = {one.name: one for one in (Linear(), NearestNeighbours())}
+SUITES: dict[str, Suite] = {one.name: one for one in (Linear(), NearestNeighbours(), Retrieval())}
 """By name, in the order of the page."""
