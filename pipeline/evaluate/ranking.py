@@ -48,10 +48,19 @@ def rank(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Ranking:
     return Ranking(order, positive[order], ends)
 
 
+def coarsened(ranking: Ranking, thresholds: int) -> Ranking:
+    """A ranking with no more than so many thresholds, at equal numbers of examples."""
+    wanted = np.linspace(0, len(ranking.order) - 1, thresholds)
+    return ranking._replace(ends=np.unique(ranking.ends[np.searchsorted(ranking.ends, wanted)]))
+
+
 def rates(ranking: Ranking, weights: NDArray[np.floating]) -> Rates:
     """ROC curves under weights (W, n), at least 0, of the examples in the order of the ranking."""
-    seen = np.cumsum(weights, axis=1, dtype=np.float64)[:, ranking.ends]
-    true = np.cumsum(weights * ranking.positive, axis=1, dtype=np.float64)[:, ranking.ends]
+    starts = np.append(0, ranking.ends[:-1] + 1)
+    seen, true = (
+        np.cumsum(np.add.reduceat(one, starts, axis=1), axis=1, dtype=np.float64)
+        for one in (weights, weights * ranking.positive)
+    )
     true, false = (np.pad(one, ((0, 0), (1, 0))) for one in (true, seen - true))
     defined = (true[:, -1:] > 0) & (false[:, -1:] > 1e-9 * seen[:, -1:])
     with np.errstate(invalid="ignore", divide="ignore"):

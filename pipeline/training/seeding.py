@@ -29,6 +29,7 @@ class Stream(IntEnum):
     WAVEFORM_AUGMENTATION = 8
     PREVIEW = 9
     METHOD = 10
+    PAIRS = 15
 
 
 def numpy_generator(seed: int, step: int, stream: Stream) -> np.random.Generator:

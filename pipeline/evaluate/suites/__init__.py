@@ -3,9 +3,13 @@
 from echopair.pipeline.evaluate.suites.base import Suite
 from echopair.pipeline.evaluate.suites.linear import Linear
 from echopair.pipeline.evaluate.suites.nearest_neighbours import NearestNeighbours
+from echopair.pipeline.evaluate.suites.out_of_distribution import OutOfDistribution
 from echopair.pipeline.evaluate.suites.retrieval import Retrieval
+from echopair.pipeline.evaluate.suites.verification import Verification
 
 __all__ = ["SUITES", "Suite"]
 
-SUITES: dict[str, Suite] = {one.name: one for one in (Linear(), NearestNeighbours(), Retrieval())}
+SUITES: dict[str, Suite] = {
+    one.name: one for one in (Linear(), NearestNeighbours(), OutOfDistribution(), Verification(), Retrieval())
+}
 """By name, in the order of the page."""

@@ -93,9 +93,9 @@ def test_the_interval_holds_the_variance_of_what_is_found() -> None:
         metric = SUITE.evaluate(task, make_subject(embeddings), CONFIG).metrics["map"]
         return metric.value, float(metric.resamples.std())
 
-    values, deviations = zip(*(drawn(seed) for seed in range(40)), strict=True)
+    values, deviations = zip(*(drawn(seed) for seed in range(25)), strict=True)
     # That of the queries alone is 0.6 of it.
-    assert np.mean(deviations) == pytest.approx(np.std(values), rel=0.25)
+    assert np.mean(deviations) == pytest.approx(np.std(values), rel=0.3)
 
 
 def test_queries_that_nothing_can_answer_are_named_and_left_out() -> None:
