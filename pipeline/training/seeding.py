@@ -33,6 +33,7 @@ class Stream(IntEnum):
     CORRUPTION = 12
     LABELLED_SOURCES = 13
     LABEL_NOISE = 14
+    PAIRS = 15
 
 
 def numpy_generator(seed: int, step: int, stream: Stream) -> np.random.Generator:
