@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from echopair.models.audio_encoder import AudioEncoder
 
 APPLY_VERSION = 2
+TABLE_EXTENSION = ".parquet"
 CONFIG_EXTENSIONS = (".yaml", ".yml")
 # A group of recordings is decoded, embedded and written as one part: what a killed process loses at most.
 GROUP_RECORDINGS = 1024
@@ -81,6 +82,10 @@ def apply(
             something else in the way, or a full disk.
     """
     config = config or EmbedConfig()
+    if out.suffix != TABLE_EXTENSION:
+        raise UserError(
+            f"--out={out}: the table is in Parquet format; name it {out.with_suffix(TABLE_EXTENSION)}"
+        )
     with encoder_folder(encoder_source) as folder:
         encoder = load_encoder(folder, config)
         windows = _windows(encoder, window_seconds, hop_seconds, whole)
@@ -204,11 +209,17 @@ def _is_done(out: Path, info: TableInfo) -> bool:
     """Whether the table is there; raises UserError if something else is."""
     if not out.exists():
         return False
-    if out.is_dir() or read_info(out).key != info.key:
-        raise UserError(
-            f"{out} exists, and is of another encoder, other recordings or other windows; delete it, or name "
-            "another file by --out"
-        )
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; name a file by --out")
+    there = read_info(out)
+    if there.key != info.key:
+        if there.encoder_sha256 != info.encoder_sha256:
+            of = "another encoder"
+        elif (there.window_seconds, there.hop_seconds) != (info.window_seconds, info.hop_seconds):
+            of = "other windows"
+        else:
+            of = "other recordings, or recordings that have changed"
+        raise UserError(f"{out} exists, and is of {of}; delete it, or name another file by --out")
     console.print(f"apply: {out} was done before", style="dim", markup=False)
     return True
 

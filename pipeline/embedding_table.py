@@ -36,6 +36,7 @@ class TableInfo(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         window_seconds: length of the part of a recording that a row is of; None for whole recordings.
         hop_seconds: time between the starts of two windows; None for whole recordings.
         key: equal for tables of the same encoder, recordings and windows.
+        folder: absolute path of the folder from which relative paths of recordings count.
     """
 
     format: Literal["echopair-embeddings"] = "echopair-embeddings"
@@ -46,6 +47,7 @@ class TableInfo(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     window_seconds: float | None
     hop_seconds: float | None
     key: str
+    folder: str = ""
 
     @classmethod
     def of(
@@ -74,6 +76,7 @@ class TableInfo(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
             window_seconds=window_seconds,
             hop_seconds=hop_seconds,
             key=digest_values(digest, window_seconds, hop_seconds, inputs),
+            folder=str(Path.cwd()),
         )
 
 
@@ -192,7 +195,8 @@ def read_info(file: Path) -> TableInfo:
     import pyarrow.parquet as pq
 
     if not file.is_file():
-        raise UserError(f"{file}: there is no such file; `echopair apply` writes a table of embeddings")
+        what = "this is a folder" if file.is_dir() else "there is no such file"
+        raise UserError(f"{file}: {what}; `echopair apply` writes a table of embeddings")
     try:
         metadata = pq.read_schema(file).metadata or {}
     except (pa.ArrowInvalid, OSError) as error:
@@ -210,6 +214,14 @@ def table_rows(file: Path) -> int:
     import pyarrow.parquet as pq
 
     return int(pq.read_metadata(file).num_rows)
+
+
+def table_columns(file: Path) -> list[str]:
+    """Names of the columns of a table."""
+    import pyarrow.parquet as pq
+
+    names: list[str] = pq.read_schema(file).names
+    return names
 
 
 def embedding_batches(

@@ -30,7 +30,10 @@ class ExportFormat(StrEnum):
 @app.command()
 def apply(
     encoder: EncoderArgument,
-    recordings: Annotated[list[Path], typer.Argument(help="recordings, and folders of them")],
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(help="recordings, folders of them, and YAML files of a run, whose labels ride along"),
+    ],
     out: Annotated[Path, typer.Option(help="the table to write")] = Path("embeddings.parquet"),
     window: Annotated[
         float | None,
@@ -111,12 +114,21 @@ def search(
         str | None,
         typer.Option(help="the table's encoder, if it has moved since", show_default=False),
     ] = None,
-    page: Annotated[Path, typer.Option(help="the page to write")] = Path("search.html"),
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            help="the page to write; by default named after the query or the table", show_default=False
+        ),
+    ] = None,
+    hits: Annotated[
+        Path | None, typer.Option(help="a CSV file to write with the same rows", show_default=False)
+    ] = None,
 ) -> None:
     """The parts of recordings that sound most like a query, or like each other: a table and a page to listen to."""
     from echopair.pipeline import search
     from echopair.pipeline.pages import check_page
 
+    page = page or Path(f"{table.stem}.pairs.html" if query is None else f"{query.stem}.similar.html")
     check_page(page)
     if (query is None) == (pairs is None):
         raise UserError(
@@ -124,15 +136,22 @@ def search(
         )
     if pairs is not None:
         similar = search.similar_pairs(table, pairs)
+        rows = [(one.similarity, [one.one, one.other]) for one in similar]
         _print(*search.pair_lines(similar))
         search.write_pairs_page(similar, table, page)
     else:
         assert query is not None
         excerpt = search.query_excerpt(query, start, end)
         found = search.search_for(table, excerpt, top, encoder)
+        rows = [(hit.similarity, [hit.excerpt]) for hit in found.hits]
         _print(*search.hit_lines(found))
         search.write_search_page(excerpt, found, table, page)
+    if missing := search.missing_recordings([part for _, parts in rows for part in parts]):
+        output.print(f"search: {missing}", style="yellow", soft_wrap=True, highlight=False, markup=False)
     _print(f"page  {page}")
+    if hits is not None:
+        search.write_hits(hits, rows)
+        _print(f"hits  {hits}")
 
 
 @app.command()
@@ -200,7 +219,7 @@ def export(
     lines += [
         f"input     waveforms: (recordings, samples) float32 at {done.sample_rate_hz:,} Hz",
         f"output    embeddings: (recordings, {done.embedding_dim}) float32",
-        f"verified  differs from the encoder by {done.difference:.1e} at most, on sounds of 0.3 to 60 s",
+        f"verified  relative difference to the encoder {done.difference:.1e} at most, on sounds of 0.3 to 60 s",
     ]
     _print(*lines)
 

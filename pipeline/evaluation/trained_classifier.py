@@ -87,9 +87,8 @@ class TrainedClassifier:
         from safetensors import SafetensorError, safe_open
 
         if not file.is_file():
-            raise UserError(
-                f"{file}: there is no such file; a run writes classifier-CORPUS.safetensors into its folder"
-            )
+            what = "this is a folder" if file.is_dir() else "there is no such file"
+            raise UserError(f"{file}: {what}; a run writes classifier-CORPUS.safetensors into its folder")
         try:
             with safe_open(file, framework="numpy") as tensors:
                 info = ClassifierInfo.model_validate(json.loads((tensors.metadata() or {})[METADATA_KEY]))

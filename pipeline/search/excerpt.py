@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from echopair.lazy import np
-from echopair.pipeline.embedding_table import PLACES, table_rows
+from echopair.pipeline.embedding_table import PLACES, read_info, table_rows
 from echopair.pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,11 +52,35 @@ class Excerpt(NamedTuple):
 
 
 def excerpts_of(table: Path) -> list[Excerpt]:
-    """What each row of a table of embeddings is of."""
+    """What each row of a table of embeddings is of.
+
+    A relative path counts from the current folder, or from that in which the table was written, where it is there.
+    """
     import pyarrow.parquet as pq
 
     places = pq.read_table(table, columns=list(PLACES))
-    return [Excerpt(*place) for place in zip(*(places[name].to_pylist() for name in PLACES), strict=True)]
+    folder = Path(read_info(table).folder)
+    paths = places["path"].to_pylist()
+    located = {path: _located(path, folder) for path in dict.fromkeys(paths)}
+    times = (places[name].to_pylist() for name in PLACES[1:])
+    return [Excerpt(located[path], start, end) for path, start, end in zip(paths, *times, strict=True)]
+
+
+def _located(path: str, folder: Path) -> str:
+    there = folder / path
+    return str(there) if not Path(path).is_file() and there.is_file() else path
+
+
+def missing_recordings(excerpts: Sequence[Excerpt]) -> str:
+    """Which recordings of excerpts are gone, as a sentence; empty if none is."""
+    paths = dict.fromkeys(one.path for one in excerpts)
+    gone = [path for path in paths if not Path(path).is_file()]
+    if not gone:
+        return ""
+    return (
+        f"{len(gone)} of {len(paths)} recordings are gone, first {gone[0]}, so that they cannot be heard (relative "
+        "paths count from the current folder)"
+    )
 
 
 def labels_of(table: Path) -> list[tuple[str, ...]]:
@@ -104,14 +128,25 @@ def query_excerpt(path: Path, start_seconds: float | None, end_seconds: float | 
         end_seconds: of the part; None for the end.
 
     Raises:
-        UserError: no such recording, or no such part of it.
+        UserError: no such recording, one that is truncated or damaged, or no such part of it.
     """
+    from echopair.pipeline.decoding.opening import opened
+    from echopair.pipeline.decoding.reading import Refused
+
     with _opened(str(path)) as file:
         length = file.frames / file.samplerate
+    try:
+        with opened(path):  # which checks its header
+            pass
+    except Refused as refusal:
+        raise UserError(f"{path}: {refusal}") from refusal
     start = 0.0 if start_seconds is None else start_seconds
     end = length if end_seconds is None else end_seconds
-    if not 0 <= start < end <= length + 0.001:
+    if end > length + 0.001:
+        raise UserError(f"--end={end:g}: {path} is {length:.2f} s long; give an end within it")
+    if not 0 <= start < end:
+        given = f" --end={end:g}" if end_seconds is not None else ""
         raise UserError(
-            f"--start={start:g} --end={end:g}: {path} is {length:.2f} s long; give a start before the end within it"
+            f"--start={start:g}{given}: {path} is {length:.2f} s long; give a start within it, before the end"
         )
     return Excerpt(str(path), start, min(end, length))

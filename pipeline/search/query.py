@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from echopair.lazy import np
 from echopair.pipeline.embed import EmbedConfig, load_encoder
-from echopair.pipeline.embedding_table import PLACES, TableInfo, encoder_digest, read_info, table_rows
+from echopair.pipeline.embedding_table import TableInfo, encoder_digest, read_info, table_rows
 from echopair.pipeline.encoder_source import encoder_folder, is_address
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
-from echopair.pipeline.search.excerpt import Excerpt
+from echopair.pipeline.search.excerpt import Excerpt, excerpts_of
 from echopair.pipeline.search.index import open_index
 from echopair.pipeline.search.similarity import similarities_to
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from echopair.models.audio_encoder import AudioEncoder
 
+SILENCE = 1e-3  # peak, -60 dBFS
 EXACT_ROWS = 100_000  # some 30 ms and 400 MB with 512 dimensions, beside the time to read the table
 
 
@@ -75,6 +75,15 @@ def search_for(table: Path, query: Excerpt, top: int, encoder_source: str | Path
             style="yellow",
         )
     waveform, rate = query.read()
+    length = query.end_seconds - query.start_seconds
+    if info.window_seconds is not None and length > 2 * info.window_seconds:
+        console.print(
+            f"search: the query of {length:.1f} s is compared with parts of {info.window_seconds:g} s; --start and "
+            "--end choose a part of it",
+            style="yellow",
+        )
+    if np.abs(waveform).max() < SILENCE:
+        console.print("search: the query is silent: what is found is silent too", style="yellow")
     try:
         embedding = encoder.embed(waveform, rate).numpy()
     except ValueError as error:
@@ -120,15 +129,12 @@ def ranked_rows(table: Path, embedding: NDArray[np.float32]) -> Iterator[tuple[i
 
 
 def _best(table: Path, ranked: Iterable[tuple[int, float]], query: Excerpt, top: int) -> list[Hit]:
-    import pyarrow.parquet as pq
-
-    places: pa.Table = pq.read_table(table, columns=list(PLACES))
+    excerpts = excerpts_of(table)
     own = Path(query.path).resolve()
     hits: list[Hit] = []
     for row, similarity in ranked:
-        path, start, end = (places[name][row].as_py() for name in PLACES)
-        excerpt = Excerpt(path, start, end)
-        is_query = Path(path).resolve() == own and excerpt._replace(path=query.path).overlaps(query)
+        excerpt = excerpts[row]
+        is_query = Path(excerpt.path).resolve() == own and excerpt._replace(path=query.path).overlaps(query)
         if not is_query and not any(excerpt.overlaps(hit.excerpt) for hit in hits):
             hits.append(Hit(excerpt, similarity))
             if len(hits) == top:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from echopair.models.audio_encoder import AudioEncoderConfig
 from echopair.models.log_mel import LogMel
-from echopair.pipeline.embedding_table import read_info, table_rows
+from echopair.pipeline.csv_cells import csv_cell
+from echopair.pipeline.embedding_table import PLACES, read_info, table_rows
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.pages import render_page
 from echopair.pipeline.search.excerpt import Excerpt
@@ -134,6 +137,28 @@ def pair_lines(pairs: Sequence[Pair]) -> list[str]:
         f"{rank:>3}  {pair.similarity:.3f}  {place(pair.one)}  =  {place(pair.other)}"
         for rank, pair in enumerate(pairs, start=1)
     ]
+
+
+def write_hits(file: Path, rows: Sequence[tuple[float, Sequence[Excerpt]]]) -> None:
+    """Write what was found as CSV.
+
+    Args:
+        file: replaced if it is there.
+        rows: a similarity, and one excerpt or two.
+    """
+    places = max((len(parts) for _, parts in rows), default=1)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [[f"{name}_{n}" if places > 1 else name for name in PLACES] for n in range(1, places + 1)]
+    writer.writerow(["rank", "similarity", *(name for part in columns for name in part)])
+    for rank, (similarity, parts) in enumerate(rows, start=1):
+        cells = [
+            cell
+            for one in parts
+            for cell in (csv_cell(one.path), f"{one.start_seconds:.3f}", f"{one.end_seconds:.3f}")
+        ]
+        writer.writerow([rank, f"{similarity:.4f}", *cells])
+    write_atomically(file, text.getvalue())
 
 
 def place(excerpt: Excerpt) -> str:

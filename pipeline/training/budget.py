@@ -56,7 +56,7 @@ def steps_of_budget(
     left = budget_seconds - (time.monotonic() - started)
     steps = max(1, int(BUDGET_USED * left / seconds_per_step))
     console.print(
-        f"pretrain: {config.minutes:g} minutes are {steps} steps of {seconds_per_step:.2f} s on this machine"
+        f"pretrain: {config.minutes:g} minutes: {steps} steps of {seconds_per_step:.2f} s on this machine"
     )
     return steps
 

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, cast
 
 from echopair.models.audio_encoder import AudioEncoder, AudioEncoderConfig
@@ -146,12 +147,11 @@ def pretrain(
     checkpoints.save(plan.steps)
 
     audio_encoder.save(folder / ENCODER_FOLDER)
-    last = log.rows[-1]
     return {
         "steps": plan.steps,
         "epochs": round(plan.steps / all_crops.steps_per_epoch, 2),
-        "final_loss": last["loss"],
-        "pairs_per_second": last["pairs_per_second"],
+        "final_loss": log.rows[-1]["loss"],
+        "pairs_per_second": median(row["pairs_per_second"] for row in log.rows),
         "peak_memory_mb": round(peak_memory_mb(device)),
         "parameters": sum(parameter.numel() for parameter in method.encoder.parameters()),
     }

@@ -137,10 +137,13 @@ def test_a_table_that_exists_is_kept(applied: Applied, encoder: Path, recordings
     before = applied.file.read_bytes()
     again = apply(encoder, [recordings], applied.file, window_seconds=3, hop_seconds=1)
     assert (again.rows, again.seconds_of_audio) == (applied.rows, 0)
-    with pytest.raises(
-        UserError, match="exists, and is of another encoder, other recordings or other windows"
-    ):
+    with pytest.raises(UserError, match="exists, and is of other windows; delete it"):
         apply(encoder, [recordings], applied.file, window_seconds=2)
+    (one, *_) = recordings.iterdir()
+    with pytest.raises(
+        UserError, match="exists, and is of other recordings, or recordings that have changed"
+    ):
+        apply(encoder, [one], applied.file, window_seconds=3, hop_seconds=1)
     assert applied.file.read_bytes() == before
 
 
@@ -153,7 +156,7 @@ def test_a_table_that_exists_is_kept(applied: Applied, encoder: Path, recordings
         ({"whole": True, "hop_seconds": 1.0}, "--whole gives a row for each recording"),
         ({"sources": [Path("/nowhere.wav")]}, "/nowhere.wav: there is no such file or folder"),
         ({"encoder_source": Path("/nowhere")}, "/nowhere is no encoder folder"),
-        ({"out": "encoder.json"}, "is no Parquet file"),
+        ({"out": "encoder.json"}, "the table is in Parquet format; name it .*encoder.parquet"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_decoded(

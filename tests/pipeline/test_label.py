@@ -70,10 +70,11 @@ def test_csv_has_a_row_for_each_window_and_a_column_for_each_class(table: Path) 
     assert (done.windows, done.counts, done.unlabelled) == (6, {"owl": 3, "frog, tree": 1}, 2)
     with done.out.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    assert [row["labels"] for row in rows] == ["owl", "owl", "", "owl", "frog, tree", ""]
+    assert [row["predicted"] for row in rows] == ["owl", "owl", "", "owl", "frog, tree", ""]
     assert [row["start_seconds"] for row in rows] == ["0.000", "0.500", "1.000", "2.000", "0.000", "0.000"]
-    assert float(rows[1]["probability of owl"]) == pytest.approx(probability_of_owl(5), abs=1e-4)
-    assert float(rows[2]["probability of =silence"]) == pytest.approx(1 / 3, abs=1e-4)
+    assert float(rows[1]["probability_owl"]) == pytest.approx(probability_of_owl(5), abs=1e-4)
+    assert float(rows[2]["probability_=silence"]) == pytest.approx(1 / 3, abs=1e-4)
+    assert rows[1]["highest_probability"] == rows[1]["probability_owl"]
     with pytest.raises(
         UserError, match=r"windows\.predictions\.csv exists; delete it, or name another by --out"
     ):
@@ -83,9 +84,35 @@ def test_csv_has_a_row_for_each_window_and_a_column_for_each_class(table: Path) 
 def test_parquet_has_a_struct_of_probabilities(table: Path) -> None:
     done = label(table, classifier(table.parent), LabelFormat.PARQUET, table.parent / "x.parquet")
     read = polars.read_parquet(done.out)
-    assert read["labels"].to_list()[3:5] == [["owl"], ["frog, tree"]]
+    assert read["predicted"].to_list()[3:5] == [["owl"], ["frog, tree"]]
     owl = read["probabilities"].struct.field("owl").to_list()
     assert owl[:2] == pytest.approx([probability_of_owl(4), probability_of_owl(5)], abs=1e-5)
+
+
+@pytest.mark.parametrize("form", [LabelFormat.CSV, LabelFormat.PARQUET])
+def test_labels_and_folds_of_the_table_stay_beside_the_predictions(tmp_path: Path, form: LabelFormat) -> None:
+    info = TableInfo(
+        encoder_sha256="abc",
+        encoder={},
+        encoder_folder="",
+        window_seconds=1,
+        hop_seconds=1,
+        key="",
+    )
+    sources = [
+        Recording(tmp_path / "a.wav", "a.wav", ("frog, tree", "wind"), fold="2"),
+        Recording(tmp_path / "b.wav", "b.wav"),
+    ]
+    rows = make_rows(
+        table_schema(3, info, annotated=True), sources, np.zeros(2), np.ones(2), np.float32([[0, 9, 0]] * 2)
+    )
+    pq.write_table(rows, tmp_path / "t.parquet")
+    done = label(tmp_path / "t.parquet", classifier(tmp_path), form)
+    read = polars.read_csv(done.out) if form == LabelFormat.CSV else polars.read_parquet(done.out)
+    wanted = {"labels": ["frog, tree,wind", None], "fold": [2, None], "predicted": ["owl", "owl"]}
+    if form == LabelFormat.PARQUET:
+        wanted = {"labels": [["frog, tree", "wind"], []], "fold": ["2", None], "predicted": [["owl"]] * 2}
+    assert read.select("labels", "fold", "predicted").to_dict(as_series=False) == wanted
 
 
 def test_several_labels_each_have_a_threshold(table: Path) -> None:

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import polars
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -13,7 +14,16 @@ from echopair.pipeline.apply import apply
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.embedding_table import TableInfo, make_rows, table_schema
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.search import Excerpt, query_excerpt, search_for, write_search_page
+from echopair.pipeline.search import (
+    Excerpt,
+    missing_recordings,
+    query_excerpt,
+    search_for,
+    similar_pairs,
+    write_hits,
+    write_search_page,
+)
+from echopair.pipeline.search.excerpt import excerpts_of
 from echopair.pipeline.search.similarity import similarities_to
 from echopair.pipeline.search.write import clock
 from echopair.tuning.cli import main
@@ -82,10 +92,55 @@ def test_a_query_shorter_than_a_crop_is_repeated_and_that_is_said(
     )
 
 
+def test_a_silent_query_and_one_longer_than_the_parts_are_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search_for(folder / "table.parquet", query_excerpt(folder / "recordings" / "a.wav", 0, 1), top=1)
+    assert capsys.readouterr().err == ""
+    silent = folder / "silent.wav"
+    soundfile.write(silent, np.zeros(10 * RATE), RATE)
+    search_for(folder / "table.parquet", query_excerpt(silent, None, None), top=1)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the query of 10.0 s is compared with parts of 0.96 s" in said
+    assert "the query is silent" in said
+
+
+def test_relative_paths_count_from_where_the_table_was_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    apply(folder / "encoder", [Path("recordings")], tmp_path / "relative.parquet")
+    monkeypatch.chdir(tmp_path)
+    excerpts = excerpts_of(tmp_path / "relative.parquet")
+    assert excerpts[0].path == str(folder / "recordings" / "a.wav")
+    assert missing_recordings(excerpts) == ""
+    gone = [excerpts[0]._replace(path="recordings/gone.wav"), *excerpts]
+    assert missing_recordings(gone).startswith("1 of 4 recordings are gone, first recordings/gone.wav")
+
+
+def test_hits_as_csv(folder: Path, tmp_path: Path) -> None:
+    found = search_for(folder / "table.parquet", query_excerpt(folder / "recordings" / "a.wav", 2, 3), top=2)
+    write_hits(tmp_path / "hits.csv", [(hit.similarity, [hit.excerpt]) for hit in found.hits])
+    rows = polars.read_csv(tmp_path / "hits.csv")
+    assert rows.columns == ["rank", "similarity", "path", "start_seconds", "end_seconds"]
+    assert rows["path"].to_list() == [hit.excerpt.path for hit in found.hits]
+    pair = similar_pairs(folder / "table.parquet", 1)[0]
+    write_hits(tmp_path / "pairs.csv", [(pair.similarity, [pair.one, pair.other])])
+    assert polars.read_csv(tmp_path / "pairs.csv").columns[2:] == [
+        f"{name}_{n}" for n in (1, 2) for name in ("path", "start_seconds", "end_seconds")
+    ]
+
+
 def test_what_cannot_be_searched_is_named(folder: Path, tmp_path: Path) -> None:
     recording = folder / "recordings" / "a.wav"
-    with pytest.raises(UserError, match=r"--start=9 --end=11: .*a.wav is 10.00 s long"):
+    with pytest.raises(UserError, match=r"^--end=11: .*a.wav is 10.00 s long; give an end within it"):
         query_excerpt(recording, 9, 11)
+    with pytest.raises(UserError, match=r"^--start=12: .*a.wav is 10.00 s long; give a start within it"):
+        query_excerpt(recording, 12, None)
+    soundfile.write(tmp_path / "whole.ogg", bursts(10, 2, 700), RATE)
+    (tmp_path / "cut.ogg").write_bytes((tmp_path / "whole.ogg").read_bytes()[:9000])
+    with pytest.raises(UserError, match=r"cut.ogg: truncated: "):
+        query_excerpt(tmp_path / "cut.ogg", None, None)
     with pytest.raises(UserError, match=r"gone.wav: there is no such file"):
         query_excerpt(tmp_path / "gone.wav", None, None)
     (tmp_path / "text.wav").write_text("no sound")
