@@ -114,6 +114,28 @@ def learning_curves_figure(
         axes.plot(chosen[name], 100 * scores[chosen[name] - 1], "o", color=colour, markersize=7)
     axes.set_xlabel("epoch (dot: the one that was tested)")
     axes.set_ylabel(f"{heading} (%)")
+    save(figure, file)
+
+
+@styled
+def roc_figure(curves: Mapping[str, Sequence[float]], file: Path) -> None:
+    """Draw ROC curves, one for each encoder, with the line of chance and that of equal errors.
+
+    Args:
+        curves: by the name of the encoder, true rates at evenly spaced false rates from 0 to 1.
+        file: PNG to write.
+    """
+    figure = new_figure(4.0, 4.0)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.plot([0, 100], [0, 100], color=LINE, linewidth=1.2, label="chance")
+    axes.plot([0, 100], [100, 0], color=LINE, linewidth=1.2, linestyle=":", label="equal errors")
+    for name, values in curves.items():
+        places = [100 * place / (len(values) - 1) for place in range(len(values))]
+        shares = [100 * value for value in values]
+        axes.plot(places, shares, color=colour_of(name, list(curves)), label=shortened(name, 30))
+    axes.set_xlabel("pairs of different classes above the threshold (%)")
+    axes.set_ylabel("pairs of one class above the threshold (%)")
+    axes.set_aspect("equal")
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), labelcolor=INK)
     save(figure, file)
 
@@ -165,7 +187,10 @@ def curve_grid_figure(
     figure.legend(handles, labels, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 0.93), ncols=4)
     save(figure, file)
 
+    save(figure, file)
 
+
+@styled
 def colour_of(name: str, names: Sequence[str]) -> str:
     """The colour of an encoder among others."""
     if name in BASELINE_COLOURS:

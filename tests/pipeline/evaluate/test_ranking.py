@@ -74,4 +74,4 @@ def test_a_coarser_ranking_has_the_same_figures_nearly() -> None:
     assert len(coarse.ends) == 1024
     for figure in (area, equal_error_rate):
         exact, near = (figure(rates(one, weights)) for one in (ranking, coarse))
-        np.testing.assert_allclose(near, exact, atol=1e-4)
+        np.testing.assert_allclose(near, exact, atol=3e-4)

@@ -1,5 +1,7 @@
 """The suite `verification`: perfect, random and equal embeddings, scikit-learn, and the variance of its intervals."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -30,6 +32,16 @@ def test_perfect_embeddings_err_never_and_equal_ones_as_chance() -> None:
         np.testing.assert_allclose(equal.metrics[key].value, value)
 
 
+def test_the_picture_is_of_curves_that_rise_from_0_to_1(tmp_path: Path) -> None:
+    task = make_task([f"c{n % 3}" for n in range(60)])
+    result = SUITE.evaluate(task, make_subject(clusters(task.label)), CONFIG)
+    curve = result.details["roc"]
+    assert curve[-1] == 1
+    assert (np.diff(curve) >= 0).all()
+    SUITE.figure(task, {"mel statistics": result, "pretrained": result}, CONFIG, tmp_path / "roc.png")
+    assert (tmp_path / "roc.png").stat().st_size > 1000
+
+
 def test_random_embeddings_are_near_chance() -> None:
     task = make_task([f"c{n % 5}" for n in range(300)])
     embeddings = np.random.default_rng(0).normal(size=(300, 16))
@@ -54,7 +66,7 @@ def test_the_area_is_that_of_scikit_learn_and_its_resamples_those_of_repeated_pa
         counts = task.source_counts[draw][task.sources]
         times = pairs.weights * counts[pairs.first] * counts[pairs.second]
         expected = roc_auc_score(pairs.same, similarity, sample_weight=times)
-        np.testing.assert_allclose(metric.resamples[draw], expected, atol=1e-4)
+        np.testing.assert_allclose(metric.resamples[draw], expected, atol=2e-4)
 
 
 def test_one_shot_is_the_nearest_of_the_support() -> None:
