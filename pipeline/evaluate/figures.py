@@ -187,10 +187,7 @@ def curve_grid_figure(
     figure.legend(handles, labels, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 0.93), ncols=4)
     save(figure, file)
 
-    save(figure, file)
 
-
-@styled
 def colour_of(name: str, names: Sequence[str]) -> str:
     """The colour of an encoder among others."""
     if name in BASELINE_COLOURS:
