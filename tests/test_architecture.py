@@ -138,3 +138,17 @@ finally:
     assert int(peak.split()[1]) < 150 * 1024, peak
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_recordings_are_prepared_without_torch(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from echopair.tuning.cli import main
+sys.argv = ["echopair", "prepare", "corpora.sound_events.clips_per_kind=1", "work_folder={tmp_path}"]
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
