@@ -7,7 +7,9 @@ from collections.abc import Container
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
@@ -141,10 +143,12 @@ finally:
 
 
 def test_recordings_are_prepared_without_torch(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "noise.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 16000), 16000)
     program = f"""
 import sys
 from echopair.tuning.cli import main
-sys.argv = ["echopair", "prepare", "corpora.sound_events.clips_per_kind=1", "work_folder={tmp_path}"]
+settings = ["corpora.recordings.root={tmp_path}", "work_folder={tmp_path}/work"]
+sys.argv = ["echopair", "prepare", "folder-unlabelled", *settings]
 if __name__ == "__main__":
     try:
         main()
