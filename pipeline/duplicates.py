@@ -169,7 +169,8 @@ def _candidates(found: Sequence[Landmarks]) -> Iterator[tuple[int, int, int]]:
     del order  # 80 MB of 10 million landmarks, as every array of positions below
 
     def are_equal(following: int) -> NDArray[np.bool_]:
-        return (codes[following:] == codes[:-following]) & (clips[following:] != clips[:-following])
+        equal: NDArray[np.bool_] = codes[following:] == codes[:-following]
+        return equal & (clips[following:] != clips[:-following])
 
     pairs = np.zeros(len(found), np.int64)  # of equal landmarks, by their first clip
     for following in range(1, SAME_LANDMARK):
