@@ -170,7 +170,8 @@ def _candidates(found: Sequence[Landmarks]) -> Iterator[tuple[int, int, int]]:
 
     def are_equal(following: int) -> NDArray[np.bool_]:
         equal: NDArray[np.bool_] = codes[following:] == codes[:-following]
-        return equal & (clips[following:] != clips[:-following])
+        equal &= clips[following:] != clips[:-following]
+        return equal
 
     pairs = np.zeros(len(found), np.int64)  # of equal landmarks, by their first clip
     for following in range(1, SAME_LANDMARK):
