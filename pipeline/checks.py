@@ -55,12 +55,15 @@ def check(
         raise UserError(
             f"work_folder={work} cannot be written to ({error.strerror}); set work_folder to another folder"
         ) from error
-    for key, device in (("pretrain.device", config.pretrain.device), ("embed.device", config.embed.device)):
-        try:
-            resolve_device(device)
-        except ValueError as error:
-            raise UserError(f"{key}: {error}") from error
     if until >= Stage.PRETRAIN:
+        for key, device in (
+            ("pretrain.device", config.pretrain.device),
+            ("embed.device", config.embed.device),
+        ):
+            try:
+                resolve_device(device)
+            except ValueError as error:
+                raise UserError(f"{key}: {error}") from error
         check_tracking(config.tracking, work)
         check_learning(config)
     names = set(config.pretrain_corpora)

@@ -166,23 +166,25 @@ def _candidates(found: Sequence[Landmarks]) -> Iterator[tuple[int, int, int]]:
         codes, frames, clips = codes[kept], frames[kept], clips[kept]
     order = np.lexsort((clips, codes))
     codes, frames, clips = codes[order], frames[order], clips[order]
+    del order  # 80 MB of 10 million landmarks, as every array of positions below
 
-    def equal(following: int) -> NDArray[np.int64]:
-        same = (codes[following:] == codes[:-following]) & (clips[following:] != clips[:-following])
-        return np.flatnonzero(same)
+    def are_equal(following: int) -> NDArray[np.bool_]:
+        equal: NDArray[np.bool_] = codes[following:] == codes[:-following]
+        equal &= clips[following:] != clips[:-following]
+        return equal
 
     pairs = np.zeros(len(found), np.int64)  # of equal landmarks, by their first clip
     for following in range(1, SAME_LANDMARK):
-        pairs += np.bincount(clips[equal(following)], minlength=len(found))
+        pairs += np.bincount(clips[:-following][are_equal(following)], minlength=len(found))
     # The first clips in ranges: the pairs of many short clips take gigabytes.
-    range_of = np.cumsum(pairs) // MAX_PAIRS
+    range_of = (np.cumsum(pairs) // MAX_PAIRS).astype(np.int32)
+    landmark_range = range_of[clips]
     middle = 1 << 24  # of the shifts, which are below: 2**24 hops are 74 h at 16 kHz
     best: dict[int, tuple[int, int]] = {}
     for number in np.unique(range_of):
         keys = [np.zeros(0, np.int64)]
         for following in range(1, SAME_LANDMARK):
-            n = equal(following)
-            n = n[range_of[clips[n]] == number]
+            n = np.flatnonzero(are_equal(following) & (landmark_range[:-following] == number))
             pair = clips[n].astype(np.int64) * len(found) + clips[n + following]
             keys.append(pair * (2 * middle) + frames[n] - frames[n + following] + middle)
         # Shifts that differ by one hop count together: in bins of two hops, at both alignments.

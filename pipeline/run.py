@@ -36,8 +36,8 @@ from echopair.pipeline.stages import Done, StageOutput, digest_files, file_name
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import TrackingError
 from echopair.pipeline.training.callback import TrainingCallback
+from echopair.pipeline.training.checkpoints import ENCODER_FOLDER, PREVIEW_FOLDER
 from echopair.pipeline.training.encoder_output import encoder_output
-from echopair.pipeline.training.pretrain import ENCODER_FOLDER, PREVIEW_FOLDER, pretrain
 
 
 @dataclass
@@ -196,6 +196,8 @@ def _train(
     callback: TrainingCallback | None,
     did: list[str],
 ) -> Done:
+    from echopair.pipeline.training.pretrain import pretrain  # here: `echopair prepare` needs no torch
+
     def work(folder: Path) -> dict[str, Any]:
         learned_from = [stores[corpus] for corpus in config.pretrain_corpora]
         figures = pretrain(learned_from, config.learning, folder, callback)

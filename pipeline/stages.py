@@ -118,14 +118,14 @@ def digest_values(*values: Any) -> str:
     Args:
         values: anything that JSON can hold, pydantic models included.
     """
-    text = json.dumps([_plain(value) for value in values], sort_keys=True, allow_nan=False)
+    text = json.dumps(values, sort_keys=True, allow_nan=False, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+    raise TypeError(f"{type(value).__name__} cannot be part of a stage's key")
 
 
 def _in_words(figures: Mapping[str, Any]) -> str:

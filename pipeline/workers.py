@@ -210,6 +210,7 @@ def _open_worker_shard(
 ) -> None:
     global _worker  # noqa: PLW0603 - the one state of a worker process
     end_with(parent)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before numpy is imported; decoding multiplies no matrices
     # glibc gives freed arrays back to the system, and new ones then cost page faults, a quarter of the time to decode a
     # short WAV file. Once a block of this size was freed, it keeps what is smaller (mallopt(3), M_MMAP_THRESHOLD).
     bytes(LARGEST_KEPT_BYTES)

@@ -7,7 +7,9 @@ from collections.abc import Container
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
@@ -136,5 +138,21 @@ finally:
     # Of this program alone: ru_maxrss would count the process that started it.
     peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
     assert int(peak.split()[1]) < 150 * 1024, peak
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+def test_recordings_are_prepared_without_torch(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "noise.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 16000), 16000)
+    program = f"""
+import sys
+from echopair.tuning.cli import main
+settings = ["corpora.recordings.root={tmp_path}", "work_folder={tmp_path}/work"]
+sys.argv = ["echopair", "prepare", "folder-unlabelled", *settings]
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)

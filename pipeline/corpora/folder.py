@@ -80,7 +80,10 @@ def list_folder(
     visited: set[str] = set()
     for folder, subfolders, files in os.walk(root, onerror=refuse, followlinks=True):
         real = os.path.realpath(folder)
-        is_link = Path(folder) != root and Path(folder).is_symlink()
+        # Once a folder: paths take most of the time to list many files.
+        parent = Path(folder)
+        name_of_parent = "" if parent == root else f"{parent.relative_to(root)}{os.sep}"
+        is_link = bool(name_of_parent) and parent.is_symlink()
         if real in visited or (is_link and real in real_folders):
             console.print(
                 f"{title}: {name_as_text(folder)} is a link to a folder that is read elsewhere; passed over",
@@ -94,7 +97,7 @@ def list_folder(
         for file in sorted(files):
             if file.startswith("."):
                 continue
-            path = Path(folder, file)
+            path = parent / file
             if not file.lower().endswith(extensions):
                 kind = name_as_text(path.suffix.lower()) or "no extension"
                 if not is_audio(path):
@@ -105,9 +108,9 @@ def list_folder(
                     backups.append(file)
                     continue
                 by_content.append(file)
-            is_labelled = labels_from == "parent_folder" and Path(folder) != root
-            labels = (name_as_text(path.parent.name),) if is_labelled else ()
-            recordings.append(Recording(path, str(path.relative_to(root)), labels))
+            is_labelled = labels_from == "parent_folder" and name_of_parent
+            labels = (name_as_text(parent.name),) if is_labelled else ()
+            recordings.append(Recording(path, name_of_parent + file, labels))
     if by_content:
         console.print(f"{title}: recognised as audio by content: {_counted(by_content)}", markup=False)
     if backups:

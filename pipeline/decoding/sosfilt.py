@@ -2,12 +2,11 @@
 
 import sys
 from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 COMPILED = "scipy.signal._sosfilt"
@@ -32,7 +31,10 @@ def sosfilt(sections: NDArray[np.float64], waveform: NDArray[np.float64], state:
 
 def _load() -> Any:
     """SciPy's module, imported without the package that it is in; None if there is no such module."""
-    spec = PathFinder.find_spec(COMPILED, [str(Path(scipy.__file__).with_name("signal"))])
+    package = find_spec("scipy")  # where it is; nothing of it is imported
+    assert package is not None
+    assert package.origin is not None
+    spec = PathFinder.find_spec(COMPILED, [str(Path(package.origin).with_name("signal"))])
     if spec is None or spec.loader is None:
         return None
     module = module_from_spec(spec)

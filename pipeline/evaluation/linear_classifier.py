@@ -1,7 +1,7 @@
 """Logistic regression on standardised features, made quick enough to choose C in every fold."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ MAX_ITERATIONS = 1000
 # principal component. Of 4000 test clips no more than one is classified otherwise than at a tolerance of 1e-6.
 TOLERANCE = 1e-4
 BLOCK_CLIPS = 4096  # of which the logits are in memory at a time
+Float = TypeVar("Float", np.float32, np.float64)
 
 
 class LinearClassifier:
@@ -47,16 +48,20 @@ class LinearClassifier:
             _, singular_values, components = np.linalg.svd(scaled, full_matrices=False)
             variances, self._rotation = singular_values**2 / clips, components.T  # (D, clips)
         else:
-            values = scaled.astype(np.float64)
-            variances, self._rotation = np.linalg.eigh(values.T @ values / clips)  # (D, D)
-        # The intercept is the weight of a feature that is always 1.
-        self._features = np.column_stack([scaled @ self._rotation, np.ones(clips)]).astype(np.float64)
+            products = np.zeros((dimensions, dimensions))
+            for begin in range(0, clips, BLOCK_CLIPS):
+                values = scaled[begin : begin + BLOCK_CLIPS].astype(np.float64)
+                products += values.T @ values
+            variances, self._rotation = np.linalg.eigh(products / clips)  # (D, D)
+        # In single precision, which is twice as fast; only sums over clips are in double precision.
+        self._features = np.ones((clips, len(variances) + 1), np.float32)  # the last is that of the intercept
+        np.matmul(scaled, self._rotation.astype(np.float32), out=self._features[:, :-1])
         self._variances = np.append(np.maximum(variances, 0), 1)[:, None]
         self._multilabel = multilabel
         self._constant = targets[0].astype(np.float64)
         self._varied = np.flatnonzero(targets.min(0) < targets.max(0))
-        self._targets = targets[:, self._varied]
-        shares = self._targets.mean(0)
+        self._targets = targets[:, self._varied].astype(np.float32)
+        shares = self._targets.mean(0, dtype=np.float64)
         # Second derivative of the mean loss with respect to a logit, at constant probabilities.
         self._curvature = shares * (1 - shares)
         if not multilabel:
@@ -102,23 +107,27 @@ class LinearClassifier:
     def _losses(self, weights: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(classes,) parts of the mean log loss, and its gradient with respect to the weights."""
         losses, gradient = np.zeros(weights.shape[1]), np.zeros_like(weights)
+        single = weights.astype(np.float32)
         for begin in range(0, len(self._features), BLOCK_CLIPS):
             features = self._features[begin : begin + BLOCK_CLIPS]
             targets = self._targets[begin : begin + BLOCK_CLIPS]
-            logits = features @ weights
+            logits = features @ single
             log_p = log_probabilities(logits, self._multilabel)
-            losses -= (targets * log_p).sum(0)
             if self._multilabel:  # log(1 - p) is log(p) less the logit
-                losses -= ((1 - targets) * (log_p - logits)).sum(0)
+                losses -= (log_p - (1 - targets) * logits).sum(0, dtype=np.float64)
+            else:
+                losses -= (targets * log_p).sum(0, dtype=np.float64)
             gradient += features.T @ (np.exp(log_p) - targets)
         return losses / len(self._features), gradient / len(self._features)
 
 
-def log_probabilities(logits: NDArray[np.float64], multilabel: bool) -> NDArray[np.float64]:
+def log_probabilities(logits: NDArray[Float], multilabel: bool) -> NDArray[Float]:
     """(N, K) log probabilities of logits (N, K): of classes that exclude each other, or of each label by itself."""
     if multilabel:
-        return -np.logaddexp(0, -logits)
-    shifted: NDArray[np.float64] = logits - logits.max(1, keepdims=True)
+        # Several times as fast as numpy's logaddexp.
+        log_p: NDArray[Float] = np.minimum(logits, 0) - np.log(1 + np.exp(-np.abs(logits)))
+        return log_p
+    shifted: NDArray[Float] = logits - logits.max(1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(1, keepdims=True))
     return shifted
 

@@ -85,7 +85,7 @@ class LinearProbe(Evaluation):
     """The accuracy of a linear classifier on frozen embeddings, beside its baselines."""
 
     name = "probe"
-    code_version = 5
+    code_version = 6
     libraries = ("scikit-learn", "scipy")
     features = FEATURES
 

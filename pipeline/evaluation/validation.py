@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from echopair.pipeline.evaluation.probe import ProbeConfig
     from echopair.pipeline.store import ClipStore
 
-VALIDATION_VERSION = 3
+VALIDATION_VERSION = 4
 # Values of C between which accuracies are flat; fixed, since a choice among few sources varies more than it gains.
 C_VALUES = (0.01, 0.1)
 # Not the seed of a run: all trials are scored on the same folds of the same clips.

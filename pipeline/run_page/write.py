@@ -16,8 +16,7 @@ from echopair.pipeline.pages import EmbeddedPng, embedded, embedded_png, render_
 from echopair.pipeline.pages.sound import flac, samples_played
 from echopair.pipeline.run_page.verdict import Verdict, advice, verdict
 from echopair.pipeline.stages import write_atomically
-from echopair.pipeline.training.checkpoints import read_metrics
-from echopair.pipeline.training.pretrain import ENCODER_FOLDER, PREVIEW_FOLDER
+from echopair.pipeline.training.checkpoints import ENCODER_FOLDER, PREVIEW_FOLDER, read_metrics
 
 PAGE_FILE = "report.html"
 PROBE = "probe"

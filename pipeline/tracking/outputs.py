@@ -10,8 +10,7 @@ from echopair.pipeline.evaluation import EVALUATIONS
 from echopair.pipeline.layers import flatten
 from echopair.pipeline.stages import MARKER_FILE
 from echopair.pipeline.tracking.tracked_run import TrackedRun
-from echopair.pipeline.training.checkpoints import METRICS_FILE, read_metrics
-from echopair.pipeline.training.pretrain import PREVIEW_FOLDER
+from echopair.pipeline.training.checkpoints import METRICS_FILE, PREVIEW_FOLDER, read_metrics
 
 if TYPE_CHECKING:
     from echopair.pipeline.run import RunResult

@@ -1,6 +1,11 @@
 """TrainingCallback: how a caller follows a training, and may end it."""
 
-from echopair.models.audio_encoder import AudioEncoder
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from echopair.models.audio_encoder import AudioEncoder
 
 
 class TrainingCallback:

@@ -1,21 +1,25 @@
-"""What a training run needs to continue exactly where it stopped."""
+"""What a training leaves in its folder, and what it needs to continue exactly where it stopped."""
+
+from __future__ import annotations
 
 import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
-
-from echopair.models.log_mel import LogMelStatistics
+from echopair.lazy import torch
 from echopair.pipeline.stages import write_atomically
+
+if TYPE_CHECKING:
+    from echopair.models.log_mel import LogMelStatistics
 
 PLAN_FILE = "plan.json"
 CHECKPOINTS_FOLDER = "checkpoints"
 CHECKPOINT_FILE = f"{CHECKPOINTS_FOLDER}/latest.pt"
 METRICS_FILE = "metrics.jsonl"
+ENCODER_FOLDER = "encoder"
+PREVIEW_FOLDER = "preview"
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Plan:
     @property
     def statistics(self) -> LogMelStatistics:
         """Normalisation of the log-mel."""
+        from echopair.models.log_mel import LogMelStatistics
+
         return LogMelStatistics(self.log_mel_mean, self.log_mel_standard_deviation)
 
 
@@ -61,7 +67,7 @@ class Checkpoints:
         parts: named modules and the optimiser, each with a state dict.
     """
 
-    def __init__(self, folder: Path, **parts: nn.Module | torch.optim.Optimizer) -> None:
+    def __init__(self, folder: Path, **parts: torch.nn.Module | torch.optim.Optimizer) -> None:
         self._file = folder / CHECKPOINT_FILE
         self._parts = parts
         self._file.parent.mkdir(exist_ok=True)

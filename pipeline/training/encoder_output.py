@@ -8,7 +8,8 @@ from echopair.augment.policy import augmentations_of
 from echopair.augment.waveform.augmentation import WaveformConfig
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.stages import Done, StageOutput
-from echopair.pipeline.training.pretrain import PRETRAIN_VERSION
+
+PRETRAIN_VERSION = 5
 
 
 def encoder_output(config: RunConfig, clips: Mapping[str, Done]) -> StageOutput:

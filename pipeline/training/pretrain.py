@@ -19,7 +19,14 @@ from echopair.pipeline.store import ClipStore
 from echopair.pipeline.training.batches import Phase, scheduled_batches
 from echopair.pipeline.training.budget import steps_of_budget
 from echopair.pipeline.training.callback import TrainingCallback
-from echopair.pipeline.training.checkpoints import Checkpoints, MetricsLog, Plan, load_plan, save_plan
+from echopair.pipeline.training.checkpoints import (
+    ENCODER_FOLDER,
+    Checkpoints,
+    MetricsLog,
+    Plan,
+    load_plan,
+    save_plan,
+)
 from echopair.pipeline.training.crops import CropBatch
 from echopair.pipeline.training.learner import Learner, LearningConfig, learning_rate
 from echopair.pipeline.training.learning_data import learning_data
@@ -28,10 +35,6 @@ from echopair.pipeline.training.views import measure_statistics
 
 if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
-
-PRETRAIN_VERSION = 5
-ENCODER_FOLDER = "encoder"
-PREVIEW_FOLDER = "preview"
 
 
 class Diverged(UserError):  # noqa: N818  (how a training ended, as a sweep records it)

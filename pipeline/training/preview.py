@@ -14,11 +14,10 @@ from echopair.models.log_mel import LogMel
 from echopair.pipeline.figures import positive_pairs_figure, training_curves_figure
 from echopair.pipeline.stages import locked
 from echopair.pipeline.store import ClipStore
-from echopair.pipeline.training.checkpoints import load_plan, read_metrics
+from echopair.pipeline.training.checkpoints import PREVIEW_FOLDER, load_plan, read_metrics
 from echopair.pipeline.training.crops import PairCrops
 from echopair.pipeline.training.learner import LearningConfig
 from echopair.pipeline.training.positives import Places
-from echopair.pipeline.training.pretrain import PREVIEW_FOLDER
 from echopair.pipeline.training.views import make_views
 
 PAIRS_SHOWN = 4

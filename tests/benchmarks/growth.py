@@ -18,7 +18,7 @@ from echopair.pipeline.training.throughput import peak_memory_mb
 from tests.benchmarks.measuring import in_turns
 from tests.benchmarks.training_step import ENCODERS, Training
 
-ROUNDS = 5
+ROUNDS = 3
 THREADS = "threads"
 # Of each panel, the values, and the override that sets one.
 PANELS: dict[str, tuple[Sequence[float], str]] = {

@@ -22,7 +22,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import growth, large_batches, prepare_speed, training_step
+from tests.benchmarks import growth, large_batches, prepare_speed, probe_speed, training_step
 from tests.benchmarks.measuring import Figure
 
 REPOSITORY = Path(__file__).parents[2]
@@ -34,6 +34,7 @@ GROUPS: dict[str, Callable[[Path, int, str], Iterator[Figure]]] = {
     "log_mels": training_step.log_mels,
     "losses": large_batches.figures,
     "prepare": prepare_speed.figures,
+    "probe": probe_speed.figures,
 }
 ON_GPU = ("steps", "embedding", "log_mels")
 NOTICEABLE = 0.85  # of the committed ratio; two measurements on one machine differ by a tenth

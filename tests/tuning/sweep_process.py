@@ -24,7 +24,7 @@ from echopair.pipeline.tracking.client import load_mlflow
 from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
 from echopair.pipeline.tracking.server import start_server, stop_server, wait_until_ready
 from echopair.pipeline.tracking.store import KIND_TAG
-from echopair.pipeline.training.pretrain import ENCODER_FOLDER
+from echopair.pipeline.training.checkpoints import ENCODER_FOLDER
 from echopair.tuning.finalise import BEST_FILE
 from echopair.tuning.state import SETTINGS_FILE, SWEEPS_FOLDER
 from echopair.tuning.sweep import RAY_FOLDER

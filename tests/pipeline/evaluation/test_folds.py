@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.evaluation import folds as module
 from echopair.pipeline.evaluation.folds import (
     Fold,
     find_test_split,
@@ -49,6 +50,12 @@ def test_official_folds_are_tested_once_each() -> None:
     assert [fold.name for fold in folds][-1] == "fold 10"  # in the order of numbers, not of letters
     assert sorted(np.concatenate([fold.test for fold in folds]).tolist()) == list(range(CLIPS))
     assert len(folds[0].validation) == 9
+
+
+def test_many_clips_choose_on_no_more_folds_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ENOUGH_TO_CHOOSE_ON", 13)  # of folds of 6 clips
+    _, folds = folds_of([str(n % 10 + 1) for n in range(CLIPS)])
+    assert [len(fold.validation) for fold in folds] == [3] * 10
 
 
 def test_given_test_folds_are_the_one_test_set() -> None:
