@@ -1,9 +1,10 @@
 """The clip store: waveforms as memory-mapped int16 shards, and a manifest beside them."""
 
+import copy
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,14 @@ class ClipStore:
 
     def __getstate__(self) -> dict[str, object]:
         return {key: value for key, value in self.__dict__.items() if key != "_shards"}
+
+    def only(self, clips: NDArray[np.int64]) -> Self:
+        """The store of some of its clips, (N,) indices, which are numbered from 0 in this order; nothing is copied."""
+        part = copy.copy(self)
+        part.manifest = self.manifest.take(clips)
+        part.samples, part._shard = self.samples[clips], self._shard[clips]
+        part._offset, part._scale = self._offset[clips], self._scale[clips]
+        return part
 
     def read(self, clip: int, start: int = 0, samples: int | None = None) -> NDArray[np.float32]:
         """Part of a clip, (samples,) float32; a clip that is too short is repeated until it fills them."""

@@ -93,27 +93,47 @@ def curve_figure(
 
 
 @styled
-def learning_curves_figure(
-    curves: Mapping[str, Sequence[float]], chosen: Mapping[str, int], heading: str, file: Path
+def learning_curve_figure(
+    curves: Mapping[str, Sequence[tuple[Sequence[float], int]]],
+    tested: Mapping[str, Metric],
+    heading: str,
+    chance: float,
+    file: Path,
 ) -> None:
-    """Draw a score after each epoch, one line for each encoder.
+    """Draw a score after each epoch of several trainings, and beside it that of the test clips, with its interval.
 
     Args:
-        curves: by the name of the encoder, a share for each epoch.
-        chosen: by the name of the encoder, the epoch that was taken, from 1.
+        curves: by the name of the encoder, for each training the scores and the epoch that was chosen, from 1.
+        tested: by the name of the encoder.
         heading: what the score is.
+        chance: a line.
         file: PNG to write.
     """
-    figure = new_figure(6.0, 3.0)
-    axes = figure.add_axes((0, 0, 1, 1))
-    for name, scores in curves.items():
-        colour = colour_of(name, list(curves))
-        axes.plot(
-            range(1, len(scores) + 1), [100 * one for one in scores], color=colour, label=shortened(name, 30)
-        )
-        axes.plot(chosen[name], 100 * scores[chosen[name] - 1], "o", color=colour, markersize=7)
-    axes.set_xlabel("epoch (dot: the one that was tested)")
+    figure = new_figure(6.4, 3.2)
+    axes, beside = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1))
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.06)
+    for number, (name, trainings) in enumerate(curves.items()):
+        colour, marker = colour_of(name, list(curves)), MARKERS[number % len(MARKERS)]
+        for scores, epoch in trainings:
+            axes.plot(range(1, len(scores) + 1), [100 * one for one in scores], color=colour, alpha=0.7)
+            axes.plot(epoch, 100 * scores[epoch - 1], marker, color=colour, markersize=7)
+        metric = tested[name]
+        if metric.interval is not None:
+            beside.plot(
+                [number, number], [100 * one for one in metric.interval], color=colour, lw=2, alpha=0.5
+            )
+        beside.plot(number, 100 * metric.value, marker, color=colour, markersize=7, label=shortened(name, 30))
+    for one in (axes, beside):
+        one.axhline(chance * 100, color=LINE, linewidth=1.2, zorder=0)
+    axes.annotate("chance", (1, chance * 100), (0, 3), textcoords="offset points", color=SOFT, fontsize=8)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlabel("epoch")
     axes.set_ylabel(f"{heading} (%)")
+    axes.set_title("validation clips, chosen epoch marked")
+    beside.set_title("test clips")
+    beside.set_xticks([])
+    beside.set_xlim(-0.6, len(curves) - 0.4)
+    beside.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5), labelcolor=INK)
     save(figure, file)
 
 

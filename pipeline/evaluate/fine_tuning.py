@@ -1,228 +1,268 @@
-"""Training of a whole encoder on the labels of clips, from its weights; stopped by the score of other clips."""
+"""Fine-tuning: an encoder and a linear head are trained on labels; the best epoch is chosen on held-out sources."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from echopair.models.audio_encoder import crop_starts
+from echopair.augment.policy import AllConfig, AugmentConfig, build_policy
+from echopair.models.audio_encoder import CROPS_PER_BATCH, AudioEncoder
 from echopair.models.encoders import SampleCnnConfig
+from echopair.models.encoders.layers import layers_of
 from echopair.models.precision import autocast
+from echopair.pipeline.embed_windows import embed_clips
+from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation.bootstrap import score_of
+from echopair.pipeline.training.crops import CropsConfig, PairCrops
 from echopair.pipeline.training.learner import PretrainConfig, learning_rate
 from echopair.pipeline.training.seeding import Stream, numpy_generator, torch_seed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from echopair.models.audio_encoder import AudioEncoder
+    from echopair.models.encoders.base import Encoder
+    from echopair.pipeline.evaluate.suites.fine_tune import FineTuneConfig
+    from echopair.pipeline.evaluate.task import Task
     from echopair.pipeline.store import ClipStore
+    from echopair.pipeline.training.crops import CropBatch
 
-CROPS_AT_ONCE = 128  # of a forward pass without gradients
-WARM_UP_SHARE = 0.1
-
-
-class Training(NamedTuple):
-    """How an encoder is trained on; see `FineTuneConfig`."""
-
-    epochs: int
-    patience: int
-    batch_clips: int
-    learning_rate: float
-    layer_decay: float
-    mixup: float
-    seed: int
-
-
-class Epoch(NamedTuple):
-    """What a row of the learning curve holds; the score is None without clips to stop by."""
-
-    loss: float
-    score: float | None
+PLAIN = AugmentConfig(policy=AllConfig(augmentations=()))  # crops are not augmented
 
 
 class FineTuned(NamedTuple):
-    """Scores (tested clips, classes), the learning curve, and the epoch, from 1, whose weights were tested."""
+    """A fold after fine-tuning.
+
+    Args:
+        scores: (test clips, classes) probabilities, by the weights of the chosen epoch.
+        epoch: that was chosen, from 1.
+        losses: mean training loss of each epoch.
+        validation: score of the clips that the epoch is chosen on, after each epoch.
+    """
 
     scores: NDArray[np.float64]
-    curve: list[Epoch]
     epoch: int
+    losses: list[float]
+    validation: list[float]
+
+
+class Classifier(nn.Module):
+    """An encoder with a linear head; as the network of an `AudioEncoder` it gives probabilities for embeddings.
+
+    Args:
+        encoder: that is trained.
+        classes: C.
+        multilabel: whether each class is a question of its own.
+    """
+
+    def __init__(self, encoder: Encoder, classes: int, *, multilabel: bool) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.embedding_dim, classes)
+        self.embedding_dim = classes
+        self.multilabel = multilabel
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """(B, 1, F, T) -> (B, C) float32."""
+        embeddings = self.encoder(inputs)
+        with torch.autocast(
+            inputs.device.type, enabled=False
+        ):  # bfloat16 would make scores of many clips equal
+            logits: Tensor = self.head(embeddings)
+        return logits
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, 1, F, T) -> (B, C) probabilities."""
+        logits = self.logits(inputs)
+        return logits.sigmoid() if self.multilabel else logits.softmax(1)
+
+    def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy, binary of several labels; targets (B, C) from 0 to 1."""
+        logits = self.logits(inputs)
+        return (binary_cross_entropy_with_logits if self.multilabel else cross_entropy)(logits, targets)
+
+
+class EarlyStopping:
+    """The weights of the epoch with the best score, of equal ones the first.
+
+    Args:
+        network: that is trained.
+        patience: epochs without a better score after which training is to end.
+    """
+
+    def __init__(self, network: nn.Module, patience: int) -> None:
+        self._network = network
+        self._patience = patience
+        self.scores: list[float] = []
+        self.epoch = 0
+
+    def ends_after(self, score: float) -> bool:
+        """Take in the score of an epoch; whether training is to end."""
+        if not self.scores or score > max(self.scores):
+            self.epoch = len(self.scores) + 1
+            self._weights = copy.deepcopy(self._network.state_dict())
+        self.scores.append(score)
+        return len(self.scores) - self.epoch >= self._patience
+
+    def restore(self) -> None:
+        """Give the network the weights of `epoch`, which counts from 1."""
+        self._network.load_state_dict(self._weights)
 
 
 def fine_tune(
     encoder: AudioEncoder,
     store: ClipStore,
-    targets: NDArray[np.int8],
-    learn: NDArray[np.int64],
-    choose: NDArray[np.int64],
-    test: NDArray[np.int64],
-    settings: Training,
-    multilabel: bool,
-    on_epoch: Callable[[Epoch], None] = lambda _epoch: None,
+    task: Task,
+    number: int,
+    config: FineTuneConfig,
+    advance: Callable[..., None],
 ) -> FineTuned:
-    """Train a copy of an encoder with a linear layer on it, and score test clips once.
-
-    Each epoch takes a random crop of each clip. The weights of the epoch with the best score on `choose` are tested.
+    """Train a copy of an encoder on a fold of a task, and score the fold's test clips.
 
     Args:
         encoder: stays as it is.
-        store: clips at its rate.
-        targets: (N, classes) of 0 and 1.
-        learn: indices of the clips to learn from.
-        choose: of those to stop by; without any, the weights of the last epoch are tested.
-        test: of those that are scored at the end.
-        settings: of the training.
-        multilabel: whether a clip may have several labels.
-        on_epoch: called after each epoch.
+        store: the clips of the task, at the encoder's rate.
+        task: labels and folds.
+        number: of the fold; its first validation pair says what to learn from, and what to choose the epoch on.
+        config: of the training.
+        advance: of a progress bar that counts epochs.
+
+    Raises:
+        UserError: the loss is not finite.
     """
-    model = _Classifier(encoder, targets.shape[1], settings.seed)
-    optimiser = torch.optim.AdamW(rate_groups(model, settings.layer_decay), weight_decay=0.01)
-    plan = PretrainConfig(
-        steps=1, learning_rate=settings.learning_rate, warm_up_share=WARM_UP_SHARE
-    )  # the shape of its rate
-    batches = -(-len(learn) // settings.batch_clips)
-    curve: list[Epoch] = []
-    best, best_epoch = model.state(), 0
-    for epoch in range(settings.epochs):
-        model.train()
-        losses = []
-        generator = numpy_generator(settings.seed, epoch, Stream.FINE_TUNING)
-        for number, clips in enumerate(np.array_split(generator.permutation(learn), batches)):
-            step = epoch * batches + number
-            for group in optimiser.param_groups:
-                group["lr"] = group["scale"] * learning_rate(plan, step, settings.epochs * batches)
-            inputs = model.inputs(_random_crops(store, clips, encoder.config.crop_samples, generator))
-            wanted = torch.from_numpy(targets[clips]).float().to(inputs.device)
-            if settings.mixup > 0:
-                inputs, wanted = mixed(inputs, wanted, settings.mixup, generator)
-            loss = _loss(model(inputs), wanted, multilabel)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            losses.append(loss.item())
-        score = (
-            score_of(model.scores(store, choose, multilabel), targets[choose], multilabel)
-            if len(choose)
-            else None
+    fold = task.folds[number]
+    learn, choose = fold.validation[0]
+    seed = torch_seed(task.seed, number, Stream.FINE_TUNING)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # for the head, and for encoders with dropout
+        network = Classifier(
+            cast("Encoder", copy.deepcopy(encoder.encoder)), len(task.classes), multilabel=task.multilabel
         )
-        curve.append(Epoch(float(np.mean(losses)), score))
-        on_epoch(curve[-1])
-        if score is None or best_epoch == 0 or score > (curve[best_epoch - 1].score or 0.0):
-            best, best_epoch = model.state(), epoch + 1
-        elif epoch + 1 - best_epoch >= settings.patience:
-            break
-    model.load_state_dict(best)
-    return FineTuned(model.scores(store, test, multilabel), curve, best_epoch)
+        device: Any = encoder.device.type
+        classifier = AudioEncoder(encoder.config, network, device=device, precision=encoder.precision)
+        training = _Training(classifier, network, store.only(learn), task.targets[learn], seed, config)
+        stopping = EarlyStopping(network, config.patience)
+        losses = []
+        for epoch in range(config.epochs):
+            losses.append(training.epoch(epoch, advance))
+            score = score_of(_predict(classifier, store, choose), task.targets[choose], task.multilabel)
+            ends = stopping.ends_after(score)
+            advance(0, note=f"loss {losses[-1]:.3g}, validation {score:.1%}")
+            if ends:
+                advance(config.epochs - epoch - 1)
+                break
+        stopping.restore()
+        return FineTuned(_predict(classifier, store, fold.test), stopping.epoch, losses, stopping.scores)
 
 
-class _Classifier(nn.Module):
-    """A copy of an encoder, and a linear layer on the embedding of a crop."""
+def parameter_groups(network: Classifier, layer_decay: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Groups for an optimiser, with the share of the learning rate that each layer has as `rate_share`.
 
-    def __init__(self, encoder: AudioEncoder, classes: int, seed: int) -> None:
-        super().__init__()
-        self._of = [encoder]  # in a list: its parameters are not ours
-        self.encoder = copy.deepcopy(encoder.encoder)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(torch_seed(seed, 0, Stream.FINE_TUNING))
-            self.head = nn.Linear(encoder.crop_embedding_dim, classes).to(encoder.device)
+    The head has the whole rate, and each layer below has `layer_decay` times that of the next one.
 
-    def state(self) -> dict[str, Tensor]:
-        """A copy of the weights."""
-        return {name: value.clone() for name, value in self.state_dict().items()}
-
-    def inputs(self, waveforms: NDArray[np.float32]) -> Tensor:
-        """What the encoder takes, of crops (B, L)."""
-        encoder = self._of[0]
-        crops = torch.from_numpy(waveforms).to(encoder.device)
-        if isinstance(encoder.config.encoder, SampleCnnConfig):
-            return crops.unsqueeze(1)[:, None]
-        return encoder.config.statistics.normalise(encoder.log_mel(crops)).unsqueeze(1)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Logits (B, classes)."""
-        with autocast(self._of[0].precision, inputs.device):
-            embeddings = self.encoder(inputs)
-        logits: Tensor = self.head(embeddings.float())
-        return logits
-
-    @torch.no_grad()
-    def scores(self, store: ClipStore, clips: NDArray[np.int64], multilabel: bool) -> NDArray[np.float64]:
-        """(clips, classes): the mean of the probabilities over the fixed crops of each clip."""
-        self.eval()
-        config = self._of[0].config
-        places = [
-            (row, int(clip), start)
-            for row, clip in enumerate(clips)
-            for start in crop_starts(
-                int(store.samples[clip]), config.crop_samples, config.crop_hop_samples
-            ).tolist()
-        ]
-        rows = torch.tensor([row for row, _, _ in places])
-        totals = torch.zeros(len(clips), self.head.out_features, dtype=torch.float64)
-        for first in range(0, len(places), CROPS_AT_ONCE):
-            _, numbers, starts = zip(*places[first : first + CROPS_AT_ONCE], strict=True)
-            logits = self(self.inputs(store.read_crops(numbers, starts, config.crop_samples)))
-            probabilities = logits.sigmoid() if multilabel else logits.softmax(1)
-            totals.index_add_(0, rows[first : first + CROPS_AT_ONCE], probabilities.double().cpu())
-        means: NDArray[np.float64] = (totals / torch.bincount(rows, minlength=len(clips))[:, None]).numpy()
-        return means
-
-
-def rate_groups(model: nn.Module, layer_decay: float) -> list[dict[str, Any]]:
-    """Groups of parameters for an optimiser, each with the `scale` of its rate.
-
-    Args:
-        model: with `encoder` and `head`.
-        layer_decay: factor from each layer to the one before it; the rate of the head has scale 1.
-
-    Source: Clark et al., ELECTRA, ICLR 2020, appendix A; Bao et al., BEiT, ICLR 2022.
+    Source: Clark et al., ELECTRA, ICLR 2020, appendix B; Bao et al., BEiT, ICLR 2022.
     """
-    layers = layers_of(model.encoder)  # type: ignore[arg-type]
-    depth = {id(p): number for number, layer in enumerate(layers) for p in layer.parameters()}
-    groups: dict[float, list[nn.Parameter]] = {}
-    for parameter in model.parameters():
-        below = len(layers) - depth.get(id(parameter), len(layers))
-        groups.setdefault(layer_decay**below, []).append(parameter)
-    return [{"params": parameters, "scale": scale} for scale, parameters in groups.items()]
+    layers = [*layers_of(network.encoder), list(network.head.parameters())]
+    groups = []
+    for depth, layer in enumerate(layers):
+        share = layer_decay ** (len(layers) - 1 - depth)
+        matrices = [one for one in layer if one.ndim > 1]
+        others = [one for one in layer if one.ndim <= 1]  # norms and biases do not decay
+        for parameters, decay in ((matrices, weight_decay), (others, 0.0)):
+            if parameters:
+                groups.append({"params": parameters, "weight_decay": decay, "rate_share": share})
+    return groups
 
 
-def layers_of(encoder: nn.Module) -> list[nn.Module]:
-    """The layers of an encoder from its input to its output: blocks one by one, other modules as they are."""
-    layers: list[nn.Module] = []
-    for child in encoder.children():
-        blocks = list(child.children()) if isinstance(child, nn.Sequential | nn.ModuleList) else []
-        layers += blocks if blocks and all(list(one.children()) for one in blocks) else [child]
-    return [one for one in layers if any(True for _ in one.parameters())]
+class _Training:
+    """The steps of a training; epoch after epoch, each a function of the seed and its number."""
+
+    def __init__(
+        self,
+        classifier: AudioEncoder,
+        network: Classifier,
+        store: ClipStore,
+        targets: NDArray[np.int8],
+        seed: int,
+        config: FineTuneConfig,
+    ) -> None:
+        self._classifier = classifier
+        self._network = network
+        self._targets = torch.from_numpy(targets).float()
+        self._seed = seed
+        self._config = config
+        crops = CropsConfig(crop_seconds=classifier.config.crop_seconds)
+        policy = build_policy(PLAIN, store.sample_rate_hz)
+        self._crops = PairCrops([store], crops, policy, config.batch_clips, seed)
+        self._steps = config.epochs * self._crops.steps_per_epoch
+        self._schedule = PretrainConfig(steps=self._steps, learning_rate=config.learning_rate)
+        groups = parameter_groups(network, config.layer_decay, self._schedule.weight_decay)
+        self._optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+    def epoch(self, epoch: int, advance: Callable[..., None]) -> float:
+        """Train for an epoch, counted from 0; returns the mean loss."""
+        self._network.train()
+        steps = self._crops.steps_per_epoch
+        total = 0.0
+        for step in range(epoch * steps, (epoch + 1) * steps):
+            total += self._step(self._crops[step])
+            advance(1 / steps)
+        self._classifier.eval()
+        if not math.isfinite(total):
+            raise UserError(
+                f"fine_tune.learning_rate={self._config.learning_rate:g}: the loss of epoch {epoch + 1} is not finite; "
+                "lower it, or set embed.precision=float32"
+            )
+        return total / steps
+
+    def _step(self, batch: CropBatch) -> float:
+        audio, device = self._classifier, self._classifier.device
+        waveforms = batch.waveforms.flatten(0, 1)  # (V N, L)
+        targets = self._targets[batch.clips].repeat(len(batch.waveforms), 1)  # (V N, C)
+        if self._config.mixup:
+            generator = numpy_generator(self._seed, batch.step, Stream.METHOD)
+            waveforms, targets = mixed(waveforms, targets, self._config.mixup, generator)
+        waveforms = waveforms.to(device)
+        if isinstance(audio.config.encoder, SampleCnnConfig):
+            inputs = waveforms.unsqueeze(1)  # (V N, 1, L)
+        else:
+            inputs = audio.config.statistics.normalise(audio.log_mel(waveforms))  # (V N, F, T)
+        with autocast(audio.precision, device):
+            loss = self._network.loss(inputs.unsqueeze(1), targets.to(device))
+        rate = learning_rate(self._schedule, batch.step, self._steps)
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate * group["rate_share"]
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimiser.step()
+        return loss.item()
 
 
 def mixed(
-    inputs: Tensor, targets: Tensor, alpha: float, generator: np.random.Generator
+    waveforms: Tensor, targets: Tensor, alpha: float, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Each example mixed with another of its batch, targets alike, by shares from Beta(alpha, alpha).
+    """Mix another row into each, and its target into that, by a share from Beta(alpha, alpha).
 
-    Source: Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018.
+    Args:
+        waveforms: (B, L).
+        targets: (B, C).
+        alpha: above 0; 1 draws all shares alike.
+        generator: of shares and partners.
+
+    Source: Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018, equation 1 of section 2.
     """
-    share = torch.from_numpy(generator.beta(alpha, alpha, len(inputs)).astype(np.float32)).to(inputs.device)
-    other = torch.from_numpy(generator.permutation(len(inputs))).to(inputs.device)
-    weight = share.view(-1, *[1] * (inputs.ndim - 1))
-    return weight * inputs + (1 - weight) * inputs[other], share[:, None] * targets + (1 - share)[
-        :, None
-    ] * targets[other]
+    share = torch.from_numpy(generator.beta(alpha, alpha, (len(waveforms), 1))).float()
+    partner = torch.from_numpy(generator.permutation(len(waveforms)))
+    return tuple(share * one + (1 - share) * one[partner] for one in (waveforms, targets))  # type: ignore[return-value]
 
 
-def _loss(logits: Tensor, targets: Tensor, multilabel: bool) -> Tensor:
-    if multilabel:
-        return nn.functional.binary_cross_entropy_with_logits(logits, targets)
-    return nn.functional.cross_entropy(logits, targets)
-
-
-def _random_crops(
-    store: ClipStore, clips: Sequence[int] | NDArray[np.int64], samples: int, generator: np.random.Generator
-) -> NDArray[np.float32]:
-    last = np.maximum(store.samples[clips] - samples, 0)
-    return store.read_crops([int(one) for one in clips], generator.integers(0, last + 1).tolist(), samples)
+def _predict(classifier: AudioEncoder, store: ClipStore, clips: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(clips, C): mean of the probabilities of the fixed crops of each clip."""
+    pooled = embed_clips(store, clips, classifier, CROPS_PER_BATCH)  # mean and maximum
+    return pooled[:, : classifier.crop_embedding_dim].astype(np.float64)

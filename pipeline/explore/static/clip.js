@@ -88,7 +88,7 @@ export class Card {
     if (this.row !== row) return;
     const picture = make("div", "picture");
     picture.append(pictureOf(clip, name));
-    const texts = [make("p", "name", name), make("p", "", label ? `${time}: ${label}` : time)];
+    const texts = [make("p", "name", name), make("p", "place", label ? `${time}: ${label}` : time)];
     if (folder) texts.push(make("p", "", folder));
     if (clip.scale) texts.push(make("p", "", clip.scale));
     this.element.replaceChildren(this.heading, picture, ...texts);
@@ -112,6 +112,14 @@ export class Card {
     };
     for (const event of ["play", "seeked", "timeupdate"]) audio.addEventListener(event, advance);
     return audio;
+  }
+
+  /** Show the row's label as it is now. */
+  label() {
+    const place = this.element.querySelector(".place");
+    if (this.row === null || !place) return;
+    const { time, label } = this.describe(this.row);
+    place.textContent = label ? `${time}: ${label}` : time;
   }
 
   /** Play the row from its beginning. */

@@ -11,12 +11,16 @@ const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count =
 /** The panels beside the map; `onShow(row)` selects a row, `onLabels()` is called after labels have changed. */
 export class Labelling {
   constructor(data, clips, { describe, onShow, onLabels }) {
-    Object.assign(this, { data, clips, describe, onShow, onLabels, selected: [], next: [] });
+    Object.assign(this, { data, clips, describe, onShow, onLabels, selected: [], next: [], before: [] });
     byId("label-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.give(byId("label").value.trim());
     });
+    // Typing replaces the last label, and Enter alone repeats it.
+    byId("label").addEventListener("focus", () => byId("label").select());
+    byId("label").addEventListener("keydown", (event) => event.key === "Escape" && byId("map").focus());
     byId("unlabel").addEventListener("click", () => this.give(""));
+    byId("undo").addEventListener("click", () => this.undo());
     byId("export").addEventListener("click", () => this.export("selection", this.selected));
     byId("export-labels").addEventListener("click", () => this.export("labels", this.labelled()));
     this.countLabels();
@@ -49,7 +53,7 @@ export class Labelling {
   listed(row) {
     const { name, time, label } = this.describe(row);
     const button = make("button");
-    button.append(make("span", "where", `${name}, ${time}`), make("span", "what", label));
+    button.append(make("span", "where", name), make("span", "when", time), make("span", "what", label));
     button.title = `Play ${name}, ${time}`;
     button.addEventListener("click", () => this.onShow(row, this.selected));
     const item = make("li");
@@ -60,26 +64,53 @@ export class Labelling {
   async give(label) {
     const rows = this.selected;
     if (!rows.length || (!label && !rows.some((row) => row in this.data.given))) return;
+    const before = new Map();
+    for (const row of rows) {
+      const had = this.data.given[row] ?? "";
+      before.set(had, [...(before.get(had) ?? []), row]);
+    }
+    if (!(await this.set(new Map([[label, rows]])))) return;
+    this.before.push(before);
+    const wasSuggested = label && rows.length === 1 && this.next.some((one) => one.row === rows[0]);
+    await this.refresh(rows);
+    if (wasSuggested && this.next.length) {
+      this.onShow(this.next[0].row);
+      byId("label").select();
+    } else byId("map").focus();
+  }
+
+  /** Take the last labels back. */
+  async undo() {
+    const before = this.before.at(-1);
+    if (!before || !(await this.set(before))) return;
+    this.before.pop();
+    await this.refresh(this.selected);
+  }
+
+  /** Give labels to rows, by label, "" for none; false if the server refuses. */
+  async set(rowsOf) {
     byId("problem").textContent = "";
     try {
-      await ask("labels", { rows, label });
+      for (const [label, rows] of rowsOf) {
+        await ask("labels", { rows, label });
+        for (const row of rows) {
+          if (label) this.data.given[row] = label;
+          else delete this.data.given[row];
+        }
+      }
+      return true;
     } catch (error) {
       byId("problem").textContent = error.message;
-      return;
+      return false;
     }
-    for (const row of rows) {
-      if (label) this.data.given[row] = label;
-      else delete this.data.given[row];
-    }
-    const wasSuggested = label && rows.length === 1 && this.next.some((one) => one.row === rows[0]);
+  }
+
+  async refresh(rows) {
+    byId("undo").disabled = this.before.length === 0;
     this.select(rows);
     this.countLabels();
     this.onLabels();
     await this.suggest();
-    if (wasSuggested && this.next.length) {
-      this.onShow(this.next[0].row);
-      byId("label").select();
-    }
   }
 
   countLabels() {

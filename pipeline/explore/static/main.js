@@ -15,7 +15,7 @@ let similarities = null;
 let coloured = null;
 
 const card = new Card(byId("clip"), clips, describe);
-const labelling = new Labelling(data, clips, { describe, onShow: show, onLabels: recolour });
+const labelling = new Labelling(data, clips, { describe, onShow: show, onLabels: relabelled });
 const map = new RowMap(byId("map"), data, { onSelect: select, onHover: (row) => tip.show(row) });
 const tip = new Tip(byId("map"), clips, describe);
 const ways = waysToColour(data, (row) => labelling.labelOf(row), () => similarities ?? data.x.map(() => null));
@@ -56,6 +56,12 @@ async function compare() {
   recolour();
 }
 
+/** Labels have changed. */
+function relabelled() {
+  card.label();
+  return recolour();
+}
+
 function recolour() {
   coloured = ways[byId("colour").value].colour();
   showLegend(byId("legend"), coloured, (chosen) => {
@@ -81,6 +87,13 @@ for (const lasso of [false, true]) {
 }
 byId("whole").addEventListener("click", () => map.whole());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
+
+document.addEventListener("keydown", (event) => {
+  const isUndo = (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z";
+  if (!isUndo || event.target.matches("input")) return;
+  labelling.undo();
+  event.preventDefault();
+});
 
 byId("map").addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -126,6 +126,45 @@ def test_a_label_refits_the_probe_and_goes_on_to_the_next_row(page: Any, table: 
     assert page.evaluate("document.activeElement.id") == "label"
 
 
+def test_a_label_is_replaced_shown_and_taken_back(page: Any, table: ExploredTable) -> None:
+    page.locator("#map").focus()
+    legend = """[...document.querySelectorAll('#legend button')].map(
+        (one) => [one.children[1].textContent, one.children[0].style.background])"""
+    page.select_option("#colour", "label")
+    for label in ("siren", "rain with a long name"):
+        page.locator("#map").focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("l")
+        page.keyboard.type(label)
+        page.keyboard.press("Enter")
+        page.locator("#clip .place", has_text=label).wait_for()
+        page.wait_for_function("document.activeElement.id === 'map'")
+    assert sorted(Labels(table).given().values()) == ["rain with a long name", "siren"]
+    colours = dict(page.evaluate(legend))
+    page.keyboard.press("l")
+    page.keyboard.press("Enter")  # repeats the last label
+    page.keyboard.press("l")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.id") == "map"
+    assert page.locator("#selection").inner_text() == "1 row selected"
+    page.keyboard.press("Escape")
+    assert page.locator("#selection").inner_text() == "Nothing selected"
+    lasso(page, 0, 1)
+    page.locator("#selection", has_text=f"{len(table)} rows selected").wait_for()
+    page.fill("#label", "all")
+    page.keyboard.press("Enter")
+    page.locator("#labelled", has_text=f"{len(table)} rows with a label, 1 label").wait_for()
+    page.wait_for_function("document.activeElement.id === 'map'")
+    page.keyboard.press("Control+z")
+    page.locator("#labelled", has_text="2 rows with a label, 2 labels").wait_for()
+    assert sorted(Labels(table).given().values()) == ["rain with a long name", "siren"]
+    assert dict(page.evaluate(legend)) == colours
+    widths = page.evaluate(
+        "[...document.querySelectorAll('#next')].map(one => one.scrollWidth - one.clientWidth)"
+    )
+    assert widths == [0]
+
+
 def test_rows_are_coloured_in_every_way(page: Any) -> None:
     ways = page.locator("#colour option").evaluate_all("options => options.map(one => one.value)")
     assert ways == ["label", "cluster", "recording", "hour", "start", "similarity"]
