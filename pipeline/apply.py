@@ -82,7 +82,7 @@ def apply(
     """
     config = config or EmbedConfig()
     with encoder_folder(encoder_source) as folder:
-        encoder = load_encoder(folder, config)
+        encoder = load_encoder(folder, config).folded()
         windows = _windows(encoder, window_seconds, hop_seconds, whole)
         recordings = list_recordings(sources)
         info = _info(encoder, folder, encoder_source, windows, recordings, config)
