@@ -134,7 +134,8 @@ class LogMel(nn.Module):
 
     def _frames(self, waveforms: Tensor) -> Tensor:
         """Overlapping frames (B, T, fft) of padded waveforms (B, L), as a view."""
-        return self._padded(waveforms).unfold(1, self.fft_samples, self.config.hop_samples)
+        frames = self._padded(waveforms).unfold(1, self.fft_samples, self.config.hop_samples)
+        return frames[:, : self.config.frames(waveforms.shape[1])]  # one more may fit into the zeros
 
     def _padded(self, waveforms: Tensor) -> Tensor:
         """Waveforms (B, L) with their `padding`, and zeros behind it up to a whole number of hops."""
