@@ -1,5 +1,6 @@
 """What a user takes home: log-mel front end, statistics and encoder, in a folder that describes itself."""
 
+import copy
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ CONFIG_FILE = "encoder.json"
 WEIGHTS_FILE = "encoder.safetensors"
 # Crops in one forward pass: large enough to keep a CPU or GPU busy, small enough for any memory.
 CROPS_PER_BATCH = 128
+# On a CPU the feature maps of fewer crops stay in cache: with 64 the default encoder takes a tenth less time.
+CROPS_ON_CPU = 64
 # Distance of two recordings among the positions of their crops, so that none overlap; longer than any.
 LONGEST_SAMPLES = 2**38
 
@@ -148,8 +151,25 @@ class AudioEncoder(nn.Module):
             log_mels = self.log_mel.of_overlapping(crops, recordings * LONGEST_SAMPLES + starts)  # (B, F, T)
             inputs = self.config.statistics.normalise(log_mels)
         with autocast(self.precision, self.device):
-            embeddings: Tensor = self.encoder(inputs.unsqueeze(1))  # (B, D)
+            at_once = CROPS_ON_CPU if self.device.type == "cpu" else len(inputs)
+            embeddings = torch.cat(
+                [self.encoder(part.unsqueeze(1)) for part in torch.split(inputs, at_once)]
+            )  # (B, D)
         return embeddings.float().cpu()
+
+    def folded(self) -> Self:
+        """A copy that embeds faster: each batch normalisation is part of the weights of its convolution.
+
+        Its embeddings differ by rounding alone. It is in evaluation mode for good, and cannot be saved or trained.
+        """
+        from torch.fx.experimental.optimization import fuse  # not needed by most who load an encoder
+
+        folded = copy.deepcopy(self)
+        for name, layers in folded.encoder.named_children():
+            if isinstance(layers, nn.Sequential):
+                fused = fuse(layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                setattr(folded.encoder, name, fused)
+        return folded
 
     def embed(
         self,

@@ -111,8 +111,15 @@ class LogMel(nn.Module):
             (B, F, T), see `forward`.
         """
         samples = waveforms.shape[1]
-        frames = self._frames(waveforms)  # (B, T, fft)
-        numbers = torch.arange(len(frames) * frames.shape[1], device=waveforms.device).view(len(frames), -1)
+        padded = self._padded(waveforms)
+        frames = padded.view(-1).unfold(
+            0, self.fft_samples, self.config.hop_samples
+        )  # of all waveforms, one hop each
+        rows = torch.arange(0, padded.numel(), padded.shape[1], device=waveforms.device)
+        numbers = (  # in `frames`, (B, T)
+            rows[:, None] // self.config.hop_samples
+            + torch.arange(self.config.frames(samples), device=waveforms.device)
+        )
         first = numbers[0] * self.config.hop_samples - self.padding(samples)[0]  # sample of the crop, (T,)
         # A frame at a crop's edge holds padding: it is the frame of no other crop.
         edge = (first < 0) | (first + self.fft_samples > samples)
@@ -121,10 +128,11 @@ class LogMel(nn.Module):
         source = torch.empty_like(distinct).scatter_(0, place.flatten(), numbers.flatten())
         at_once = CPU_CHUNK_FRAMES if waveforms.device.type == "cpu" else len(source)
         log_mels = [
-            self._log_mel(frames[some // len(first), some % len(first)])
+            self._log_mel(frames.index_select(0, some))  # in a third of the time of frames[some]
             for some in torch.split(source, at_once)
         ]
-        return torch.cat(log_mels, dim=1)[:, place].transpose(0, 1).contiguous()
+        log_mel = torch.cat(log_mels, dim=1).index_select(1, place.flatten())  # (F, B T)
+        return log_mel.view(len(log_mel), *place.shape).transpose(0, 1).contiguous()
 
     def padding(self, samples: int) -> tuple[int, int]:
         """Samples before and behind a waveform that make its frames one hop each."""
@@ -135,11 +143,21 @@ class LogMel(nn.Module):
 
     def _frames(self, waveforms: Tensor) -> Tensor:
         """Overlapping frames (B, T, fft) of padded waveforms (B, L), as a view."""
-        left, right = self.padding(waveforms.shape[1])
+        frames = self._padded(waveforms).unfold(1, self.fft_samples, self.config.hop_samples)
+        return frames[:, : self.config.frames(waveforms.shape[1])]  # one more may fit into the zeros
+
+    def _padded(self, waveforms: Tensor) -> Tensor:
+        """Waveforms (B, L) with their `padding`, and zeros behind it up to a whole number of hops."""
+        samples = waveforms.shape[1]
+        left, right = self.padding(samples)
+        rest = -(left + samples + right) % self.config.hop_samples
         # Reflection needs more samples than it adds; what is shorter than that is padded with silence.
-        mode = "reflect" if waveforms.shape[1] > max(left, right) else "constant"
-        padded = F.pad(waveforms, (left, right), mode=mode)
-        return padded.unfold(1, self.fft_samples, self.config.hop_samples)
+        if samples <= max(left, right):
+            return F.pad(waveforms, (left, right + rest))
+        before = waveforms[:, 1 : left + 1].flip(1)
+        behind = waveforms[:, samples - 1 - right : samples - 1].flip(1)
+        # In half the time of F.pad(mode="reflect").
+        return torch.cat([before, waveforms, behind, waveforms.new_zeros(len(waveforms), rest)], dim=1)
 
     def _log_mel(self, frames: Tensor) -> Tensor:
         """Log-mel (F, n) of frames (..., fft), of which there are n in all."""

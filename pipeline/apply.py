@@ -17,10 +17,11 @@ from echopair.pipeline.embed import EMBED_VERSION, EmbedConfig, load_encoder
 from echopair.pipeline.embedding_table import TableInfo, read_info, table_rows
 from echopair.pipeline.encoder_source import encoder_folder
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.prepare import PREPARE_VERSION, size_and_time
+from echopair.pipeline.prepare import PREPARE_VERSION, PrepareConfig, size_and_time
 from echopair.pipeline.progress import console, progress_bar
 from echopair.pipeline.stages import locked
 from echopair.pipeline.table_parts import PLAN_FILE, Parts, Windows, refusals_file
+from echopair.pipeline.workers import Workers
 
 if TYPE_CHECKING:
     from echopair.models.audio_encoder import AudioEncoder
@@ -87,7 +88,7 @@ def apply(
             f"--out={out}: the table is in Parquet format; name it {out.with_suffix(TABLE_EXTENSION)}"
         )
     with encoder_folder(encoder_source) as folder:
-        encoder = load_encoder(folder, config)
+        encoder = load_encoder(folder, config).folded()
         windows = _windows(encoder, window_seconds, hop_seconds, whole)
         recordings = list_recordings(sources)
         info = _info(encoder, folder, encoder_source, windows, recordings, config)
@@ -106,12 +107,16 @@ def apply(
         if _is_done(out, info):  # another process was faster
             return _applied(out, 0.0)
         parts.check_plan()
-        with progress_bar("apply", len(recordings), "recordings") as advance:
+        rate = encoder.config.log_mel.sample_rate_hz
+        with (
+            progress_bar("apply", len(recordings), "recordings") as advance,
+            Workers(None, rate, PrepareConfig().min_seconds) as workers,
+        ):
             for number, group in enumerate(_groups(recordings)):
                 if parts.is_done(number):
                     advance(len(group))
                     continue
-                seconds += parts.make(number, group, encoder, windows, config, advance)
+                seconds += parts.make(number, group, workers, encoder, windows, config, advance)
         parts.merge(out)
     return _applied(out, seconds)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from echopair.pipeline.config import RunConfig
     from echopair.pipeline.store import ClipStore
 
-EMBED_VERSION = 2
+EMBED_VERSION = 3
 EMBED_LIBRARIES = ("torch", "torchaudio")
 EMBEDDINGS_FILE = "embeddings.npz"
 MEL_STATISTICS_SECONDS = 30
@@ -156,7 +156,7 @@ class Embedder:
         if features == MEL_STATISTICS:
             return mel_statistics(store, LogMel(self.config.log_mel), title)
         encoder = self._untrained if features == UNTRAINED else self._pretrained
-        return embed(store, encoder, self.config.embed, title)
+        return embed(store, encoder.folded(), self.config.embed, title)
 
     @cached_property
     def _pretrained(self) -> AudioEncoder:

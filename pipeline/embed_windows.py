@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from echopair.lazy import np, torch
+from echopair.pipeline.cores import cpu_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +57,9 @@ def embed_windows(
 ) -> NDArray[np.float32]:
     """Embed parts of clips as `AudioEncoder.embed` would, in batches of crops of many windows.
 
+    On a CPU every batch has one thread, and as many batches are computed at once as torch has threads: threads that
+    share a batch wait for each other at every layer, for long where another process takes a core from one of them.
+
     Args:
         store: clips at the encoder's sample rate.
         windows: (N,); one that is shorter than a crop is a whole clip.
@@ -72,22 +78,37 @@ def embed_windows(
     crops: list[int] = []  # of each row, a number of `places`
     places: dict[tuple[int, int], int] = {}  # clip and start of each crop of the batch
 
-    def flush() -> None:
-        clips, starts = zip(*places, strict=True)
-        waveforms = torch.from_numpy(store.read_crops(clips, starts, crop_samples))
-        embeddings = encoder.embed_crops(waveforms, torch.tensor(clips), torch.tensor(starts))
-        pool.add(embeddings[crops], torch.tensor(rows))
-        rows.clear()
-        crops.clear()
-        places.clear()
+    queue: deque[tuple[Future[torch.Tensor], list[int], list[int]]] = deque()
 
-    for row, window in enumerate(windows):
-        for start in crop_starts(window.end - window.start, crop_samples, hop_samples).tolist():
-            rows.append(row)
-            crops.append(places.setdefault((window.clip, window.start + start), len(places)))
-            if len(places) == batch_crops:
-                flush()
-        on_window(window)
-    if rows:
-        flush()
+    def embed_batch(batch: Sequence[tuple[int, int]]) -> torch.Tensor:
+        clips, starts = zip(*batch, strict=True)
+        waveforms = torch.from_numpy(store.read_crops(clips, starts, crop_samples))
+        return encoder.embed_crops(waveforms, torch.tensor(clips), torch.tensor(starts))
+
+    def take() -> None:
+        embeddings, crops_of_batch, rows_of_batch = queue.popleft()
+        pool.add(embeddings.result()[crops_of_batch], torch.tensor(rows_of_batch))
+
+    workers = torch.get_num_threads() if encoder.device.type == "cpu" else 1
+    with cpu_threads(1), ThreadPoolExecutor(workers, "embed", torch.set_num_threads, (1,)) as executor:
+
+        def flush() -> None:
+            queue.append((executor.submit(embed_batch, list(places)), crops.copy(), rows.copy()))
+            rows.clear()
+            crops.clear()
+            places.clear()
+            if len(queue) > 2 * workers:  # a bounded queue
+                take()
+
+        for row, window in enumerate(windows):
+            for start in crop_starts(window.end - window.start, crop_samples, hop_samples).tolist():
+                rows.append(row)
+                crops.append(places.setdefault((window.clip, window.start + start), len(places)))
+                if len(places) == batch_crops:
+                    flush()
+            on_window(window)
+        if rows:
+            flush()
+        while queue:
+            take()
     return pool.result().numpy()

@@ -13,7 +13,7 @@ from echopair.pipeline.duplicates import find_duplicates
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import progress_bar
 from echopair.pipeline.stages import StageOutput, digest_values
-from echopair.pipeline.workers import SHARD_PREFIX, Outcome, decode_all
+from echopair.pipeline.workers import SHARD_PREFIX, Outcome, Workers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -99,10 +99,11 @@ def prepare(
     from echopair.pipeline.store import MANIFEST_FILE, ClipStore
 
     outcomes = []
-    with progress_bar(f"prepare {corpus}", len(recordings), "recordings") as advance:
-        for outcome in decode_all(
-            corpus, recordings, config.workers, sample_rate_hz, config.min_seconds, folder
-        ):
+    with (
+        progress_bar(f"prepare {corpus}", len(recordings), "recordings") as advance,
+        Workers(config.workers, sample_rate_hz, config.min_seconds) as workers,
+    ):
+        for outcome in workers.decode(corpus, recordings, folder):
             outcomes.append(outcome)
             advance()
     manifest, refused = write_store(recordings, outcomes, folder)
@@ -136,7 +137,7 @@ def prepare(
 def write_store(
     recordings: Sequence[Recording], outcomes: Iterable[Outcome], folder: Path
 ) -> tuple["pa.Table", list[Refusal]]:
-    """Name the shards that `decode_all` wrote to a folder, and write the manifest beside them.
+    """Name the shards that `Workers.decode` wrote to a folder, and write the manifest beside them.
 
     Args:
         recordings: that were decoded.

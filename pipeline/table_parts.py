@@ -26,10 +26,10 @@ from echopair.pipeline.embedding_table import (
     table_writer,
 )
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.prepare import PrepareConfig, write_store
+from echopair.pipeline.prepare import write_store
 from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.store import ClipStore
-from echopair.pipeline.workers import decode_all
+from echopair.pipeline.workers import Workers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -129,6 +129,7 @@ class Parts:
         self,
         number: int,
         group: Sequence[Recording],
+        workers: Workers,
         encoder: AudioEncoder,
         windows: Windows,
         config: EmbedConfig,
@@ -139,6 +140,7 @@ class Parts:
         Args:
             number: of the part.
             group: the recordings.
+            workers: that decode it.
             encoder: in evaluation mode.
             windows: of each recording.
             config: batch size.
@@ -150,8 +152,7 @@ class Parts:
         rate = encoder.config.log_mel.sample_rate_hz
         with tempfile.TemporaryDirectory(prefix="clips-", dir=self.folder) as temporary:
             clips = Path(temporary)
-            outcomes = decode_all("recordings", group, None, rate, PrepareConfig().min_seconds, clips)
-            manifest, refused = write_store(group, outcomes, clips)
+            manifest, refused = write_store(group, workers.decode("recordings", group, clips), clips)
             advance(len(refused))
             write_atomically(self._file(number).with_suffix(".json"), json.dumps(refused))
             store = ClipStore(clips, rate)

@@ -1,4 +1,4 @@
-"""How long the decoding of one recording may take."""
+"""How long the decoding of one recording may take, by the size of its file."""
 
 from pathlib import Path
 
@@ -10,8 +10,12 @@ BYTES_PER_SECOND = (
 
 def time_limit_seconds(path: str | Path, least_seconds: float = LEAST_SECONDS) -> float:
     """The limit of a recording, which grows with the size of its file."""
+    return least_seconds + size_bytes(path) / BYTES_PER_SECOND
+
+
+def size_bytes(path: str | Path) -> int:
+    """Size of a file, 0 if there is none."""
     try:
-        size_bytes = Path(path).stat().st_size
+        return Path(path).stat().st_size
     except (OSError, ValueError):  # refused with its reason where it is opened
-        size_bytes = 0
-    return least_seconds + size_bytes / BYTES_PER_SECOND
+        return 0

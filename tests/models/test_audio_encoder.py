@@ -1,6 +1,7 @@
 import json
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,13 @@ import torch
 
 from echopair import AudioEncoder
 from echopair.models.audio_encoder import AudioEncoderConfig, ClipPool, crop_starts
-from echopair.models.encoders import ResNetConfig, SampleCnnConfig
+from echopair.models.encoders import (
+    AnyEncoderConfig,
+    CrnnConfig,
+    ResNetConfig,
+    SampleCnnConfig,
+    VggLikeConfig,
+)
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.resample import resample
 from echopair.models.waveforms import waveforms
@@ -242,3 +249,25 @@ def test_an_encoder_of_waveforms_gets_the_crops_themselves(tmp_path: Path) -> No
     assert loaded.config == config
     waveform = noise(3, 44100)
     assert torch.equal(loaded.embed(waveform, 44100), encoder.embed(waveform, 44100))
+
+
+@pytest.mark.parametrize(
+    "config", [ResNetConfig(width=8), VggLikeConfig(width=8), CrnnConfig(), SampleCnnConfig()]
+)
+def test_a_folded_copy_embeds_the_same_without_batch_normalisation(config: AnyEncoderConfig) -> None:
+    torch.manual_seed(0)
+    encoder = AudioEncoder(CONFIG.model_copy(update={"encoder": config}), device="cpu", precision="float32")
+    for norm in norms(encoder):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+        torch.nn.init.normal_(norm.bias)
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 1.5)
+    folded = encoder.folded()
+    assert norms(encoder)
+    assert not norms(folded)
+    expected = encoder.embed(noise(3, 16000), 16000)
+    torch.testing.assert_close(folded.embed(noise(3, 16000), 16000), expected, rtol=1e-4, atol=1e-4)
+
+
+def norms(encoder: AudioEncoder) -> list[Any]:
+    return [one for one in encoder.modules() if isinstance(one, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d)]

@@ -7,6 +7,7 @@ import torch
 
 from echopair.models.log_mel import LogMel
 from echopair.models.log_mel_config import LogMelConfig
+from echopair.pipeline.cores import cpu_threads
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.embed import EmbedConfig, Embeddings, embed, mel_statistics
 from echopair.pipeline.embed_windows import embed_clips
@@ -74,6 +75,16 @@ def test_some_clips_embed_as_all_do_and_in_silence(
     some = embed_clips(lengths, np.array([4, 0, 3]), encoder, batch_crops=5)
     assert capfd.readouterr() == ("", "")
     np.testing.assert_allclose(some, every[[4, 0, 3]], rtol=1e-3, atol=1e-4)
+
+
+def test_the_threads_change_nothing(lengths: ClipStore) -> None:
+    encoder = audio_encoder()
+    found = []
+    for threads in (1, 3):
+        with cpu_threads(threads):
+            found.append(embed_clips(lengths, np.arange(len(lengths)), encoder, batch_crops=5))
+            assert torch.get_num_threads() == threads
+    np.testing.assert_array_equal(*found)
 
 
 def test_mel_statistics_are_means_and_deviations_over_time(store: ClipStore) -> None:
