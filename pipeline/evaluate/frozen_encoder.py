@@ -157,4 +157,4 @@ class OwnEncoder(FrozenEncoder):
 
     def embed_store(self, store: ClipStore, title: str) -> Embeddings:
         """See `FrozenEncoder`; exactly what the stage `embed` of a run makes."""
-        return embed(store, self._encoder, self._config, title)
+        return embed(store, self._encoder.folded(), self._config, title)
