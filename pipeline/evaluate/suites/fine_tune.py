@@ -51,9 +51,9 @@ class FineTune(Suite):
     question = "How good does the encoder become when all of it learns from the labels?"
     method = (
         "All weights of a copy of the encoder and a linear head learn by cross-entropy from random crops; with "
-        "layer_decay below 1 lower layers at lower rates (Clark et al., ICLR 2020). The epoch is chosen on held-out sources of the training folds. "
-        "The same training of the untrained encoder is the yardstick; mel statistics and encoders of others cannot be "
-        "trained so."
+        "layer_decay below 1 lower layers at lower rates (Clark et al., ICLR 2020). The epoch is chosen on held-out "
+        "sources of the training folds. The same training of the untrained encoder is the yardstick; mel statistics "
+        "and encoders of others cannot be trained so."
     )
     metrics: ClassVar = {"score": "accuracy", "macro_accuracy": "macro accuracy"}
     config = FineTuneConfig
