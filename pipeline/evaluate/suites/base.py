@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from echopair.pipeline.store import ClipStore
 
 CHANCE = "chance"
+COLUMNS_WITH_INTERVALS = 4
 
 
 class SuiteConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -146,8 +147,17 @@ class Suite(ABC):
         if chance:
             rows.append([CHANCE, *(percent(chance[key]) if key in chance else "" for key in keys)])
         for name, result in results.items():
+            found = [(key, result.metrics.get(key)) for key in keys]
+            # Of many columns the first alone has its interval, so that the table fits the page.
+            wide = len(keys) > COLUMNS_WITH_INTERVALS
             rows.append(
-                [name, *(shown(result.metrics[key]) if key in result.metrics else "" for key in keys)]
+                [
+                    name,
+                    *(
+                        "" if one is None else percent(one.value) if wide and key != keys[0] else shown(one)
+                        for key, one in found
+                    ),
+                ]
             )
         named = (self.heading(key, task) if key in self.metrics else columns[key] for key in keys)
         headings = ["features", *named]
