@@ -15,6 +15,7 @@ from echopair.pipeline.errors import UserError, did_you_mean
 PRESETS = "echopair.pipeline.presets"
 SWEEP_PRESETS = "echopair.tuning.presets"  # data of the package above, which is not imported
 PRESET_KEY = "preset"
+CONFIG_EXTENSIONS = (".yaml", ".yml")
 TO_BE_SET = "???"  # as OmegaConf and Hydra write it
 
 
@@ -32,7 +33,8 @@ def merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> dict[str, Any]:
         return dict(layer)
     merged = dict(base)
     if any(layer.get(budget) is not None for budget in PretrainConfig.BUDGETS):
-        merged.update(dict.fromkeys(PretrainConfig.BUDGETS))
+        # Those that are there: other sections than `pretrain` have `epochs` too.
+        merged.update((budget, None) for budget in PretrainConfig.BUDGETS if budget in merged)
     for key, value in layer.items():
         below = merged.get(key)
         merged[key] = (
@@ -98,6 +100,16 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The presets and files of a command, and the overrides `key=value`, which follow them."""
     sources = list(itertools.takewhile(lambda argument: "=" not in argument, arguments))
     return sources, list(arguments[len(sources) :])
+
+
+def is_config(argument: str, packages: Sequence[str] = ()) -> bool:
+    """Whether an argument names a preset or a YAML file.
+
+    Args:
+        argument: of a command.
+        packages: where presets are looked for; by default those of runs.
+    """
+    return argument in presets(*packages) or argument.endswith(CONFIG_EXTENSIONS)
 
 
 def origins(message: str, sources: Sequence[str], overrides: Sequence[str], packages: Sequence[str]) -> str:

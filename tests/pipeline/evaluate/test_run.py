@@ -1,14 +1,16 @@
 """`evaluate` on real recordings: what is asked, what is cached, what is refused, and what it leaves."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.evaluate.config import split_evaluate_arguments
+from echopair.pipeline.evaluate.config import compose_evaluation, split_evaluate_arguments
 from echopair.pipeline.evaluate.run import Evaluated, evaluate
+from echopair.pipeline.evaluate.suites import SUITES as SUITES_BY_NAME
 from echopair.pipeline.evaluate.write import write_evaluation
 from echopair.pipeline.tracking import TrackingConfig
 from echopair.pipeline.tracking.runs import list_runs, tagged_runs
@@ -108,6 +110,14 @@ def test_bad_input_is_refused(
     with pytest.raises(UserError, match=message):
         evaluate([str(encoder), *arguments(corpus, tmp_path, *more)])
     assert not (tmp_path / "clips").exists()
+
+
+def test_every_key_of_a_suite_can_be_given() -> None:
+    for name, suite in SUITES_BY_NAME.items():
+        defaults = suite.config()
+        for key, value in defaults.model_dump(mode="json").items():
+            given = compose_evaluation([], [f"{name}.{key}={json.dumps(value)}"], None)
+            assert given.of(name) == defaults
 
 
 def test_a_folder_of_another_kind_is_refused(corpus: Path, tmp_path: Path) -> None:
