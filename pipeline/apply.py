@@ -17,6 +17,7 @@ from echopair.pipeline.embed import EMBED_VERSION, EmbedConfig, load_encoder
 from echopair.pipeline.embedding_table import TableInfo, read_info, table_rows
 from echopair.pipeline.encoder_source import encoder_folder
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.layers import CONFIG_EXTENSIONS
 from echopair.pipeline.prepare import PREPARE_VERSION, PrepareConfig, size_and_time
 from echopair.pipeline.progress import console, progress_bar
 from echopair.pipeline.stages import locked
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 APPLY_VERSION = 2
 TABLE_EXTENSION = ".parquet"
-CONFIG_EXTENSIONS = (".yaml", ".yml")
 # A group of recordings is decoded, embedded and written as one part: what a killed process loses at most.
 GROUP_RECORDINGS = 1024
 GROUP_BYTES = 256 << 20

@@ -30,22 +30,6 @@ INTERRUPTED = 130
 PIPE_COLUMNS = 200
 UNRECORDED = 1
 CONTINUED = ("run", "prepare", "pretrain", "embed", "probe", "compare-objectives", "sweep", "apply")
-# Those that take presets, files and overrides.
-CONFIGURED = (
-    *(
-        "run",
-        "prepare",
-        "pretrain",
-        "embed",
-        "probe",
-        "preview",
-        "compare",
-        "compare-objectives",
-        "ui",
-        "config",
-    ),
-    *("sweep", "evaluate"),
-)
 LINE_CHARACTERS = 10_000
 
 app = typer.Typer(
@@ -201,7 +185,7 @@ def main() -> None:
         # Of a command that raised typer.Exit or was interrupted.
         status = app(prog_name="echopair", standalone_mode=False)
     except UserError as error:
-        _fail(_with_origins(str(error), sys.argv[1:2], sys.argv[2:]), USAGE_ERROR)
+        _fail(_with_origins(str(error), sys.argv[2:]), USAGE_ERROR)
     except typer.TyperException as error:  # pragma: no cover
         _fail(error.format_message().replace("\t", " ").replace("Value error, ", ""), USAGE_ERROR)
     except (KeyboardInterrupt, typer.Abort):
@@ -240,14 +224,14 @@ def _fail(message: str, status: int) -> None:
     sys.exit(status)
 
 
-def _with_origins(message: str, command: list[str], arguments: list[str]) -> str:
+def _with_origins(message: str, arguments: list[str]) -> str:
     """The message, and which preset or file gives the keys that it is about, unless the command itself does."""
-    from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, origins, split_arguments
+    from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, is_config, origins, split_arguments
 
-    if not set(command) & {*CONFIGURED}:  # others take files that are no configs
-        return message
+    packages = [PRESETS, SWEEP_PRESETS]
     sources, overrides = split_arguments([one for one in arguments if one[:1] != "-"])
-    note = origins(message, sources, overrides, [PRESETS, SWEEP_PRESETS])
+    # Some commands take encoders, recordings and tables beside them.
+    note = origins(message, [one for one in sources if is_config(one, packages)], overrides, packages)
     return f"{message} ({note})" if note else message
 
 

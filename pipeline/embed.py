@@ -191,7 +191,7 @@ def embed_stage(config: RunConfig, clips: Done, corpus: str, features: str, inpu
 
 def pretrained_inputs(digest: str, config: EmbedConfig) -> Any:
     """What decides the embeddings of an encoder whose files have this digest."""
-    return [digest, config.model_dump(mode="json", exclude={"device", "batch_crops"})]
+    return [digest, _settings(config)]
 
 
 def untrained_inputs(folder: Path, config: RunConfig) -> Any:
@@ -199,11 +199,11 @@ def untrained_inputs(folder: Path, config: RunConfig) -> Any:
     from echopair.models.audio_encoder import CONFIG_FILE
 
     text = (folder / CONFIG_FILE).read_text(encoding="utf-8")
-    return [
-        json.loads(text),
-        config.seed,
-        config.embed.model_dump(mode="json", exclude={"device", "batch_crops"}),
-    ]
+    return [json.loads(text), config.seed, _settings(config.embed)]
+
+
+def _settings(config: EmbedConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", exclude={"device", "batch_crops"})
 
 
 def untrained_encoder(of: AudioEncoderConfig, config: RunConfig) -> AudioEncoder:

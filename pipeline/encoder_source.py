@@ -10,9 +10,11 @@ from pathlib import Path
 
 from echopair.pipeline.errors import UserError, first_line
 from echopair.pipeline.progress import console
+from echopair.pipeline.training.checkpoints import ENCODER_FOLDER
 
 HUB = "hf://"
 MLFLOW = ("runs:/", "models:/")
+RECORD_FILE = "run.json"  # of a run: names its encoder
 
 
 def is_address(source: str | Path) -> bool:
@@ -46,9 +48,14 @@ def encoder_folder(source: str | Path) -> Iterator[Path]:
 
 def _within(folder: Path) -> Path:
     """The encoder of a run or of a training, if the folder is of one; else the folder itself."""
-    if (record := folder / "run.json").is_file():
-        return Path(json.loads(record.read_text(encoding="utf-8"))["encoder"])
-    below = folder / "encoder"
+    if (record := folder / RECORD_FILE).is_file():
+        try:
+            return Path(json.loads(record.read_text(encoding="utf-8"))["encoder"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{record} does not name the encoder of a run; name the encoder's folder"
+            ) from error
+    below = folder / ENCODER_FOLDER
     return below if below.is_dir() and not (folder / "encoder.json").is_file() else folder
 
 

@@ -14,6 +14,7 @@ from echopair.lazy import np
 from echopair.pipeline.config import RunConfig, as_given
 from echopair.pipeline.embed import PRETRAINED, Embeddings
 from echopair.pipeline.embedding_table import TableInfo, encoder_digest, write_clips
+from echopair.pipeline.encoder_source import RECORD_FILE
 from echopair.pipeline.evaluation.trained_classifier import CLASSIFIER_FILE, TrainedClassifier
 from echopair.pipeline.layers import flatten
 from echopair.pipeline.progress import console
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from echopair.pipeline.run import RunResult
 
-RECORD_FILE = "run.json"
 NOTE_TAG = "mlflow.note.content"  # MLflow shows it as the description of the run
 
 

@@ -22,14 +22,13 @@ from echopair.pipeline.config_text import field_types
 from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.pipeline.evaluate.suites import SUITES
 from echopair.pipeline.evaluate.suites.base import SuiteConfig
-from echopair.pipeline.layers import presets
+from echopair.pipeline.layers import is_config, presets
 
 if TYPE_CHECKING:
     from echopair.models.audio_encoder import AudioEncoderConfig
 
 SUITES_KEY = "suites"
 TRAINING = ("crops", "augment", "projection", "objective", "pretrain")
-CONFIG_EXTENSIONS = (".yaml", ".yml")
 
 
 class _Suites(BaseModel, frozen=True, extra="forbid"):
@@ -61,10 +60,9 @@ def split_evaluate_arguments(arguments: Sequence[str]) -> Arguments:
     Raises:
         UserError: no encoder is given, or an argument is none of these.
     """
-    known = presets()
     parts = Arguments([], [], [])
     for argument in arguments:
-        if argument in known or argument.endswith(CONFIG_EXTENSIONS):
+        if is_config(argument):
             parts.sources.append(argument)
         elif Path(argument).exists():
             parts.encoders.append(argument)
@@ -74,7 +72,7 @@ def split_evaluate_arguments(arguments: Sequence[str]) -> Arguments:
             parts.encoders.append(argument)
         else:
             raise UserError(
-                f"there is no folder of an encoder and no preset {argument!r}{did_you_mean(argument, known)}"
+                f"there is no folder of an encoder and no preset {argument!r}{did_you_mean(argument, presets())}"
             )
     if not parts.encoders:
         raise UserError(

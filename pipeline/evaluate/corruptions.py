@@ -120,26 +120,12 @@ def reverberation(sound: Sound, direct_to_reverberant_db: float, seed: int) -> W
 
 def low_pass(sound: Sound, percent: float, seed: int) -> Waveform:
     """A wall, a distance or a dull microphone."""
-    cutoff_hz = percent / 100 * sound.sample_rate_hz / 2
-    config = LowPassConfig(
-        min_cutoff_hz=cutoff_hz,
-        max_cutoff_hz=cutoff_hz,
-        min_slope_db_per_octave=SLOPE_DB_PER_OCTAVE,
-        max_slope_db_per_octave=SLOPE_DB_PER_OCTAVE,
-    )
-    return _augmented(sound, config, seed)
+    return _filtered(sound, LowPassConfig, percent, seed)
 
 
 def high_pass(sound: Sound, percent: float, seed: int) -> Waveform:
     """A small loudspeaker or microphone."""
-    cutoff_hz = percent / 100 * sound.sample_rate_hz / 2
-    config = HighPassConfig(
-        min_cutoff_hz=cutoff_hz,
-        max_cutoff_hz=cutoff_hz,
-        min_slope_db_per_octave=SLOPE_DB_PER_OCTAVE,
-        max_slope_db_per_octave=SLOPE_DB_PER_OCTAVE,
-    )
-    return _augmented(sound, config, seed)
+    return _filtered(sound, HighPassConfig, percent, seed)
 
 
 def mp3(sound: Sound, kbps: float, _seed: int) -> Waveform:
@@ -214,6 +200,19 @@ def speed(sound: Sound, factor: float, _seed: int) -> Waveform:
 
     faster: Waveform = soxr.resample(sound.waveform, factor, 1)
     return faster
+
+
+def _filtered(
+    sound: Sound, kind: type[LowPassConfig] | type[HighPassConfig], percent: float, seed: int
+) -> Waveform:
+    cutoff_hz = percent / 100 * sound.sample_rate_hz / 2
+    config = kind(
+        min_cutoff_hz=cutoff_hz,
+        max_cutoff_hz=cutoff_hz,
+        min_slope_db_per_octave=SLOPE_DB_PER_OCTAVE,
+        max_slope_db_per_octave=SLOPE_DB_PER_OCTAVE,
+    )
+    return _augmented(sound, config, seed)
 
 
 def _augmented(sound: Sound, config: WaveformConfig, seed: int) -> Waveform:

@@ -40,17 +40,14 @@ class FrozenEncoder(ABC):
         name: what tables and files call it.
         sample_rate_hz: of the waveforms that it takes.
         inputs: all that decides its embeddings, as JSON.
+        baseline: whether it stands beside the evaluated encoders, and is none of them.
     """
 
-    def __init__(self, name: str, sample_rate_hz: int, inputs: Any) -> None:
+    def __init__(self, name: str, sample_rate_hz: int, inputs: Any, *, baseline: bool = False) -> None:
         self.name = name
         self.sample_rate_hz = sample_rate_hz
         self.inputs = inputs
-
-    @property
-    def baseline(self) -> bool:
-        """Whether it stands beside the evaluated encoders, and is none of them."""
-        return False
+        self.baseline = baseline
 
     @property
     def audio_encoder(self) -> AudioEncoder | None:
@@ -87,13 +84,8 @@ class MelStatistics(FrozenEncoder):
     """Mean and standard deviation of each mel band over time: what needs no network."""
 
     def __init__(self, config: RunConfig) -> None:
-        super().__init__(MEL_STATISTICS, config.log_mel.sample_rate_hz, config.log_mel)
+        super().__init__(MEL_STATISTICS, config.log_mel.sample_rate_hz, config.log_mel, baseline=True)
         self._config = config.log_mel
-
-    @property
-    def baseline(self) -> bool:
-        """It is one."""
-        return True
 
     def embed(self, waveforms: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """See `FrozenEncoder`."""
@@ -118,16 +110,15 @@ class OwnEncoder(FrozenEncoder):
         encoder: loaded.
         inputs: all that decides its embeddings.
         config: batch size.
-        untrained: whether it is the baseline of another.
+        baseline: whether it is the untrained one beside another.
     """
 
     def __init__(
-        self, name: str, encoder: AudioEncoder, inputs: Any, config: RunConfig, *, untrained: bool = False
+        self, name: str, encoder: AudioEncoder, inputs: Any, config: RunConfig, *, baseline: bool = False
     ) -> None:
-        super().__init__(name, encoder.config.log_mel.sample_rate_hz, inputs)
+        super().__init__(name, encoder.config.log_mel.sample_rate_hz, inputs, baseline=baseline)
         self._encoder = encoder
         self._config = config.embed
-        self._untrained = untrained
 
     @classmethod
     def pretrained(cls, name: str, encoder: AudioEncoder, digest: str, config: RunConfig) -> OwnEncoder:
@@ -138,12 +129,7 @@ class OwnEncoder(FrozenEncoder):
     def untrained(cls, name: str, of: AudioEncoder, folder: Path, config: RunConfig) -> OwnEncoder:
         """The untrained encoder of the architecture of another, which lies in a folder."""
         inputs = untrained_inputs(folder, config)
-        return cls(name, untrained_encoder(of.config, config), inputs, config, untrained=True)
-
-    @property
-    def baseline(self) -> bool:
-        """Whether it is untrained."""
-        return self._untrained
+        return cls(name, untrained_encoder(of.config, config), inputs, config, baseline=True)
 
     @property
     def audio_encoder(self) -> AudioEncoder:

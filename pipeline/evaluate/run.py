@@ -186,7 +186,7 @@ def _ask(
         / "evaluations"
         / file_name(f"{suite.name}-{task.corpus}-{encoder.name}"),
         [
-            suite.inputs(task, suite_config),
+            suite_config,
             annotations,
             probe,
             config.seed,

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from echopair.pipeline.embed import MEL_STATISTICS
 from echopair.pipeline.evaluate.comparison import difference, mean_ranks, overview
 from echopair.pipeline.evaluate.suites import SUITES
 from echopair.pipeline.evaluation.base import ResultTable
@@ -91,32 +90,31 @@ def _content(done: Evaluated, temporary: Path) -> dict[str, Any]:
 
 
 def _sentences(done: Evaluated) -> Iterator[tuple[str, str]]:
-    """What a person should know first, with the kind of each sentence."""
+    """What a person should know first, with the kind of each sentence: each encoder beside a baseline.
+
+    That is mel statistics, or the first of those that a suite takes.
+    """
+    baselines = [encoder.name for encoder in done.encoders if encoder.baseline]
     for encoder in done.encoders:
         if encoder.baseline:
             continue
         for corpus, results in done.results.items():
-            found = [
-                one
-                for suite in results
-                if (one := difference(done, corpus, suite, encoder.name, MEL_STATISTICS)) is not None
-            ]
-            words = {
-                "better": [one for one in found if one.clear and one.gain > 0],
-                "worse": [one for one in found if one.clear and one.gain < 0],
-                "same": [one for one in found if not one.clear],
-            }
-            for kind, ones in words.items():
-                if ones:
-                    names = ", ".join(
-                        f"{one.suite.replace('_', ' ')} ({100 * one.gain:+.1f})" for one in ones
-                    )
-                    verb = {
-                        "better": "is clearly better than mel statistics at",
-                        "worse": "is clearly worse than mel statistics at",
-                        "same": "is not clearly different from mel statistics at",
-                    }[kind]
-                    yield kind, f"On {corpus}, {encoder.name} {verb} {names}."
+            of: dict[tuple[str, str], list[str]] = {}
+            for suite in results:
+                pairs = (difference(done, corpus, suite, encoder.name, one) for one in baselines)
+                found = next((one for one in pairs if one is not None), None)
+                if found is None:
+                    continue
+                kind = "same" if not found.clear else "better" if found.gain > 0 else "worse"
+                name = f"{suite.replace('_', ' ')} ({100 * found.gain:+.1f})"
+                of.setdefault((kind, found.other), []).append(name)
+            for (kind, baseline), names in of.items():
+                words = {
+                    "better": "clearly better than",
+                    "worse": "clearly worse than",
+                    "same": "not clearly different from",
+                }[kind]
+                yield kind, f"On {corpus}, {encoder.name} is {words} {baseline} at {', '.join(names)}."
 
 
 def _rank_table(done: Evaluated, ranks: dict[str, float]) -> ResultTable:

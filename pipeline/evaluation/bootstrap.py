@@ -91,7 +91,7 @@ def average_precision(scores: NDArray[np.float64], targets: NDArray[np.int8]) ->
     """
     weights = np.ones((1, len(scores)), dtype=np.float32)
     return np.array(
-        [weighted_average_precision(scores[:, n], targets[:, n], weights)[0] for n in range(scores.shape[1])]
+        [_weighted_average_precision(scores[:, n], targets[:, n], weights)[0] for n in range(scores.shape[1])]
     )
 
 
@@ -123,19 +123,36 @@ def average_precision_interval(
     generator = numpy_generator(seed, 0, Stream.BOOTSTRAP)
     number = np.unique(sources, return_inverse=True)[1]
     drawn = generator.multinomial(len(shares), np.full(len(shares), 1 / len(shares)), size=samples)
-    weights = drawn[:, number].astype(np.float32)  # (samples, clips)
-    resampled = np.stack(
-        [weighted_average_precision(scores[:, n], targets[:, n], weights) for n in range(scores.shape[1])]
-    )  # (classes, samples)
-    # A resample may lack every clip of a class: that class says nothing then.
-    counted = ~np.isnan(resampled)
-    means = np.nansum(resampled, axis=0) / np.maximum(counted.sum(0), 1)
+    means = mean_average_precision(scores, targets, drawn[:, number].astype(np.float32))
     # Resampling n of n sources shows (n - 1) / n of the variance.
-    variance = len(shares) / (len(shares) - 1) * float(means[counted.any(0)].var())
+    variance = len(shares) / (len(shares) - 1) * float(np.nanvar(means))
     return score, score_interval(score, variance, len(scores), shares)
 
 
-def weighted_average_precision(
+def mean_average_precision(
+    scores: NDArray[np.float64], targets: NDArray[np.int8], weights: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Mean over classes of the average precision under many weights of the clips.
+
+    Args:
+        scores: (clips, classes), higher is likelier.
+        targets: (clips, classes) of 0 and 1.
+        weights: (W, clips), such as how often a resample holds each clip.
+
+    Returns:
+        (W,); weights may leave no clip of a class, which says nothing then; NaN where they leave none of any.
+    """
+    of_classes = np.stack(
+        [_weighted_average_precision(scores[:, n], targets[:, n], weights) for n in range(scores.shape[1])]
+    )  # (classes, W)
+    counted = ~np.isnan(of_classes)
+    means: NDArray[np.float64] = np.nansum(of_classes, axis=0) / np.where(
+        counted.any(0), counted.sum(0), np.nan
+    )
+    return means
+
+
+def _weighted_average_precision(
     scores: NDArray[np.float64], targets: NDArray[np.int8], weights: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """Sum over thresholds of precision times the gain in recall; weights (samples, clips) -> (samples,)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -99,7 +98,3 @@ class Explorer:
         with self._suggesting:  # fits that are asked for at once would only slow each other down
             found = suggest(self.table.directions, self.labels.all(), self.table.excerpts, SUGGESTIONS)
         return [one._asdict() for one in found]
-
-    def missing(self) -> list[str]:
-        """Recordings of the table that are not there."""
-        return [path for path in self.table.recordings if not Path(path).is_file()]

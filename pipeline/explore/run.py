@@ -34,18 +34,14 @@ def explore(file: Path, port: int, on_ready: Callable[[str], None]) -> None:
     from echopair.pipeline.explore.layout import layout_of
     from echopair.pipeline.explore.server import HOST, bound_socket, make_app, serve
     from echopair.pipeline.explore.table import read_table
+    from echopair.pipeline.search.excerpt import missing_recordings
 
     with bound_socket(port) as listening:
         table = read_table(file)
         labels = Labels(table)
         explorer = Explorer(table, layout_of(table), labels)
-        if missing := explorer.missing():
-            console.print(
-                f"explore: {len(missing):,} of {counted(len(table.recordings), 'recording')} are gone, first "
-                f"{missing[0]}; their rows are shown without sound (relative paths count from the current folder)",
-                style="yellow",
-                markup=False,
-            )
+        if missing := missing_recordings(table.excerpts):
+            console.print(f"explore: {missing}", style="yellow", markup=False)
         if labels.of_other_rows:
             console.print(
                 f"explore: {labels.file} has {counted(labels.of_other_rows, 'label')} of rows that the table does "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from echopair.lazy import np
-from echopair.pipeline.embedding_table import TableInfo, embedding_batches, read_info
+from echopair.pipeline.embedding_table import TableInfo, embedding_batches, read_info, table_columns
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.search.excerpt import Excerpt, excerpts_of, labels_of
 from echopair.pipeline.search.similarity import directions, fit_scaler
@@ -82,8 +82,7 @@ def read_table(file: Path) -> ExploredTable:
     if not excerpts:
         raise UserError(f"{file} has no rows: no recording was embedded; write it anew by `echopair apply`")
     embeddings = np.concatenate([part for _, part in embedding_batches(file)])
-    annotated = "fold" in pq.read_schema(file).names
-    folds = pq.read_table(file, columns=["fold"])["fold"].to_pylist() if annotated else []
+    folds = pq.read_table(file, columns=["fold"])["fold"].to_pylist() if "fold" in table_columns(file) else []
     return ExploredTable(
         file,
         info,

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.corpus_report.write import REPORT_JSON
+from echopair.pipeline.encoder_source import RECORD_FILE
 from echopair.pipeline.evaluation import Summary
 from echopair.pipeline.evaluation.probe import LinearProbe
 from echopair.pipeline.progress import console
@@ -67,7 +68,7 @@ def training_record(encoder: Path) -> TrainingRecord | None:
 def _runs(work: Path) -> list[dict[str, Any]]:
     """Content of `run.json` of each run, the latest last, with its `config`."""
     found = []
-    for file in sorted((work / "runs").glob("*/run.json"), key=lambda file: file.stat().st_mtime):
+    for file in sorted((work / "runs").glob(f"*/{RECORD_FILE}"), key=lambda file: file.stat().st_mtime):
         settings = file.with_name("run.yaml")
         try:
             config = RunConfig.model_validate(yaml.safe_load(settings.read_text(encoding="utf-8")))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from echopair.lazy import np
-from echopair.pipeline.embedding_table import PLACES, read_info, table_rows
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.embedding_table import PLACES, read_info, table_columns, table_rows
+from echopair.pipeline.errors import UserError, counted
 
 if TYPE_CHECKING:
     import soundfile
@@ -78,8 +78,8 @@ def missing_recordings(excerpts: Sequence[Excerpt]) -> str:
     if not gone:
         return ""
     return (
-        f"{len(gone)} of {len(paths)} recordings are gone, first {gone[0]}, so that they cannot be heard (relative "
-        "paths count from the current folder)"
+        f"{len(gone):,} of {counted(len(paths), 'recording')} are gone, first {gone[0]}; they cannot be heard "
+        "(relative paths count from the current folder)"
     )
 
 
@@ -87,7 +87,7 @@ def labels_of(table: Path) -> list[tuple[str, ...]]:
     """The labels of each row of a table of embeddings; none where the table has no labels."""
     import pyarrow.parquet as pq
 
-    if "labels" not in pq.read_schema(table).names:
+    if "labels" not in table_columns(table):
         return [()] * table_rows(table)
     labels = pq.read_table(table, columns=["labels"])["labels"].to_pylist()
     return [tuple(names or ()) for names in labels]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from echopair.lazy import np
 from echopair.pipeline.embedding_table import embedding_batches, table_rows
+from echopair.pipeline.evaluation.nearest_neighbours import unit_vectors
 from echopair.pipeline.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -32,13 +33,6 @@ def fit_scaler(table: Path, advance: Callable[[float], None] = lambda _rows: Non
 def directions(scaler: StandardScaler, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     """Embeddings (N, D), standardised and scaled to norm 1: the product of two is their similarity."""
     return unit_vectors(scaler.transform(embeddings).astype(np.float32))
-
-
-def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors of norm 1; those of zeros stay zeros."""
-    norms: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
-    norms[norms == 0] = 1
-    return vectors / norms
 
 
 def similarities_to(table: Path, embedding: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -32,6 +32,14 @@ def test_crops_of_many_clips(store: ClipStore) -> None:
     np.testing.assert_array_equal(crops, np.stack([store.read(3, 10, 200), store.read(0, 0, 200)]))
 
 
+def test_some_of_the_clips_are_a_store_of_their_own(store: ClipStore) -> None:
+    part = store.only(np.array([5, 2]))
+    assert part.column("path") == [store.column("path")[clip] for clip in (5, 2)]
+    for clip, of_whole in enumerate((5, 2)):
+        np.testing.assert_array_equal(part.read(clip), store.read(of_whole))
+    assert len(store) > len(part) == 2
+
+
 def test_labels_folds_and_groups_are_kept(store: ClipStore, tones: list[Recording]) -> None:
     assert store.labels() == [one.labels for one in tones]
     assert store.column("fold") == [one.fold for one in tones]

@@ -118,10 +118,6 @@ class Suite(ABC):
         """Whether it can be asked of an encoder."""
         return True
 
-    def inputs(self, task: Task, config: Any) -> Any:
-        """What decides its results beside embeddings, annotations, seed and probe: its settings."""
-        return config
-
     @abstractmethod
     def evaluate(self, task: Task, subject: Subject, config: Any) -> Result:
         """Ask it of an encoder."""

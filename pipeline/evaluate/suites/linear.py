@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from echopair.lazy import np
 from echopair.pipeline.evaluate.fits import fit_each
 from echopair.pipeline.evaluate.suites.base import Result, Subject, Suite, SuiteConfig
-from echopair.pipeline.evaluate.task import Metric, Task, mean_of_defined
-from echopair.pipeline.evaluation.bootstrap import weighted_average_precision
+from echopair.pipeline.evaluate.task import Metric, Task
+from echopair.pipeline.evaluation.bootstrap import mean_average_precision
 from echopair.pipeline.evaluation.probe import ProbeConfig, chance_level
 
 if TYPE_CHECKING:
@@ -81,16 +81,9 @@ def average_precision_metric(task: Task, scores: NDArray[np.float64]) -> Metric:
         task: its tested clips.
         scores: (tested clips, classes), fold after fold.
     """
-    targets = task.targets[task.tested]
     weights = task.source_counts[:, task.sources[task.tested]]  # (R, tested clips)
-    every = np.concatenate([np.ones((1, len(targets)), np.float32), weights])
-    columns = np.stack(
-        [
-            weighted_average_precision(scores[:, n], targets[:, n], every)
-            for n in np.flatnonzero(targets.any(0))
-        ]
-    )  # (classes, 1 + R)
-    means = mean_of_defined(columns)
+    every = np.concatenate([np.ones((1, weights.shape[1]), np.float32), weights])
+    means = mean_average_precision(scores, task.targets[task.tested], every)
     return task.metric(float(means[0]), means[1:], task.tested)
 
 
