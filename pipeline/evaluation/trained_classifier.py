@@ -87,8 +87,10 @@ class TrainedClassifier:
         from safetensors import SafetensorError, safe_open
 
         if not file.is_file():
-            what = "this is a folder" if file.is_dir() else "there is no such file"
-            raise UserError(f"{file}: {what}; a run writes classifier-CORPUS.safetensors into its folder")
+            raise UserError(
+                f"{file}: there is no such file; a run writes classifier-CORPUS.safetensors into its folder, and "
+                "`echopair explore` saves one beside a table"
+            )
         try:
             with safe_open(file, framework="numpy") as tensors:
                 info = ClassifierInfo.model_validate(json.loads((tensors.metadata() or {})[METADATA_KEY]))

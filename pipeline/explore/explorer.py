@@ -11,8 +11,9 @@ from echopair.lazy import np
 from echopair.models.audio_encoder import AudioEncoderConfig
 from echopair.models.log_mel import LogMel
 from echopair.pipeline.errors import UserError
-from echopair.pipeline.explore.colours import map_colours
-from echopair.pipeline.explore.labels import Labels, corpus_config
+from echopair.pipeline.explore.classifier import save_classifier
+from echopair.pipeline.explore.colours import coloured_classes, map_colours
+from echopair.pipeline.explore.labels import Labels
 from echopair.pipeline.explore.page import explore_page
 from echopair.pipeline.explore.suggestions import suggest
 from echopair.pipeline.pages import printable
@@ -48,19 +49,21 @@ class Explorer:
             raise UserError(
                 f"{table.file}: the config of its encoder cannot be read; write the table anew by `echopair apply`"
             ) from error
-        self._suggesting = threading.Lock()
+        self._fitting = threading.Lock()
 
     def page(self) -> str:
         """The page as HTML."""
-        table, labels_file = self.table, self.labels.file
-        corpus = corpus_config(table.recordings, labels_file)
-        return explore_page(table.file, len(table), len(table.recordings), labels_file, corpus)
+        table = self.table
+        return explore_page(
+            table.file, len(table), len(table.recordings), self.labels.file, self.labels.corpus()
+        )
 
     def map(self) -> dict[str, Any]:
         """Columns of all rows, and the colours, as JSON can hold them."""
         recordings = {path: number for number, path in enumerate(self.table.recordings)}
         excerpts = self.table.excerpts
         hours = self.table.hours()
+        own, given = [", ".join(one) for one in self.table.labels], self.labels.given()
         return {
             "x": np.round(self._layout.points[:, 0].astype(float), 4).tolist(),
             "y": np.round(self._layout.points[:, 1].astype(float), 4).tolist(),
@@ -69,8 +72,10 @@ class Explorer:
             "start": [round(one.start_seconds, 3) for one in excerpts],
             "end": [round(one.end_seconds, 3) for one in excerpts],
             "hour": hours if any(hour is not None for hour in hours) else None,
-            "own_labels": [", ".join(one) for one in self.table.labels],
-            "given": self.labels.given(),
+            "own_labels": own,
+            "given": given,
+            "classes": coloured_classes(own, given.values()),
+            "undoable": self.labels.undoable,
             "recordings": [printable(path) for path in recordings],
             "colours": map_colours(),
         }
@@ -95,6 +100,11 @@ class Explorer:
 
     def suggestions(self) -> list[dict[str, Any]]:
         """The rows to label next, by the labels so far."""
-        with self._suggesting:  # fits that are asked for at once would only slow each other down
+        with self._fitting:  # fits that are asked for at once would only slow each other down
             found = suggest(self.table.directions, self.labels.all(), self.table.excerpts, SUGGESTIONS)
         return [one._asdict() for one in found]
+
+    def save_classifier(self) -> dict[str, str]:
+        """See `save_classifier`, of the labels so far."""
+        with self._fitting:
+            return save_classifier(self.table, self.labels.all())

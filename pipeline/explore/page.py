@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from echopair.pipeline.pages import render_page
 
@@ -12,7 +13,7 @@ STATIC_FOLDER = Path(__file__).with_name("static")
 
 
 def explore_page(
-    table: Path, rows: int, recordings: int, labels_file: Path, corpus: Mapping[str, str]
+    table: Path, rows: int, recordings: int, labels_file: Path, corpus: Mapping[str, Any]
 ) -> str:
     """The page as HTML; it loads its scripts and the rows from the server.
 
@@ -25,11 +26,12 @@ def explore_page(
     """
     import yaml
 
+    config = {"corpora": {"labelled": dict(corpus)}, "probe": {"corpora": ["labelled"]}}
     return render_page(
         TEMPLATE,
         table=table.name,
         rows=rows,
         recordings=recordings,
         labels_file=labels_file.name,
-        corpus=yaml.safe_dump({"corpora": {"labelled": dict(corpus)}}, sort_keys=False, allow_unicode=True),
+        config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
     )

@@ -54,10 +54,11 @@ def serve(app: Starlette, listening: socket.socket) -> None:
 def make_app(explorer: Explorer) -> Starlette:
     """The application: the page, its files, and what it asks for."""
     from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
-    from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
+    from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
@@ -95,17 +96,25 @@ def make_app(explorer: Explorer) -> Starlette:
 
     async def labels(request: Request) -> Response:
         content = await sent(request)
-        try:
-            explorer.labels.give(content["rows"], str(content.get("label", "")))
-        except LabelError as error:
-            raise HTTPException(400, str(error)) from error
-        return JSONResponse({})
+        explorer.labels.give(content["rows"], str(content.get("label", "")))
+        return JSONResponse({"undoable": explorer.labels.undoable})
+
+    async def undo(request: Request) -> Response:
+        await sent(request)  # from this page alone; the rows are not used
+        return JSONResponse({"given": explorer.labels.undo(), "undoable": explorer.labels.undoable})
+
+    def labels_file(_: Request) -> Response:
+        return FileResponse(explorer.labels.file, media_type="text/csv")
+
+    async def classifier(request: Request) -> Response:
+        await sent(request)
+        return JSONResponse(await run_in_threadpool(explorer.save_classifier))
 
     async def export(request: Request) -> Response:
         return PlainTextResponse(explorer.labels.csv_of((await sent(request))["rows"]), media_type="text/csv")
 
     def refused(_: Request, error: Exception) -> Response:
-        return PlainTextResponse(str(error), status_code=500)
+        return PlainTextResponse(str(error), status_code=400 if isinstance(error, LabelError) else 500)
 
     return Starlette(
         routes=[
@@ -115,9 +124,12 @@ def make_app(explorer: Explorer) -> Starlette:
             Route("/rows/{row:int}/similarities", similarities),
             Route("/suggestions", suggestions),
             Route("/labels", labels, methods=["POST"]),
+            Route("/labels.csv", labels_file),
+            Route("/undo", undo, methods=["POST"]),
+            Route("/classifier", classifier, methods=["POST"]),
             Route("/export", export, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC_FOLDER)),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(HOST_NAMES), www_redirect=False)],
-        exception_handlers={UserError: refused, OSError: refused},
+        exception_handlers={LabelError: refused, UserError: refused, OSError: refused},
     )

@@ -88,6 +88,6 @@ def read_table(file: Path) -> ExploredTable:
         info,
         excerpts,
         labels_of(file),
-        [one or "" for one in folds],
+        [one or "" for one in folds] if any(folds) else [],
         directions(fit_scaler(file), embeddings),
     )

@@ -67,6 +67,8 @@ export class Tip {
   }
 }
 
+const labelledTime = (time, label) => (label ? `${time}: ${label}` : time);
+
 /** The card of the selected row, with its player. */
 export class Card {
   constructor(element, clips, describe) {
@@ -83,12 +85,12 @@ export class Card {
       this.element.replaceChildren(this.heading, ...this.usual);
       return;
     }
-    const { name, folder, time, label } = this.describe(row);
     const clip = await this.clips.get(row);
     if (this.row !== row) return;
+    const { name, folder, time, label } = this.describe(row);
     const picture = make("div", "picture");
     picture.append(pictureOf(clip, name));
-    const texts = [make("p", "name", name), make("p", "place", label ? `${time}: ${label}` : time)];
+    const texts = [make("p", "name", name), make("p", "place", labelledTime(time, label))];
     if (folder) texts.push(make("p", "", folder));
     if (clip.scale) texts.push(make("p", "", clip.scale));
     this.element.replaceChildren(this.heading, picture, ...texts);
@@ -96,6 +98,14 @@ export class Card {
     this.audio = this.player(clip.sound, `${name}, ${time}`, picture);
     this.element.append(this.audio);
     if (andPlay) this.play();
+  }
+
+  /** Show the label that the row has now. */
+  relabel() {
+    const shown = this.element.querySelector(".place");
+    if (!shown || this.row === null) return;
+    const { time, label } = this.describe(this.row);
+    shown.textContent = labelledTime(time, label);
   }
 
   player(sound, name, picture) {

@@ -9,14 +9,11 @@ const greyOf = (dark) => (dark ? "#4d565d" : "#c6c8c9");
 export function waysToColour(data, labelOf, similarities) {
   const dark = () => matchMedia("(prefers-color-scheme: dark)").matches;
   const theme = (name) => data.colours[name][dark() ? "dark" : "light"];
-  const byCategory = (valueOf, without, many) => {
-    const kept = new Map();
-    return () => categories(data.x.length, valueOf, theme("categories"), greyOf(dark()), without, many, kept);
-  };
+  const byCategory = (valueOf, without, many, order = null) => () => categories(data.x.length, valueOf, theme("categories"), greyOf(dark()), without, many, order);
   const byNumber = (values, lowest, highest, name, ends, unknown = "") => () => ramp(values(), lowest, highest, theme(name), greyOf(dark()), ends, unknown);
   const longest = data.start.reduce((a, b) => Math.max(a, b), 0);
   const ways = {
-    label: { title: "label", colour: byCategory(labelOf, "no label", "other labels") },
+    label: { title: "label", colour: byCategory(labelOf, "no label", "other labels", data.classes) },
     cluster: { title: "cluster (k-means)", colour: byCategory((row) => `cluster ${data.cluster[row] + 1}`, "", "") },
     recording: {
       title: "recording",
@@ -40,24 +37,25 @@ export function waysToColour(data, labelOf, similarities) {
   return ways;
 }
 
-/** Colours of values; one that has a colour, in `kept`, keeps it, and a new one takes the next that is free. */
-function categories(rows, valueOf, colours, grey, without, many, kept) {
+/** Colours of values in the order in which they get them; without one, the most frequent come first. */
+function categories(rows, valueOf, colours, grey, without, many, order) {
   const values = Array.from({ length: rows }, (_, row) => valueOf(row));
   const counts = new Map();
   for (const value of values) counts.set(value, (counts.get(value) || 0) + 1);
   const none = counts.get("") || 0;
   counts.delete("");
-  const ordered = [...counts].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0], "en", { numeric: true }));
-  const free = colours.map((_, n) => n + 1).filter((n) => ![...kept.values()].includes(n));
-  for (const [value] of ordered) if (!kept.has(value) && free.length) kept.set(value, free.shift());
-  const beyond = ordered.filter(([value]) => !kept.has(value));
-  const legend = ordered
-    .filter(([value]) => kept.has(value))
-    .map(([title, count]) => ({ title, count, colour: colours[kept.get(title) - 1], number: kept.get(title) }));
-  const rest = beyond.reduce((sum, [, count]) => sum + count, 0);
+  const byCount = () => [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a) || a.localeCompare(b, "en", { numeric: true }));
+  const ordered = order ?? byCount();
+  const coloured = ordered.slice(0, colours.length);
+  const number = new Map(coloured.map((value, n) => [value, n + 1]));
+  const beyond = ordered.slice(colours.length).filter((value) => counts.has(value));
+  const legend = coloured
+    .map((title, n) => ({ title, count: counts.get(title), colour: colours[n], number: n + 1 }))
+    .filter(({ count }) => count);
+  const rest = beyond.reduce((sum, value) => sum + counts.get(value), 0);
   if (rest) legend.push({ title: `${beyond.length} ${many}`, count: rest, colour: grey });
   if (none) legend.push({ title: without, count: none, colour: grey });
-  return { numbers: values.map((value) => kept.get(value) ?? NO_VALUE), palette: [grey, ...colours], legend };
+  return { numbers: values.map((value) => number.get(value) ?? NO_VALUE), palette: [grey, ...colours], legend };
 }
 
 function ramp(values, lowest, highest, colours, grey, ends, unknown) {

@@ -8,22 +8,37 @@ const LISTED = 200;
 const byId = (id) => document.getElementById(id);
 const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
-/** The panels beside the map; `onShow(row)` selects a row, `onLabels()` is called after labels have changed. */
+/** The panels beside the map; `onShow(row)` selects a row, `onLabels()` is called after labels have changed, `onDone()` when the field is left. */
 export class Labelling {
-  constructor(data, clips, { describe, onShow, onLabels }) {
-    Object.assign(this, { data, clips, describe, onShow, onLabels, selected: [], next: [], before: [] });
+  constructor(data, clips, { describe, onShow, onLabels, onDone }) {
+    Object.assign(this, { data, clips, describe, onShow, onLabels, onDone, selected: [], next: [], offered: "", suggestedRow: null });
+    const field = byId("label");
     byId("label-form").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.give(byId("label").value.trim());
+      this.give(field.value.trim());
     });
-    // Typing replaces the last label, and Enter alone repeats it.
-    byId("label").addEventListener("focus", () => byId("label").select());
-    byId("label").addEventListener("keydown", (event) => event.key === "Escape" && byId("map").focus());
-    byId("unlabel").addEventListener("click", () => this.give(""));
+    field.addEventListener("focus", () => this.offer());
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.onDone();
+    });
+    document.addEventListener("keydown", (event) => {
+      const typing = event.target === field && field.value !== this.offered;
+      if (typing || event.key.toLowerCase() !== "z" || event.shiftKey || !(event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      this.undo();
+    });
     byId("undo").addEventListener("click", () => this.undo());
-    byId("export").addEventListener("click", () => this.export("selection", this.selected));
-    byId("export-labels").addEventListener("click", () => this.export("labels", this.labelled()));
+    byId("save-classifier").addEventListener("click", () => this.saveClassifier());
+    byId("unlabel").addEventListener("click", () => this.give(""));
+    byId("export").addEventListener("click", () => this.downloaded("selection", "export", { rows: this.selected }));
+    byId("export-labels").addEventListener("click", () => this.downloaded("labels", "labels.csv"));
     this.countLabels();
+  }
+
+  /** The field offers the last label: Enter repeats it, typing replaces it. */
+  offer() {
+    this.offered = byId("label").value;
+    byId("label").select();
   }
 
   labelOf(row) {
@@ -36,6 +51,7 @@ export class Labelling {
 
   select(rows) {
     this.selected = rows;
+    if (rows.length !== 1 || rows[0] !== this.suggestedRow) this.suggestedRow = null;
     const none = rows.length === 0;
     byId("selection").textContent = none ? "Nothing selected" : `${counted(rows.length, "row")} selected`;
     byId("selection-help").hidden = !none;
@@ -53,7 +69,9 @@ export class Labelling {
   listed(row) {
     const { name, time, label } = this.describe(row);
     const button = make("button");
-    button.append(make("span", "where", name), make("span", "when", time), make("span", "what", label));
+    const where = make("span", "where");
+    where.append(make("bdi", "", name));
+    button.append(where, make("span", "when", time), make("span", "what", label));
     button.title = `Play ${name}, ${time}`;
     button.addEventListener("click", () => this.onShow(row, this.selected));
     const item = make("li");
@@ -64,53 +82,62 @@ export class Labelling {
   async give(label) {
     const rows = this.selected;
     if (!rows.length || (!label && !rows.some((row) => row in this.data.given))) return;
-    const before = new Map();
-    for (const row of rows) {
-      const had = this.data.given[row] ?? "";
-      before.set(had, [...(before.get(had) ?? []), row]);
-    }
-    if (!(await this.set(new Map([[label, rows]])))) return;
-    this.before.push(before);
-    const wasSuggested = label && rows.length === 1 && this.next.some((one) => one.row === rows[0]);
-    await this.refresh(rows);
-    if (wasSuggested && this.next.length) {
-      this.onShow(this.next[0].row);
-      byId("label").select();
-    } else byId("map").focus();
+    const answer = await this.asked("labels", { rows, label });
+    if (!answer) return;
+    const goesOn = label && this.suggestedRow !== null;
+    if (!goesOn) this.onDone();
+    this.changed(Object.fromEntries(rows.map((row) => [row, label])), answer.undoable);
+    await this.suggest();
+    if (goesOn && this.suggestedRow === rows[0] && this.next.length) this.showSuggested(this.next[0].row);
   }
 
-  /** Take the last labels back. */
+  /** Take back the last labelling, of this page or another. */
   async undo() {
-    const before = this.before.at(-1);
-    if (!before || !(await this.set(before))) return;
-    this.before.pop();
-    await this.refresh(this.selected);
+    if (byId("undo").disabled) return;
+    const answer = await this.asked("undo", { rows: [] });
+    if (!answer) return;
+    this.changed(answer.given, answer.undoable);
+    await this.suggest();
   }
 
-  /** Give labels to rows, by label, "" for none; false if the server refuses. */
-  async set(rowsOf) {
-    byId("problem").textContent = "";
-    try {
-      for (const [label, rows] of rowsOf) {
-        await ask("labels", { rows, label });
-        for (const row of rows) {
-          if (label) this.data.given[row] = label;
-          else delete this.data.given[row];
-        }
-      }
-      return true;
-    } catch (error) {
-      byId("problem").textContent = error.message;
-      return false;
+  /** Rows were given these labels, "" for none. */
+  changed(labels, undoable) {
+    for (const [row, label] of Object.entries(labels)) {
+      if (label) this.data.given[row] = label;
+      else delete this.data.given[row];
+      if (label && !this.data.classes.includes(label)) this.data.classes.push(label);
     }
-  }
-
-  async refresh(rows) {
-    byId("undo").disabled = this.before.length === 0;
-    this.select(rows);
+    this.data.undoable = undoable;
+    this.select(this.selected);
     this.countLabels();
     this.onLabels();
-    await this.suggest();
+  }
+
+  /** What the server answers, or nothing, with the reason on the page. */
+  async asked(path, content) {
+    byId("problem").textContent = "";
+    try {
+      return await ask(path, content);
+    } catch (error) {
+      byId("problem").textContent = error.message;
+      return null;
+    }
+  }
+
+  async saveClassifier() {
+    const button = byId("save-classifier");
+    const command = byId("classifier-command");
+    button.disabled = command.hidden = true;
+    byId("classifier").textContent = "Fitting ...";
+    try {
+      const answer = await ask("classifier", { rows: [] });
+      byId("classifier").textContent = answer.said;
+      command.textContent = answer.command;
+      command.hidden = false;
+    } catch (error) {
+      byId("classifier").textContent = error.message;
+    }
+    button.disabled = false;
   }
 
   countLabels() {
@@ -121,17 +148,15 @@ export class Labelling {
       count++;
     }
     byId("labelled").textContent = count ? `${counted(count, "row")} with a label, ${counted(labels.size, "label")}` : "No labels yet";
-    byId("export-labels").disabled = count === 0;
+    byId("export-labels").disabled = byId("save-classifier").disabled = count === 0;
+    byId("undo").disabled = !this.data.undoable;
     byId("known-labels").replaceChildren(...[...labels].sort().map((label) => Object.assign(make("option"), { value: label })));
   }
 
-  async export(what, rows) {
+  async downloaded(what, path, content) {
     const table = document.querySelector("h1").textContent.replace(/\.parquet$/, "");
-    try {
-      download(`${table}.${what}.csv`, await ask("export", { rows }));
-    } catch (error) {
-      byId("problem").textContent = error.message;
-    }
+    const text = await this.asked(path, content);
+    if (text !== null) download(`${table}.${what}.csv`, text);
   }
 
   async suggest() {
@@ -153,17 +178,27 @@ export class Labelling {
     byId("next").setAttribute("aria-busy", "false");
   }
 
+  /** Show a row of these and write its label; after it the next one is shown. */
+  showSuggested(row) {
+    this.onShow(row);
+    this.suggestedRow = row;
+    byId("label").focus();
+    this.offer();
+  }
+
   async suggested({ row, label, probability }) {
     const { name, time } = this.describe(row);
-    const guess = label ? `${label} ${Math.round(100 * probability)} %` : "";
+    const percent = `${Math.round(100 * probability)} %`;
     const button = make("button");
-    button.title = [name, time, guess].filter(Boolean).join(", ");
+    button.title = [name, time, ...(label ? [`${label} ${percent}`] : [])].join(", ");
     button.setAttribute("aria-label", `Select and play ${button.title}`);
-    button.append(pictureOf(await this.clips.get(row), name), make("span", "guess", guess));
-    button.addEventListener("click", () => {
-      this.onShow(row);
-      byId("label").focus();
-    });
+    button.append(pictureOf(await this.clips.get(row), name));
+    if (label) {
+      const guess = make("span", "guess");
+      guess.append(make("span", "", label), percent);
+      button.append(guess);
+    }
+    button.addEventListener("click", () => this.showSuggested(row));
     const item = make("li");
     item.append(button);
     return item;

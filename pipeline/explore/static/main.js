@@ -15,7 +15,7 @@ let similarities = null;
 let coloured = null;
 
 const card = new Card(byId("clip"), clips, describe);
-const labelling = new Labelling(data, clips, { describe, onShow: show, onLabels: relabelled });
+const labelling = new Labelling(data, clips, { describe, onShow: show, onLabels, onDone: () => byId("map").focus() });
 const map = new RowMap(byId("map"), data, { onSelect: select, onHover: (row) => tip.show(row) });
 const tip = new Tip(byId("map"), clips, describe);
 const ways = waysToColour(data, (row) => labelling.labelOf(row), () => similarities ?? data.x.map(() => null));
@@ -56,10 +56,9 @@ async function compare() {
   recolour();
 }
 
-/** Labels have changed. */
-function relabelled() {
-  card.label();
-  return recolour();
+function onLabels() {
+  card.relabel();
+  recolour();
 }
 
 function recolour() {
@@ -88,13 +87,6 @@ for (const lasso of [false, true]) {
 byId("whole").addEventListener("click", () => map.whole());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
 
-document.addEventListener("keydown", (event) => {
-  const isUndo = (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z";
-  if (!isUndo || event.target.matches("input")) return;
-  labelling.undo();
-  event.preventDefault();
-});
-
 byId("map").addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key in ARROWS) {
@@ -103,7 +95,7 @@ byId("map").addEventListener("keydown", (event) => {
   } else if (event.key === "Enter" || event.key === " ") card.play();
   else if (event.key === "+" || event.key === "=") map.zoom(1);
   else if (event.key === "-") map.zoom(-1);
-  else if (event.key === "l" && labelling.selected.length) byId("label").focus();
+  else if (event.key.toLowerCase() === "l" && labelling.selected.length) byId("label").focus();
   else if (event.key === "Escape") {
     map.select([]);
     select([]);

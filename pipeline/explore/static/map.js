@@ -13,6 +13,8 @@ export class RowMap {
     this.ring = element.querySelector(".ring");
     this.data = data;
     this.current = null;
+    this.fitting = false;
+    this.fitted = null; // the view of the whole map
     this.plot = createScatterplot({
       canvas: this.canvas,
       sizeBy: "valueA",
@@ -35,9 +37,12 @@ export class RowMap {
     new ResizeObserver(() => this.resize()).observe(element);
   }
 
-  resize() {
+  /** Fill the element; a view of the whole map stays one. */
+  async resize() {
     const { width, height } = this.element.getBoundingClientRect();
-    this.plot.set({ width, height });
+    const isWhole = this.fitting || this.fitted?.every((value, n) => value === this.plot.get("cameraView")[n]);
+    await this.plot.set({ width, height });
+    if (isWhole) await this.whole();
   }
 
   /** Draw the rows in colours: a number of `palette` for each, those of 0 below the others and smaller if these are few. */
@@ -80,8 +85,11 @@ export class RowMap {
   }
 
   /** Show all rows. */
-  whole() {
-    return this.plot.zoomToPoints(this.data.x.map((_, row) => row), { padding: 0.08 });
+  async whole() {
+    this.fitting = true;
+    await this.plot.zoomToPoints(this.data.x.map((_, row) => row), { padding: 0.08 });
+    this.fitted = [...this.plot.get("cameraView")];
+    this.fitting = false;
   }
 
   zoom(steps) {

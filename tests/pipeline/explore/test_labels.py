@@ -1,11 +1,13 @@
 """Labels: kept beside the table, and exported as a corpus that the probe stage reads."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from echopair.pipeline.config import compose
+from echopair.pipeline.corpora import Recording
 from echopair.pipeline.corpora.table import find_table_recordings
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.explore.labels import LabelError, Labels, corpus_config
@@ -19,8 +21,22 @@ def test_labels_are_there_again(table: ExploredTable) -> None:
     assert Labels(table).given() == {3: "dog, far away", 5: "cat"}
     assert Labels(table).all()[3] == ("dog, far away",)
     assert table.file.with_suffix(".labels.csv").read_text().splitlines()[0] == (
-        "path,start_seconds,end_seconds,label"
+        "path,start_seconds,end_seconds,label,label_from"
     )
+
+
+def test_the_last_labellings_are_undone_in_turn(table: ExploredTable) -> None:
+    labels = Labels(table)
+    labels.give([0, 1], "dog")
+    labels.give(range(len(table)), "cat")
+    labels.give([1], "")
+    assert labels.undo() == {1: "cat"}
+    assert labels.undo() == {0: "dog", 1: "dog", **dict.fromkeys(range(2, len(table)), "")}
+    assert Labels(table).given() == {0: "dog", 1: "dog"}
+    labels.undo()
+    with pytest.raises(LabelError, match="nothing was labelled"):
+        labels.undo()
+    assert Labels(table).given() == {}
 
 
 def test_two_windows_of_the_browser_do_not_undo_each_other(table: ExploredTable) -> None:
@@ -64,16 +80,59 @@ def test_a_row_with_several_labels_is_exported_as_one_excerpt(table: ExploredTab
     file = table.file.with_name("selection.csv")
     file.write_text(Labels(several).csv_of([0, 1]))
     assert file.read_text().splitlines()[0] == "path,start_seconds,end_seconds,label,fold"
-    corpus = {**corpus_config(table.recordings, file), "where_not": {"label": ""}, "fold": "fold"}
-    config = compose(overrides_file(file.parent, corpus))
-    (recording,) = find_table_recordings("labelled", config.corpora["labelled"])
+    corpus = {**corpus_config(several, file), "where_not": {"label": ""}, "fold": "fold"}
+    (recording,) = listed(corpus, file.parent)
     assert recording.labels == ("a", "b")
     assert recording.excerpt == (0, pytest.approx(0.96))
     assert recording.fold == "1"
 
 
-def overrides_file(folder: Path, corpus: dict[str, object]) -> str:
-    """A config with one corpus."""
+@pytest.mark.parametrize("several", [False, True])
+def test_the_corpus_of_a_table_with_labels_is_what_the_page_counts(
+    table: ExploredTable, several: bool
+) -> None:
+    own: list[tuple[str, ...]] = [("a", "b") if several else ("a",)] * 20 + [()] * (len(table) - 20)
+    folds = ["1", "2"] * (len(table) // 2)
+    labelled = replace(table, labels=own, folds=folds)
+    Labels(labelled).give([0, 30], "dog, far away")
+    fewer = replace(
+        labelled,
+        excerpts=table.excerpts[1:],
+        labels=own[1:],
+        folds=folds[1:],
+        directions=table.directions[1:],
+    )
+    for explored in (labelled, fewer):  # of the second one, the label of the first row is of no row
+        labels = Labels(explored)
+        found = sorted(
+            (str(one.path), one.excerpt and round(one.excerpt[0], 3), one.labels, one.fold)
+            for one in listed(labels.corpus(), table.file.parent)
+        )
+        rows = zip(explored.excerpts, labels.all(), explored.folds, strict=True)
+        assert found == sorted(
+            (one.path, round(one.start_seconds, 3), names, fold) for one, names, fold in rows if names
+        )
+
+
+def test_labels_of_the_table_are_not_taken_for_given_ones(table: ExploredTable) -> None:
+    assert Labels(replace(table, labels=[("a",)] * len(table))).given() == {}
+    corrected = Labels(replace(table, labels=[("b",)] * len(table)))
+    assert set(corrected.all()) == {("b",)}
+    assert ",b,table" in corrected.file.read_text()
+    assert ",a,table" not in corrected.file.read_text()
+
+
+def test_labels_of_an_earlier_version_are_read(table: ExploredTable) -> None:
+    labels = Labels(table)
+    labels.give([2], "dog")
+    lines = labels.file.read_text().replace(",label_from", "").replace(",explore\n", "\n")
+    labels.file.write_text(lines)
+    assert Labels(table).given() == {2: "dog"}
+
+
+def listed(corpus: dict[str, object], folder: Path) -> list[Recording]:
+    """The recordings of a corpus."""
     file = folder / "corpus.yaml"
     file.write_text(yaml.safe_dump({"corpora": {"labelled": corpus}}))
-    return str(file)
+    config = compose(str(file)).corpora["labelled"]
+    return list(find_table_recordings("labelled", config))

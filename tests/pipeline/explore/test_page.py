@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from echopair.pipeline.config import compose
+from echopair.pipeline.evaluation.trained_classifier import TrainedClassifier
 from echopair.pipeline.explore.labels import Labels, corpus_config
 from echopair.pipeline.explore.page import STATIC_FOLDER
 from echopair.pipeline.explore.table import ExploredTable
@@ -141,9 +142,20 @@ def test_a_label_is_replaced_shown_and_taken_back(page: Any, table: ExploredTabl
         page.wait_for_function("document.activeElement.id === 'map'")
     assert sorted(Labels(table).given().values()) == ["rain with a long name", "siren"]
     colours = dict(page.evaluate(legend))
+    page.keyboard.press("ArrowLeft")
     page.keyboard.press("l")
     page.keyboard.press("Enter")  # repeats the last label
-    page.keyboard.press("l")
+    page.wait_for_function("document.activeElement.id === 'map'")
+    # The second label is the more frequent one now, or was repeated on its own row: the colours stay.
+    assert dict(page.evaluate(legend)).items() <= colours.items()
+    page.keyboard.press("Control+z")
+    page.locator("#labelled", has_text="2 rows with a label, 2 labels").wait_for()
+    assert dict(page.evaluate(legend)) == colours
+    page.click("#label")
+    page.keyboard.type("typed")
+    assert page.input_value("#label") == "typed"
+    page.keyboard.press("Control+z")  # of the text in the field, not of labels
+    assert len(Labels(table).given()) == 2
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.id") == "map"
     assert page.locator("#selection").inner_text() == "1 row selected"
@@ -163,6 +175,61 @@ def test_a_label_is_replaced_shown_and_taken_back(page: Any, table: ExploredTabl
         "[...document.querySelectorAll('#next')].map(one => one.scrollWidth - one.clientWidth)"
     )
     assert widths == [0]
+
+
+def test_rows_and_their_labels_fit_on_small_screens(page: Any) -> None:
+    page.set_viewport_size({"width": 1280, "height": 860})
+    page.select_option("#colour", "label")
+    for label, left, right in (("the very long name of a species", 0.0, 0.3), ("other", 0.7, 1.0)):
+        lasso(page, left, right)
+        page.locator("#selection", has_text="rows selected").wait_for()
+        page.fill("#label", label)
+        page.keyboard.press("Enter")
+        page.locator("#rows .what", has_text=label).first.wait_for()
+    page.locator("#next .guess", has_text="%").first.wait_for()
+    for name in ("#legend", "#map"):
+        box = page.locator(name).bounding_box()
+        assert box["y"] + box["height"] < 860, name
+    page.set_viewport_size({"width": 420, "height": 860})
+    page.wait_for_function(
+        """() => {
+            const { width } = document.getElementById("map").getBoundingClientRect();
+            const places = echopairMap.data.x.map((_, row) => echopairMap.plot.getScreenPosition(row));
+            return width < 420 && places.every(([x]) => x > 0 && x < width);
+        }"""
+    )
+    inside = """(parts, outer) => parts.length > 0 && parts.every((part) => {
+        const [a, b] = [part.getBoundingClientRect(), part.closest(outer).getBoundingClientRect()];
+        return a.width > 0 && a.left >= b.left - 1 && a.right <= b.right + 1;
+    })"""
+    for parts, outer in (
+        ("#next button > *", "button"),
+        ("#next button", "#next"),
+        ("#rows .when", "#rows"),
+        ("#legend .entry", "#legend"),
+    ):
+        assert page.locator(parts).evaluate_all(inside, outer), parts
+    assert page.evaluate("document.documentElement.scrollWidth") == 420
+
+
+def test_a_classifier_of_the_labels_is_saved(page: Any, table: ExploredTable) -> None:
+    for label, left, right in (("left", 0.0, 0.45), ("right", 0.55, 1.0)):
+        lasso(page, left, right)
+        page.locator("#selection", has_text="rows selected").wait_for()
+        page.fill("#label", label)
+        page.keyboard.press("Enter")
+        page.locator("#rows .what", has_text=label).first.wait_for()
+    page.click("#save-classifier")
+    page.locator("#classifier", has_text="accuracy on whole recordings").wait_for()
+    file = table.file.with_suffix(".classifier.safetensors")
+    assert page.locator("#classifier-command").inner_text() == f"echopair label {table.file} {file}"
+    assert TrainedClassifier.load(file).info.classes == ("left", "right")
+    with page.expect_download() as download:
+        page.click("#export-labels")
+    assert download.value.suggested_filename == "table.labels.csv"
+    assert Path(download.value.path()).read_text() == Labels(table).file.read_text()
+    shown = yaml.safe_load(page.locator("details pre").evaluate("one => one.textContent"))
+    assert shown == {"corpora": {"labelled": Labels(table).corpus()}, "probe": {"corpora": ["labelled"]}}
 
 
 def test_rows_are_coloured_in_every_way(page: Any) -> None:
@@ -197,7 +264,7 @@ def test_a_selection_is_labelled_exported_and_probed(page: Any, table: ExploredT
     lines = selection.read_text().splitlines()
     assert len(lines) == len(table) + 1
 
-    corpus = {**corpus_config(table.recordings, selection), "where_not": {"label": ""}}
+    corpus = {**corpus_config(table, selection), "where_not": {"label": ""}}
     config = compose(str(write_config(folder, corpus)))
     result = run(config)
     (summary,) = result.evaluations.values()

@@ -78,6 +78,24 @@ def test_labels_are_kept_and_choose_the_suggestions(
     assert (refused.status_code, refused.text[:7]) == (400, "a label")
 
 
+def test_the_last_labelling_is_undone(address: str, session: requests.Session, table: ExploredTable) -> None:
+    session.post(f"{address}/labels", json={"rows": [1, 2], "label": "rain"})
+    assert ",rain,explore" in session.get(f"{address}/labels.csv").text
+    assert session.get(f"{address}/map").json()["undoable"] == 1  # as after a reload of the page
+    undone = session.post(f"{address}/undo", json={"rows": []})
+    assert undone.json() == {"given": {"1": "", "2": ""}, "undoable": 0}
+    assert Labels(table).given() == {}
+    assert session.post(f"{address}/undo", json={"rows": []}).status_code == 400
+
+
+def test_a_classifier_needs_two_labels(address: str, session: requests.Session) -> None:
+    answer = session.post(f"{address}/classifier", json={"rows": []})
+    assert (answer.status_code, answer.text) == (
+        400,
+        "a classifier tells labels apart: give two different ones",
+    )
+
+
 def test_rows_that_the_table_does_not_have_are_not_found(address: str, session: requests.Session) -> None:
     for path in (
         "rows/100000",
@@ -103,10 +121,11 @@ def test_another_host_name_is_refused(address: str, session: requests.Session, h
 def test_labels_that_a_page_of_another_site_could_send_are_refused(
     address: str, session: requests.Session, table: ExploredTable, kind: str
 ) -> None:
-    answer = session.post(
-        f"{address}/labels", data='{"rows": [0], "label": "a"}', headers={"Content-Type": kind}
-    )
-    assert answer.status_code == 415
+    for path in ("labels", "undo", "classifier"):
+        answer = session.post(
+            f"{address}/{path}", data='{"rows": [0], "label": "a"}', headers={"Content-Type": kind}
+        )
+        assert answer.status_code == 415, path
     preflight = session.options(f"{address}/labels", headers={"Origin": "http://evil.example"})
     assert "access-control-allow-origin" not in preflight.headers
     assert Labels(table).given() == {}
