@@ -193,6 +193,8 @@ def test_rows_and_their_labels_fit_on_small_screens(page: Any) -> None:
         box = page.locator(name).bounding_box()
         assert box["y"] + box["height"] < 860, name
     page.set_viewport_size({"width": 420, "height": 860})
+    page.wait_for_function("echopairMap.plot.get('width') < 420")
+    page.wait_for_timeout(500)  # for some frames the rows are in the map by the old view
     page.wait_for_function(
         """() => {
             const { width } = document.getElementById("map").getBoundingClientRect();
