@@ -55,9 +55,9 @@ export class Tip {
   }
 
   async fill(row) {
-    const { name, time, label } = this.describe(row);
     const clip = await this.clips.get(row);
     if (this.row !== row) return;
+    const { name, time, label } = this.describe(row);
     this.element.replaceChildren(pictureOf(clip, name), make("div", "name", name), make("div", "", time), make("div", "", label));
     this.element.hidden = false;
     const { clientWidth, clientHeight } = this.map;
@@ -122,14 +122,6 @@ export class Card {
     };
     for (const event of ["play", "seeked", "timeupdate"]) audio.addEventListener(event, advance);
     return audio;
-  }
-
-  /** Show the row's label as it is now. */
-  label() {
-    const place = this.element.querySelector(".place");
-    if (this.row === null || !place) return;
-    const { time, label } = this.describe(this.row);
-    place.textContent = label ? `${time}: ${label}` : time;
   }
 
   /** Play the row from its beginning. */

@@ -177,6 +177,25 @@ def test_a_label_is_replaced_shown_and_taken_back(page: Any, table: ExploredTabl
     assert widths == [0]
 
 
+def test_a_label_given_before_its_clip_is_there_is_shown_with_it(page: Any, table: ExploredTable) -> None:
+    page.locator("#next img").first.wait_for()
+    waiting: list[Any] = []
+    page.route("**/rows/*", lambda route: waiting.append(route))
+    page.locator("#map").focus()
+    for row in range(len(table)):  # one whose clip is not yet there
+        page.evaluate("row => window.echopairMap.select([row])", row)
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(100)
+        if waiting:
+            break
+    page.keyboard.press("l")
+    page.keyboard.type("siren")
+    page.keyboard.press("Enter")
+    page.locator("#labelled", has_text="1 row with a label").wait_for()
+    page.unroute("**/rows/*")  # which lets those that wait go on
+    page.locator("#clip .place", has_text="siren").wait_for()
+
+
 def test_rows_and_their_labels_fit_on_small_screens(page: Any) -> None:
     page.set_viewport_size({"width": 1280, "height": 860})
     page.select_option("#colour", "label")
