@@ -13,6 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+# Not in the keys of stages that were made before these were there, if they have their defaults.
+LATER_KEYS = ("fft_samples", "mel_scale", "window")
 AS_GIVEN = {"as_given": True}  # context of a dump in which a value that follows another is None
 
 
@@ -95,6 +97,12 @@ class LogMelConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def hop_samples(self) -> int:
         """Samples between two frames, at least 1."""
         return max(1, round(self.hop_seconds * self.sample_rate_hz))
+
+    def key_inputs(self) -> dict[str, Any]:
+        """What the keys of stages are made of."""
+        fields = type(self).model_fields
+        defaults = {name for name in LATER_KEYS if getattr(self, name) == fields[name].default}
+        return self.model_dump(mode="json", exclude=defaults)
 
     def frames(self, samples: int) -> int:
         """How many frames T a waveform of `samples` samples gives: one for each whole hop, at least one."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 
 from echopair.augment.policy import augmentations_of
+from echopair.augment.waveform.augmentation import WaveformConfig
 from echopair.models.precision import resolve_device
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.corpora import Recording, find_recordings
@@ -125,6 +126,11 @@ def check_learning(config: RunConfig) -> None:
             augmentation.check(config.log_mel.sample_rate_hz)
         except ValueError as error:
             raise UserError(f"augment.policy: augmentation {augmentation.name!r}: {error}") from error
+        if isinstance(augmentation, WaveformConfig) and config.crops.log_mel_of == "clip":
+            raise UserError(
+                f"augment.policy: augmentation {augmentation.name!r} changes waveforms, and crops.log_mel_of=clip "
+                "takes log-mels that are computed before; leave it out or set crops.log_mel_of=crop"
+            )
     try:
         encoder = initial_encoder(config.encoder, config.seed)
     except ValueError as error:

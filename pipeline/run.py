@@ -1,6 +1,7 @@
 """All stages in order: the file to read first.
 
     prepare    recordings -> clips                     work/clips/
+    log-mels   clips -> log-mels, if crops.log_mel_of=clip    work/log_mels/
     pretrain   clips -> encoder                        work/encoders/
     embed      clips + encoder -> embeddings           work/embeddings/
     evaluate   embeddings + labels -> summaries        work/evaluations/
@@ -29,6 +30,7 @@ from echopair.pipeline.evaluation import Summary
 from echopair.pipeline.evaluation.labels import ListedRecordings, lost_by_refusals
 from echopair.pipeline.evaluation.trained_classifier import CLASSIFIER_FILE
 from echopair.pipeline.evaluation.validation import mean_score
+from echopair.pipeline.log_mel_clips import LogMelClips, log_mels_output, write_log_mels
 from echopair.pipeline.prepare import clips_output, prepare, sound_above
 from echopair.pipeline.progress import console
 from echopair.pipeline.run_record import RunRecord
@@ -172,6 +174,8 @@ def train_and_evaluate(
         callback: follows the training.
     """
     stores = open_stores(config, result)
+    if config.crops.log_mel_of == "clip":
+        compute_log_mels(config, stores, result)
     encoder = _train(config, stores, encoder_output(config, result.clips), callback, result.did)
     result.encoder = encoder.folder / ENCODER_FOLDER
     if until < Stage.EMBED:
@@ -187,6 +191,15 @@ def train_and_evaluate(
             annotations = result.clips[corpus].marker["annotations_digest"]
             summary = evaluation.run(config, embedder, corpus, annotations)
             result.evaluations[evaluation.name, corpus] = summary
+
+
+def compute_log_mels(config: RunConfig, stores: Mapping[str, ClipStore], result: RunResult) -> None:
+    """Log-mels of the clips to learn from, for `crops.log_mel_of=clip`; the stores get them."""
+    for corpus in config.pretrain_corpora:
+        store = stores[corpus]
+        work = partial(write_log_mels, corpus, store, config.log_mel)
+        done = log_mels_output(config, corpus, result.clips[corpus]).make(work, result.did)
+        store.log_mels = LogMelClips(done.folder, store, config.log_mel)
 
 
 def _train(

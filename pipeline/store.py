@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from echopair.pipeline.log_mel_clips import LogMelClips
+
 MANIFEST_FILE = "manifest.parquet"
 ZEROS_BLOCK = 4096
 
@@ -54,10 +56,15 @@ class ClipStore:
     Args:
         folder: what `prepare` wrote.
         sample_rate_hz: rate of its clips.
+
+    Attributes:
+        log_mels: of the whole clips, for trainings that cut their crops from them.
     """
 
     def __init__(self, folder: Path, sample_rate_hz: int) -> None:
         import pyarrow.parquet as pq
+
+        self.log_mels: LogMelClips | None = None
 
         self.folder = folder
         self.sample_rate_hz = sample_rate_hz
@@ -83,6 +90,7 @@ class ClipStore:
     def only(self, clips: NDArray[np.int64]) -> Self:
         """The store of some of its clips, (N,) indices, which are numbered from 0 in this order; nothing is copied."""
         part = copy.copy(self)
+        part.log_mels = None
         part.manifest = self.manifest.take(clips)
         part.samples, part._shard = self.samples[clips], self._shard[clips]
         part._offset, part._scale = self._offset[clips], self._scale[clips]

@@ -37,7 +37,7 @@ class Batch:
             method is tried without them.
         starts: (V, N) int64, where each view begins in its clip, in samples; the training loop always gives it.
         waveforms: (V, N, L) float32, what each view is the log-mel of, with the augmentations of waveforms but without
-            those of log-mels; the training loop always gives it.
+            those of log-mels; None if crops are cut from log-mels.
         views_at_once: how many views the encoder takes in a forward pass at most; None for all.
     """
 
@@ -64,6 +64,7 @@ class LearningData:
             `Batch.augmentations`.
         mel_bands: F of a view.
         frames: T of a view.
+        waveforms: whether batches have them.
     """
 
     segments: int = 0
@@ -71,6 +72,7 @@ class LearningData:
     augmentations: tuple[str, ...] = ()
     mel_bands: int = 0
     frames: int = 0
+    waveforms: bool = True
 
 
 class StepOutput(NamedTuple):

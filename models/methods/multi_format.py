@@ -35,6 +35,13 @@ class MultiFormatConfig(ContrastConfig):
     )
     waveform_encoder: SampleCnnConfig = SampleCnnConfig()
 
+    def check_data(self, encoder: Encoder, data: LearningData) -> None:
+        if not data.waveforms:
+            raise ValueError(
+                "objective.name=multi_format learns from waveforms, and crops.log_mel_of=clip keeps log-mels alone; "
+                "set crops.log_mel_of=crop"
+            )
+
     def loss(self, projections: torch.Tensor, batch: Batch) -> torch.Tensor:
         return info_nce(projections, self.temperature, True, self.recordings(batch))
 

@@ -223,6 +223,7 @@ class _Training:
 
     def _step(self, batch: CropBatch) -> float:
         audio, device = self._classifier, self._classifier.device
+        assert batch.waveforms is not None
         waveforms = batch.waveforms.flatten(0, 1)  # (V N, L)
         targets = self._targets[batch.clips].repeat(len(batch.waveforms), 1)  # (V N, C)
         if self._config.mixup:

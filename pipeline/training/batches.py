@@ -54,13 +54,18 @@ class Phase:
             statistics: normalise the log-mels.
             augmentations: names, see `LearningData`.
         """
-        waveforms = crops.waveforms.to(self.device, non_blocking=True)  # (V, N, L)
+        waveforms = _moved(crops.waveforms, self.device)  # (V, N, L)
+        log_mels = _moved(crops.log_mels, self.device)  # (V, N, T, F)
         views = make_views(
-            crops._replace(waveforms=waveforms), log_mel, self.policy, statistics, self.config.seed
+            crops._replace(waveforms=waveforms, log_mels=log_mels),
+            log_mel,
+            self.policy,
+            statistics,
+            self.config.seed,
         )
-        labels = None if crops.labels is None else crops.labels.to(self.device)
+        labels = _moved(crops.labels, self.device)
         generator = torch_generator(self.config.seed, crops.step, Stream.METHOD, torch.device("cpu"))
-        recordings = None if crops.recordings is None else crops.recordings.to(self.device)
+        recordings = _moved(crops.recordings, self.device)
         clips, segments = crops.clips.to(self.device), crops.segments.to(self.device)
         names = np.array(self.policy.names, dtype=str)
         got = [crops.chosen[..., names == name].any(-1) for name in augmentations]
@@ -76,6 +81,10 @@ class Phase:
             waveforms=waveforms,
             views_at_once=self.config.pretrain.views_at_once,
         )
+
+
+def _moved(values: torch.Tensor | None, device: torch.device) -> torch.Tensor | None:
+    return None if values is None else values.to(device, non_blocking=True)
 
 
 def scheduled_batches(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, model_validator
 from threadpoolctl import threadpool_limits
@@ -47,6 +47,12 @@ class CropsConfig(BaseModel, frozen=True, extra="forbid"):
         "they would be negatives",
     )
 
+    log_mel_of: Literal["crop", "clip"] = Field(
+        "crop",
+        description="clip: the log-mels of whole clips are computed once, and crops are cut from them, which saves "
+        "time; not with augmentations of waveforms",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _positives_have_a_name(cls, values: Any) -> Any:
@@ -62,23 +68,26 @@ class CropBatch(NamedTuple):
 
     Args:
         step: of the training, from 0.
-        waveforms: (V, N, L) float32; the views of pair n lie at [:, n]. Augmented as far as waveforms are.
+        waveforms: (V, N, L) float32; the views of pair n lie at [:, n]. Augmented as far as waveforms are. None if the
+            log-mels are there.
         chosen: (V, N, K) bool: which of the policy's augmentations each view gets, those of log-mels included.
         clips: (N,) int64: the clip of the first view of each pair, counted over all stores.
         segments: (N,) int64: the segment of each pair, counted over all stores.
         starts: (V, N) int64: first sample of each crop in its clip.
         labels: (N, C) bool: which of the labels of all stores each of these clips has; None unless asked for.
         recordings: (N,) int64: the recording that each of these clips is cut from; None unless asked for.
+        log_mels: (V, N, T, F) float16, cut from those of the clips; None unless `log_mel_of` is "clip".
     """
 
     step: int
-    waveforms: torch.Tensor
+    waveforms: torch.Tensor | None
     chosen: torch.Tensor
     clips: torch.Tensor
     segments: torch.Tensor
     starts: torch.Tensor
     labels: torch.Tensor | None = None
     recordings: torch.Tensor | None = None
+    log_mels: torch.Tensor | None = None
 
 
 class PairCrops:
@@ -144,6 +153,7 @@ class PairCrops:
         self._recordings = recordings_of(self.stores)[self.segments.clips] if reads_recordings else None
         kept_apart = self._recordings if config.recordings_apart else None
         self.order = SegmentOrder(len(self.segments), pairs, seed, kept_apart)
+        self._log_mel_clips = [store.log_mels for store in self.stores if store.log_mels]
         self._labels = (
             LabelIndex(self.segments.table, [store.labels() for store in stores])
             if config.positives.NEEDS_LABELS
@@ -185,42 +195,56 @@ class PairCrops:
 
     def __getitem__(self, step: int) -> CropBatch:
         places = self.places_of(step)
-        waveforms = np.empty((self.config.views, self.pairs, self.crop_samples), dtype=np.float32)
+        shape = (self.config.views, self.pairs)
+        chosen = self.policy.choose(
+            numpy_generator(self.seed, step, Stream.CHOICE_OF_AUGMENTATIONS), shape
+        )  # (V, N, K)
+        segments = self.segments_of(step)  # (N,)
+        clips = self.segments.clips[segments]
+        labels = None if self._label_matrix is None else torch.from_numpy(self._label_matrix[clips])
+        recordings = None if self._recordings is None else torch.from_numpy(self._recordings[segments])
+        whole_clips = self.config.log_mel_of == "clip"
+        return CropBatch(
+            step,
+            None if whole_clips else torch.from_numpy(self._waveforms(step, places, chosen)),
+            torch.from_numpy(chosen),
+            torch.from_numpy(clips),
+            torch.from_numpy(segments),
+            torch.from_numpy(places.start),
+            labels,
+            recordings,
+            torch.from_numpy(self._log_mels(places)) if whole_clips else None,
+        )
+
+    def _waveforms(self, step: int, places: Places, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Crops (V, N, L), augmented."""
+        waveforms = np.empty((*chosen.shape[:2], self.crop_samples), dtype=np.float32)
         for view, pair in np.ndindex(waveforms.shape[:2]):
             store = self.stores[places.store[view, pair]]
             store.read_into(
                 waveforms[view, pair], int(places.clip[view, pair]), int(places.start[view, pair])
             )
-        return self._augmented(step, waveforms, places.start)
-
-    def _augmented(self, step: int, waveforms: NDArray[np.float32], starts: NDArray[np.int64]) -> CropBatch:
-        shape = waveforms.shape[:2]
-        chosen = self.policy.choose(
-            numpy_generator(self.seed, step, Stream.CHOICE_OF_AUGMENTATIONS), shape
-        )  # (V, N, K)
         if self.policy.waveform:
             seeds = view_seeds(self.seed, step, Stream.WAVEFORM_AUGMENTATION, chosen.shape)
             try:
-                for place in np.ndindex(shape):
+                for place in np.ndindex(waveforms.shape[:2]):
                     waveforms[place], _ = self.policy.augment_waveform(
                         waveforms[place], chosen[place], seeds[place]
                     )
             except ValueError as error:  # a sound of the user's that is damaged behind its header
                 raise UserError(f"augment.policy: {error}") from error
-        segments = self.segments_of(step)  # (N,)
-        clips = self.segments.clips[segments]
-        labels = None if self._label_matrix is None else torch.from_numpy(self._label_matrix[clips])
-        recordings = None if self._recordings is None else torch.from_numpy(self._recordings[segments])
-        return CropBatch(
-            step,
-            torch.from_numpy(waveforms),
-            torch.from_numpy(chosen),
-            torch.from_numpy(clips),
-            torch.from_numpy(segments),
-            torch.from_numpy(starts),
-            labels,
-            recordings,
-        )
+        return waveforms
+
+    def _log_mels(self, places: Places) -> NDArray[np.float16]:
+        """Crops (V, N, T, F) of the clips' log-mels; each begins on the frame that holds its start."""
+        first = self._log_mel_clips[0]
+        frames = max(1, self.crop_samples // first.hop_samples)
+        log_mels = np.empty((*places.start.shape, frames, first.mel_bands), dtype=np.float16)
+        for view, pair in np.ndindex(places.start.shape):
+            clips = self._log_mel_clips[places.store[view, pair]]
+            start = int(places.start[view, pair]) // first.hop_samples
+            clips.read_into(log_mels[view, pair], int(places.clip[view, pair]), start)
+        return log_mels
 
 
 def crop_batches(

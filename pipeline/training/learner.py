@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 
 # Keys that trainings of before do not have: their defaults change nothing.
-LATER_KEYS_OF_LOG_MEL = ("fft_samples", "mel_scale", "window")
 
 
 class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
@@ -144,11 +143,9 @@ class LearningConfig(BaseModel, frozen=True, extra="forbid"):
             irrelevant |= {"optimiser", "momentum"}
         if not self.pretrain.rate_drops:
             irrelevant.add("rate_drops")
-        fields = type(self.log_mel).model_fields
-        later = {
-            name for name in LATER_KEYS_OF_LOG_MEL if getattr(self.log_mel, name) == fields[name].default
-        }
-        return self.model_dump(mode="json", exclude={"pretrain": irrelevant, "log_mel": later})
+        crops = {"log_mel_of"} if self.crops.log_mel_of == "crop" else set()
+        inputs = self.model_dump(mode="json", exclude={"pretrain": irrelevant, "crops": crops})
+        return inputs | {"log_mel": self.log_mel.key_inputs()}
 
 
 class Learner:

@@ -27,4 +27,5 @@ def data_by_config(config: LearningConfig) -> LearningData:
         augmentations=tuple(sorted({name for policy in policies for name in policy.varying()})),
         mel_bands=config.log_mel.mel_bands,
         frames=config.log_mel.frames(round(config.crops.crop_seconds * config.log_mel.sample_rate_hz)),
+        waveforms=config.crops.log_mel_of == "crop",
     )

@@ -45,9 +45,11 @@ def _draw(stores: Sequence[ClipStore], config: LearningConfig, folder: Path, tar
     plan = load_plan(folder)
     assert plan is not None
     policy = build_policy(config.augment, config.log_mel.sample_rate_hz)
-    crops = PairCrops(stores, config.crops, policy, config.pretrain.batch_pairs, config.seed)
+    audible = config.crops.model_copy(update={"log_mel_of": "crop"})
+    crops = PairCrops(stores, audible, policy, config.pretrain.batch_pairs, config.seed)
     batch = crops[0]
     waveforms = batch.waveforms  # (V, N, L)
+    assert waveforms is not None
     log_mel = LogMel(config.log_mel)
     views = torch.stack(make_views(batch, log_mel, policy, plan.statistics, config.seed))  # (V, N, 1, F, T)
     log_mels = views * plan.statistics.standard_deviation + plan.statistics.mean
@@ -58,9 +60,9 @@ def _draw(stores: Sequence[ClipStore], config: LearningConfig, folder: Path, tar
     for pair in range(shown):
         names.append(" and ".join(dict.fromkeys(_paths(stores, places, pair))))
         for waveform, letter in zip(waveforms[:, pair], ascii_lowercase, strict=False):
-            audible = 0.5 * waveform / waveform.abs().max().clamp_min(1e-6)
+            scaled = 0.5 * waveform / waveform.abs().max().clamp_min(1e-6)
             file = target / f"pair-{pair + 1}-{letter}.wav"
-            soundfile.write(file, audible.numpy(), config.log_mel.sample_rate_hz, subtype="PCM_16")
+            soundfile.write(file, scaled.numpy(), config.log_mel.sample_rate_hz, subtype="PCM_16")
     positive_pairs_figure(
         decibels[:, :shown, 0].transpose(0, 1).numpy(),  # (P, V, F, T)
         names,

@@ -25,7 +25,7 @@ def make_views(
     Each view is augmented as a batch of its own, so that what is mixed into a crop comes from another clip.
 
     Args:
-        batch: crops (V, N, L) on the device of `log_mel`, and the augmentations chosen for each.
+        batch: crops (V, N, L), or their log-mels, on the device of `log_mel`, and the augmentations chosen for each.
         log_mel: front end.
         policy: augments the log-mels.
         statistics: normalisation, applied after augmentation.
@@ -35,10 +35,15 @@ def make_views(
         V views (N, 1, F, T) float32.
     """
     views = []
-    for view, (crops, chosen) in enumerate(zip(batch.waveforms, batch.chosen.numpy(), strict=True)):
+    for view, chosen in enumerate(batch.chosen.numpy()):
         # Drawn on the CPU, whose numbers are the same whatever the device.
         generator = torch_generator(seed, batch.step, Stream.AUGMENTATION, torch.device("cpu"), view)
-        log_mels, _ = policy.augment_log_mels(log_mel(crops), chosen, generator)  # (N, F, T)
+        if batch.log_mels is not None:
+            crops = batch.log_mels[view].transpose(1, 2).float().contiguous()
+        else:
+            assert batch.waveforms is not None
+            crops = log_mel(batch.waveforms[view])
+        log_mels, _ = policy.augment_log_mels(crops, chosen, generator)  # (N, F, T)
         views.append(statistics.normalise(log_mels).unsqueeze(1))
     return views
 

@@ -501,3 +501,13 @@ def test_what_learns_from_labels_wants_labels(config_file: Path, tmp_path: Path,
     with pytest.raises(UserError, match=f"{learning} needs labels, and no recording of tones has any"):
         run(compose(str(config_file), overrides), Stage.PRETRAIN)
     assert not (tmp_path / "clips").exists()
+
+
+def test_crops_are_cut_from_log_mels_that_trainings_share(tmp_path: Path) -> None:
+    file, of_clips = str(write_config(tmp_path)), "crops.log_mel_of=clip"
+    first = run(compose(file, [of_clips]), Stage.PRETRAIN)
+    assert "log-mels of tones" in first.did
+    assert first.encoder is not None
+    assert (first.encoder.parent / "preview" / "pairs.png").is_file()
+    other = run(compose(file, [of_clips, "objective.temperature=0.5", "pretrain.workers=2"]), Stage.PRETRAIN)
+    assert other.did == ["pretrain"]

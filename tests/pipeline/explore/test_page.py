@@ -180,7 +180,7 @@ def test_a_label_is_replaced_shown_and_taken_back(page: Any, table: ExploredTabl
 def test_a_label_given_before_its_clip_is_there_is_shown_with_it(page: Any, table: ExploredTable) -> None:
     page.locator("#next img").first.wait_for()
     waiting: list[Any] = []
-    page.route("**/rows/*", lambda route: waiting.append(route))
+    page.route("**/rows/*", lambda route: waiting.append(route))  # noqa: PLW0108 - playwright takes no built-in
     page.locator("#map").focus()
     for row in range(len(table)):  # one whose clip is not yet there
         page.evaluate("row => window.echopairMap.select([row])", row)
