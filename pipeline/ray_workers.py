@@ -1,0 +1,130 @@
+"""Decodes the recordings of a corpus on all nodes of a Ray cluster.
+
+A block of recordings is a plain task of Ray: decoded by `Workers` on some node into a shard of that process, on storage
+that all nodes see. The driver gets what became of each recording, and no audio.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from echopair.pipeline.errors import UserError
+from echopair.pipeline.ray_cluster import RayConfig, connect
+from echopair.pipeline.ray_nodes import Node, check_nodes
+from echopair.pipeline.workers import Outcome, Workers, files_of, tasks_of
+
+if TYPE_CHECKING:
+    from echopair.pipeline.corpora.recording import Recording
+
+RECORDINGS_PER_BLOCK = 64
+BYTES_PER_BLOCK = 128 << 20
+RETRIES = 3  # of a block, on another node
+BLOCKS_PER_CORE = (
+    2  # one is decoded and one waits: a bounded number, as a list of a million recordings is long
+)
+
+
+class RayWorkers:
+    """As `Workers`, with the cores of a cluster; as a context manager, joined at the first recordings.
+
+    Args:
+        config: of the cluster.
+        processes: how many on all nodes; one a core for None.
+        sample_rate_hz: rate of the clips.
+        min_seconds: a shorter recording is refused.
+        logs: folder for Ray's logs, if it is started here.
+    """
+
+    def __init__(
+        self, config: RayConfig, processes: int | None, sample_rate_hz: int, min_seconds: float, logs: Path
+    ) -> None:
+        self._config = config
+        self._processes = processes
+        self._rate_hz = sample_rate_hz
+        self._min_seconds = min_seconds
+        self._logs = logs
+        self._session = ExitStack()
+        self._nodes: list[Node] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._session.close()
+
+    def decode(self, corpus: str, recordings: "Sequence[Recording]", folder: Path) -> Iterator[Outcome]:
+        """Decode recordings, in any order, into a shard of each worker process; see `Workers.decode`.
+
+        Raises:
+            UserError: the cluster cannot be joined, a node cannot work for this process, a block was lost with its
+                node again and again, or as `Workers.decode`.
+        """
+        for number, recording in enumerate(recordings):
+            if recording.refusal:
+                yield Outcome(number, None, recording.refusal, "", 0)
+        files = files_of(recordings)
+        if not files:
+            return
+        at_once = self._blocks_at_once(folder, Path(files[0].path))
+        import ray  # here: what it reads at its import is set by `connect`
+
+        decode = ray.remote(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")(decode_block)
+        blocks = tasks_of(files, RECORDINGS_PER_BLOCK, BYTES_PER_BLOCK)
+        pending: dict[Any, list[int]] = {}
+        while True:
+            while len(pending) < at_once and (block := next(blocks, None)) is not None:
+                numbers = [number for file in block for number in file.recordings]
+                of_block = [recordings[number] for number in numbers]
+                pending[decode.remote(corpus, of_block, folder, self._rate_hz, self._min_seconds)] = numbers
+            if not pending:
+                return
+            (done, *_), _ = ray.wait(list(pending))
+            numbers = pending.pop(done)
+            for outcome in _result(corpus, done):
+                yield outcome._replace(recording=numbers[outcome.recording])
+
+    def _blocks_at_once(self, folder: Path, recording: Path) -> int:
+        """Join the cluster, unless that is done, and check its nodes."""
+        if not self._nodes:
+            self._nodes = self._session.enter_context(connect(self._config, self._logs))
+        check_nodes(folder, [recording])
+        cores = sum(node.cpus for node in self._nodes)
+        if not cores:
+            raise UserError(
+                f"ray.address={self._config.address}: no node has a CPU for tasks; add a node with `ray start "
+                "--address=HOST:PORT`"
+            )
+        return self._processes or BLOCKS_PER_CORE * cores
+
+
+def _result(corpus: str, block: Any) -> list[Outcome]:
+    import ray
+
+    try:
+        outcomes: list[Outcome] = ray.get(block)
+    except (
+        ray.exceptions.RayTaskError
+    ) as error:  # raised in the task; a node that is lost is another RayError
+        raise error.cause if isinstance(error.cause, UserError) else error from None
+    except ray.exceptions.RayError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"corpus {corpus!r}: a block of recordings was lost with its worker {RETRIES + 1} times ({reason}); look "
+            "at `ray status` and the memory of the nodes, and start again"
+        ) from error
+    return outcomes
+
+
+def decode_block(
+    corpus: str, recordings: "Sequence[Recording]", folder: Path, sample_rate_hz: int, min_seconds: float
+) -> list[Outcome]:
+    """Decode recordings, in a worker process of Ray, by a process below it: see `Workers.decode`."""
+    return list(_workers(sample_rate_hz, min_seconds).decode(corpus, recordings, folder))
+
+
+@cache
+def _workers(sample_rate_hz: int, min_seconds: float) -> Workers:
+    """Kept from one block to the next; they end with this process."""
+    return Workers(1, sample_rate_hz, min_seconds)
