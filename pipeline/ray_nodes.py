@@ -44,6 +44,13 @@ def alive_nodes() -> list[Node]:
     return [Node(*(int(has.get(name, 0)) for name in ("CPU", "GPU", "memory"))) for has in alive]
 
 
+def _addresses() -> dict[str, str]:
+    """The address of each node by its id."""
+    import ray
+
+    return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+
+
 def check_nodes(folder: Path, files: Sequence[Path] = ()) -> None:
     """Ask each node of the cluster that was joined whether it can work for this process.
 
@@ -64,28 +71,30 @@ def check_nodes(folder: Path, files: Sequence[Path] = ()) -> None:
         ask = ray.remote(num_cpus=0, max_retries=2)(_question())
         here = _question()(marker, list(files), DISTRIBUTIONS)
         asked = {
-            ask.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(marker, list(files), DISTRIBUTIONS): node["NodeManagerAddress"]
-            for node in ray.nodes()
-            if node["Alive"]
+            ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+                marker, list(files), DISTRIBUTIONS
+            ): (node, address)
+            for node, address in _addresses().items()
         }
         answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_SECONDS)
         if silent:
             raise UserError(
-                f"ray.address: node {asked[silent[0]]} gives no answer within {ANSWER_SECONDS:g} s; look at `ray "
+                f"ray.address: node {asked[silent[0]][1]} gives no answer within {ANSWER_SECONDS:g} s; look at `ray "
                 "status`, and take it out of the cluster"
             )
         for one in answered:
+            node, address = asked[one]
             try:
                 answer = ray.get(one)
             except ray.exceptions.RayError as error:
+                if node not in _addresses():  # lost since it was asked
+                    continue
                 reason = " ".join(str(error).split())[:300]
                 raise UserError(
-                    f"ray.address: node {asked[one]} cannot run anything ({reason}); repair it, or take it out of the "
+                    f"ray.address: node {address} cannot run anything ({reason}); repair it, or take it out of the "
                     "cluster"
                 ) from error
-            _check_answer(asked[one], len(asked), folder, answer, here)
+            _check_answer(address, len(asked), folder, answer, here)
     finally:
         marker.unlink(missing_ok=True)
 

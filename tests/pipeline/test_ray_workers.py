@@ -1,0 +1,131 @@
+"""Decoding on the nodes of a real cluster: the same clips and refusals as on one machine."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from echopair.pipeline import ray_workers
+from echopair.pipeline.corpora import Recording
+from echopair.pipeline.prepare import PrepareConfig, prepare
+from echopair.pipeline.ray_cluster import RayConfig
+from echopair.pipeline.ray_workers import RayWorkers
+from echopair.pipeline.stages import read_done
+from echopair.pipeline.store import ClipStore
+from echopair.pipeline.workers import SHARD_PREFIX
+from tests.pipeline.conftest import RATE, write_tones
+from tests.pipeline.decoding.bad_recordings import REFUSED
+from tests.processes import start, start_echopair
+from tests.ray_nodes import RayCluster, RayNode, descendants
+
+CONFIG = PrepareConfig(max_refused_share=0.95)
+
+
+def prepare_on(address: str, recordings: list[Recording], folder: Path) -> None:
+    """In a process with the environment of the cluster."""
+    ray_workers.RECORDINGS_PER_BLOCK = 4
+    with RayWorkers(RayConfig(address=address), None, RATE, CONFIG.min_seconds, folder) as cluster:
+        prepare("mixed", recordings, CONFIG, RATE, folder, cluster=cluster)
+
+
+def mixed_recordings(folder: Path) -> Iterator[Recording]:
+    """Tones, parts of one file, and what is refused before, while and because of decoding."""
+    tones = write_tones(folder)
+    yield Recording(folder / "gone.wav", "gone.wav")
+    for number, (writer, _) in enumerate(REFUSED.values()):
+        below = folder / f"bad-{number}"
+        below.mkdir()
+        path = writer(below)
+        yield Recording(path, f"{below.name}/{path.name}")
+        yield tones[number % len(tones)]
+        yield Recording(
+            tones[0].path, f"event {number}", ("event",), excerpt=(0.01 * number, 0.1 + 0.01 * number)
+        )
+    yield Recording(tones[0].path, "refused.wav", refusal="its row has no label")
+    yield from tones
+
+
+def test_the_store_and_the_report_equal_those_of_one_machine(ray_cluster: RayCluster, tmp_path: Path) -> None:
+    sounds, alone, together = (tmp_path / name for name in ("sounds", "alone", "together"))
+    for folder in (sounds, alone, together):
+        folder.mkdir()
+    recordings = list(mixed_recordings(sounds))
+    process = start(
+        tmp_path, prepare_on, ray_cluster.address, recordings, together, environment=ray_cluster.environment
+    )
+    figures = prepare("mixed", recordings, CONFIG, RATE, alone)
+    assert figures["refused"] >= len(REFUSED) + 2
+    assert process.wait(200) == 0, process.said
+    stores = [ClipStore(folder, RATE) for folder in (alone, together)]
+    first, second = (store.manifest.drop_columns(["shard", "offset"]) for store in stores)
+    assert first.equals(second)
+    for clip in range(len(stores[0])):
+        np.testing.assert_array_equal(*(store.read(clip) for store in stores))
+    assert (alone / "report.json").read_bytes() == (together / "report.json").read_bytes()
+    assert set(stores[1].manifest["shard"].to_pylist()) == {0, 1}  # a process on each node
+    assert not list(together.glob(f"{SHARD_PREFIX}*"))
+
+
+def shards_of(node: RayNode, below: Path) -> list[Path]:
+    """Shards below a folder that processes of a node have open."""
+    found = []
+    for process in descendants(node.process.pid):
+        try:
+            links = [link.readlink() for link in Path(f"/proc/{process}/fd").iterdir()]
+        except OSError:  # it ended
+            continue
+        found += [link for link in links if link.is_relative_to(below) and link.name.startswith(SHARD_PREFIX)]
+    return found
+
+
+def test_a_node_that_is_lost_costs_its_blocks_alone(ray_cluster: RayCluster, tmp_path: Path) -> None:
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    long = np.random.default_rng(0).uniform(-0.5, 0.5, 20 * 44100)
+    soundfile.write(sounds / "0.wav", long, 44100)
+    for number in range(1, 150):
+        os.link(sounds / "0.wav", sounds / f"{number}.wav")
+    arguments = ["prepare", "folder-unlabelled", f"corpora.recordings.root={sounds}"]
+    node = ray_cluster.add_node()
+    process = start_echopair(
+        tmp_path,
+        *arguments,
+        f"work_folder={tmp_path / 'together'}",
+        f"ray.address={ray_cluster.address}",
+        "prepare.on_ray=true",
+        environment=ray_cluster.environment,
+    )
+    deadline = time.monotonic() + 100
+    while not shards_of(node, tmp_path):
+        assert not process.ended, process.said
+        assert time.monotonic() < deadline, process.said
+        time.sleep(0.02)
+    ray_cluster.kill(node)
+    assert process.wait(200) == 0, process.said
+    alone = start_echopair(tmp_path, *arguments, f"work_folder={tmp_path / 'alone'}")
+    assert alone.wait(100) == 0, alone.said
+    markers = [
+        read_done(next((tmp_path / name / "clips").glob("recordings-*"))) for name in ("alone", "together")
+    ]
+    first, second = (done.marker for done in markers if done is not None)
+    assert {**first, "seconds": 0} == {**second, "seconds": 0}
+    assert first["clips"] == 150
+
+
+def test_a_cluster_that_is_not_there_is_told_before_any_work(tones: list[Recording], tmp_path: Path) -> None:
+    began = time.monotonic()
+    process = start_echopair(
+        tmp_path,
+        "prepare",
+        "folder-unlabelled",
+        f"corpora.recordings.root={tones[0].path.parent}",
+        f"work_folder={tmp_path / 'work'}",
+        "ray.address=127.0.0.1:1",
+        "prepare.on_ray=true",
+    )
+    assert process.wait(60) == 2, process.said
+    assert "ray.address=127.0.0.1:1: nothing answers there" in process.said
+    assert time.monotonic() - began < 30
