@@ -20,6 +20,7 @@ from echopair.pipeline.errors import UserError
 from echopair.pipeline.layers import CONFIG_EXTENSIONS
 from echopair.pipeline.prepare import PREPARE_VERSION, PrepareConfig, size_and_time
 from echopair.pipeline.progress import console, progress_bar
+from echopair.pipeline.remote_recordings import is_uri, list_remote
 from echopair.pipeline.stages import locked
 from echopair.pipeline.table_parts import PLAN_FILE, Parts, Windows, refusals_file
 from echopair.pipeline.workers import Workers
@@ -55,7 +56,7 @@ class Applied:
 
 def apply(
     encoder_source: str | Path,
-    sources: Sequence[Path],
+    sources: Sequence[str | Path],
     out: Path,
     *,
     window_seconds: float | None = None,
@@ -71,7 +72,7 @@ def apply(
 
     Args:
         encoder_source: the encoder, see `encoder_folder`.
-        sources: recordings, folders of them, and configs (see `list_recordings`).
+        sources: recordings, folders of them, URIs and configs (see `list_recordings`).
         out: the table, which must not exist, or be of the same encoder, recordings and windows.
         window_seconds: length of a window, by default a crop of the encoder.
         hop_seconds: time between the starts of two windows, by default half of a window.
@@ -121,12 +122,12 @@ def apply(
     return _applied(out, seconds)
 
 
-def list_recordings(sources: Sequence[Path]) -> list[Recording]:
+def list_recordings(sources: Sequence[str | Path]) -> list[Recording]:
     """What is to be embedded, each recording or excerpt once; `path` is spelled as the sources are.
 
     Args:
-        sources: recordings, folders of them, and YAML files of `echopair run`, of which all corpora are taken: with
-            labels and folds, and events as excerpts.
+        sources: recordings, folders of them, URIs of either (see `list_remote`), and YAML files of `echopair run`, of
+            which all corpora are taken: with labels and folds, and events as excerpts.
 
     Raises:
         UserError: a source that does not exist, a folder without audio, or a config with an error.
@@ -134,12 +135,16 @@ def list_recordings(sources: Sequence[Path]) -> list[Recording]:
     found: dict[tuple[str, tuple[float, float] | None], Recording] = {}
     for source in sources:
         for one in _recordings_of(source):
-            found.setdefault((os.path.realpath(one.path), one.excerpt), one)
+            place = one.place if one.remote else os.path.realpath(one.path)
+            found.setdefault((place, one.excerpt), one)
     return list(found.values())
 
 
-def _recordings_of(source: Path) -> Iterator[Recording]:
-    if source.is_dir():
+def _recordings_of(given: str | Path) -> Iterator[Recording]:
+    source = Path(given)
+    if is_uri(given):
+        yield from list_remote(str(given))
+    elif source.is_dir():
         for one in list_folder(source.absolute(), "apply", str(source)):
             yield Recording(source / one.name, str(source / one.name))
     elif not source.exists():
@@ -182,7 +187,7 @@ def _info(
     config: EmbedConfig,
 ) -> TableInfo:
     listed = [
-        [name_as_text(one.name), list(one.labels), one.fold, *size_and_time(one.path)] for one in recordings
+        [name_as_text(one.name), list(one.labels), one.fold, *_size_and_time(one)] for one in recordings
     ]
     versions = [APPLY_VERSION, PREPARE_VERSION, EMBED_VERSION]
     rate = encoder.config.log_mel.sample_rate_hz
@@ -195,12 +200,17 @@ def _info(
     )
 
 
+def _size_and_time(recording: Recording) -> tuple[int, int]:
+    remote = recording.remote
+    return size_and_time(recording.path) if remote is None else (remote.size, remote.time_ns)
+
+
 def _groups(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
     group: list[Recording] = []
     size = 0
     for one in recordings:
         same_file = bool(group) and one.path == group[-1].path  # decoded once for all excerpts
-        bytes_of_one = 0 if same_file else size_and_time(one.path)[0]
+        bytes_of_one = 0 if same_file else _size_and_time(one)[0]
         if group and (len(group) == GROUP_RECORDINGS or size + bytes_of_one > GROUP_BYTES):
             yield group
             group, size = [], 0

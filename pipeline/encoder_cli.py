@@ -31,8 +31,11 @@ class ExportFormat(StrEnum):
 def apply(
     encoder: EncoderArgument,
     recordings: Annotated[
-        list[Path],
-        typer.Argument(help="recordings, folders of them, and YAML files of a run, whose labels ride along"),
+        list[str],
+        typer.Argument(
+            help="recordings, folders of them, URIs such as s3://BUCKET/FOLDER, and YAML files of a run, whose labels "
+            "ride along"
+        ),
     ],
     out: Annotated[Path, typer.Option(help="the table to write")] = Path("embeddings.parquet"),
     window: Annotated[
