@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -20,6 +20,8 @@ from echopair.pipeline.errors import UserError
 from echopair.pipeline.layers import CONFIG_EXTENSIONS
 from echopair.pipeline.prepare import PREPARE_VERSION, PrepareConfig, size_and_time
 from echopair.pipeline.progress import console, progress_bar
+from echopair.pipeline.ray_apply import make_parts
+from echopair.pipeline.ray_cluster import RayConfig
 from echopair.pipeline.remote_recordings import is_uri, list_remote
 from echopair.pipeline.stages import locked
 from echopair.pipeline.table_parts import PLAN_FILE, Parts, Windows, refusals_file
@@ -63,6 +65,7 @@ def apply(
     hop_seconds: float | None = None,
     whole: bool = False,
     config: EmbedConfig | None = None,
+    ray: RayConfig | None = None,
 ) -> Applied:
     """Embed windows of recordings, or whole ones, into a Parquet table.
 
@@ -78,10 +81,11 @@ def apply(
         hop_seconds: time between the starts of two windows, by default half of a window.
         whole: a row for each recording.
         config: device, precision and batch size.
+        ray: a cluster whose nodes embed, each with the precision that suits it; they see `out` and the recordings.
 
     Raises:
         UserError: no encoder, no recording, none that can be embedded, a window shorter than a crop, a table of
-            something else in the way, or a full disk.
+            something else in the way, a full disk, or a cluster that cannot be joined.
     """
     config = config or EmbedConfig()
     if out.suffix != TABLE_EXTENSION:
@@ -93,33 +97,52 @@ def apply(
         windows = _windows(encoder, window_seconds, hop_seconds, whole)
         recordings = list_recordings(sources)
         info = _info(encoder, folder, encoder_source, windows, recordings, config)
-    if _is_done(out, info):
-        return _applied(out, 0.0)
-    parts = Parts(
-        out.with_name(out.name + ".partial"),
-        info,
-        {"group_recordings": GROUP_RECORDINGS, "group_bytes": GROUP_BYTES},
-        encoder.embedding_dim,
-        annotated=any(one.labels or one.fold for one in recordings),
-    )
-    seconds = 0.0
-    parts.folder.mkdir(parents=True, exist_ok=True)
-    with locked(parts.folder / PLAN_FILE, f"apply {out}"):
-        if _is_done(out, info):  # another process was faster
+        if _is_done(out, info):
             return _applied(out, 0.0)
-        parts.check_plan()
-        rate = encoder.config.log_mel.sample_rate_hz
-        with (
-            progress_bar("apply", len(recordings), "recordings") as advance,
-            Workers(None, rate, PrepareConfig().min_seconds) as workers,
-        ):
-            for number, group in enumerate(_groups(recordings)):
-                if parts.is_done(number):
-                    advance(len(group))
-                    continue
-                seconds += parts.make(number, group, workers, encoder, windows, config, advance)
-        parts.merge(out)
+        parts = Parts(
+            out.absolute().with_name(out.name + ".partial"),
+            info,
+            {"group_recordings": GROUP_RECORDINGS, "group_bytes": GROUP_BYTES},
+            encoder.embedding_dim,
+            annotated=any(one.labels or one.fold for one in recordings),
+        )
+        parts.folder.mkdir(parents=True, exist_ok=True)
+        with locked(parts.folder / PLAN_FILE, f"apply {out}"):
+            if _is_done(out, info):  # another process was faster
+                return _applied(out, 0.0)
+            parts.check_plan()
+            with progress_bar("apply", len(recordings), "recordings") as advance:
+                groups = []
+                for number, group in enumerate(_groups(recordings)):
+                    if parts.is_done(number):
+                        advance(len(group))
+                    else:
+                        groups.append((number, group))
+                seconds = 0.0
+                if ray is None:
+                    seconds += _make_here(parts, groups, encoder, windows, config, advance)
+                else:
+                    for count, seconds_of_part in make_parts(ray, parts, groups, folder, windows, config):
+                        seconds += seconds_of_part
+                        advance(count)
+            parts.merge(out)
     return _applied(out, seconds)
+
+
+def _make_here(
+    parts: Parts,
+    groups: Iterable[tuple[int, list[Recording]]],
+    encoder: AudioEncoder,
+    windows: Windows,
+    config: EmbedConfig,
+    advance: Callable[[float], None],
+) -> float:
+    """Make parts on this machine; returns seconds of sound."""
+    rate = encoder.config.log_mel.sample_rate_hz
+    with Workers(None, rate, PrepareConfig().min_seconds) as workers:
+        return sum(
+            parts.make(number, group, workers, encoder, windows, config, advance) for number, group in groups
+        )
 
 
 def list_recordings(sources: Sequence[str | Path]) -> list[Recording]:

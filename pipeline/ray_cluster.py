@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.own_ray import LOCAL_ENVIRONMENT, check_import, own_ray
@@ -56,6 +56,18 @@ class RayConfig(BaseModel, frozen=True, extra="forbid"):
         ):
             raise ValueError(f"give {ADDRESS_FORM}")
         return address
+
+
+def ray_config(address: str) -> RayConfig:
+    """The config of an address.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return RayConfig(address=address)
+    except ValidationError as error:
+        raise UserError(f"--ray-address={address}: give {ADDRESS_FORM}") from error
 
 
 @contextmanager

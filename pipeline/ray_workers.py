@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.ray_cluster import RayConfig, connect
 from echopair.pipeline.ray_nodes import Node, check_nodes
-from echopair.pipeline.workers import Outcome, Workers, files_of, tasks_of
+from echopair.pipeline.ray_tasks import run_tasks
+from echopair.pipeline.workers import File, Outcome, Workers, files_of, tasks_of
 
 if TYPE_CHECKING:
     from echopair.pipeline.corpora.recording import Recording
 
 RECORDINGS_PER_BLOCK = 64
 BYTES_PER_BLOCK = 128 << 20
-RETRIES = 3  # of a block, on another node
 BLOCKS_PER_CORE = (
     2  # one is decoded and one waits: a bounded number, as a list of a million recordings is long
 )
@@ -58,8 +58,8 @@ class RayWorkers:
         """Decode recordings, in any order, into a shard of each worker process; see `Workers.decode`.
 
         Raises:
-            UserError: the cluster cannot be joined, a node cannot work for this process, a block was lost with its
-                node again and again, or as `Workers.decode`.
+            UserError: the cluster cannot be joined, or a node cannot work for this process; or as `run_tasks` and
+                `Workers.decode`.
         """
         for number, recording in enumerate(recordings):
             if recording.refusal:
@@ -68,22 +68,20 @@ class RayWorkers:
         if not files:
             return
         at_once = self._blocks_at_once(folder, Path(files[0].path))
-        import ray  # here: what it reads at its import is set by `connect`
-
-        decode = ray.remote(num_cpus=1, max_retries=RETRIES, scheduling_strategy="SPREAD")(decode_block)
-        blocks = tasks_of(files, RECORDINGS_PER_BLOCK, BYTES_PER_BLOCK)
-        pending: dict[Any, list[int]] = {}
-        while True:
-            while len(pending) < at_once and (block := next(blocks, None)) is not None:
-                numbers = [number for file in block for number in file.recordings]
-                of_block = [recordings[number] for number in numbers]
-                pending[decode.remote(corpus, of_block, folder, self._rate_hz, self._min_seconds)] = numbers
-            if not pending:
-                return
-            (done, *_), _ = ray.wait(list(pending))
-            numbers = pending.pop(done)
-            for outcome in _result(corpus, done):
+        what = f"corpus {corpus!r}: a block of recordings"
+        calls = self._calls(corpus, recordings, files, folder)
+        for numbers, outcomes in run_tasks(decode_block, calls, at_once, what=what):
+            for outcome in outcomes:
                 yield outcome._replace(recording=numbers[outcome.recording])
+
+    def _calls(
+        self, corpus: str, recordings: "Sequence[Recording]", files: list[File], folder: Path
+    ) -> Iterator[tuple[list[int], tuple[Any, ...]]]:
+        """The numbers of the recordings of each block, and the arguments of `decode_block`."""
+        for block in tasks_of(files, RECORDINGS_PER_BLOCK, BYTES_PER_BLOCK):
+            numbers = [number for file in block for number in file.recordings]
+            of_block = [recordings[number] for number in numbers]
+            yield numbers, (corpus, of_block, folder, self._rate_hz, self._min_seconds)
 
     def _blocks_at_once(self, folder: Path, recording: Path) -> int:
         """Join the cluster, unless that is done, and check its nodes."""
@@ -97,24 +95,6 @@ class RayWorkers:
                 "--address=HOST:PORT`"
             )
         return self._processes or BLOCKS_PER_CORE * cores
-
-
-def _result(corpus: str, block: Any) -> list[Outcome]:
-    import ray
-
-    try:
-        outcomes: list[Outcome] = ray.get(block)
-    except (
-        ray.exceptions.RayTaskError
-    ) as error:  # raised in the task; a node that is lost is another RayError
-        raise error.cause if isinstance(error.cause, UserError) else error from None
-    except ray.exceptions.RayError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(
-            f"corpus {corpus!r}: a block of recordings was lost with its worker {RETRIES + 1} times ({reason}); look "
-            "at `ray status` and the memory of the nodes, and start again"
-        ) from error
-    return outcomes
 
 
 def decode_block(

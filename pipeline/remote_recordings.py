@@ -64,23 +64,26 @@ def list_remote(uri: str) -> list[Recording]:
 
 
 @contextmanager
-def local_copies(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
-    """Recordings as files of this machine, while the body runs; those that are here anyway are left as they are.
+def local_copies(recordings: Sequence[Recording], folder: Path) -> Iterator[list[Recording]]:
+    """Recordings as files of this machine, while the body runs; a remote one that is gone is refused.
 
-    One that is gone is refused.
+    Args:
+        recordings: local or remote.
+        folder: from which relative paths count.
 
     Raises:
         UserError: the storage cannot be reached, or the disk is full.
     """
     if not any(one.remote for one in recordings):
-        yield list(recordings)
+        yield [replace(one, path=folder / one.path) for one in recordings]
         return
     with tempfile.TemporaryDirectory(prefix="echopair-") as temporary:
-        folder = Path(temporary)
 
         def fetch(numbered: tuple[int, Recording]) -> Recording:
             number, recording = numbered
-            return _fetched(recording, folder / f"{number}{recording.path.suffix}")
+            if recording.remote is None:
+                return replace(recording, path=folder / recording.path)
+            return _fetched(recording, recording.remote, Path(temporary, f"{number}{recording.path.suffix}"))
 
         with ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
             yield list(pool.map(fetch, enumerate(recordings)))
@@ -92,18 +95,16 @@ def _recording(uri: str, info: Any) -> Recording:
     return Recording(Path(info.path), place, remote=remote)
 
 
-def _fetched(recording: Recording, copy: Path) -> Recording:
-    if recording.remote is None:
-        return recording
+def _fetched(recording: Recording, remote: RemoteFile, copy: Path) -> Recording:
     try:
-        filesystem, _ = _open(recording.remote.uri)
-        with filesystem.open_input_stream(recording.remote.path) as source, copy.open("wb") as file:
+        filesystem, _ = _open(remote.uri)
+        with filesystem.open_input_stream(remote.path) as source, copy.open("wb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
     except FileNotFoundError:
         return replace(recording, refusal="it is gone from its storage")
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{recording.remote.place} cannot be copied to {copy.parent} ({first_line(error)}); check the network, "
+            f"{remote.place} cannot be copied to {copy.parent} ({first_line(error)}); check the network, "
             "your credentials and the disk (TMPDIR); the same command continues then"
         ) from error
     return replace(recording, path=copy)

@@ -102,6 +102,7 @@ class Parts:
         annotated: bool = False,
     ) -> None:
         self.folder = folder
+        self._base = Path(info.folder)
         self._plan = {"key": info.key, **grouping}
         self._schema = table_schema(embedding_dim, info, annotated)
 
@@ -153,7 +154,7 @@ class Parts:
         rate = encoder.config.log_mel.sample_rate_hz
         with tempfile.TemporaryDirectory(prefix="clips-", dir=self.folder) as temporary:
             clips = Path(temporary)
-            with local_copies(group) as here:
+            with local_copies(group, self._base) as here:
                 manifest, refused = write_store(here, workers.decode("recordings", here, clips), clips)
             advance(len(refused))
             write_atomically(self._file(number).with_suffix(".json"), json.dumps(refused))

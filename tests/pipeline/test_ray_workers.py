@@ -1,4 +1,4 @@
-"""Decoding on the nodes of a real cluster: the same clips and refusals as on one machine."""
+"""Decoding and embedding on the nodes of a real cluster: the same results as on one machine."""
 
 import os
 import time
@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
+import pytest
 import soundfile
 
+from echopair.pipeline import apply as apply_module
 from echopair.pipeline import ray_workers
+from echopair.pipeline.apply import apply
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.prepare import PrepareConfig, prepare
 from echopair.pipeline.ray_cluster import RayConfig
@@ -115,17 +119,56 @@ def test_a_node_that_is_lost_costs_its_blocks_alone(ray_cluster: RayCluster, tmp
     assert first["clips"] == 150
 
 
-def test_a_cluster_that_is_not_there_is_told_before_any_work(tones: list[Recording], tmp_path: Path) -> None:
-    began = time.monotonic()
-    process = start_echopair(
-        tmp_path,
-        "prepare",
-        "folder-unlabelled",
-        f"corpora.recordings.root={tones[0].path.parent}",
+@pytest.mark.parametrize("command", ["prepare", "apply"])
+def test_a_cluster_that_is_not_there_is_told_before_any_work(
+    command: str, tones: list[Recording], encoder: Path, tmp_path: Path
+) -> None:
+    sounds = tones[0].path.parent
+    settings = [
+        f"corpora.recordings.root={sounds}",
         f"work_folder={tmp_path / 'work'}",
-        "ray.address=127.0.0.1:1",
         "prepare.on_ray=true",
-    )
+    ]
+    arguments = {
+        "prepare": ["folder-unlabelled", *settings, "ray.address=127.0.0.1:1"],
+        "apply": [encoder, sounds, "--out", tmp_path / "t.parquet", "--ray-address", "127.0.0.1:1"],
+    }
+    process = start_echopair(tmp_path, command, *arguments[command])
     assert process.wait(60) == 2, process.said
     assert "ray.address=127.0.0.1:1: nothing answers there" in process.said
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - process.began < 30
+
+
+def apply_on(address: str | None, encoder: Path, recordings: Path, out: Path) -> None:
+    """In parts of one recording each; in a process with the environment of the cluster."""
+    apply_module.GROUP_RECORDINGS = 1
+    apply(encoder, [recordings], out, ray=None if address is None else RayConfig(address=address))
+
+
+def test_a_table_of_embeddings_equals_that_of_one_machine(
+    ray_cluster: RayCluster, encoder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sounds").mkdir()
+    write_tones(tmp_path / "sounds", clips=6)
+    (tmp_path / "sounds" / "bad.wav").write_text("no sound")
+    processes = [
+        start(
+            tmp_path,
+            apply_on,
+            address,
+            encoder,
+            tmp_path / "sounds",
+            tmp_path / f"{name}.parquet",
+            environment=ray_cluster.environment | {"OMP_NUM_THREADS": "1"},
+        )
+        for name, address in (("alone", None), ("together", ray_cluster.address))
+    ]
+    for process in processes:
+        assert process.wait(200) == 0, process.said
+    alone, together = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("alone", "together"))
+    assert alone.drop_columns("embedding").equals(together.drop_columns("embedding"))
+    first, second = (np.stack(table["embedding"].to_numpy()) for table in (alone, together))
+    np.testing.assert_allclose(first, second, rtol=0, atol=1e-5 * np.abs(first).max())
+    refused = [(tmp_path / f"{name}.refused.csv").read_text() for name in ("alone", "together")]
+    assert refused[0] == refused[1]
+    assert not list(tmp_path.glob("*.partial"))

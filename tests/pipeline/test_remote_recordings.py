@@ -76,7 +76,7 @@ def test_a_file_that_changes_makes_another_table_and_one_that_is_gone_is_refused
     (copied / "below" / "2.wav").unlink()
     with pytest.raises(UserError, match="is of other recordings"):
         apply(encoder, [copied.as_uri()], tmp_path / "t.parquet")
-    with local_copies(listed) as here:
+    with local_copies(listed, tmp_path) as here:
         assert [one.refusal for one in here] == ["it is gone from its storage", "", ""]
         assert all(one.path.is_file() for one in here[1:])
     assert not any(one.path.exists() for one in here)
