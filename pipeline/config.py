@@ -31,7 +31,10 @@ DEFAULT_PRESET = "synthetic"
 SWEEP_KEY = "sweep"  # section of a file that `echopair sweep` alone reads
 RUN_NAME_CHARACTERS = 200
 # Of settings that change no result.
-UNNAMED_KEYS = ("work_folder=", "threads=", "tracking.", "ray.", "pretrain.device=", "embed.device=")
+UNNAMED_KEYS = (
+    *("work_folder=", "threads=", "tracking.", "ray.", "prepare.workers=", "prepare.on_ray="),
+    *("pretrain.device=", "embed.device="),
+)
 
 
 class RunConfig(BaseModel, frozen=True, extra="forbid"):

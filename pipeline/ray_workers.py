@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 RECORDINGS_PER_BLOCK = 64
 BYTES_PER_BLOCK = 128 << 20
-BLOCKS_PER_CORE = (
-    2  # one is decoded and one waits: a bounded number, as a list of a million recordings is long
-)
+BLOCKS_PER_CORE = 2  # one is decoded and one waits; the list of a million recordings is not sent at once
 
 
 class RayWorkers:

@@ -68,9 +68,11 @@ class SweepSettings(BaseModel, frozen=True, extra="forbid"):
         """Key of all that decides which trials there are and how they are judged."""
         # Dumped and validated again: pydantic does not convert defaults, and 3 would have another digest than 3.0.
         plain = as_given(type(self).model_validate(as_given(self)))
+        run = _without(plain["run"], "run_name", "work_folder", "threads", "tracking", "ray")
+        run["prepare"] = _without(run["prepare"], "workers", "on_ray")
         return digest_values(
             "sweep",
-            _without(plain["run"], "run_name", "work_folder", "threads", "tracking", "ray"),
+            run,
             _without(plain["sweep"], "resources", "retries"),
         )
 

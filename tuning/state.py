@@ -216,6 +216,6 @@ def _reason(error: Exception) -> str:
 
 def _moved(begun: SweepSettings, now: SweepSettings) -> SweepSettings:
     """The settings a sweep began with, but for where and how many at once its trials run."""
-    where = {name: getattr(now.run, name) for name in ("work_folder", "tracking", "ray")}
+    where = {name: getattr(now.run, name) for name in ("work_folder", "tracking", "ray", "prepare")}
     sweep = begun.sweep.model_copy(update={"resources": now.sweep.resources, "retries": now.sweep.retries})
     return begun.model_copy(update={"run": begun.run.model_copy(update=where), "sweep": sweep})

@@ -271,7 +271,9 @@ def test_a_cluster_is_joined_and_left_running(ray_cluster: RayCluster, tmp_path:
     # With a token Ray needs no mode.
     assert json.loads(joined(ray_cluster, tmp_path, without="RAY_AUTH_MODE")) == [2, 2]
     assert not list(tmp_path.iterdir())
-    assert all(node.process.poll() is None for node in ray_cluster.nodes)
+    assert all(
+        node.process.poll() is None for node in ray_cluster.nodes[:2]
+    )  # others are killed by other tests
 
 
 def test_a_cluster_whose_token_is_not_known_is_not_joined(ray_cluster: RayCluster, tmp_path: Path) -> None:

@@ -272,6 +272,7 @@ def test_what_changes_results_makes_another_sweep(change: str) -> None:
         "sweep.retries=0",
         "sweep.resources.trials_at_once=1",
         "ray.address=auto",
+        "prepare.on_ray=true",
         "sweep.scheduler.reduction_factor=3.0",  # the default, as it is written
     ],
 )
