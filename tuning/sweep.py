@@ -170,7 +170,9 @@ def _context(state: SweepState, prepared: Mapping[int, RunResult]) -> TrialConte
     # A worker of a cluster that was there before has another current folder.
     # Trials log nothing themselves: they, and the files of Ray, get no password.
     tracking = run.tracking.model_copy(update={"uri": run.tracking.uri and shown(run.tracking.uri)})
-    run = run.model_copy(update={"work_folder": run.work_folder.absolute(), "tracking": tracking})
+    # A trial, and the best run, is one of this machine wherever the sweep ran.
+    here = {"ray": RayConfig(), "prepare": run.prepare.model_copy(update={"on_ray": False})}
+    run = run.model_copy(update={"work_folder": run.work_folder.absolute(), "tracking": tracking, **here})
     return TrialContext(
         settings=state.settings.model_copy(update={"run": run}),
         clips={
