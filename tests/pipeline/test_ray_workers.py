@@ -14,8 +14,12 @@ from echopair.pipeline import apply as apply_module
 from echopair.pipeline import ray_workers
 from echopair.pipeline.apply import apply
 from echopair.pipeline.corpora import Recording
+from echopair.pipeline.embed import EmbedConfig
+from echopair.pipeline.errors import UserError
 from echopair.pipeline.prepare import PrepareConfig, prepare
+from echopair.pipeline.ray_apply import _resources
 from echopair.pipeline.ray_cluster import RayConfig
+from echopair.pipeline.ray_nodes import Node
 from echopair.pipeline.ray_workers import RayWorkers
 from echopair.pipeline.stages import read_done
 from echopair.pipeline.store import ClipStore
@@ -172,3 +176,22 @@ def test_a_table_of_embeddings_equals_that_of_one_machine(
     refused = [(tmp_path / f"{name}.refused.csv").read_text() for name in ("alone", "together")]
     assert refused[0] == refused[1]
     assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        ([Node(8, 0, 0), Node(4, 0, 0)], (4, 0, 3)),
+        ([Node(8, 2, 0), Node(16, 0, 0)], (4, 1, 2)),
+        ([Node(0, 0, 0), Node(2, 0, 0)], (2, 0, 1)),
+    ],
+)
+def test_a_part_has_the_cpus_of_the_smallest_node_or_a_gpu(
+    nodes: list[Node], expected: tuple[int, int, int]
+) -> None:
+    assert _resources(nodes, EmbedConfig()) == expected
+
+
+def test_a_cluster_without_cpus_embeds_nothing() -> None:
+    with pytest.raises(UserError, match="no node has a CPU"):
+        _resources([Node(0, 0, 0)], EmbedConfig())
