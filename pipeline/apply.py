@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -20,6 +20,9 @@ from echopair.pipeline.errors import UserError
 from echopair.pipeline.layers import CONFIG_EXTENSIONS
 from echopair.pipeline.prepare import PREPARE_VERSION, PrepareConfig, size_and_time
 from echopair.pipeline.progress import console, progress_bar
+from echopair.pipeline.ray_apply import make_parts
+from echopair.pipeline.ray_cluster import RayConfig
+from echopair.pipeline.remote_recordings import is_uri, list_remote
 from echopair.pipeline.stages import locked
 from echopair.pipeline.table_parts import PLAN_FILE, Parts, Windows, refusals_file
 from echopair.pipeline.workers import Workers
@@ -55,13 +58,14 @@ class Applied:
 
 def apply(
     encoder_source: str | Path,
-    sources: Sequence[Path],
+    sources: Sequence[str | Path],
     out: Path,
     *,
     window_seconds: float | None = None,
     hop_seconds: float | None = None,
     whole: bool = False,
     config: EmbedConfig | None = None,
+    ray: RayConfig | None = None,
 ) -> Applied:
     """Embed windows of recordings, or whole ones, into a Parquet table.
 
@@ -71,16 +75,17 @@ def apply(
 
     Args:
         encoder_source: the encoder, see `encoder_folder`.
-        sources: recordings, folders of them, and configs (see `list_recordings`).
+        sources: recordings, folders of them, URIs and configs (see `list_recordings`).
         out: the table, which must not exist, or be of the same encoder, recordings and windows.
         window_seconds: length of a window, by default a crop of the encoder.
         hop_seconds: time between the starts of two windows, by default half of a window.
         whole: a row for each recording.
         config: device, precision and batch size.
+        ray: a cluster whose nodes embed, each with the precision that suits it; they see `out` and the recordings.
 
     Raises:
         UserError: no encoder, no recording, none that can be embedded, a window shorter than a crop, a table of
-            something else in the way, or a full disk.
+            something else in the way, a full disk, or a cluster that cannot be joined.
     """
     config = config or EmbedConfig()
     if out.suffix != TABLE_EXTENSION:
@@ -92,41 +97,60 @@ def apply(
         windows = _windows(encoder, window_seconds, hop_seconds, whole)
         recordings = list_recordings(sources)
         info = _info(encoder, folder, encoder_source, windows, recordings, config)
-    if _is_done(out, info):
-        return _applied(out, 0.0)
-    parts = Parts(
-        out.with_name(out.name + ".partial"),
-        info,
-        {"group_recordings": GROUP_RECORDINGS, "group_bytes": GROUP_BYTES},
-        encoder.embedding_dim,
-        annotated=any(one.labels or one.fold for one in recordings),
-    )
-    seconds = 0.0
-    parts.folder.mkdir(parents=True, exist_ok=True)
-    with locked(parts.folder / PLAN_FILE, f"apply {out}"):
-        if _is_done(out, info):  # another process was faster
+        if _is_done(out, info):
             return _applied(out, 0.0)
-        parts.check_plan()
-        rate = encoder.config.log_mel.sample_rate_hz
-        with (
-            progress_bar("apply", len(recordings), "recordings") as advance,
-            Workers(None, rate, PrepareConfig().min_seconds) as workers,
-        ):
-            for number, group in enumerate(_groups(recordings)):
-                if parts.is_done(number):
-                    advance(len(group))
-                    continue
-                seconds += parts.make(number, group, workers, encoder, windows, config, advance)
-        parts.merge(out)
+        parts = Parts(
+            out.absolute().with_name(out.name + ".partial"),
+            info,
+            {"group_recordings": GROUP_RECORDINGS, "group_bytes": GROUP_BYTES},
+            encoder.embedding_dim,
+            annotated=any(one.labels or one.fold for one in recordings),
+        )
+        parts.folder.mkdir(parents=True, exist_ok=True)
+        with locked(parts.folder / PLAN_FILE, f"apply {out}"):
+            if _is_done(out, info):  # another process was faster
+                return _applied(out, 0.0)
+            parts.check_plan()
+            with progress_bar("apply", len(recordings), "recordings") as advance:
+                groups = []
+                for number, group in enumerate(_groups(recordings)):
+                    if parts.is_done(number):
+                        advance(len(group))
+                    else:
+                        groups.append((number, group))
+                seconds = 0.0
+                if ray is None:
+                    seconds += _make_here(parts, groups, encoder, windows, config, advance)
+                else:
+                    for count, seconds_of_part in make_parts(ray, parts, groups, folder, windows, config):
+                        seconds += seconds_of_part
+                        advance(count)
+            parts.merge(out)
     return _applied(out, seconds)
 
 
-def list_recordings(sources: Sequence[Path]) -> list[Recording]:
+def _make_here(
+    parts: Parts,
+    groups: Iterable[tuple[int, list[Recording]]],
+    encoder: AudioEncoder,
+    windows: Windows,
+    config: EmbedConfig,
+    advance: Callable[[float], None],
+) -> float:
+    """Make parts on this machine; returns seconds of sound."""
+    rate = encoder.config.log_mel.sample_rate_hz
+    with Workers(None, rate, PrepareConfig().min_seconds) as workers:
+        return sum(
+            parts.make(number, group, workers, encoder, windows, config, advance) for number, group in groups
+        )
+
+
+def list_recordings(sources: Sequence[str | Path]) -> list[Recording]:
     """What is to be embedded, each recording or excerpt once; `path` is spelled as the sources are.
 
     Args:
-        sources: recordings, folders of them, and YAML files of `echopair run`, of which all corpora are taken: with
-            labels and folds, and events as excerpts.
+        sources: recordings, folders of them, URIs of either (see `list_remote`), and YAML files of `echopair run`, of
+            which all corpora are taken: with labels and folds, and events as excerpts.
 
     Raises:
         UserError: a source that does not exist, a folder without audio, or a config with an error.
@@ -134,12 +158,16 @@ def list_recordings(sources: Sequence[Path]) -> list[Recording]:
     found: dict[tuple[str, tuple[float, float] | None], Recording] = {}
     for source in sources:
         for one in _recordings_of(source):
-            found.setdefault((os.path.realpath(one.path), one.excerpt), one)
+            place = one.place if one.remote else os.path.realpath(one.path)
+            found.setdefault((place, one.excerpt), one)
     return list(found.values())
 
 
-def _recordings_of(source: Path) -> Iterator[Recording]:
-    if source.is_dir():
+def _recordings_of(given: str | Path) -> Iterator[Recording]:
+    source = Path(given)
+    if is_uri(given):
+        yield from list_remote(str(given))
+    elif source.is_dir():
         for one in list_folder(source.absolute(), "apply", str(source)):
             yield Recording(source / one.name, str(source / one.name))
     elif not source.exists():
@@ -182,7 +210,7 @@ def _info(
     config: EmbedConfig,
 ) -> TableInfo:
     listed = [
-        [name_as_text(one.name), list(one.labels), one.fold, *size_and_time(one.path)] for one in recordings
+        [name_as_text(one.name), list(one.labels), one.fold, *_size_and_time(one)] for one in recordings
     ]
     versions = [APPLY_VERSION, PREPARE_VERSION, EMBED_VERSION]
     rate = encoder.config.log_mel.sample_rate_hz
@@ -195,12 +223,17 @@ def _info(
     )
 
 
+def _size_and_time(recording: Recording) -> tuple[int, int]:
+    remote = recording.remote
+    return size_and_time(recording.path) if remote is None else (remote.size, remote.time_ns)
+
+
 def _groups(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
     group: list[Recording] = []
     size = 0
     for one in recordings:
         same_file = bool(group) and one.path == group[-1].path  # decoded once for all excerpts
-        bytes_of_one = 0 if same_file else size_and_time(one.path)[0]
+        bytes_of_one = 0 if same_file else _size_and_time(one)[0]
         if group and (len(group) == GROUP_RECORDINGS or size + bytes_of_one > GROUP_BYTES):
             yield group
             group, size = [], 0

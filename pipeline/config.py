@@ -21,16 +21,20 @@ from echopair.pipeline.evaluation.probe import ProbeConfig
 from echopair.pipeline.layers import PRESETS, TO_BE_SET, flatten, load, merge, parse_override, presets
 from echopair.pipeline.pages import printable
 from echopair.pipeline.prepare import PrepareConfig
+from echopair.pipeline.ray_cluster import RayConfig
 from echopair.pipeline.tracking import TrackingConfig
 from echopair.pipeline.training.crops import CropsConfig
 from echopair.pipeline.training.learner import LearningConfig, PretrainConfig
 from echopair.pipeline.training.schedule import check_schedule, scheduled
 
 DEFAULT_PRESET = "synthetic"
-SWEEP_KEY, RAY_KEY = "sweep", "ray"  # sections of a file that `echopair sweep` alone reads
+SWEEP_KEY = "sweep"  # section of a file that `echopair sweep` alone reads
 RUN_NAME_CHARACTERS = 200
 # Of settings that change no result.
-UNNAMED_KEYS = ("work_folder=", "threads=", "tracking.", "pretrain.device=", "embed.device=")
+UNNAMED_KEYS = (
+    *("work_folder=", "threads=", "tracking.", "ray.", "prepare.workers=", "prepare.on_ray="),
+    *("pretrain.device=", "embed.device="),
+)
 
 
 class RunConfig(BaseModel, frozen=True, extra="forbid"):
@@ -63,6 +67,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     embed: EmbedConfig = EmbedConfig()
     probe: ProbeConfig = ProbeConfig()
     tracking: TrackingConfig = TrackingConfig()
+    ray: RayConfig = RayConfig()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -237,7 +242,7 @@ def default_values() -> dict[str, Any]:
 
 def run_key_hint(key: str) -> str:
     """What an unknown key of a run was probably meant to be."""
-    if key in (SWEEP_KEY, RAY_KEY):
+    if key == SWEEP_KEY:
         return "; it is for `echopair sweep`, and no part of a run"
     section, _, last = key.rpartition(".")
     owners = [name for name, keys in _alternatives(section).items() if last in keys]

@@ -142,7 +142,7 @@ def make_rows(
     import pyarrow as pa
 
     columns = {
-        "path": [name_as_text(str(one.path)) for one in sources],
+        "path": [one.place for one in sources],
         "start_seconds": start_seconds,
         "end_seconds": end_seconds,
         "labels": [list(one.labels) for one in sources],

@@ -31,8 +31,11 @@ class ExportFormat(StrEnum):
 def apply(
     encoder: EncoderArgument,
     recordings: Annotated[
-        list[Path],
-        typer.Argument(help="recordings, folders of them, and YAML files of a run, whose labels ride along"),
+        list[str],
+        typer.Argument(
+            help="recordings, folders of them, URIs such as s3://BUCKET/FOLDER, and YAML files of a run, whose labels "
+            "ride along"
+        ),
     ],
     out: Annotated[Path, typer.Option(help="the table to write")] = Path("embeddings.parquet"),
     window: Annotated[
@@ -46,12 +49,23 @@ def apply(
         ),
     ] = None,
     whole: Annotated[bool, typer.Option("--whole", help="one row for each recording")] = False,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            help="embed on all nodes of this Ray cluster: host:port, or auto for that of this machine",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Embed any recordings with an encoder, into a Parquet table; continues where a killed one stopped."""
     from echopair.pipeline.apply import apply as apply_encoder
+    from echopair.pipeline.ray_cluster import ray_config
 
     began = time.monotonic()
-    done = apply_encoder(encoder, recordings, out, window_seconds=window, hop_seconds=hop, whole=whole)
+    ray = None if ray_address is None else ray_config(ray_address)
+    done = apply_encoder(
+        encoder, recordings, out, window_seconds=window, hop_seconds=hop, whole=whole, ray=ray
+    )
     lines = [f"embeddings  {done.file}: {done.rows:,} rows"]
     if done.seconds_of_audio:
         seconds = time.monotonic() - began

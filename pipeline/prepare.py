@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from echopair.pipeline.config import RunConfig
+    from echopair.pipeline.ray_workers import RayWorkers
 
 PREPARE_VERSION = 6
 PREPARE_LIBRARIES = ("soundfile", "soxr", "scipy")
@@ -35,6 +37,10 @@ class PrepareConfig(BaseModel, frozen=True, extra="forbid"):
     )
     min_seconds: float = Field(0.05, gt=0, allow_inf_nan=False, description="a shorter recording is refused")
     workers: int | None = Field(None, ge=1, description="processes; by default one a core")
+    on_ray: bool = Field(
+        False,
+        description="decode on all nodes of the cluster `ray.address`, which see work_folder and recordings",
+    )
 
 
 def clips_output(config: "RunConfig", corpus: str, recordings: Sequence[Recording]) -> StageOutput:
@@ -70,6 +76,7 @@ def prepare(
     folder: Path,
     *,
     passed_over: Mapping[str, int] | None = None,
+    cluster: "RayWorkers | None" = None,
 ) -> dict[str, object]:
     """Decode, mix down and resample recordings on all cores into a clip store.
 
@@ -84,6 +91,7 @@ def prepare(
         sample_rate_hz: rate of the clips.
         folder: existing folder to write shards, manifest and report to.
         passed_over: number of files that are no recordings by their extension, for the report.
+        cluster: decodes in place of this machine.
 
     Returns:
         Figures for the stage's marker: `digest` of the samples, `annotations_digest` of labels, folds, splits,
@@ -101,7 +109,9 @@ def prepare(
     outcomes = []
     with (
         progress_bar(f"prepare {corpus}", len(recordings), "recordings") as advance,
-        Workers(config.workers, sample_rate_hz, config.min_seconds) as workers,
+        nullcontext(cluster)
+        if cluster
+        else Workers(config.workers, sample_rate_hz, config.min_seconds) as workers,
     ):
         for outcome in workers.decode(corpus, recordings, folder):
             outcomes.append(outcome)

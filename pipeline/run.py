@@ -12,6 +12,7 @@ is not done again, and runs that agree on a stage share its output. The run itse
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from echopair.pipeline.evaluation.validation import mean_score
 from echopair.pipeline.log_mel_clips import LogMelClips, log_mels_output, write_log_mels
 from echopair.pipeline.prepare import clips_output, prepare, sound_above
 from echopair.pipeline.progress import console
+from echopair.pipeline.ray_workers import RayWorkers
 from echopair.pipeline.run_record import RunRecord
 from echopair.pipeline.stages import Done, StageOutput, digest_files, file_name
 from echopair.pipeline.store import ClipStore
@@ -139,21 +141,36 @@ def run(config: RunConfig, until: Stage = Stage.EVALUATE) -> RunResult:
 
 def prepare_corpora(config: RunConfig, recordings: Mapping[str, list[Recording]], result: RunResult) -> None:
     """Stage 1 for each corpus; fills `result.recordings` and `result.clips`."""
-    for corpus, found in recordings.items():
-        passed_over = found.passed_over if isinstance(found, FolderListing) else None
-        rate = config.log_mel.sample_rate_hz
-        work = partial(prepare, corpus, found, config.prepare, rate, passed_over=passed_over)
-        clips = clips_output(config, corpus, found).make(work, result.did)
-        result.recordings[corpus] = found
-        result.clips[corpus] = clips
-        store = ClipStore(clips.folder, rate)
-        if above := sound_above(store.manifest["original_rate_hz"].to_pylist(), config.log_mel.max_hz):
-            console.print(f"  {corpus}: {above}", markup=False)
-        if refused := int(clips.marker["refused"]):
-            report = escape(str(clips.folder / "report.html"))
-            console.print(f"  [yellow]{refused} of {len(found)} recordings refused[/]: {report}")
-            if lost := lost_by_refusals(ListedRecordings(found), store):
-                console.print(f"  [yellow]lost by refusals[/]: {escape(', '.join(lost))}")
+    with _cluster(config) as cluster:
+        for corpus, found in recordings.items():
+            _prepare_corpus(config, corpus, found, cluster, result)
+
+
+def _prepare_corpus(
+    config: RunConfig, corpus: str, found: list[Recording], cluster: RayWorkers | None, result: RunResult
+) -> None:
+    passed_over = found.passed_over if isinstance(found, FolderListing) else None
+    rate = config.log_mel.sample_rate_hz
+    work = partial(prepare, corpus, found, config.prepare, rate, passed_over=passed_over, cluster=cluster)
+    clips = clips_output(config, corpus, found).make(work, result.did)
+    result.recordings[corpus] = found
+    result.clips[corpus] = clips
+    store = ClipStore(clips.folder, rate)
+    if above := sound_above(store.manifest["original_rate_hz"].to_pylist(), config.log_mel.max_hz):
+        console.print(f"  {corpus}: {above}", markup=False)
+    if refused := int(clips.marker["refused"]):
+        report = escape(str(clips.folder / "report.html"))
+        console.print(f"  [yellow]{refused} of {len(found)} recordings refused[/]: {report}")
+        if lost := lost_by_refusals(ListedRecordings(found), store):
+            console.print(f"  [yellow]lost by refusals[/]: {escape(', '.join(lost))}")
+
+
+def _cluster(config: RunConfig) -> AbstractContextManager[RayWorkers | None]:
+    """What decodes recordings in place of this machine, if that is asked for."""
+    if not config.prepare.on_ray:
+        return nullcontext()
+    work, rate = config.work_folder.absolute(), config.log_mel.sample_rate_hz
+    return RayWorkers(config.ray, config.prepare.workers, rate, config.prepare.min_seconds, work)
 
 
 def open_stores(config: RunConfig, result: RunResult) -> dict[str, ClipStore]:

@@ -153,7 +153,7 @@ def named_folder(config: RunConfig, kind: str, key: str) -> Path:
 def _results_config(config: RunConfig) -> dict[str, Any]:
     """The config without what changes no result and without where the recordings are."""
     values = config.model_dump(
-        mode="json", exclude={"work_folder", "tracking", "run_name", "threads", "prepare", "corpora"}
+        mode="json", exclude={"work_folder", "tracking", "run_name", "threads", "prepare", "corpora", "ray"}
     )
     values |= {"pretrain": config.learning.key_inputs()["pretrain"]}
     return values | {"learns_from": config.pretrain_corpora, "probes": config.probe_corpora}

@@ -27,6 +27,7 @@ from echopair.pipeline.embedding_table import (
 )
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.prepare import write_store
+from echopair.pipeline.remote_recordings import local_copies
 from echopair.pipeline.stages import write_atomically
 from echopair.pipeline.store import ClipStore
 from echopair.pipeline.workers import Workers
@@ -101,6 +102,7 @@ class Parts:
         annotated: bool = False,
     ) -> None:
         self.folder = folder
+        self._base = Path(info.folder)
         self._plan = {"key": info.key, **grouping}
         self._schema = table_schema(embedding_dim, info, annotated)
 
@@ -152,7 +154,8 @@ class Parts:
         rate = encoder.config.log_mel.sample_rate_hz
         with tempfile.TemporaryDirectory(prefix="clips-", dir=self.folder) as temporary:
             clips = Path(temporary)
-            manifest, refused = write_store(group, workers.decode("recordings", group, clips), clips)
+            with local_copies(group, self._base) as here:
+                manifest, refused = write_store(here, workers.decode("recordings", here, clips), clips)
             advance(len(refused))
             write_atomically(self._file(number).with_suffix(".json"), json.dumps(refused))
             store = ClipStore(clips, rate)

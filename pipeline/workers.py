@@ -16,6 +16,7 @@ from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
+from uuid import uuid4
 
 from echopair.pipeline.cores import available_cores, end_with
 from echopair.pipeline.decoding.time_limit import LEAST_SECONDS, size_bytes, time_limit_seconds
@@ -90,7 +91,7 @@ class Workers:
         Raises:
             UserError: the disk is full, or worker processes cannot be started.
         """
-        tasks = _tasks(_files(recordings))
+        tasks = tasks_of(files_of(recordings), RECORDINGS_PER_TASK, BYTES_PER_TASK)
         try:
             for number, recording in enumerate(recordings):
                 if recording.refusal:
@@ -185,7 +186,7 @@ class Workers:
         return pool
 
 
-def _files(recordings: "Sequence[Recording]") -> list[File]:
+def files_of(recordings: "Sequence[Recording]") -> list[File]:
     """The files to decode; one with excerpts comes once, as it is read once for all of them."""
     files: list[File] = []
     with_excerpts: dict[Path, File] = {}
@@ -203,13 +204,13 @@ def _files(recordings: "Sequence[Recording]") -> list[File]:
     return files
 
 
-def _tasks(files: list[File]) -> Iterator[list[File]]:
-    """Some files each: few of long recordings, so that every worker has one."""
+def tasks_of(files: list[File], most_files: int, most_bytes: int) -> Iterator[list[File]]:
+    """Some files each, at least one: few of long recordings, so that every worker has one."""
     task: list[File] = []
     size = 0
     for file in files:
         bytes_of_one = size_bytes(file.path)
-        if task and (len(task) == RECORDINGS_PER_TASK or size + bytes_of_one > BYTES_PER_TASK):
+        if task and (len(task) == most_files or size + bytes_of_one > most_bytes):
             yield task
             task, size = [], 0
         task.append(file)
@@ -235,8 +236,8 @@ def _start_worker(parent: int, sample_rate_hz: int, min_seconds: float, least_li
     # glibc gives freed arrays back to the system, and new ones then cost page faults, a quarter of the time to decode a
     # short WAV file. Once a block of this size was freed, it keeps what is smaller (mallopt(3), M_MMAP_THRESHOLD).
     bytes(LARGEST_KEPT_BYTES)
-    # The time as well: a process that replaces a killed one may have its number.
-    shard = f"{SHARD_PREFIX}{os.getpid()}-{time.monotonic_ns()}"
+    # Not its number: one that replaces a killed one may have the same, and so may one on another machine.
+    shard = f"{SHARD_PREFIX}{uuid4().hex}"
     _worker = _Worker(shard, sample_rate_hz, min_seconds, least_limit_seconds)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
 

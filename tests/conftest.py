@@ -9,6 +9,7 @@ import pytest
 
 from echopair.pipeline.tracking import client
 from echopair.pipeline.tracking.store import sqlite_file
+from tests.ray_nodes import ray_cluster  # noqa: F401  (a fixture)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from typer.main import get_command
 
 from echopair.augment.spectrogram import SpectrogramChoice
 from echopair.augment.waveform import WaveformChoice
@@ -93,7 +94,10 @@ def test_the_program_takes_every_command(page: str, tmp_path: Path, monkeypatch:
             assert [Path(argument).suffix for argument in arguments] == [".parquet"], command
             continue
         if name in ENCODER_COMMANDS:
-            assert page in RUN_PAGES, command
+            if (
+                page not in RUN_PAGES
+            ):  # one that needs a cluster or a remote storage: its arguments are parsed
+                get_command(app).commands[name].make_context(name, arguments)  # type: ignore[attr-defined]
             continue
         if name == "evaluate":
             for folder in arguments:

@@ -7,7 +7,6 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError
 
 from echopair.pipeline.config import (
-    RAY_KEY,
     SWEEP_KEY,
     RunConfig,
     as_given,
@@ -21,7 +20,6 @@ from echopair.pipeline.config_text import field_types
 from echopair.pipeline.errors import UserError, did_you_mean
 from echopair.pipeline.layers import PRESETS, SWEEP_PRESETS, split_arguments
 from echopair.pipeline.stages import digest_values
-from echopair.tuning.cluster import RayConfig
 from echopair.tuning.distributions import Distribution
 from echopair.tuning.resources import ResourcesConfig
 from echopair.tuning.sampler import RandomSearchConfig, SearchConfig
@@ -60,20 +58,21 @@ class SweepConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class SweepSettings(BaseModel, frozen=True, extra="forbid"):
-    """A sweep: the run that is varied, the sweep itself, and the cluster it runs on."""
+    """A sweep: the run that is varied, and how."""
 
     run: RunConfig
     sweep: SweepConfig
-    ray: RayConfig = RayConfig()
 
     @property
     def key(self) -> str:
         """Key of all that decides which trials there are and how they are judged."""
         # Dumped and validated again: pydantic does not convert defaults, and 3 would have another digest than 3.0.
         plain = as_given(type(self).model_validate(as_given(self)))
+        run = _without(plain["run"], "run_name", "work_folder", "threads", "tracking", "ray")
+        run["prepare"] = _without(run["prepare"], "workers", "on_ray")
         return digest_values(
             "sweep",
-            _without(plain["run"], "run_name", "work_folder", "threads", "tracking"),
+            run,
             _without(plain["sweep"], "resources", "retries"),
         )
 
@@ -98,12 +97,12 @@ def compose_sweep(arguments: Sequence[str]) -> SweepSettings:
     values = _lay(sources, overrides)
     if not _has_distribution(values[SWEEP_KEY].get(SPACE)):
         values = _lay([DEFAULT_SWEEP, *sources], overrides)
-    sweep, ray = values.pop(SWEEP_KEY), values.pop(RAY_KEY)
+    sweep = values.pop(SWEEP_KEY)
     sweep[SPACE] = space_of(sweep.get(SPACE) or {})
     run = validated(values, _hint)
     base = as_given(run)
     # Dumped, the address of the tracking store has no password.
-    settings = validated_settings({"run": {**base, "tracking": run.tracking}, SWEEP_KEY: sweep, RAY_KEY: ray})
+    settings = validated_settings({"run": {**base, "tracking": run.tracking}, SWEEP_KEY: sweep})
     check_space(settings.sweep.space, base, validated)
     return settings
 
@@ -131,34 +130,31 @@ def _without(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _lay(sources: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
-    """Run, sweep and ray, each layer overriding those before."""
-    defaults = {SWEEP_KEY: _ALTERNATIVES, RAY_KEY: {}}
+    """Run and sweep, each layer overriding those before."""
+    defaults = {SWEEP_KEY: _ALTERNATIVES}
     return merge_layers(sources, overrides, (PRESETS, SWEEP_PRESETS), _sections, defaults, _field)
 
 
 def _field(parts: Sequence[str]) -> list[Any]:
-    """The types that a key of a run, a sweep or Ray may have; below the space, lists of those of the swept key."""
+    """The types that a key of a run or a sweep may have; below the space, lists of those of the swept key."""
     match list(parts):
         case [section, space, *swept] if (section, space) == (SWEEP_KEY, SPACE):
             swept = ".".join(swept).removesuffix(".values").split(".") if swept else []
             return [types.GenericAlias(tuple, (one, ...)) for one in run_field(swept)] if swept else []
-        case [section, *below] if section in (SWEEP_KEY, RAY_KEY) and below:
-            return list(field_types(SweepConfig if section == SWEEP_KEY else RayConfig, below))
+        case [section, *below] if section == SWEEP_KEY and below:
+            return list(field_types(SweepConfig, below))
     return run_field(parts)
 
 
 def _sections(layer: dict[str, Any]) -> dict[str, Any]:
-    """A layer whose sections are mappings, and the space a tree, so that later layers can override a part of it."""
-    sections = {
-        key: _mapping(key, layer[key], example)
-        for key, example in ((SWEEP_KEY, "sweep.milestones=9"), (RAY_KEY, "ray.address=auto"))
-        if key in layer
-    }
-    sweep = sections.get(SWEEP_KEY, {})
+    """A layer whose sweep is a mapping, and its space a tree, so that later layers can override a part of it."""
+    if SWEEP_KEY not in layer:
+        return layer
+    sweep = _mapping(SWEEP_KEY, layer[SWEEP_KEY], "sweep.milestones=9")
     if sweep.get(SPACE) is not None:
         key = f"{SWEEP_KEY}.{SPACE}"
         sweep[SPACE] = nested(_mapping(key, sweep[SPACE], f"{key}.objective.temperature=[0.1, 0.2]"))
-    return {**layer, **sections}
+    return {**layer, SWEEP_KEY: sweep}
 
 
 def _mapping(key: str, value: Any, example: str) -> dict[str, Any]:
@@ -186,12 +182,12 @@ def _hint(key: str) -> str:
     """What an unknown key of a sweep's file was probably meant to be."""
     if key in RENAMED:
         return f"; it is {RENAMED[key]} now"
-    if key in (f"{RAY_KEY}.storage", f"{RAY_KEY}.node_folder"):
+    if key in ("ray.storage", "ray.node_folder"):
         return (
             "; clips are no longer copied to other nodes: work_folder has to be on storage that all nodes see"
         )
     parent, _, last = key.rpartition(".")
-    models = [*_models(SWEEP_KEY, SweepConfig), *_models(RAY_KEY, RayConfig)]
+    models = list(_models(SWEEP_KEY, SweepConfig))
     if in_space := parent.startswith(f"{SWEEP_KEY}.{SPACE}."):
         models = [(parent, distribution) for distribution in get_args(get_args(Distribution)[0])]
     others = [model for below, model in models if below == parent and last in model.model_fields]
@@ -201,10 +197,10 @@ def _hint(key: str) -> str:
     if in_space:
         return did_you_mean(last, {name for _, distribution in models for name in distribution.model_fields})
     known = {f"{below}.{name}" for below, model in models for name in model.model_fields}
-    if key.partition(".")[0] in (SWEEP_KEY, RAY_KEY):
+    if key.partition(".")[0] == SWEEP_KEY:
         known |= {f"{SWEEP_KEY}.{SPACE}.{name}" for name in RunConfig.model_fields}
     else:
-        known |= {SWEEP_KEY, RAY_KEY, *run_keys(key)}
+        known |= {SWEEP_KEY, *run_keys(key)}
     return nearest_key(key, known)
 
 

@@ -1,6 +1,5 @@
 """What a trial gets of the machines: CPU cores, GPUs and memory, and how many trials run at once."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, Field, field_validator
 
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.ray_nodes import Node
 
 SHARE_OF_MEMORY = 0.8  # of a node's memory, for all its trials together
 
@@ -46,28 +46,6 @@ class ResourcesConfig(BaseModel, frozen=True, extra="forbid"):
                 "a trial gets a part of one GPU or whole ones; take a number below 1 or a whole one"
             )
         return gpus
-
-
-@dataclass(frozen=True)
-class Node:
-    """A machine of the cluster.
-
-    Args:
-        memory_bytes: free when Ray was started on it.
-    """
-
-    cpus: int
-    gpus: int
-    memory_bytes: int
-
-    def fits(self, cpus: int, gpus: float, memory_bytes: int) -> int:
-        """How many trials of this size fit at once."""
-        counts = [self.cpus // cpus]
-        if gpus:
-            counts.append(self.gpus // int(gpus) if gpus >= 1 else self.gpus * math.floor(1 / gpus + 1e-9))
-        if memory_bytes:
-            counts.append(self.memory_bytes // memory_bytes)
-        return min(counts)
 
 
 @dataclass(frozen=True)

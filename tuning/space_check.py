@@ -23,6 +23,7 @@ NOT_SWEPT: dict[str, str] = {
     "prepare": _MEANING,
     "embed": _MEANING,
     "probe": _MEANING,
+    "ray": _ELSEWHERE,
     "tracking": _ELSEWHERE,
     "work_folder": _ELSEWHERE,
     "run_name": "each trial is named after its number",

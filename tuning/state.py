@@ -216,8 +216,6 @@ def _reason(error: Exception) -> str:
 
 def _moved(begun: SweepSettings, now: SweepSettings) -> SweepSettings:
     """The settings a sweep began with, but for where and how many at once its trials run."""
-    where = {"work_folder": now.run.work_folder, "tracking": now.run.tracking}
+    where = {name: getattr(now.run, name) for name in ("work_folder", "tracking", "ray", "prepare")}
     sweep = begun.sweep.model_copy(update={"resources": now.sweep.resources, "retries": now.sweep.retries})
-    return begun.model_copy(
-        update={"run": begun.run.model_copy(update=where), "sweep": sweep, "ray": now.ray}
-    )
+    return begun.model_copy(update={"run": begun.run.model_copy(update=where), "sweep": sweep})

@@ -16,18 +16,19 @@ from pathlib import Path
 from echopair.pipeline.config import RunConfig
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console
+from echopair.pipeline.ray_cluster import RayConfig, connect, environment
+from echopair.pipeline.ray_nodes import Node, check_nodes
 from echopair.pipeline.run import RunResult
 from echopair.pipeline.stages import file_name
 from echopair.pipeline.tracking import TrackedRun, TrackingError
 from echopair.pipeline.tracking.interruption import defer_interruption
 from echopair.pipeline.tracking.store import shown
-from echopair.tuning.cluster import check_nodes, environment, ray_session
 from echopair.tuning.config import SweepSettings
 from echopair.tuning.context import TrialContext
 from echopair.tuning.finalise import SweepResult, finalise
 from echopair.tuning.preparation import check_sweep, prepare_sweep, settle_recordings
 from echopair.tuning.progress import SweepProgress
-from echopair.tuning.resources import Node, Resources, memory_share, resolve_resources
+from echopair.tuning.resources import Resources, memory_share, resolve_resources
 from echopair.tuning.sampler import Sampler
 from echopair.tuning.schedulers import build_scheduler
 from echopair.tuning.state import SWEEPS_FOLDER, SweepState
@@ -41,6 +42,15 @@ RAY_FOLDER = "ray"
 LAST_TRY_SECONDS = 60.0
 INTERRUPTED_SECONDS = 3.0
 STEPS_PLAN, THREADS_PLAN = "steps", "threads"
+TUNE_ENVIRONMENT = {
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # A trial that is stopped ends with the copy that it is at; too short a wait fails the next one.
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
+}
 
 
 def sweep_folder(settings: SweepSettings) -> Path:
@@ -58,7 +68,7 @@ def sweep(settings: SweepSettings, *, retry_failed: bool = False) -> SweepResult
     sampler = check_sweep(settings)
     folder = sweep_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    check_nodes(settings.ray, folder)
+    _check_cluster(settings.run.ray, folder)
     return _continue(SweepState.create(folder, settings), sampler, retry_failed=retry_failed)
 
 
@@ -69,8 +79,14 @@ def resume(folder: Path, *, retry_failed: bool = False) -> SweepResult:
         UserError: see `SweepState.open` and `sweep`.
     """
     state = SweepState.open(folder.absolute())
-    check_nodes(state.settings.ray, state.folder)
+    _check_cluster(state.settings.run.ray, state.folder)
     return _continue(state, check_sweep(state.settings), retry_failed=retry_failed)
+
+
+def _check_cluster(config: RayConfig, folder: Path) -> None:
+    if config.address is not None:
+        with connect(config, folder, TUNE_ENVIRONMENT):
+            check_nodes(folder)
 
 
 def _continue(state: SweepState, sampler: Sampler, *, retry_failed: bool) -> SweepResult:
@@ -132,7 +148,7 @@ def _run_trials(
 ) -> list[int]:
     """Run the trials that have not ended; returns those that are not in the tracking store."""
     settings = state.settings
-    with ray_session(settings.ray, state.folder) as nodes:
+    with connect(settings.run.ray, state.folder, TUNE_ENVIRONMENT) as nodes:
         resources = resolve_resources(
             settings.sweep.resources, nodes, wants_gpu=_wants_gpu(settings.run, nodes)
         )
@@ -154,7 +170,9 @@ def _context(state: SweepState, prepared: Mapping[int, RunResult]) -> TrialConte
     # A worker of a cluster that was there before has another current folder.
     # Trials log nothing themselves: they, and the files of Ray, get no password.
     tracking = run.tracking.model_copy(update={"uri": run.tracking.uri and shown(run.tracking.uri)})
-    run = run.model_copy(update={"work_folder": run.work_folder.absolute(), "tracking": tracking})
+    # A trial, and the best run, is one of this machine wherever the sweep ran.
+    here = {"ray": RayConfig(), "prepare": run.prepare.model_copy(update={"on_ray": False})}
+    run = run.model_copy(update={"work_folder": run.work_folder.absolute(), "tracking": tracking, **here})
     return TrialContext(
         settings=state.settings.model_copy(update={"run": run}),
         clips={

@@ -23,7 +23,7 @@ ranges: `[pitch_shift, {name: gain, max_gain_db: 3}]`. The ranges hold at `augme
 [guide](../guide/augmentation.md).
 """
 SWEEP_INTRO = """
-A sweep's file has the keys of a [run](config.md) and the two sections below; see the [guide](../guide/sweeps.md).
+A sweep's file has the keys of a [run](config.md) and the section below; see the [guide](../guide/sweeps.md).
 """
 
 
@@ -44,7 +44,7 @@ def augmentations_page() -> str:
 
 
 def sweep_page() -> str:
-    """The sections `sweep` and `ray`."""
+    """The section `sweep`."""
     schema = SweepSettings.model_json_schema()
     sections = {key: value for key, value in schema["properties"].items() if key != "run"}
     return "\n".join(

@@ -24,6 +24,24 @@ def _not_empty(root: Any) -> Any:
 Root = Annotated[Path, BeforeValidator(_not_empty)]
 
 
+class RemoteFile(NamedTuple):
+    """A file on remote storage.
+
+    Args:
+        uri: of the storage, as the user gave it.
+        path: in that storage.
+        place: what tables call the file; without credentials.
+        size: bytes, -1 if the storage does not tell.
+        time_ns: of its last change, 0 if the storage does not tell.
+    """
+
+    uri: str
+    path: str
+    place: str
+    size: int
+    time_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
     """A file with its labels, fold, split and group."""
@@ -36,6 +54,12 @@ class Recording:
     group: str | None = None  # the source, which several recordings may share
     excerpt: tuple[float, float] | None = None  # begin and end in seconds, of an event in a longer file
     refusal: str = ""  # why it cannot be used, where that is known before decoding
+    remote: RemoteFile | None = None  # where it is, if `path` is no file of this machine, or a copy of that
+
+    @property
+    def place(self) -> str:
+        """What tables call its file."""
+        return name_as_text(str(self.path)) if self.remote is None else self.remote.place
 
 
 class Refusal(NamedTuple):

@@ -21,7 +21,7 @@ from echopair.pipeline.training.checkpoints import ENCODER_FOLDER, PREVIEW_FOLDE
 PAGE_FILE = "report.html"
 PROBE = "probe"
 # Paths and names, which change no result.
-NOT_SETTINGS = ("run_name", "work_folder", "tracking.")
+NOT_SETTINGS = ("run_name", "work_folder", "tracking.", "ray.")
 REFUSALS_SHOWN = 3
 
 

@@ -78,8 +78,8 @@ def missing_recordings(excerpts: Sequence[Excerpt]) -> str:
     if not gone:
         return ""
     return (
-        f"{len(gone):,} of {counted(len(paths), 'recording')} are gone, first {gone[0]}; they cannot be heard "
-        "(relative paths count from the current folder)"
+        f"{len(gone):,} of {counted(len(paths), 'recording')} are not on this machine, first {gone[0]}; they "
+        "cannot be heard (relative paths count from the current folder)"
     )
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.pipeline.test_run import write_config
 from tests.processes import Started
-from tests.tuning.conftest import RayCluster
+from tests.ray_nodes import RayCluster
 from tests.tuning.sweep_process import (
     MILESTONES,
     SWEEP_SECONDS,

@@ -7,12 +7,14 @@ import pytest
 import soundfile
 
 from echopair.pipeline import workers as workers_module
+from echopair.pipeline.config import compose
 from echopair.pipeline.corpora import Recording
 from echopair.pipeline.corpora.folder import FolderCorpusConfig, find_folder_recordings
 from echopair.pipeline.corpora.recording import name_as_text
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.evaluation.labels import ListedRecordings
-from echopair.pipeline.prepare import PrepareConfig, prepare, sound_above
+from echopair.pipeline.prepare import PrepareConfig, clips_output, prepare, sound_above
+from echopair.pipeline.run_record import _results_config
 from echopair.pipeline.store import ClipStore
 from tests.pipeline.conftest import RATE, write_tones
 from tests.pipeline.deadly_decoding import DEADLY, ENDLESS, decode_or_die, decode_or_hang, die
@@ -37,6 +39,14 @@ def test_figures_and_clips_of_any_number_of_workers(tones: list[Recording], tmp_
         np.testing.assert_array_equal(first.read(clip), second.read(clip))
     assert one["digest"] == other_labels["digest"] != fewer["digest"]
     assert one["annotations_digest"] != other_labels["annotations_digest"]
+
+
+def test_where_recordings_are_decoded_is_no_part_of_a_key(tones: list[Recording]) -> None:
+    here = compose("synthetic")
+    there = compose("synthetic", ["prepare.on_ray=true", "prepare.workers=3", "ray.address=10.0.0.5:6379"])
+    assert clips_output(here, "tones", tones).key == clips_output(there, "tones", tones).key
+    assert _results_config(here) == _results_config(there)
+    assert here.run_name == there.run_name
 
 
 def test_refused_recordings_are_named_and_the_rest_is_taken(tmp_path: Path) -> None:

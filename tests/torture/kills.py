@@ -107,7 +107,7 @@ def play(
 ) -> tuple[int, str]:
     """One round; returns the kills that hit a process at work, and what was done when."""
     draw = random.Random(f"{stage} {seed}")
-    from tests.tuning.conftest import processes_with
+    from tests.ray_nodes import processes_with
 
     kills, notes = 0, []
     for _ in range(draw.randint(1, MOST_KILLS)):

@@ -33,7 +33,7 @@ from echopair.tuning.trial_folder import TrialFolder
 from echopair.tuning.trials import Status, Trial
 from tests.pipeline.tracking.test_tracked_run import free_port
 from tests.processes import Started, start_echopair
-from tests.tuning.conftest import RayCluster, RayNode, descendants, processes_with
+from tests.ray_nodes import RayCluster, RayNode, descendants, processes_with
 
 TRIALS, MILESTONES, AT_ONCE = 3, 3, 2
 SETTINGS = (

@@ -62,7 +62,7 @@ def test_presets_files_and_overrides_lie_over_each_other(tmp_path: Path) -> None
         "reduction_factor": 4,
         "first_milestone": 1,
     }
-    assert settings.ray.address == "auto"
+    assert settings.run.ray.address == "auto"
     with pytest.raises(UserError, match=r"ray\.address"):
         compose_sweep(["synthetic", first, "ray.address=nowhere"])
 
@@ -145,7 +145,7 @@ def test_settings_of_the_default_search_can_be_given_alone(tmp_path: Path) -> No
 
 def test_headings_with_nothing_below_say_nothing(tmp_path: Path) -> None:
     file = tmp_path / "my.yaml"
-    file.write_text("preset: first-look\nsweep:\n#  readings: 3\nray:\n")
+    file.write_text("preset: first-look\nsweep:\n#  readings: 3\n")
     assert len(compose_sweep(["synthetic", str(file)]).sweep.space) == 5
 
 
@@ -172,7 +172,7 @@ def test_headings_with_nothing_below_say_nothing(tmp_path: Path) -> None:
             r"sweep\.search holds keys and values; did you mean sweep\.search\.name=grid\?",
         ),
         (["sweep=3"], r"sweep=3: it holds keys and values, as sweep\.milestones=9"),
-        (["ray=3"], r"ray=3: it holds keys and values, as ray\.address=auto"),
+        (["ray=3"], r"ray=3: it holds keys and values"),
         (["ray.adress=auto"], r"unknown key 'ray\.adress'; did you mean 'ray\.address'\?"),
         (
             ["sweep.milestones=0"],
@@ -231,11 +231,10 @@ def test_an_unknown_preset_is_looked_for_among_those_of_runs_and_of_sweeps() -> 
         compose_sweep(["synthetik"])
 
 
-def test_a_run_says_where_the_sections_of_a_sweep_belong(tmp_path: Path) -> None:
-    for section in ({"sweep": {"space": SPACE}}, {"ray": {"address": "auto"}}):
-        file = write(tmp_path / "my.yaml", preset="synthetic", **section)
-        with pytest.raises(UserError, match=f"unknown key '{next(iter(section))}'; .*`echopair sweep`"):
-            compose(file)
+def test_a_run_says_where_the_section_of_a_sweep_belongs(tmp_path: Path) -> None:
+    file = write(tmp_path / "my.yaml", preset="synthetic", sweep={"space": SPACE})
+    with pytest.raises(UserError, match=r"unknown key 'sweep'; .*`echopair sweep`"):
+        compose(file)
 
 
 @pytest.mark.parametrize(
@@ -273,6 +272,7 @@ def test_what_changes_results_makes_another_sweep(change: str) -> None:
         "sweep.retries=0",
         "sweep.resources.trials_at_once=1",
         "ray.address=auto",
+        "prepare.on_ray=true",
         "sweep.scheduler.reduction_factor=3.0",  # the default, as it is written
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from echopair.pipeline.tracking import TrackingConfig, check_tracking, client
 from tests.pipeline.test_run import write_config
 from tests.processes import Started
-from tests.tuning.conftest import RayCluster
+from tests.ray_nodes import RayCluster
 from tests.tuning.sweep_process import (
     SWEEP_SECONDS,
     Oracle,

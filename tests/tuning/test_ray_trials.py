@@ -22,9 +22,9 @@ from echopair.pipeline.checks import Stage, check
 from echopair.pipeline.config import compose
 from echopair.pipeline.cores import available_cores
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.ray_cluster import RayConfig, connect
 from echopair.pipeline.run import RunResult, prepare_corpora
 from echopair.tuning.asha import Asha
-from echopair.tuning.cluster import RayConfig, ray_session
 from echopair.tuning.context import TrialContext
 from echopair.tuning.ray_trials import StateCallback, measure_steps
 from echopair.tuning.resources import Resources
@@ -57,7 +57,7 @@ CRASH_FILE, DOOMED_FILE = "crash", "doomed"
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with ray_session(RayConfig(), tmp_path_factory.mktemp("logs")):
+    with connect(RayConfig(), tmp_path_factory.mktemp("logs")):
         # Workers need the toy training alone, and not all that this file imports.
         for module in (sys.modules[__name__], test_schedulers):
             cloudpickle.register_pickle_by_value(module)

@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.ray_nodes import Node
 from echopair.tuning.resources import (
-    Node,
     Resources,
     ResourcesConfig,
     memory_share,

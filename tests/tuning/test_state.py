@@ -109,6 +109,7 @@ def test_a_repeated_start_takes_what_changes_where_it_runs_and_keeps_the_rest(
         "sweep.resources.trials_at_once=1",
         "sweep.retries=0",
         "ray.address=auto",
+        "prepare.on_ray=true",
         "run_name=other",
     )
     state = SweepState.create(folder, moved)
@@ -118,7 +119,8 @@ def test_a_repeated_start_takes_what_changes_where_it_runs_and_keeps_the_rest(
         assert known.settings.run.tracking.uri == "http://127.0.0.1:5001"
         assert known.settings.sweep.resources.trials_at_once == 1
         assert known.settings.sweep.retries == 0
-        assert known.settings.ray.address == "auto"
+        assert known.settings.run.ray.address == "auto"
+        assert known.settings.run.prepare.on_ray
         assert known.plan == {"threads": 2}
         assert len(known.trials) == 3
 

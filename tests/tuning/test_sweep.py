@@ -16,23 +16,23 @@ from typing import Any
 
 import pytest
 
+from echopair.pipeline import ray_cluster
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.config import compose
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.own_ray import LOCAL_ENVIRONMENT, own_ray
+from echopair.pipeline.ray_cluster import USAGE, environment
 from echopair.pipeline.run import RunResult, run
 from echopair.pipeline.tracking.client import load_mlflow
 from echopair.pipeline.tracking.runs import RunSummary, tagged_runs
-from echopair.tuning import cluster
 from echopair.tuning.cli import main
-from echopair.tuning.cluster import TUNE_ENVIRONMENT, environment
 from echopair.tuning.config import SweepSettings, compose_sweep
-from echopair.tuning.own_ray import LOCAL_ENVIRONMENT, own_ray
 from echopair.tuning.state import SweepState
-from echopair.tuning.sweep import sweep, sweep_folder
+from echopair.tuning.sweep import TUNE_ENVIRONMENT, sweep, sweep_folder
 from echopair.tuning.tracking import ERROR_TAG, PARENT_TAG, RUN_STATUS, STATUS_TAG, SWEEP_TAG, TRIAL_TAG
 from echopair.tuning.trial_folder import CONFIG_FILE, REFUSED_FILE, TrialFolder
 from echopair.tuning.trials import Status, Trial
-from tests.tuning.conftest import descendants
+from tests.ray_nodes import descendants
 from tests.tuning.tones import write_run
 
 TEMPERATURE = "objective.temperature"
@@ -363,13 +363,13 @@ def test_what_would_fail_is_refused_before_anything_is_begun(
 def shared_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One Ray for the sweeps that follow, since starting and ending one takes as long as some trials.
 
-    The first sweep has started its own, as `test_kills.py` and `test_cluster.py` do.
+    The first sweep has started its own, as `test_kills.py` and `test_ray_cluster.py` do.
     """
     with ExitStack() as stack:
-        with environment({**TUNE_ENVIRONMENT, **LOCAL_ENVIRONMENT}):
+        with environment({**USAGE, **TUNE_ENVIRONMENT, **LOCAL_ENVIRONMENT}):
             address = stack.enter_context(own_ray(tmp_path_factory.mktemp("ray_logs")))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(cluster, "own_ray", lambda _logs: nullcontext(address))
+        patch.setattr(ray_cluster, "own_ray", lambda _logs: nullcontext(address))
         yield
 
 

@@ -43,7 +43,9 @@ def test_recordings_that_are_gone_are_said(folder: Path, made: Path) -> None:
         while "http://" not in process.said:
             assert not process.ended, process.said
             time.sleep(0.1)
-        assert re.search(r"1 of 9 recordings are gone, first .*hum_20240501_053000.wav", process.said)
+        assert re.search(
+            r"1 of 9 recordings are not on this machine, first .*hum_20240501_053000.wav", process.said
+        )
         process.kill(signal.SIGINT)
         assert process.wait() == 0
     finally:

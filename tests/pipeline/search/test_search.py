@@ -115,7 +115,9 @@ def test_relative_paths_count_from_where_the_table_was_written(
     assert excerpts[0].path == str(folder / "recordings" / "a.wav")
     assert missing_recordings(excerpts) == ""
     gone = [excerpts[0]._replace(path="recordings/gone.wav"), *excerpts]
-    assert missing_recordings(gone).startswith("1 of 4 recordings are gone, first recordings/gone.wav")
+    assert missing_recordings(gone).startswith(
+        "1 of 4 recordings are not on this machine, first recordings/gone.wav"
+    )
 
 
 def test_hits_as_csv(folder: Path, tmp_path: Path) -> None:

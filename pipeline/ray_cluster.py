@@ -1,9 +1,8 @@
-"""Ray for a sweep: started here or joined, and left without a trace."""
+"""Ray for a part of a run, or for a sweep: started here or joined, and left without a trace."""
 
 import logging
 import os
 import re
-import secrets
 import signal
 import socket
 import subprocess
@@ -14,27 +13,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from echopair.pipeline.errors import UserError
+from echopair.pipeline.own_ray import LOCAL_ENVIRONMENT, check_import, own_ray
+from echopair.pipeline.ray_nodes import Node, alive_nodes
 from echopair.pipeline.tracking.interruption import defer_interruption
-from echopair.tuning.own_ray import LOCAL_ENVIRONMENT, check_import, own_ray
-from echopair.tuning.resources import Node
 
 ADDRESS_FORM = "auto, or host:port as `ray start --head` prints it, such as 10.0.0.5:6379"
-LOGS_FOLDER = "ray_logs"  # in the sweep's folder: what Ray and the trials' processes wrote
-NODE_ANSWER_SECONDS = 60.0
+LOGS_FOLDER = "ray_logs"  # what Ray and its workers wrote
 
-TUNE_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # A trial that is stopped ends with the copy that it is at; too short a wait fails the next one.
-    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "120",
-}
+# No reports to the makers of Ray.
+USAGE = {"RAY_USAGE_STATS_ENABLED": "0"}
 # In a process of its own: where it cannot join, Ray tries for minutes or aborts.
 JOIN = """
 import os, sys, ray
@@ -49,12 +39,12 @@ CANNOT_JOIN, WRONG_TOKEN = "cannot join:", "InvalidAuthToken"
 
 
 class RayConfig(BaseModel, frozen=True, extra="forbid"):
-    """Where the trials run."""
+    """The Ray cluster that sweeps run on, and `prepare` if `prepare.on_ray` is set."""
 
     address: str | None = Field(
         None,
         description="host:port of a running cluster (ray start --head), or auto for the one of this machine; by "
-        "default Ray is started on this machine for the sweep and ended with it",
+        "default Ray is started on this machine where it is needed and ended afterwards",
     )
     connect_seconds: float = Field(30, gt=0, le=3600, description="how long to try to join `address`")
 
@@ -68,18 +58,33 @@ class RayConfig(BaseModel, frozen=True, extra="forbid"):
         return address
 
 
+def ray_config(address: str) -> RayConfig:
+    """The config of an address.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return RayConfig(address=address)
+    except ValidationError as error:
+        raise UserError(f"--ray-address={address}: give {ADDRESS_FORM}") from error
+
+
 @contextmanager
-def ray_session(config: RayConfig, folder: Path) -> Iterator[list[Node]]:
+def connect(
+    config: RayConfig, folder: Path, settings: Mapping[str, str | None] | None = None
+) -> Iterator[list[Node]]:
     """Ray, for as long as the body runs; started by us it is ended whatever happens, SIGKILL of this process included.
 
     SIGINT and SIGTERM do in the body what they did before: Ray's handlers are taken off. Main thread only. What Ray
     started ends with a session that was started here, and nothing else does.
 
     Args:
-        folder: of the sweep; gets Ray's logs, if it was started here.
+        folder: gets Ray's logs, if it was started here.
+        settings: environment variables of the body, which Ray reads when it is imported.
 
     Yields:
-        Its nodes.
+        Its nodes; `check_nodes` asks them.
 
     Raises:
         UserError: the cluster cannot be joined, or Ray cannot be started here.
@@ -87,12 +92,12 @@ def ray_session(config: RayConfig, folder: Path) -> Iterator[list[Node]]:
     with ExitStack() as stack:
         if config.address is None:
             check_import()
-            settings: dict[str, str | None] = {**LOCAL_ENVIRONMENT}
+            own: dict[str, str | None] = {**LOCAL_ENVIRONMENT}
         else:
             # `ray start` uses a token where it finds one, `ray.init` does not; a cluster without one ignores it.
             default = "token" if _has_token() else None
-            settings = {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE") or default}
-        stack.enter_context(environment({**TUNE_ENVIRONMENT, **settings}))
+            own = {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE") or default}
+        stack.enter_context(environment({**USAGE, **own, **(settings or {})}))
         if config.address is None:
             address = stack.enter_context(own_ray(folder / LOGS_FOLDER))
         else:
@@ -107,7 +112,7 @@ def ray_session(config: RayConfig, folder: Path) -> Iterator[list[Node]]:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except SystemExit:  # Ray's answer to SIGTERM
                 raise KeyboardInterrupt from None
-        yield _nodes()
+        yield alive_nodes()
 
 
 def _check_joinable(address: str, seconds: float) -> None:
@@ -185,52 +190,3 @@ def _set_environment(settings: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-
-def _nodes() -> list[Node]:
-    import ray
-
-    alive = (node["Resources"] for node in ray.nodes() if node["Alive"])
-    return [Node(*(int(has.get(name, 0)) for name in ("CPU", "GPU", "memory"))) for has in alive]
-
-
-def check_nodes(config: RayConfig, folder: Path) -> None:
-    """Check that each node of a cluster sees a folder below the work folder, by a file that each is asked to read.
-
-    Raises:
-        UserError: one does not; or see `ray_session`.
-    """
-    if config.address is None:
-        return
-    with ray_session(config, folder) as nodes:
-        if not _nodes_share(folder):
-            raise UserError(
-                f"work_folder: not all {len(nodes)} nodes of the cluster see {folder}; set work_folder to a "
-                "folder on storage that is mounted at the same path on every node, such as NFS, or leave out "
-                "ray.address to run on this machine alone"
-            )
-
-
-def _nodes_share(folder: Path) -> bool:
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    def read(file: Path) -> str:
-        return file.read_text(encoding="utf-8")
-
-    token = secrets.token_hex(16)
-    file = folder / f".{token}"
-    file.write_text(token, encoding="utf-8")
-    try:
-        asked = [
-            ray.remote(num_cpus=0, max_retries=0)(read)
-            .options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False))
-            .remote(file)
-            for node in ray.nodes()
-            if node["Alive"]
-        ]
-        return all(seen == token for seen in ray.get(asked, timeout=NODE_ANSWER_SECONDS))
-    except (OSError, ray.exceptions.RayError):  # no such file there; or no answer
-        return False
-    finally:
-        file.unlink()

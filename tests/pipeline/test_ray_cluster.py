@@ -8,9 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,9 @@ import pytest
 from pydantic import ValidationError
 
 from echopair.pipeline.errors import UserError
-from echopair.tuning.cluster import (
-    LOGS_FOLDER,
-    TUNE_ENVIRONMENT,
-    RayConfig,
-    ray_session,
-)
-from echopair.tuning.own_ray import LOCAL_ENVIRONMENT
-from tests.tuning.conftest import RayCluster, processes_with
+from echopair.pipeline.own_ray import LOCAL_ENVIRONMENT
+from echopair.pipeline.ray_cluster import LOGS_FOLDER, USAGE, RayConfig, connect
+from tests.ray_nodes import RayCluster, processes_with
 
 ROOT = Path(__file__).parents[2]
 END_SECONDS = 30.0  # in which a killed process ends
@@ -42,7 +38,7 @@ def test_an_address_of_another_form_is_refused(address: str) -> None:
 DRIVER = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
-from echopair.tuning.cluster import RayConfig, ray_session
+from echopair.pipeline.ray_cluster import RayConfig, connect
 
 def interrupt(number, frame):
     raise KeyboardInterrupt
@@ -63,7 +59,7 @@ def say(**facts):
 for round in range(2):
     before = dict(os.environ)
     try:
-        with ray_session(RayConfig(), folder) as nodes:
+        with connect(RayConfig(), folder) as nodes:
             import ray
             actors = [ray.remote(num_cpus=0)(work).remote() for _ in range(2)]
             time.sleep(2)
@@ -178,7 +174,7 @@ def test_an_interrupted_session_ends_and_leaves_nothing_but_logs(driver: Driver)
     assert len(processes) >= 8
     assert not elsewhere
     assert ended["interrupted"] - asked < 20
-    assert not {*TUNE_ENVIRONMENT, *LOCAL_ENVIRONMENT} & {name for name, _ in ended["changed"]}
+    assert not {*USAGE, *LOCAL_ENVIRONMENT} & {name for name, _ in ended["changed"]}
     assert not processes & driver.family - {driver.process.pid}
     assert not session.exists()
     assert (driver.folder / LOGS_FOLDER / "raylet.out").is_file()
@@ -202,8 +198,8 @@ def test_a_killed_driver_takes_all_of_its_second_session_along_and_nothing_else(
 
 def test_a_ray_that_was_imported_otherwise_is_refused(tmp_path: Path) -> None:
     program = "import ray, sys; from pathlib import Path\n"
-    program += "from echopair.tuning.cluster import RayConfig, ray_session\n"
-    program += "with ray_session(RayConfig(), Path(sys.argv[1])): pass"
+    program += "from echopair.pipeline.ray_cluster import RayConfig, connect\n"
+    program += "with connect(RayConfig(), Path(sys.argv[1])): pass"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     refused = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
@@ -214,14 +210,14 @@ def test_a_ray_that_was_imported_otherwise_is_refused(tmp_path: Path) -> None:
         check=False,
         timeout=120,
     )
-    assert "UserError: Ray was imported in this process before the sweep" in refused.stderr
+    assert "UserError: Ray was imported in this process before" in refused.stderr
 
 
 def test_a_ray_that_does_not_start_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("echopair.tuning.own_ray.OBJECT_STORE_BYTES", "nothing")
+    monkeypatch.setattr("echopair.pipeline.own_ray.OBJECT_STORE_BYTES", "nothing")
     with (
         pytest.raises(UserError, match=r"Ray does not start on this machine: .*object-store-memory"),
-        ray_session(RayConfig(), tmp_path),
+        connect(RayConfig(), tmp_path),
     ):
         pass
 
@@ -232,14 +228,15 @@ JOINED = """
 import json, os, sys, time
 from pathlib import Path
 from echopair.pipeline.errors import UserError
-from echopair.tuning.cluster import RayConfig, check_nodes, ray_session
+from echopair.pipeline.ray_cluster import RayConfig, connect
+from echopair.pipeline.ray_nodes import check_nodes
 
 folder = Path(sys.argv[2])
 config = RayConfig(address=sys.argv[1], connect_seconds=100)
 try:
-    with ray_session(config, folder) as nodes:
+    with connect(config, folder) as nodes:
         print(json.dumps([sum(node.cpus for node in nodes), len(nodes)]))
-    check_nodes(config, folder)
+        check_nodes(folder, [Path(file) for file in sys.argv[3:]])
 except UserError as error:
     print(error)
 """
@@ -254,11 +251,13 @@ needs_mounts = pytest.mark.skipif(
 )
 
 
-def joined(cluster: RayCluster, folder: Path, *prefix: str, without: str | None = None) -> str:
+def joined(
+    cluster: RayCluster, folder: Path, *prefix: str, without: str | None = None, files: Sequence[Path] = ()
+) -> str:
     environment = {name: value for name, value in cluster.environment.items() if name != without}
     environment["HOME"] = str(folder)  # where no token lies
     return subprocess.run(
-        [*prefix, sys.executable, "-c", JOINED, cluster.address, str(folder)],
+        [*prefix, sys.executable, "-c", JOINED, cluster.address, str(folder), *map(str, files)],
         check=True,
         capture_output=True,
         text=True,
@@ -272,7 +271,9 @@ def test_a_cluster_is_joined_and_left_running(ray_cluster: RayCluster, tmp_path:
     # With a token Ray needs no mode.
     assert json.loads(joined(ray_cluster, tmp_path, without="RAY_AUTH_MODE")) == [2, 2]
     assert not list(tmp_path.iterdir())
-    assert all(node.process.poll() is None for node in ray_cluster.nodes)
+    assert all(
+        node.process.poll() is None for node in ray_cluster.nodes[:2]
+    )  # others are killed by other tests
 
 
 def test_a_cluster_whose_token_is_not_known_is_not_joined(ray_cluster: RayCluster, tmp_path: Path) -> None:
@@ -288,18 +289,33 @@ def test_a_machine_that_is_no_node_is_told_to_become_one(ray_cluster: RayCluster
 
 
 @needs_mounts
-def test_a_node_that_does_not_see_the_work_folder_is_refused_until_it_is_lost(
+def test_a_node_that_does_not_see_the_folders_is_refused_until_it_is_lost(
     ray_cluster: RayCluster, tmp_path: Path
 ) -> None:
-    node = ray_cluster.add_node([*IN_ITS_OWN_MOUNTS, HIDING, str(tmp_path)])
-    found, message = joined(ray_cluster, tmp_path).splitlines()
+    work, recordings = tmp_path / "work", tmp_path / "recordings"
+    for folder in (work, recordings):
+        folder.mkdir()
+    (recordings / "1.wav").touch()
+    node = ray_cluster.add_node([*IN_ITS_OWN_MOUNTS, HIDING, str(recordings)])
+    found, message = joined(ray_cluster, recordings).splitlines()
     assert json.loads(found) == [3, 3]
-    assert message.startswith(
-        f"work_folder: not all 3 nodes of the cluster see {tmp_path}; set work_folder to"
-    )
+    prefix = f"node {node.address}, one of 3, does not see"
+    assert message.startswith(f"work_folder: {prefix} {recordings}; set work_folder to")
+    _, message = joined(ray_cluster, work, files=[recordings / "1.wav", recordings / "gone.wav"]).splitlines()
+    assert message.startswith(f"{prefix} {recordings / '1.wav'}; put the recordings on")
     ray_cluster.kill(node)
     time.sleep(1)
-    assert json.loads(joined(ray_cluster, tmp_path)) == [2, 2]
+    assert json.loads(joined(ray_cluster, recordings)) == [2, 2]
+
+
+def test_a_node_with_another_version_is_refused(ray_cluster: RayCluster, tmp_path: Path) -> None:
+    metadata = tmp_path / "packages" / "soxr-9.9.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: soxr\nVersion: 9.9\n")
+    node = ray_cluster.add_node(["env", f"PYTHONPATH={metadata.parents[1]}:{ROOT}"])
+    message = joined(ray_cluster, tmp_path)
+    ray_cluster.kill(node)
+    assert f"ray.address: node {node.address} has soxr 9.9 instead of {version('soxr')}; install" in message
 
 
 def test_an_address_where_nothing_answers_is_refused_at_once(tmp_path: Path) -> None:
@@ -310,7 +326,7 @@ def test_an_address_where_nothing_answers_is_refused_at_once(tmp_path: Path) -> 
             pytest.raises(
                 UserError, match=f"ray.address={address}: nothing answers there .*ray start --head"
             ),
-            ray_session(RayConfig(address=address), tmp_path),
+            connect(RayConfig(address=address), tmp_path),
         ):
             pass
 
@@ -323,6 +339,6 @@ def test_an_address_where_something_else_answers_is_refused_in_time(
         address = f"127.0.0.1:{other.getsockname()[1]}"
         with (
             pytest.raises(UserError, match=f"ray.address={address}: what answers there is no Ray"),
-            ray_session(RayConfig(address=address, connect_seconds=3), tmp_path),
+            connect(RayConfig(address=address, connect_seconds=3), tmp_path),
         ):
             pass

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from echopair.tuning.own_ray import READ_AT_IMPORT
+from echopair.pipeline.own_ray import READ_AT_IMPORT
 
-# Tests import Ray's classes before a sweep does.
+# Tests import Ray before `connect` does.
 os.environ.update(READ_AT_IMPORT)
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0

@@ -1,6 +1,6 @@
 """Starts Ray, and ends it and all that came of it once the process that asked for it has ended, in whichever way.
 
-    python -I guardian.py SESSION_FOLDER LOGS_FOLDER COMMAND ...
+    python -I ray_guardian.py SESSION_FOLDER LOGS_FOLDER COMMAND ...
 
 It runs the command that starts Ray and waits until its own standard input is closed, by the driver or by the driver's
 death. On Linux it is the subreaper of what it starts: a process whose parent dies becomes its child. So it ends its own

@@ -1,4 +1,4 @@
-"""Ray started on this machine for one sweep, and ended with it by a guardian."""
+"""Ray started on this machine for as long as it is needed, and ended by a guardian."""
 
 import os
 import secrets
@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from echopair.pipeline import ray_guardian
 from echopair.pipeline.cores import available_cores
 from echopair.pipeline.errors import UserError
-from echopair.tuning import guardian
 
-OBJECT_STORE_BYTES = 200 * 10**6  # trials read their clips from memory maps, and send Ray a few numbers
+OBJECT_STORE_BYTES = 200 * 10**6  # trials and decoders read and write files, and send Ray a few numbers
 READ_AT_IMPORT = {
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on any system: listen on the loopback interface
@@ -47,8 +47,8 @@ def check_import() -> None:
     if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in READ_AT_IMPORT.items()):
         settings = " ".join(f"{name}={value}" for name, value in READ_AT_IMPORT.items())
         raise UserError(
-            "Ray was imported in this process before the sweep, and would listen on all network interfaces; start the "
-            f"sweep in a process that has not imported ray, or set {settings} in the environment of this one"
+            "Ray was imported in this process before, and would listen on all network interfaces; begin in a "
+            f"process that has not imported ray, or set {settings} in the environment of this one"
         )
 
 
@@ -76,14 +76,14 @@ def own_ray(logs: Path) -> Iterator[str]:
         ),
     ]
     guarding = subprocess.Popen(
-        [sys.executable, "-I", guardian.__file__, str(session), str(logs), *start],
+        [sys.executable, "-I", ray_guardian.__file__, str(session), str(logs), *start],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is not for it
     )
     try:
-        _wait_for_start(guarding, session / guardian.START_LOG)
+        _wait_for_start(guarding, session / ray_guardian.START_LOG)
         yield f"127.0.0.1:{port}"
     finally:
         try:
