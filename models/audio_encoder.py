@@ -4,13 +4,13 @@ import copy
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from echopair.models.encoders import AnyEncoderConfig, SampleCnnConfig, build_encoder
@@ -41,6 +41,14 @@ class AudioEncoderConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=F
     encoder: AnyEncoderConfig
     crop_seconds: float = Field(gt=0, le=3600, description="length of a crop")
     crop_hop_seconds: float = Field(gt=0, description="time between the starts of two crops")
+
+    @field_validator("encoder", mode="before")
+    @classmethod
+    def _depths_of_earlier_versions(cls, values: Any) -> Any:
+        """A ResNet without the key was saved before there were other depths than the last."""
+        if isinstance(values, dict) and values.get("name") == "resnet":
+            return {"depths": "last"} | values
+        return values
 
     @model_validator(mode="after")
     def _crops_cover_the_clip(self) -> Self:
@@ -123,7 +131,7 @@ class AudioEncoder(nn.Module):
         self.precision: Precision = precision
         self.log_mel = LogMel(config.log_mel).to(self.device)
         encoder = build_encoder(config.encoder) if encoder is None else encoder
-        self.crop_embedding_dim = int(encoder.embedding_dim)  # type: ignore[arg-type]
+        self.crop_embedding_dim = int(encoder.readout_dim)  # type: ignore[arg-type]
         self.encoder = encoder.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.eval()
 
@@ -153,7 +161,7 @@ class AudioEncoder(nn.Module):
         with autocast(self.precision, self.device):
             at_once = CROPS_ON_CPU if self.device.type == "cpu" else len(inputs)
             embeddings = torch.cat(
-                [self.encoder(part.unsqueeze(1)) for part in torch.split(inputs, at_once)]
+                [self.encoder.readout(part.unsqueeze(1)) for part in torch.split(inputs, at_once)]
             )  # (B, D)
         return embeddings.float().cpu()
 
@@ -162,13 +170,10 @@ class AudioEncoder(nn.Module):
 
         Its embeddings differ by rounding alone. It is in evaluation mode for good, and cannot be saved or trained.
         """
-        from torch.fx.experimental.optimization import fuse  # not needed by most who load an encoder
-
         folded = copy.deepcopy(self)
         for name, layers in folded.encoder.named_children():
             if isinstance(layers, nn.Sequential):
-                fused = fuse(layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-                setattr(folded.encoder, name, fused)
+                setattr(folded.encoder, name, _fused(layers).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
         return folded
 
     def embed(
@@ -277,6 +282,16 @@ class AudioEncoder(nn.Module):
                 f"{folder / WEIGHTS_FILE} is damaged: {damaged[0]} holds NaN or infinite weights"
             )
         return audio_encoder
+
+
+def _fused(layers: nn.Module) -> nn.Module:
+    """Layers whose convolutions have the batch normalisations in their weights; blocks can still be run one by one."""
+    from torch.fx.experimental.optimization import fuse  # not needed by most who load an encoder
+
+    if isinstance(layers, nn.Sequential) and not any(isinstance(one, nn.Conv2d) for one in layers):
+        return nn.Sequential(*map(_fused, layers))
+    fused: nn.Module = fuse(layers)
+    return fused
 
 
 def _check_shapes(config: AudioEncoderConfig, file: Path) -> None:

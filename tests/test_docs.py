@@ -258,7 +258,7 @@ def test_the_snippet_of_hear_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     names: dict[str, Any] = {}
     exec(snippet, names)
     shapes = [tuple(names[name].shape) for name in ("scenes", "embeddings", "milliseconds")]
-    assert shapes == [(2, 1024), (2, 61, 512), (2, 61)]
+    assert shapes == [(2, 2048), (2, 61, 1024), (2, 61)]
     assert all(str(shape) in snippet for shape in shapes)
 
 

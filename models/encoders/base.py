@@ -12,7 +12,7 @@ class Encoder(nn.Module):
         config: of the encoder.
 
     Attributes:
-        embedding_dim: D, the width of the embedding.
+        embedding_dim: D, the width of the embedding, which methods learn with.
         feature_channels: C, the channels of the feature map; None for a network that gives no such map.
     """
 
@@ -22,6 +22,11 @@ class Encoder(nn.Module):
     def __init__(self, config: AnyEncoderConfig) -> None:
         super().__init__()
         self.config = config
+
+    @property
+    def readout_dim(self) -> int:
+        """R, the width of the readout."""
+        return self.embedding_dim
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Embed log-mels.
@@ -37,6 +42,15 @@ class Encoder(nn.Module):
         """
         self._check(log_mel)
         return self.encode(_as_channels_last(log_mel)).to(log_mel.dtype)  # (B, D)
+
+    def readout(self, log_mel: Tensor) -> Tensor:
+        """What embeddings of recordings are made of, once the encoder has learned; see `forward`.
+
+        Returns:
+            (B, R), in the dtype of `log_mel` even under autocast.
+        """
+        self._check(log_mel)
+        return self.read_out(_as_channels_last(log_mel)).to(log_mel.dtype)  # (B, R)
 
     def features(self, log_mel: Tensor) -> Tensor:
         """The feature map before pooling, which `pool` turns into the embedding; see `feature_channels`.
@@ -56,6 +70,10 @@ class Encoder(nn.Module):
     def encode(self, log_mel: Tensor) -> Tensor:
         """Embed checked log-mels (B, 1, F, T) as (B, D)."""
         return self.pool(self.convolve(log_mel))
+
+    def read_out(self, log_mel: Tensor) -> Tensor:
+        """The readout (B, R) of checked log-mels (B, 1, F, T)."""
+        return self.encode(log_mel)
 
     def convolve(self, log_mel: Tensor) -> Tensor:
         """The feature map (B, C, F', T') of checked log-mels (B, 1, F, T)."""

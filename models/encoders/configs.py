@@ -23,6 +23,11 @@ class ResNetConfig(BaseModel, frozen=True, extra="forbid"):
     blocks: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
         (2, 2, 2, 2), min_length=1, max_length=5, description="residual blocks of each stage"
     )
+    depths: Literal["last", "all"] = Field(
+        "all",
+        description="of what embeddings of recordings are made: the features of the last stage, with which methods "
+        "learn, or those of the stem and of all stages",
+    )
 
     @property
     def minimum_mel_bands(self) -> int:

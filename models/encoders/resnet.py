@@ -1,5 +1,7 @@
 """A ResNet for log-mels, half as wide as ResNet-18 by default."""
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor, nn
 
@@ -10,14 +12,19 @@ from echopair.models.encoders.configs import ResNetConfig
 class ResNet(Encoder):
     """Residual network of basic blocks; mean and maximum over bands and frames, side by side.
 
-    The embedding has `width * 2 ** stages` dimensions.
+    The embedding has `width * 2 ** stages` dimensions; the readout of all depths has twice as many, those of the stem
+    and of each stage side by side.
 
     Args:
         config: width, stem and depth.
 
     Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016 (blocks and initialisation);
-    Fonseca et al., Unsupervised Contrastive Learning of Sound Event Representations, ICASSP 2021 (pooling).
+    Fonseca et al., Unsupervised Contrastive Learning of Sound Event Representations, ICASSP 2021 (pooling);
+    Niizumi et al., Composing General Audio Representation by Fusing Multilayer Features of a Pre-trained Model,
+    EUSIPCO 2022 (depths).
     """
+
+    config: ResNetConfig
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__(config)
@@ -33,14 +40,31 @@ class ResNet(Encoder):
         self.stages = nn.Sequential(*stages)
         self.feature_channels = channels
         self.embedding_dim = 2 * channels
+        # Blocks whose output the readout of all depths pools, counted from 0.
+        self._last_blocks = [end - 1 for end in accumulate(config.blocks)]
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @property
+    def readout_dim(self) -> int:
+        return (2 if self.config.depths == "all" else 1) * self.embedding_dim
 
     def convolve(self, log_mel: Tensor) -> Tensor:
         features: Tensor = self.stem(log_mel)  # (B, width, F / stem, T / stem)
         features = self.stages(features)  # (B, D / 2, F / all strides, T / all strides)
         return features
+
+    def read_out(self, log_mel: Tensor) -> Tensor:
+        if self.config.depths == "last":
+            return super().read_out(log_mel)
+        features = self.stem(log_mel)
+        pooled = [self.pool(features)]
+        for number, block in enumerate(self.stages):
+            features = block(features)
+            if number in self._last_blocks:
+                pooled.append(self.pool(features))
+        return torch.cat(pooled, dim=1)  # (B, R)
 
     def pool(self, features: Tensor) -> Tensor:
         return torch.cat([features.mean((2, 3)), features.amax((2, 3))], dim=1)  # (B, D)

@@ -65,7 +65,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = nn.Linear(encoder.embedding_dim, classes)
-        self.embedding_dim = classes
+        self.readout_dim = classes
         self.multilabel = multilabel
 
     def logits(self, inputs: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class Classifier(nn.Module):
             logits: Tensor = self.head(embeddings)
         return logits
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def readout(self, inputs: Tensor) -> Tensor:
         """(B, 1, F, T) -> (B, C) probabilities."""
         logits = self.logits(inputs)
         return logits.sigmoid() if self.multilabel else logits.softmax(1)

@@ -45,7 +45,7 @@ class CropNetwork(nn.Module):
         inputs = crops.unsqueeze(1)  # (B, 1, L)
         if self.log_mel is not None:
             inputs = self.statistics.normalise(self.log_mel(crops))  # (B, F, T)
-        embeddings: Tensor = self.encoder(inputs.unsqueeze(1))  # (B, D)
+        embeddings: Tensor = self.encoder.readout(inputs.unsqueeze(1))  # (B, D)
         return embeddings
 
 

@@ -52,7 +52,7 @@ def measure(recordings: Path, name: str, rounds: int, folder: Path) -> None:
     def forward() -> None:
         with torch.no_grad():
             for _ in range(BATCHES):
-                encoder.encoder(log_mels)
+                encoder.encoder.readout(log_mels)
 
     applied, started, bare = in_turns([apply, start, forward], rounds)
     rows = table_rows(table)

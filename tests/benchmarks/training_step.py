@@ -22,8 +22,7 @@ from echopair.models.precision import autocast
 from echopair.pipeline.checks import Stage
 from echopair.pipeline.config import RunConfig, compose
 from echopair.pipeline.embed_windows import embed_clips
-from echopair.pipeline.run import run
-from echopair.pipeline.store import ClipStore
+from echopair.pipeline.run import compute_log_mels, open_stores, run
 from echopair.pipeline.training.batches import Phase
 from echopair.pipeline.training.learner import Learner
 from echopair.pipeline.training.learning_data import learning_data
@@ -52,8 +51,11 @@ class Training:
         size = ["pretrain.batch_pairs=256", f"corpora.sound_events.clips_per_kind={CLIPS_PER_KIND}"]
         budget = ["pretrain.epochs=null", f"pretrain.steps={STEPS}", f"pretrain.device={device}"]
         config = compose(presets, [f"work_folder={work}", *size, *budget, *overrides])
-        clips = run(config, Stage.PREPARE).clips["sound_events"].folder
-        self.store = ClipStore(clips, config.log_mel.sample_rate_hz)
+        prepared = run(config, Stage.PREPARE)
+        stores = open_stores(config, prepared)
+        if config.crops.log_mel_of == "clip":
+            compute_log_mels(config, stores, prepared)
+        self.store = stores["sound_events"]
         self.config: RunConfig = config
         self.device = torch.device(device)
         learning = config.learning
@@ -98,11 +100,13 @@ def bare_step(training: Training) -> Callable[[], None]:
 def training_steps(work: Path, rounds: int, device: str) -> Iterator[Figure]:
     """Steps of 256 pairs of 0.96 s."""
     for name, overrides in ENCODERS.items():
-        # What waveform augmentation takes does not depend on the encoder.
-        for presets in (["synthetic"], ["synthetic", "waveform"])[: 2 if name == SMALL else 1]:
-            training = Training(work, overrides, device, presets)
-            what = ", preset ".join([f"step of 256 pairs, {name}", *presets[1:]])
-            yield _beside("bare encoder", what, [training.step, bare_step(training)], rounds, device)
+        variants = {"": ([], []), ", crops.log_mel_of=clip": ([], ["crops.log_mel_of=clip"])}
+        if name == SMALL:  # what waveform augmentation takes does not depend on the encoder
+            variants[", preset waveform"] = (["waveform"], [])
+        for variant, (presets, more) in variants.items():
+            training = Training(work, [*overrides, *more], device, ["synthetic", *presets])
+            calls = [training.step, bare_step(training)]
+            yield _beside("bare encoder", f"step of 256 pairs, {name}{variant}", calls, rounds, device)
 
 
 def embedding(work: Path, rounds: int, device: str) -> Iterator[Figure]:
@@ -131,14 +135,14 @@ def _embedding_calls(training: Training) -> list[Callable[[], object]]:
         embed_clips(training.store, np.arange(64), encoder, config.embed.batch_crops)
 
     seen: list[torch.Tensor] = []
-    hook = encoder.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    readout = encoder.encoder.readout
+    encoder.encoder.readout = lambda log_mels: seen.append(log_mels) or readout(log_mels)  # type: ignore[assignment]
     ours()
-    hook.remove()
 
     def bare() -> None:
         with torch.inference_mode(), autocast(encoder.precision, encoder.device):
             for log_mels in seen:
-                encoder.encoder(log_mels)
+                readout(log_mels)
 
     return [ours, bare]
 

@@ -252,7 +252,14 @@ def test_an_encoder_of_waveforms_gets_the_crops_themselves(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "config", [ResNetConfig(width=8), VggLikeConfig(width=8), CrnnConfig(), SampleCnnConfig()]
+    "config",
+    [
+        ResNetConfig(width=8),
+        ResNetConfig(width=8, depths="last"),
+        VggLikeConfig(width=8),
+        CrnnConfig(),
+        SampleCnnConfig(),
+    ],
 )
 def test_a_folded_copy_embeds_the_same_without_batch_normalisation(config: AnyEncoderConfig) -> None:
     torch.manual_seed(0)

@@ -76,6 +76,19 @@ def test_default_embedding_dims(config: EncoderConfig, embedding_dim: int) -> No
     assert seeded_encoder(config).embedding_dim == embedding_dim
 
 
+def test_the_readout_of_all_depths_ends_with_the_embedding() -> None:
+    encoder = seeded_encoder(ResNetConfig(width=16, blocks=(1, 2, 1))).eval()
+    with torch.no_grad():
+        log_mel = noise(2, 1, 64, 96)
+        readout = encoder.readout(log_mel)  # of the stem and three stages of 16, 16, 32 and 64 channels
+        torch.testing.assert_close(readout[:, -128:], encoder(log_mel))
+        stem = encoder.stem(log_mel)
+        torch.testing.assert_close(readout[:, :32], torch.cat([stem.mean((2, 3)), stem.amax((2, 3))], dim=1))
+    assert readout.shape == (2, encoder.readout_dim) == (2, 256)
+    last = seeded_encoder(ResNetConfig(width=16, depths="last"))
+    assert last.readout_dim == last.embedding_dim == 256
+
+
 def test_vgg_like_and_crnn_have_the_published_layers() -> None:
     vgg_shapes = [tuple(p.shape) for p in seeded_encoder(VggLikeConfig()).parameters() if p.ndim > 1]
     assert vgg_shapes == [
