@@ -24,6 +24,9 @@ CHANCE_LEVEL = "_chance_level"  # ends the names of metrics that others are comp
 class Batch:
     """What a method learns from in one step.
 
+    Where several processes train together, each has its share of views and waveforms, n = N / P of the N sources, and
+    all else of the whole batch; see `models.processes`.
+
     Args:
         views: V tensors (N, 1, F, T_v); row n of each is a view of source n, and lengths T_v may differ.
         clips: (N,) int64, the clip that each source is part of; a clip has the same number in every step.
