@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from echopair.models.encoders.base import Encoder
 from echopair.models.losses.normalise import at_least_float32
+from echopair.models.methods.method import Batch, Method, StepOutput
 
 
 class Gather(torch.autograd.Function):
@@ -27,6 +28,23 @@ class Gather(torch.autograd.Function):
         own = gradient.new_empty((len(gradient) // distributed.get_world_size(), *gradient.shape[1:]))
         distributed.reduce_scatter_tensor(own, gradient.contiguous())
         return own
+
+
+class SharedStep(nn.Module):
+    """The training step of a method as a module, for DistributedDataParallel."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+        self.trained = method.modules
+
+    def forward(self, batch: Batch) -> StepOutput:
+        return self.method.training_step(batch)
+
+
+def data_parallel(method: Method) -> nn.Module:
+    """The method's training step, after whose backward pass all processes have the mean of their gradients."""
+    return nn.parallel.DistributedDataParallel(SharedStep(method), broadcast_buffers=False)
 
 
 def synchronise_batch_norm(modules: nn.Module) -> None:

@@ -8,7 +8,11 @@ then is the gradient of one process with the whole batch.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from echopair.lazy import torch
+
+Value = TypeVar("Value")
 
 
 def process_count() -> int:
@@ -54,3 +58,12 @@ def add_up(total: torch.Tensor) -> torch.Tensor:
 
     summed: torch.Tensor = all_reduce(total)  # type: ignore[no-untyped-call]
     return summed
+
+
+def from_first(value: Value) -> Value:
+    """The value that the first process gives, in all; what it depends on a clock or a file for, all then do alike."""
+    if process_count() == 1:
+        return value
+    values = [value]
+    torch.distributed.broadcast_object_list(values)
+    return values[0]
