@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from echopair.lazy import torch
 from echopair.pipeline import progress
 from echopair.pipeline.cores import available_cores, cpu_threads
-from echopair.pipeline.errors import UserError
+from echopair.pipeline.errors import UserError, counted
 from echopair.pipeline.progress import console, progress_bar
 from echopair.pipeline.ray_cluster import connect
 from echopair.pipeline.ray_nodes import Node, check_nodes
@@ -68,11 +68,11 @@ def _placement(config: RunConfig, nodes: Sequence[Node]) -> Placement:
     gpu = device == "cuda" or (device == "auto" and any(node.gpus for node in nodes))
     room = sum(node.fits(1, int(gpu), 0) for node in nodes)
     if processes > room:
-        kind = "GPUs" if gpu else "CPU cores"
-        where = "this machine has" if config.ray.address is None else f"the cluster {config.ray.address} has"
+        kind = "GPU" if gpu else "CPU core"
+        where = "this machine" if config.ray.address is None else f"the cluster {config.ray.address}"
         more = " or pretrain.device=cpu," if gpu else ""
         raise UserError(
-            f"pretrain.processes={processes} is more than the {room} {kind} that {where}; set "
+            f"pretrain.processes={processes} is more than the {counted(room, kind)} of {where}; set "
             f"pretrain.processes={max(1, room)} or fewer,{more} or join a larger cluster by ray.address"
         )
     if gpu and not torch.distributed.is_nccl_available():
