@@ -15,6 +15,7 @@ from echopair.lazy import torch
 from echopair.pipeline import progress
 from echopair.pipeline.cores import available_cores, cpu_threads
 from echopair.pipeline.errors import UserError, counted
+from echopair.pipeline.log_mel_clips import LogMelClips
 from echopair.pipeline.progress import console, progress_bar
 from echopair.pipeline.ray_cluster import connect
 from echopair.pipeline.ray_nodes import Node, check_nodes
@@ -167,6 +168,7 @@ class _Fitting(threading.Thread):
         self._arguments = {
             "learning": learning.model_dump(mode="json"),
             "clips": [str(store.folder) for store in stores],
+            "log_mels": [str(store.log_mels.folder) for store in stores if store.log_mels],
             "folder": str(folder),
             "threads": config.threads or placement.cpus,
         }
@@ -252,6 +254,8 @@ def _work(arguments: dict[str, Any]) -> dict[str, object]:
     config = LearningConfig.model_validate(arguments["learning"])
     folder = Path(arguments["folder"])
     stores = [ClipStore(Path(clips), config.log_mel.sample_rate_hz) for clips in arguments["clips"]]
+    for store, log_mels in zip(stores, arguments["log_mels"], strict=False):  # none, or those of all
+        store.log_mels = LogMelClips(Path(log_mels), store, config.log_mel)
     progress.SECONDS_PER_LINE = math.inf  # the bar is that of the driver
     leads = process_rank() == 0
     with Path(folder / OUTPUT_FILE if leads else os.devnull).open("a", encoding="utf-8", buffering=1) as file:
