@@ -47,16 +47,17 @@ def data_parallel(method: Method) -> nn.Module:
     return nn.parallel.DistributedDataParallel(SharedStep(method), broadcast_buffers=False)
 
 
-def synchronise_batch_norm(modules: nn.Module) -> None:
-    """Let the batch normalisation of the encoders among modules take its statistics of the shares of all processes.
+def synchronise_batch_norm(method: Method) -> None:
+    """Let batch normalisation of what a process applies to its share take its statistics of the shares of all.
 
     Modules and state dicts stay as they are. torch's SyncBatchNorm does so on GPUs alone.
 
     Args:
-        modules: of a method; what follows its encoders sees the whole batch anyway.
+        method: its encoders, and `HEADS_OF_SHARES`; its other modules see the whole batch anyway.
     """
-    for encoder in (one for one in modules.modules() if isinstance(one, Encoder)):
-        for norm in encoder.modules():
+    encoders = [one for one in method.modules.modules() if isinstance(one, Encoder)]
+    for shared in (*encoders, *(method.modules[name] for name in method.HEADS_OF_SHARES)):
+        for norm in shared.modules():
             if isinstance(norm, nn.modules.batchnorm._BatchNorm):  # those of timm too
                 mode = _WholeBatch()
                 norm.register_forward_pre_hook(mode.enter)

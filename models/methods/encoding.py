@@ -19,17 +19,24 @@ if TYPE_CHECKING:
 def encode(
     encoder: torch.nn.Module, views: Sequence[torch.Tensor], at_once: int | None = None
 ) -> torch.Tensor:
-    """Embeddings (V, N, D) of V views (n, 1, F, T_v); neighbours of equal length in one forward pass.
+    """Embeddings (V, N, D) of V views, of all processes; see `encode_share`."""
+    return gather(encode_share(encoder, views, at_once), dim=1)
+
+
+def encode_share(
+    encoder: torch.nn.Module, views: Sequence[torch.Tensor], at_once: int | None = None
+) -> torch.Tensor:
+    """Embeddings (V, n, D) of V views (n, 1, F, T_v); neighbours of equal length in one forward pass.
 
     Args:
         encoder: of a method.
-        views: of a batch; n is its N, or this process's share of it, and the embeddings of all processes are returned.
+        views: of a batch; n is its N, or the share of this process.
         at_once: how many views a forward pass takes at most, see `in_chunks`; None for all.
     """
     embeddings = [
         in_chunks(encoder, encoder, flat, at_once) for flat in _of_equal_length(views)
-    ]  # (views N, D)
-    return gather(torch.cat(embeddings).reshape(len(views), len(views[0]), -1), dim=1)
+    ]  # (views n, D)
+    return torch.cat(embeddings).reshape(len(views), len(views[0]), -1)
 
 
 def feature_maps(

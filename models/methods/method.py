@@ -83,7 +83,8 @@ class StepOutput(NamedTuple):
 
     Args:
         loss: scalar, to be minimised.
-        metrics: computes what is worth logging; called only for the steps that are logged. A metric `x` that has
+        metrics: computes what is worth logging; called only for the steps that are logged, in all processes of a
+            training. A metric `x` that has
             a chance level, which an encoder that has learned nothing would give, has it as `x_chance_level`; that
             of the loss is `loss_chance_level`.
     """
@@ -177,6 +178,9 @@ class Method(ABC):
         config: of the method; where a schedule changes it, the loop sets it anew before the step.
         modules: by name; `encoder` is the one that the training is for.
     """
+
+    HEADS_OF_SHARES: ClassVar[tuple[str, ...]] = ()
+    """Modules that, as encoders, each of several processes applies to its share of a batch alone."""
 
     def __init__(self, config: MethodConfig, **modules: torch.nn.Module) -> None:
         self.config = config

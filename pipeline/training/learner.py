@@ -205,7 +205,7 @@ class Learner:
             from echopair.models.collectives import data_parallel, synchronise_batch_norm
 
             if config.pretrain.synchronise_batch_norm:
-                synchronise_batch_norm(self.method.modules)
+                synchronise_batch_norm(self.method)
             self._training_step = data_parallel(self.method)
         trained = [p for p in self.method.modules.parameters() if p.requires_grad]
         groups = [  # decay acts on matrices and kernels, not on norms and biases

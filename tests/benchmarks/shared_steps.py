@@ -4,7 +4,7 @@
 
 Processes of one thread each, on this machine, joined by gloo; the training step of NT-Xent without reading crops. A
 figure is the median of the rounds, in which all numbers of processes have their turn: wall time and CPU time of a
-process. `gather` is the exchange of the embeddings alone, forward and backward, and `encoder` forward and backward of
+process. `gather` is the exchange of the projections alone, forward and backward, and `encoder` forward and backward of
 the encoder on the share of a process.
 """
 
@@ -26,6 +26,7 @@ from torch import distributed
 from echopair.models.encoders import ResNetConfig
 from echopair.models.methods import Batch, LearningData
 from echopair.models.processes import gather
+from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.training.learner import Learner
 from tests.pipeline.training.trainings import learning
 
@@ -38,7 +39,9 @@ def measure(rank: int, processes: int, pairs: int, width: int, steps: int, file:
     torch.set_num_threads(1)
     if processes > 1:
         distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=processes)
-    config = learning(batch_pairs=pairs).model_copy(update={"encoder": ResNetConfig(width=width)})
+    config = learning(batch_pairs=pairs).model_copy(
+        update={"encoder": ResNetConfig(width=width), "projection": ProjectionConfig()}
+    )
     learner = Learner(config, torch.device("cpu"), LearningData())
     generator = torch.Generator().manual_seed(rank)
     views = list(torch.randn(2, pairs // processes, 1, 64, 96, generator=generator))
@@ -46,13 +49,13 @@ def measure(rank: int, processes: int, pairs: int, width: int, steps: int, file:
     batch = Batch(views, numbers, None, generator, segments=numbers)
     encoder = learner.method.encoder
     inputs = torch.cat(views)
-    embeddings = torch.randn(2, pairs // processes, encoder.embedding_dim, requires_grad=True)  # type: ignore[call-overload]
+    projections = torch.randn(2, pairs // processes, config.projection.projection_dim, requires_grad=True)
 
     def step() -> None:
         learner.step(batch, config, 0, 1)
 
     def exchange() -> None:
-        gather(embeddings, dim=1).sum().backward()  # type: ignore[no-untyped-call]
+        gather(projections, dim=1).sum().backward()  # type: ignore[no-untyped-call]
 
     def encode() -> None:
         encoder(inputs).sum().backward()
@@ -64,10 +67,14 @@ def measure(rank: int, processes: int, pairs: int, width: int, steps: int, file:
     }
     if rank == 0:
         trained = sum(one.numel() for one in learner.method.modules.parameters())
-        channels = sum(one.numel() for name, one in encoder.named_buffers() if name.endswith("running_mean"))
+        channels = sum(
+            one.numel()
+            for name, one in learner.method.modules.named_buffers()
+            if name.endswith("running_mean")
+        )
         figures |= {
             "gradient_bytes": 2 * (processes - 1) / processes * trained * FLOAT_BYTES,
-            "gather_bytes": 2 * (processes - 1) / processes * 2 * pairs * embeddings.shape[2] * FLOAT_BYTES,
+            "gather_bytes": 2 * (processes - 1) / processes * 2 * pairs * projections.shape[2] * FLOAT_BYTES,
             "batch_norm_bytes": (processes - 1) * (2 + 4 / processes) * channels * FLOAT_BYTES,
         }
         print(json.dumps(figures))

@@ -114,8 +114,10 @@ def _steps(
         for one in method.modules.modules():
             if isinstance(one, Encoder):
                 one.eval()
+        for name in method.HEADS_OF_SHARES:
+            method.modules[name].eval()
     elif processes > 1:
-        synchronise_batch_norm(method.modules)
+        synchronise_batch_norm(method)
     parameters = [one for one in method.modules.parameters() if one.requires_grad]
     optimiser = torch.optim.SGD(parameters, 0.02)
     for step in range(2):

@@ -20,5 +20,7 @@ def test_every_objective_learns_from_a_shared_batch_as_from_a_whole_one(
     differences = json.loads((tmp_path / "differences.json").read_text())
     assert [max(values) for values in differences["torch.float64"].values() if max(values) > 1e-10] == []
     first_steps = {name: values[0] for name, values in differences["torch.float32"].items()}
-    del first_steps["nt_xent, timm"]  # in float32, a network with max pooling is off by as much in one process
+    del first_steps[
+        "nt_xent, timm"
+    ]  # in float32, a network with max pooling is off by as much in one process
     assert max(first_steps.values()) < 1e-5, first_steps
