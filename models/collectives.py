@@ -14,20 +14,24 @@ from echopair.models.methods.method import Batch, Method, StepOutput
 
 
 class Gather(torch.autograd.Function):
-    """Rows (n, ...) of all processes as (P n, ...); see `processes.gather`."""
+    """Rows (n, ...) of all processes as (P n, ...); see `processes.gather`.
+
+    They are sent as they are, their gradients as float32 at least, since many are added up.
+    """
 
     @staticmethod
-    def forward(_context: Any, rows: Tensor) -> Tensor:
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        context.dtype = rows.dtype
         whole = rows.new_empty((distributed.get_world_size() * len(rows), *rows.shape[1:]))
         distributed.all_gather_into_tensor(whole, rows.contiguous())
-        return whole
+        return at_least_float32(whole)
 
     @staticmethod
     @once_differentiable
-    def backward(_context: Any, gradient: Tensor) -> Tensor:
+    def backward(context: Any, gradient: Tensor) -> Tensor:
         own = gradient.new_empty((len(gradient) // distributed.get_world_size(), *gradient.shape[1:]))
         distributed.reduce_scatter_tensor(own, gradient.contiguous())
-        return own
+        return own.to(context.dtype)
 
 
 class SharedStep(nn.Module):
