@@ -1,6 +1,6 @@
 """What a step costs when several processes share it: time against one process, and bytes that each process sends.
 
-    python -m tests.benchmarks.shared_steps [--pairs 64] [--width 16] [--steps 20] [--rounds 3] [--processes 1 2 4]
+    python -m tests.benchmarks.shared_steps [--pairs 64] [--width 16] [--steps 20] [--rounds 3] [--no-synchronise]
 
 Processes of one thread each, on this machine, joined by gloo; the training step of NT-Xent without reading crops. A
 figure is the median of the rounds, in which all numbers of processes have their turn: wall time and CPU time of a
@@ -34,12 +34,14 @@ FLOAT_BYTES = 4
 WARM_UP_STEPS = 3
 
 
-def measure(rank: int, processes: int, pairs: int, width: int, steps: int, file: Path) -> None:
+def measure(
+    rank: int, processes: int, pairs: int, width: int, steps: int, synchronise: bool, file: Path
+) -> None:
     """One of the processes; the first one prints what it found."""
     torch.set_num_threads(1)
     if processes > 1:
         distributed.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=processes)
-    config = learning(batch_pairs=pairs).model_copy(
+    config = learning(batch_pairs=pairs, synchronise_batch_norm=synchronise).model_copy(
         update={"encoder": ResNetConfig(width=width), "projection": ProjectionConfig()}
     )
     learner = Learner(config, torch.device("cpu"), LearningData())
@@ -98,7 +100,9 @@ def _cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _round(processes: int, pairs: int, width: int, steps: int) -> dict[str, list[float] | float]:
+def _round(
+    processes: int, pairs: int, width: int, steps: int, synchronise: bool
+) -> dict[str, list[float] | float]:
     with tempfile.TemporaryDirectory() as folder:
         started = [
             subprocess.Popen(
@@ -106,6 +110,7 @@ def _round(processes: int, pairs: int, width: int, steps: int) -> dict[str, list
                     *(sys.executable, "-m", "tests.benchmarks.shared_steps", "--rank", str(rank)),
                     *("--processes", str(processes), "--pairs", str(pairs), "--width", str(width)),
                     *("--steps", str(steps), "--file", f"{folder}/group"),
+                    "--synchronise" if synchronise else "--no-synchronise",
                 ],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -127,16 +132,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--synchronise", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    settings = options.pairs, options.width, options.steps, options.synchronise
     if options.rank is not None:
-        measure(options.rank, options.processes[0], options.pairs, options.width, options.steps, options.file)
+        measure(options.rank, options.processes[0], *settings, options.file)
         return
-    rounds = [
-        {count: _round(count, options.pairs, options.width, options.steps) for count in options.processes}
-        for _ in range(options.rounds)
-    ]
+    rounds = [{count: _round(count, *settings) for count in options.processes} for _ in range(options.rounds)]
     print(f"{os.cpu_count()} cores, torch {torch.__version__}, {options.pairs} pairs, width {options.width}")
     for count in options.processes:
         line = [f"{count} processes:"]
