@@ -19,11 +19,12 @@ from tests.pipeline.training.trainings import assert_bit_equal, learning, rows_b
 from tests.processes import Started, start_echopair
 from tests.ray_nodes import RayCluster, descendants
 
+STEPS = 60
 SETTINGS = [
     "corpora.sound_events.clips_per_kind=5",
     "crops.crop_seconds=0.32",
     "encoder={name: resnet, width: 8, stem: patch, blocks: [1, 1]}",
-    "pretrain={steps: 150, epochs: null, batch_pairs: 8, log_every_steps: 5, device: cpu, precision: float32}",
+    f"pretrain={{steps: {STEPS}, epochs: null, batch_pairs: 8, log_every_steps: 5, device: cpu, precision: float32}}",
     "pretrain.checkpoint_every_seconds=0",
 ]
 
@@ -56,7 +57,7 @@ def test_two_processes_train_what_one_does(together: Path, tmp_path: Path) -> No
     assert together.name == alone.name  # the key of the stage
     assert {file.name for file in together.iterdir()} == {file.name for file in alone.iterdir()}
     rows, expected = rows_but_timings(together), rows_but_timings(alone)
-    assert len(rows) == 30
+    assert len(rows) == STEPS // 5
     for row, other in zip(rows[:4], expected[:4], strict=True):  # later, rounding grows
         assert row == pytest.approx(other, rel=1e-3, abs=1e-5)
 
@@ -79,7 +80,7 @@ def wait_for_steps(steps: int, folder: Path, process: Started) -> None:
         time.sleep(0.02)
         with suppress(ValueError):  # no folder yet
             done = steps_done(training(folder))
-    assert done < 150
+    assert done < STEPS
 
 
 def train_workers(parent: int) -> list[int]:
