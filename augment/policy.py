@@ -11,10 +11,11 @@ from echopair.augment.augmentation import AugmentationConfig
 from echopair.augment.choice import ORDER, AugmentationChoice
 from echopair.augment.learned_policy import LearnedConfig
 from echopair.augment.spectrogram import SpectrogramChoice
-from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, SpectrogramConfig
+from echopair.augment.spectrogram.augmentation import Part, SpectrogramAugmentation, SpectrogramConfig
 from echopair.augment.spectrogram.frequency_mask import FrequencyMaskConfig
 from echopair.augment.spectrogram.gain import GainConfig
 from echopair.augment.spectrogram.mix_back import MixBackConfig
+from echopair.augment.spectrogram.mixing import Mixing
 from echopair.augment.spectrogram.random_resized_crop import RandomResizedCropConfig
 from echopair.augment.spectrogram.tilt import TiltConfig
 from echopair.augment.spectrogram.time_mask import TimeMaskConfig
@@ -174,8 +175,44 @@ class Policy:
                 applied.append((augmentation.name, numbers))
         return waveform, applied
 
+    def rows_for(
+        self,
+        rows: NDArray[np.int64],
+        shape: tuple[int, int],
+        chosen: NDArray[np.bool_],
+        generator: torch.Generator,
+    ) -> NDArray[np.int64]:
+        """The rows of a batch that are needed to augment some of its log-mels: these, and those mixed into them.
+
+        Args:
+            rows: to augment.
+            shape: F and T.
+            chosen: (B, K) bool, of the whole batch.
+            generator: on the CPU, in the state that `augment_log_mels` gets.
+
+        Returns:
+            First `rows`, then the others.
+        """
+        needed = np.zeros(len(chosen), dtype=bool)
+        needed[rows] = True
+        mixing = [column for column, one in self.spectrogram.items() if isinstance(one, Mixing)]
+        whole = torch.empty(()).expand(len(chosen), *shape)
+        drawn = {
+            column: one.draw(whole, generator)
+            for column, one in self.spectrogram.items()
+            if column <= max(mixing, default=-1)
+        }
+        for column in reversed(mixing):  # what is mixed in later is what is left of earlier ones
+            needed[drawn[column].partner.numpy()[needed & chosen[:, column]]] = True
+        needed[rows] = False
+        return np.concatenate([rows, np.flatnonzero(needed)])
+
     def augment_log_mels(
-        self, log_mel: torch.Tensor, chosen: NDArray[np.bool_], generator: torch.Generator
+        self,
+        log_mel: torch.Tensor,
+        chosen: NDArray[np.bool_],
+        generator: torch.Generator,
+        part: Part | None = None,
     ) -> tuple[torch.Tensor, list[tuple[str, torch.Tensor, Any]]]:
         """Apply the chosen augmentations of log-mels to one view of each clip of a batch.
 
@@ -184,6 +221,7 @@ class Policy:
                 of different segments.
             chosen: (B, K) bool, of `choose`.
             generator: source of every parameter; on the CPU or on the device of `log_mel`.
+            part: which rows of a larger batch they are; those that are only mixed into others are not to be used.
 
         Returns:
             (B, F, T) float32, `log_mel` itself where no augmentation is chosen; and what was applied: names, the
@@ -202,7 +240,8 @@ class Policy:
         for column, augmentation in self.spectrogram.items():
             examples = torch.from_numpy(chosen[:, column].copy())
             # From the second augmentation on in place: a copy costs more than most augmentations.
-            view, parameters = augmentation(view, generator, examples, in_place=view is not log_mel)
+            in_place = view is not log_mel
+            view, parameters = augmentation(view, generator, examples, in_place=in_place, part=part)
             applied.append((self.names[column], examples, parameters))
         return view, applied
 

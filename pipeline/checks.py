@@ -17,6 +17,7 @@ from echopair.pipeline.store import ClipStore
 from echopair.pipeline.tracking import check_tracking
 from echopair.pipeline.training.learner import check_data, initial_encoder
 from echopair.pipeline.training.learning_data import data_by_config
+from echopair.pipeline.training.ray_pretrain import check_processes
 
 
 class Stage(IntEnum):
@@ -45,7 +46,8 @@ def check(
 
     Raises:
         UserError: an unwritable work folder, an unreachable tracking server, a missing corpus or device, an
-            augmentation that this machine cannot do, labels or folds that no probe or no positives can use.
+            augmentation that this machine cannot do, labels or folds that no probe or no positives can use, more
+            processes than there is room for.
     """
     work = config.work_folder.absolute()
     try:
@@ -57,16 +59,18 @@ def check(
             f"work_folder={work} cannot be written to ({error.strerror}); set work_folder to another folder"
         ) from error
     if until >= Stage.PRETRAIN:
-        for key, device in (
-            ("pretrain.device", config.pretrain.device),
-            ("embed.device", config.embed.device),
-        ):
+        devices = {"pretrain.device": config.pretrain.device, "embed.device": config.embed.device}
+        if config.pretrain.processes > 1 and config.ray.address:
+            del devices["pretrain.device"]  # of the cluster, not of this machine
+        for key, device in devices.items():
             try:
                 resolve_device(device)
             except ValueError as error:
                 raise UserError(f"{key}: {error}") from error
         check_tracking(config.tracking, work)
         check_learning(config)
+        if config.pretrain.processes > 1:
+            check_processes(config)
     names = set(config.pretrain_corpora)
     names |= scored_corpora(config, until)
     names = set(config.corpora) if until in (Stage.PREPARE, Stage.EMBED) else names

@@ -33,7 +33,7 @@ RUN_NAME_CHARACTERS = 200
 # Of settings that change no result.
 UNNAMED_KEYS = (
     *("work_folder=", "threads=", "tracking.", "ray.", "prepare.workers=", "prepare.on_ray="),
-    *("pretrain.device=", "embed.device="),
+    *("pretrain.device=", "pretrain.processes=", "embed.device="),
 )
 
 

@@ -40,6 +40,7 @@ class LogMelClips:
     """
 
     def __init__(self, folder: Path, store: ClipStore, config: LogMelConfig) -> None:
+        self.folder = folder
         self.file = folder / LOG_MELS_FILE
         self.mel_bands = config.mel_bands
         self.hop_samples = config.hop_samples

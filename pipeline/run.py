@@ -226,11 +226,16 @@ def _train(
     callback: TrainingCallback | None,
     did: list[str],
 ) -> Done:
-    from echopair.pipeline.training.pretrain import pretrain  # here: `echopair prepare` needs no torch
+    # Here: `echopair prepare` needs no torch.
+    from echopair.pipeline.training.pretrain import pretrain
+    from echopair.pipeline.training.ray_pretrain import pretrain_together
 
     def work(folder: Path) -> dict[str, Any]:
         learned_from = [stores[corpus] for corpus in config.pretrain_corpora]
-        figures = pretrain(learned_from, config.learning, folder, callback)
+        if config.pretrain.processes > 1:
+            figures = pretrain_together(config, learned_from, folder, callback)
+        else:
+            figures = pretrain(learned_from, config.learning, folder, callback)
         return {**figures, "digest": digest_files(*sorted((folder / ENCODER_FOLDER).iterdir()))}
 
     return output.make(work, did)

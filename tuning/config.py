@@ -100,6 +100,11 @@ def compose_sweep(arguments: Sequence[str]) -> SweepSettings:
     sweep = values.pop(SWEEP_KEY)
     sweep[SPACE] = space_of(sweep.get(SPACE) or {})
     run = validated(values, _hint)
+    if run.pretrain.processes > 1:
+        raise UserError(
+            f"pretrain.processes={run.pretrain.processes}: a trial of a sweep is trained by one process, and trials "
+            "run side by side; leave it out, and see sweep.resources"
+        )
     base = as_given(run)
     # Dumped, the address of the tracking store has no password.
     settings = validated_settings({"run": {**base, "tracking": run.tracking}, SWEEP_KEY: sweep})

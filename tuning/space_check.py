@@ -30,6 +30,8 @@ NOT_SWEPT: dict[str, str] = {
     "threads": "sweep.resources decides it for all trials",
     "pretrain.device": _SPEED,
     "pretrain.workers": _SPEED,
+    "pretrain.processes": "a trial is trained by one process",
+    "pretrain.synchronise_batch_norm": "a trial is trained by one process",
     "pretrain.minutes": "what minutes are depends on the machine; sweep pretrain.steps or pretrain.epochs",
     "pretrain.checkpoint_every_seconds": _SPEED,
     "pretrain.log_every_steps": _SPEED,

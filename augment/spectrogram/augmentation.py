@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from echopair.augment.augmentation import AugmentationConfig
@@ -27,6 +28,19 @@ class SpectrogramConfig(AugmentationConfig, ABC, frozen=True, extra="forbid"):
         Raises:
             ValueError: the strength is not from 0 to 4.
         """
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a batch, which are augmented as the whole batch would be.
+
+    Args:
+        size: B, of the batch.
+        rows: (M,) int64, which rows they are, with those that are mixed into them; see `Policy.rows_for`.
+    """
+
+    size: int
+    rows: torch.Tensor
 
 
 class SpectrogramAugmentation(ABC, Generic[Parameters]):
@@ -57,6 +71,10 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
         """`apply` to the examples `rows` (R,) of `log_mel` (B, F, T): (R, F, T)."""
         return self.apply(log_mel[rows], take(parameters, rows))
 
+    def of_part(self, parameters: Parameters, part: Part) -> Parameters:
+        """The parameters of a part of a batch, of those of the batch."""
+        return take(parameters, part.rows)
+
     def __call__(
         self,
         log_mel: torch.Tensor,
@@ -64,6 +82,7 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
         chosen: torch.Tensor | None = None,
         *,
         in_place: bool = False,
+        part: Part | None = None,
     ) -> tuple[torch.Tensor, Parameters | None]:
         """Draw, then apply to the chosen examples.
 
@@ -74,6 +93,7 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
             generator: source of the draw; on the CPU or on the device of `log_mel`.
             chosen: (B,) bool on the CPU, the examples to change; None is all of them.
             in_place: the caller no longer needs `log_mel`: it may be overwritten and returned.
+            part: which rows of a larger batch the examples are; None if they are a batch.
 
         Returns:
             (B, F, T) float32, `log_mel` itself where nothing changes; and the parameters of all B
@@ -91,7 +111,11 @@ class SpectrogramAugmentation(ABC, Generic[Parameters]):
             raise ValueError(f"chosen has shape {tuple(chosen.shape)} for {len(log_mel)} examples")
         if self.strength == 0:
             return log_mel, None
-        parameters = self.draw(log_mel, generator)
+        if part is None:
+            parameters = self.draw(log_mel, generator)
+        else:
+            whole = log_mel[:1].expand(part.size, -1, -1)
+            parameters = self.of_part(self.draw(whole, generator), part)
         if chosen is None or bool(chosen.all()):
             return self.apply(log_mel, parameters), parameters
         if not chosen.any():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from echopair.augment.spectrogram.augmentation import SpectrogramAugmentation, take, uniform
+from echopair.augment.spectrogram.augmentation import Part, SpectrogramAugmentation, take, uniform
 from echopair.augment.strength import scale_limit
 from echopair.lazy import torch
 
@@ -44,6 +44,12 @@ class Mixing(SpectrogramAugmentation[MixParameters]):
             partner_share.zero_()
         steps = torch.randint(1, max(batch, 2), (batch,), generator=generator, device=generator.device)
         return MixParameters(partner_share, (torch.arange(batch, device=device) + steps.to(device)) % batch)
+
+    def of_part(self, parameters: MixParameters, part: Part) -> MixParameters:
+        own = take(parameters, part.rows)
+        place = part.rows.new_zeros(part.size)  # in the part; of rows that are not in it, any
+        place[part.rows] = torch.arange(len(part.rows), device=place.device)
+        return replace(own, partner=place[own.partner])
 
     @abstractmethod
     def log_level(self, log_mel: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from echopair.lazy import torch
 from echopair.models.losses.blocks import inner_products, sum_over_blocks
 from echopair.models.losses.normalise import l2_normalise
+from echopair.models.processes import add_up, own_slice, process_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,8 +78,13 @@ def mean_over_anchors(
     recordings: torch.Tensor | None = None,
     **options: Any,
 ) -> torch.Tensor:
-    """Mean of the losses of the anchors of a batch; 0 if there are none. See `sum_over_anchors`."""
-    total, count = sum_over_anchors(losses, projections, temperature, recordings, **options)
+    """Mean of the losses of the anchors of a batch; 0 if there are none. See `sum_over_anchors`.
+
+    Of several processes, each computes the losses of its share of the anchors.
+    """
+    total, count = sum_over_anchors(losses, projections, temperature, recordings, shared=True, **options)
+    if process_count() > 1:
+        total, count = add_up(total), add_up(torch.as_tensor(count, device=total.device))
     return total / max(1, int(count))
 
 
@@ -89,6 +95,7 @@ def sum_over_anchors(
     recordings: torch.Tensor | None = None,
     compare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = inner_products,
     views: int | None = None,
+    shared: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor | int]:
     """Sum of the losses of the anchors of a batch, and how many values it has.
 
@@ -99,20 +106,23 @@ def sum_over_anchors(
         recordings: (N,) int64, the recording of each clip; those of one are no negatives of each other.
         compare: anchors (A, P) with rows (V N, P), as (A, V N).
         views: how many of the views are anchors; by default all.
+        shared: of several processes, each takes its own share of the anchors.
 
     Returns:
         Scalar, float32 (or float64 if the projections are) also under autocast; and the number.
     """
     all_views, pairs, _ = projections.shape
+    number = (views or all_views) * pairs
+    own = own_slice(number) if shared else slice(0, number)
 
     def of_block(
         rows: torch.Tensor, similarities: torch.Tensor, temperature: float | torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | int]:
-        return losses(Anchors(rows, similarities, temperature, all_views, pairs, recordings))
+        return losses(Anchors(rows + own.start, similarities, temperature, all_views, pairs, recordings))
 
     with torch.autocast(projections.device.type, enabled=False):
         z = l2_normalise(projections.flatten(0, 1))  # (V N, P)
-        anchors = z if views is None else z[: views * pairs]
+        anchors = z if own == slice(0, len(z)) else z[own]
         return sum_over_blocks(of_block, anchors, z, temperature, compare)
 
 

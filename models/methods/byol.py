@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from pydantic import Field
 
 from echopair.lazy import torch
-from echopair.models.methods.momentum import momentum_copy, rising_momentum, update_average
+from echopair.models.methods.momentum import (
+    copied_projections,
+    momentum_copy,
+    rising_momentum,
+    update_average,
+)
 from echopair.models.methods.prediction import Prediction, PredictionConfig, predictor
 from echopair.models.projection import ProjectionConfig, projection_head
 
@@ -70,8 +75,8 @@ class BYOL(Prediction):
         )
 
     def targets(self, views: Sequence[torch.Tensor], projections: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            return torch.stack([self.modules["momentum"](view) for view in views])  # (V, N, P)
+        momentum = cast("torch.nn.Sequential", self.modules["momentum"])
+        return torch.stack([copied_projections(momentum, view) for view in views])  # (V, N, P)
 
     def after_step(self, step: int, steps: int) -> None:
         """Move the momentum encoder towards the online one."""

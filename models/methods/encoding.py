@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from echopair.lazy import torch
+from echopair.models.processes import gather
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,27 +19,34 @@ if TYPE_CHECKING:
 def encode(
     encoder: torch.nn.Module, views: Sequence[torch.Tensor], at_once: int | None = None
 ) -> torch.Tensor:
-    """Embeddings (V, N, D) of V views (N, 1, F, T_v); neighbours of equal length in one forward pass.
+    """Embeddings (V, N, D) of V views, of all processes; see `encode_share`."""
+    return gather(encode_share(encoder, views, at_once), dim=1)
+
+
+def encode_share(
+    encoder: torch.nn.Module, views: Sequence[torch.Tensor], at_once: int | None = None
+) -> torch.Tensor:
+    """Embeddings (V, n, D) of V views (n, 1, F, T_v); neighbours of equal length in one forward pass.
 
     Args:
         encoder: of a method.
-        views: of a batch.
+        views: of a batch; n is its N, or the share of this process.
         at_once: how many views a forward pass takes at most, see `in_chunks`; None for all.
     """
     embeddings = [
         in_chunks(encoder, encoder, flat, at_once) for flat in _of_equal_length(views)
-    ]  # (views N, D)
+    ]  # (views n, D)
     return torch.cat(embeddings).reshape(len(views), len(views[0]), -1)
 
 
 def feature_maps(
     encoder: Encoder, views: Sequence[torch.Tensor], at_once: int | None = None
 ) -> list[torch.Tensor]:
-    """Feature maps, V of (N, C, F', T'), of V views (N, 1, F, T_v); see `encode`."""
+    """Feature maps, V of (N, C, F', T'), of V views (n, 1, F, T_v); see `encode`."""
     maps: list[torch.Tensor] = []
     for flat in _of_equal_length(views):
         maps += in_chunks(encoder.features, encoder, flat, at_once).chunk(len(flat) // len(views[0]))
-    return maps
+    return [gather(one) for one in maps]
 
 
 def _of_equal_length(views: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:

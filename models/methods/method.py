@@ -24,6 +24,9 @@ CHANCE_LEVEL = "_chance_level"  # ends the names of metrics that others are comp
 class Batch:
     """What a method learns from in one step.
 
+    Where several processes train together, each has its share of views and waveforms, n = N / P of the N sources, and
+    all else of the whole batch; see `models.processes`.
+
     Args:
         views: V tensors (N, 1, F, T_v); row n of each is a view of source n, and lengths T_v may differ.
         clips: (N,) int64, the clip that each source is part of; a clip has the same number in every step.
@@ -80,7 +83,8 @@ class StepOutput(NamedTuple):
 
     Args:
         loss: scalar, to be minimised.
-        metrics: computes what is worth logging; called only for the steps that are logged. A metric `x` that has
+        metrics: computes what is worth logging; called only for the steps that are logged, in all processes of a
+            training. A metric `x` that has
             a chance level, which an encoder that has learned nothing would give, has it as `x_chance_level`; that
             of the loss is `loss_chance_level`.
     """
@@ -174,6 +178,9 @@ class Method(ABC):
         config: of the method; where a schedule changes it, the loop sets it anew before the step.
         modules: by name; `encoder` is the one that the training is for.
     """
+
+    HEADS_OF_SHARES: ClassVar[tuple[str, ...]] = ()
+    """Modules that, as encoders, each of several processes applies to its share of a batch alone."""
 
     def __init__(self, config: MethodConfig, **modules: torch.nn.Module) -> None:
         self.config = config

@@ -12,7 +12,7 @@ from echopair.models.losses.key_contrast import EXCLUDED, key_contrast, key_simi
 from echopair.models.losses.normalise import l2_normalise
 from echopair.models.methods.encoding import encode
 from echopair.models.methods.method import Batch, LearningData, Method, StepOutput
-from echopair.models.methods.momentum import momentum_copy, update_average
+from echopair.models.methods.momentum import copied_projections, momentum_copy, update_average
 from echopair.models.methods.temperature import TemperatureConfig, current_temperature, with_temperature
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import representation_health
@@ -111,8 +111,8 @@ class MoCo(Method):
         assert sources is not None
         embeddings = encode(self.encoder, [query_view], batch.views_at_once)  # (1, N, D)
         queries = self.modules["projection"](embeddings[0])  # (N, P)
-        with torch.no_grad():
-            keys = l2_normalise(self.modules["momentum"](key_view))  # (N, P)
+        momentum = cast("torch.nn.Sequential", self.modules["momentum"])
+        keys = l2_normalise(copied_projections(momentum, key_view))  # (N, P)
         self._new = keys, sources
         excluded = sources.unsqueeze(1) == self.queue.sources  # (N, K)
         similarities = key_similarities(queries, keys, self.queue.keys, excluded)  # (N, 1 + K)

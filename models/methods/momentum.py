@@ -6,6 +6,7 @@ import math
 from copy import deepcopy
 
 from echopair.lazy import torch
+from echopair.models.processes import gather
 
 
 def momentum_copy(*modules: torch.nn.Module) -> torch.nn.Sequential:
@@ -18,6 +19,16 @@ def momentum_copy(*modules: torch.nn.Module) -> torch.nn.Sequential:
         modules: with their initial weights; not changed.
     """
     return torch.nn.Sequential(*map(deepcopy, modules)).requires_grad_(False)
+
+
+def copied_projections(copy: torch.nn.Sequential, view: torch.Tensor) -> torch.Tensor:
+    """What a copy of an encoder and what follows it makes of a view (n, 1, F, T), of all processes: (N, P).
+
+    Without a gradient.
+    """
+    with torch.no_grad():
+        projections: torch.Tensor = copy[1:](gather(copy[0](view)))
+        return projections
 
 
 def update_average(copy: torch.nn.Module, modules: list[torch.nn.Module], momentum: float) -> None:

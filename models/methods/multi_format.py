@@ -10,7 +10,7 @@ from pydantic import Field
 from echopair.lazy import torch
 from echopair.models.encoders import SampleCnnConfig, build_encoder
 from echopair.models.losses.noise_contrastive import info_nce
-from echopair.models.methods.encoding import encode
+from echopair.models.methods.encoding import encode_share
 from echopair.models.methods.method import Batch, LearningData
 from echopair.models.methods.negatives import Contrast, ContrastConfig
 from echopair.models.projection import ProjectionConfig, projection_head
@@ -61,6 +61,7 @@ class MultiFormat(Contrast):
     """An encoder of log-mels and one of waveforms, each with a projection head."""
 
     config: MultiFormatConfig
+    HEADS_OF_SHARES: ClassVar = ("projection", "waveform_projection")
 
     def __init__(self, config: MultiFormatConfig, encoder: Encoder, projection: ProjectionConfig) -> None:
         waveform_encoder = build_encoder(config.waveform_encoder)
@@ -79,11 +80,13 @@ class MultiFormat(Contrast):
 
     def project(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         assert batch.waveforms is not None
-        waveforms = batch.waveforms[1, :, None, None]  # (N, 1, 1, L)
-        of_mel = encode(self.modules["encoder"], batch.views[:1], batch.views_at_once)  # (1, N, D)
-        of_waveform = encode(self.modules["waveform_encoder"], [waveforms], batch.views_at_once)  # (1, N, D')
+        waveforms = batch.waveforms[1, :, None, None]  # (n, 1, 1, L)
+        of_mel = encode_share(self.modules["encoder"], batch.views[:1], batch.views_at_once)  # (1, n, D)
+        of_waveform = encode_share(
+            self.modules["waveform_encoder"], [waveforms], batch.views_at_once
+        )  # (1, n, D')
         projections = [
             self.modules["projection"](of_mel[0]),
             self.modules["waveform_projection"](of_waveform[0]),
         ]
-        return of_mel if self.config.keep == "mel" else of_waveform, torch.stack(projections)  # (2, N, P)
+        return of_mel if self.config.keep == "mel" else of_waveform, torch.stack(projections)  # (2, n, P)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from echopair.lazy import torch
-from echopair.models.methods.encoding import encode
+from echopair.models.methods.encoding import encode_share
 from echopair.models.methods.method import (
     Batch,
     LearningData,
@@ -15,6 +15,7 @@ from echopair.models.methods.method import (
     MethodConfig,
     StepOutput,
 )
+from echopair.models.processes import gather
 from echopair.models.projection import ProjectionConfig, projection_head
 from echopair.models.representation_health import representation_health
 
@@ -54,6 +55,7 @@ class ProjectionLoss(Method):
     """An encoder and a projection head that map all views, trained by the loss of the config."""
 
     config: ProjectionLossConfig
+    HEADS_OF_SHARES: ClassVar[tuple[str, ...]] = ("projection",)
 
     def __init__(
         self,
@@ -70,14 +72,18 @@ class ProjectionLoss(Method):
         return self.config.loss(projections, batch)
 
     def project(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings (V, N, D), whose health is logged, and the projections (V, N, P) that the loss compares."""
-        embeddings = encode(self.encoder, batch.views, batch.views_at_once)  # (V, N, D)
+        """Embeddings (V, n, D), whose health is logged, and their projections (V, n, P), which the loss compares.
+
+        Of several processes, each gives those of its share.
+        """
+        embeddings = encode_share(self.encoder, batch.views, batch.views_at_once)  # (V, n, D)
         shape = embeddings.shape[:2]
-        projections = self.modules["projection"](embeddings.flatten(0, 1)).unflatten(0, shape)  # (V, N, P)
+        projections = self.modules["projection"](embeddings.flatten(0, 1)).unflatten(0, shape)  # (V, n, P)
         return embeddings, projections
 
     def training_step(self, batch: Batch) -> StepOutput:
         embeddings, projections = self.project(batch)
+        projections = gather(projections, dim=1)  # (V, N, P), a fraction of the embeddings' bytes
         loss = self.loss(projections, batch)
         return StepOutput(loss, partial(_metrics, self.config, embeddings.detach(), projections.detach()))
 
@@ -88,4 +94,4 @@ def _metrics(
     views, pairs, _ = projections.shape
     chance_level = config.loss_chance_level(views, pairs)
     chance = {} if chance_level is None else {"loss_chance_level": chance_level}
-    return {**chance, **representation_health(embeddings, projections)}
+    return {**chance, **representation_health(gather(embeddings, dim=1), projections)}

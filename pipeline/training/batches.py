@@ -8,12 +8,15 @@ import torch
 from echopair.augment.policy import Policy, build_policy
 from echopair.models.log_mel import LogMel, LogMelStatistics
 from echopair.models.methods import Batch
+from echopair.models.processes import process_count, process_rank
 from echopair.pipeline.cores import available_cores
 from echopair.pipeline.store import ClipStore
-from echopair.pipeline.training.crops import CropBatch, PairCrops, crop_batches
+from echopair.pipeline.training.crop_loading import crop_batches
+from echopair.pipeline.training.crops import CropBatch, PairCrops
 from echopair.pipeline.training.learner import LearningConfig, PretrainConfig
 from echopair.pipeline.training.schedule import phases
 from echopair.pipeline.training.seeding import Stream, torch_generator
+from echopair.pipeline.training.share import Share
 from echopair.pipeline.training.views import make_views
 
 
@@ -31,6 +34,7 @@ class Phase:
             config.seed,
             with_labels=config.objective.LEARNS_LABELS,
             with_recordings=config.objective.reads_recordings,
+            share=_share(config),
         )
         self.device = device
 
@@ -49,7 +53,7 @@ class Phase:
         """What the method learns from, on the device.
 
         Args:
-            crops: of a step.
+            crops: of a step, or this process's share of them; of that, only the own pairs are learned from.
             log_mel: front end, on the device.
             statistics: normalise the log-mels.
             augmentations: names, see `LearningData`.
@@ -69,8 +73,10 @@ class Phase:
         clips, segments = crops.clips.to(self.device), crops.segments.to(self.device)
         names = np.array(self.policy.names, dtype=str)
         got = [crops.chosen[..., names == name].any(-1) for name in augmentations]
+        share = self.crops.share
+        own = slice(None) if share is None else slice(len(share.pairs(self.crops.pairs)))
         return Batch(
-            views,
+            [view[own] for view in views],
             clips,
             labels,
             generator,
@@ -78,7 +84,7 @@ class Phase:
             segments=segments,
             augmentations=torch.stack(got, dim=-1) if got else None,  # (V, N, A)
             starts=crops.starts.to(self.device),
-            waveforms=waveforms,
+            waveforms=None if waveforms is None else waveforms[:, own],
             views_at_once=self.config.pretrain.views_at_once,
         )
 
@@ -95,6 +101,14 @@ def scheduled_batches(
         phase = Phase(stores, config.config_at(stretch.start), device)
         for crops in phase.batches(stretch):
             yield phase, crops
+
+
+def _share(config: LearningConfig) -> Share | None:
+    """What this process encodes, if several train together."""
+    if process_count() == 1:
+        return None
+    frames = config.log_mel.frames(round(config.crops.crop_seconds * config.log_mel.sample_rate_hz))
+    return Share(process_rank(), process_count(), (config.log_mel.mel_bands, frames))
 
 
 def _data_workers(config: PretrainConfig, device: torch.device, policy: Policy) -> int:

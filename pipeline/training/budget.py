@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from echopair.models.processes import from_first
 from echopair.pipeline.progress import console
 from echopair.pipeline.training.crops import CropBatch
 from echopair.pipeline.training.learner import Learner, PretrainConfig
@@ -26,6 +27,8 @@ def steps_of_budget(
     learner: Learner,
 ) -> int:
     """How many steps a budget is; minutes are measured on a copy of the learner, once per run.
+
+    Several processes measure together, by the clock of the first one.
 
     Args:
         config: the budget.
@@ -48,7 +51,7 @@ def steps_of_budget(
             train_step(throwaway, next(batches))
         _wait_for_device()
         first, step = time.monotonic(), 0
-        while step == 0 or time.monotonic() - first < calibration_seconds:
+        while step == 0 or from_first(time.monotonic() - first < calibration_seconds):
             train_step(throwaway, next(batches))
             step += 1
             _wait_for_device()

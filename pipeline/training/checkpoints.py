@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from echopair.lazy import torch
+from echopair.models.processes import process_rank
 from echopair.pipeline.stages import write_atomically
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def steps_done(folder: Path) -> int:
 class Checkpoints:
     """Saves and restores a training run: steps done, weights, and the optimiser's moments.
 
-    No generator is saved, since randomness is counted (see `seeding`).
+    No generator is saved, since randomness is counted (see `seeding`). Of several processes that train together, all
+    restore what the first one saves.
 
     Args:
         folder: of the stage; the checkpoint lies below it.
@@ -74,6 +76,8 @@ class Checkpoints:
 
     def save(self, steps_done: int) -> None:
         """Replace the checkpoint in one step; a full disk leaves the one before."""
+        if process_rank() > 0:
+            return
         content = io.BytesIO()
         states: dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
         torch.save({"steps_done": steps_done, **states}, content)
@@ -100,11 +104,14 @@ class MetricsLog:
     def __init__(self, folder: Path, steps_done: int) -> None:
         self._file = folder / METRICS_FILE
         self.rows = [row for row in read_metrics(folder) if row["step"] <= steps_done]
-        write_atomically(self._file, "".join(json.dumps(row) + "\n" for row in self.rows))
+        if process_rank() == 0:
+            write_atomically(self._file, "".join(json.dumps(row) + "\n" for row in self.rows))
 
     def append(self, row: dict[str, float]) -> None:
-        """Add a row and bring it to disk."""
+        """Add a row and bring it to disk, which the first of several processes does."""
         self.rows.append(row)
+        if process_rank() > 0:
+            return
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 

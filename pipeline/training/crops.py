@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, model_validator
-from threadpoolctl import threadpool_limits
 
 from echopair.lazy import np, torch
 from echopair.pipeline.errors import UserError
@@ -21,6 +20,7 @@ from echopair.pipeline.training.positives import (
 from echopair.pipeline.training.recordings import recordings_of
 from echopair.pipeline.training.seeding import Stream, numpy_generator, view_seeds
 from echopair.pipeline.training.segments import SegmentIndex, SegmentOrder
+from echopair.pipeline.training.share import Share
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,6 +77,8 @@ class CropBatch(NamedTuple):
         labels: (N, C) bool: which of the labels of all stores each of these clips has; None unless asked for.
         recordings: (N,) int64: the recording that each of these clips is cut from; None unless asked for.
         log_mels: (V, N, T, F) float16, cut from those of the clips; None unless `log_mel_of` is "clip".
+        rows: (V, M) int64: which pairs waveforms or log-mels are of, then M in place of N, see `Share.rows`; None for
+            all.
     """
 
     step: int
@@ -88,6 +90,7 @@ class CropBatch(NamedTuple):
     labels: torch.Tensor | None = None
     recordings: torch.Tensor | None = None
     log_mels: torch.Tensor | None = None
+    rows: torch.Tensor | None = None
 
 
 class PairCrops:
@@ -101,6 +104,7 @@ class PairCrops:
         seed: of the run.
         with_labels: give each batch the labels of its clips; otherwise labels are used for positives alone.
         with_recordings: give each batch the recordings of its clips.
+        share: of this process, if several train together.
 
     Raises:
         UserError: labels are needed, and no two clips share one; or one segment, which has no other to be told from,
@@ -120,11 +124,13 @@ class PairCrops:
         *,
         with_labels: bool = False,
         with_recordings: bool = False,
+        share: Share | None = None,
     ) -> None:
         self.stores = list(stores)
         self.config = config
         self.policy = policy
         self.seed = seed
+        self.share = share
         rate = stores[0].sample_rate_hz
         self.crop_samples = round(config.crop_seconds * rate)
         least_samples = 0
@@ -199,6 +205,8 @@ class PairCrops:
         chosen = self.policy.choose(
             numpy_generator(self.seed, step, Stream.CHOICE_OF_AUGMENTATIONS), shape
         )  # (V, N, K)
+        rows = None if self.share is None else self.share.rows(self.policy, chosen, self.seed, step)
+        pairs = np.broadcast_to(np.arange(self.pairs), shape) if rows is None else rows  # (V, M)
         segments = self.segments_of(step)  # (N,)
         clips = self.segments.clips[segments]
         labels = None if self._label_matrix is None else torch.from_numpy(self._label_matrix[clips])
@@ -206,92 +214,48 @@ class PairCrops:
         whole_clips = self.config.log_mel_of == "clip"
         return CropBatch(
             step,
-            None if whole_clips else torch.from_numpy(self._waveforms(step, places, chosen)),
+            None if whole_clips else torch.from_numpy(self._waveforms(step, places, chosen, pairs)),
             torch.from_numpy(chosen),
             torch.from_numpy(clips),
             torch.from_numpy(segments),
             torch.from_numpy(places.start),
             labels,
             recordings,
-            torch.from_numpy(self._log_mels(places)) if whole_clips else None,
+            torch.from_numpy(self._log_mels(places, pairs)) if whole_clips else None,
+            None if rows is None else torch.from_numpy(rows),
         )
 
-    def _waveforms(self, step: int, places: Places, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Crops (V, N, L), augmented."""
-        waveforms = np.empty((*chosen.shape[:2], self.crop_samples), dtype=np.float32)
-        for view, pair in np.ndindex(waveforms.shape[:2]):
-            store = self.stores[places.store[view, pair]]
-            store.read_into(
-                waveforms[view, pair], int(places.clip[view, pair]), int(places.start[view, pair])
-            )
+    def _waveforms(
+        self, step: int, places: Places, chosen: NDArray[np.bool_], pairs: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Crops (V, M, L) of pairs (V, M), augmented."""
+        waveforms = np.empty((*pairs.shape, self.crop_samples), dtype=np.float32)
+        for place, pair in np.ndenumerate(pairs):
+            source = place[0], pair
+            store = self.stores[places.store[source]]
+            store.read_into(waveforms[place], int(places.clip[source]), int(places.start[source]))
         if self.policy.waveform:
             seeds = view_seeds(self.seed, step, Stream.WAVEFORM_AUGMENTATION, chosen.shape)
             try:
-                for place in np.ndindex(waveforms.shape[:2]):
+                for place, pair in np.ndenumerate(pairs):
                     waveforms[place], _ = self.policy.augment_waveform(
-                        waveforms[place], chosen[place], seeds[place]
+                        waveforms[place], chosen[place[0], pair], seeds[place[0], pair]
                     )
             except ValueError as error:  # a sound of the user's that is damaged behind its header
                 raise UserError(f"augment.policy: {error}") from error
         return waveforms
 
-    def _log_mels(self, places: Places) -> NDArray[np.float16]:
-        """Crops (V, N, T, F) of the clips' log-mels; each begins on the frame that holds its start."""
+    def _log_mels(self, places: Places, pairs: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Crops (V, M, T, F) of the clips' log-mels; each begins on the frame that holds its start."""
         first = self._log_mel_clips[0]
         frames = max(1, self.crop_samples // first.hop_samples)
-        log_mels = np.empty((*places.start.shape, frames, first.mel_bands), dtype=np.float16)
-        for view, pair in np.ndindex(places.start.shape):
-            clips = self._log_mel_clips[places.store[view, pair]]
-            start = int(places.start[view, pair]) // first.hop_samples
-            clips.read_into(log_mels[view, pair], int(places.clip[view, pair]), start)
+        log_mels = np.empty((*pairs.shape, frames, first.mel_bands), dtype=np.float16)
+        for place, pair in np.ndenumerate(pairs):
+            source = place[0], pair
+            clips = self._log_mel_clips[places.store[source]]
+            start = int(places.start[source]) // first.hop_samples
+            clips.read_into(log_mels[place], int(places.clip[source]), start)
         return log_mels
-
-
-def crop_batches(
-    crops: PairCrops, steps: Iterable[int], workers: int, pin_memory: bool = False
-) -> Iterator[CropBatch]:
-    """The crops of some steps, in order; the same for any number of workers.
-
-    Args:
-        crops: by step.
-        steps: which ones; may be endless.
-        workers: processes that read and augment ahead; 0 does it here, when a batch is asked for.
-        pin_memory: for a GPU.
-
-    Raises:
-        UserError: an augmentation cannot read a sound of the user's.
-    """
-    loader: torch.utils.data.DataLoader[CropBatch | UserError] = torch.utils.data.DataLoader(
-        _ErrorsAsItems(crops),  # type: ignore[arg-type]
-        sampler=steps,
-        batch_size=None,
-        num_workers=workers,
-        pin_memory=pin_memory,
-        worker_init_fn=_one_thread,
-    )
-    for batch in loader:
-        if isinstance(batch, UserError):
-            raise batch
-        yield batch
-
-
-class _ErrorsAsItems:
-    """Returns a UserError as it is; raised in a worker, it would come with that worker's traceback."""
-
-    def __init__(self, crops: PairCrops) -> None:
-        self._crops = crops
-
-    def __getitem__(self, step: int) -> CropBatch | UserError:
-        try:
-            return self._crops[step]
-        except UserError as error:
-            return error
-
-
-def _one_thread(_worker: int) -> None:
-    # The products of a single crop are small, and the threads of several workers wait for each other: two workers
-    # were slower than one without this, and are twice as fast with it.
-    threadpool_limits(1)
 
 
 def _label_matrix(stores: Sequence[ClipStore]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:

@@ -14,6 +14,7 @@ from echopair.models.encoders import AnyEncoderConfig, EncoderConfig, build_enco
 from echopair.models.log_mel_config import LogMelConfig
 from echopair.models.methods import Batch, LearningData, Method, ObjectiveConfig, StepOutput
 from echopair.models.precision import Device, Precision, autocast
+from echopair.models.processes import process_count
 from echopair.models.projection import ProjectionConfig
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.training.crops import CropsConfig
@@ -21,6 +22,8 @@ from echopair.pipeline.training.schedule import ScheduledChange, check_schedule,
 from echopair.pipeline.training.seeding import Stream, torch_seed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from echopair.models.encoders.base import Encoder
 
 
@@ -38,6 +41,18 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
     )
     batch_pairs: int = Field(
         256, ge=2, description="pairs of views per step, N; as many as there are segments, if fewer"
+    )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=4096,
+        description="processes that train together, each on its share of a step's pairs; more than one run on Ray, on "
+        "this machine or on that of `ray.address`, each with a GPU or with CPU cores of its own",
+    )
+    synchronise_batch_norm: bool = Field(
+        True,
+        description="of several processes: batch normalisation takes its statistics of the whole batch, so that their "
+        "number changes no result; false: of each share, which saves exchanges",
     )
     views_at_once: int | None = Field(
         None,
@@ -95,6 +110,21 @@ class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @model_validator(mode="after")
+    def _batches_can_be_shared(self) -> Self:
+        least = self.processes * math.ceil(self.batch_pairs / self.processes)
+        if self.batch_pairs != least:
+            raise ValueError(
+                f"pretrain.batch_pairs={self.batch_pairs} does not divide by pretrain.processes={self.processes}, and "
+                f"each process takes as many pairs; set pretrain.batch_pairs={least}"
+            )
+        if self.processes > 1 and self.views_at_once is not None:
+            raise ValueError(
+                f"pretrain.views_at_once={self.views_at_once} is for a single process, and "
+                f"pretrain.processes={self.processes}; leave it out, since each process encodes its share alone"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _schedule_rises(self) -> Self:
         for before, after in pairwise(change.step for change in self.schedule):
             if after <= before:
@@ -135,6 +165,8 @@ class LearningConfig(BaseModel, frozen=True, extra="forbid"):
     def key_inputs(self) -> dict[str, object]:
         """The config without what changes no result: where it runs and how often it saves."""
         irrelevant = {"corpora", "device", "workers", "checkpoint_every_seconds", "log_every_steps"}
+        if self.pretrain.processes == 1 or self.pretrain.synchronise_batch_norm:
+            irrelevant |= {"processes", "synchronise_batch_norm"}
         if not self.pretrain.schedule:
             irrelevant.add("schedule")
         if self.pretrain.views_at_once is None:
@@ -168,6 +200,13 @@ class Learner:
             torch.manual_seed(torch_seed(config.seed, 1, Stream.INITIAL_WEIGHTS))
             self.method: Method = config.objective.build(encoder, config.projection, data)
         self.method.modules.to(device)
+        self._training_step: Callable[[Batch], StepOutput] = self.method.training_step
+        if process_count() > 1:
+            from echopair.models.collectives import data_parallel, synchronise_batch_norm
+
+            if config.pretrain.synchronise_batch_norm:
+                synchronise_batch_norm(self.method)
+            self._training_step = data_parallel(self.method)
         trained = [p for p in self.method.modules.parameters() if p.requires_grad]
         groups = [  # decay acts on matrices and kernels, not on norms and biases
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.pretrain.weight_decay},
@@ -195,7 +234,7 @@ class Learner:
         settings = config.pretrain
         self.method.config = config.objective.at(step, steps)
         with autocast(settings.precision, batch.clips.device):
-            loss, metrics = self.method.training_step(batch)
+            loss, metrics = self._training_step(batch)
         decayed, others = self.optimiser.param_groups
         decayed["lr"] = others["lr"] = learning_rate(settings, step, steps)
         decayed["weight_decay"] = settings.weight_decay

@@ -13,6 +13,7 @@ from echopair.models.log_mel import LogMel
 from echopair.models.methods import Method
 from echopair.models.methods.method import CHANCE_LEVEL
 from echopair.models.precision import resolve_device
+from echopair.models.processes import from_first, process_rank
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.progress import console, progress_bar
 from echopair.pipeline.store import ClipStore
@@ -58,6 +59,9 @@ def pretrain(
     callback: TrainingCallback | None = None,
 ) -> dict[str, object]:
     """Train an encoder by a method; continues where an earlier process stopped.
+
+    Where several processes train together (see `models.processes`), each calls this with the same arguments, and the
+    first one alone writes to the folder.
 
     Args:
         stores: clips to learn from, at one rate; their labels are used if positives or the method need them.
@@ -149,7 +153,8 @@ def pretrain(
             raise
     checkpoints.save(plan.steps)
 
-    audio_encoder.save(folder / ENCODER_FOLDER)
+    if process_rank() == 0:
+        audio_encoder.save(folder / ENCODER_FOLDER)
     return {
         "steps": plan.steps,
         "epochs": round(plan.steps / all_crops.steps_per_epoch, 2),
@@ -171,7 +176,7 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     Raises:
         UserError: see `PairCrops`.
     """
-    plan = load_plan(folder)
+    plan = from_first(load_plan(folder))
     if plan is not None:
         return plan
     started = time.monotonic()
@@ -188,7 +193,11 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
     if phase.crops.left_out:
         console.print(f"[yellow]pretrain: {phase.crops.left_out}[/]")
     log_mel = LogMel(config.log_mel).to(device)
-    statistics = measure_statistics(stores, log_mel, phase.crops.crop_samples, config.seed)
+    statistics = None
+    if process_rank() == 0:
+        statistics = measure_statistics(stores, log_mel, phase.crops.crop_samples, config.seed)
+    statistics = from_first(statistics)
+    assert statistics is not None
 
     def train_step(learner: Learner, crops: CropBatch) -> None:
         batch = phase.batch(crops, log_mel, statistics, data.augmentations)
@@ -204,8 +213,9 @@ def plan_training(stores: Sequence[ClipStore], config: LearningConfig, folder: P
         train_step,
         Learner(config, device, data),
     )
-    plan = Plan(steps, statistics.mean, statistics.standard_deviation)
-    save_plan(folder, plan)
+    plan = from_first(Plan(steps, statistics.mean, statistics.standard_deviation))
+    if process_rank() == 0:
+        save_plan(folder, plan)
     return plan
 
 

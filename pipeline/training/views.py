@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from echopair.augment.policy import Policy
+from echopair.augment.spectrogram.augmentation import Part
 from echopair.models.log_mel import LogMel, LogMelStatistics
 from echopair.pipeline.progress import progress_bar
 from echopair.pipeline.store import ClipStore
@@ -32,10 +33,10 @@ def make_views(
         seed: of the run.
 
     Returns:
-        V views (N, 1, F, T) float32.
+        V views (N, 1, F, T) float32; of a share (M, 1, F, T), of which those of its own pairs come first.
     """
     views = []
-    for view, chosen in enumerate(batch.chosen.numpy()):
+    for view, of_all in enumerate(batch.chosen.numpy()):
         # Drawn on the CPU, whose numbers are the same whatever the device.
         generator = torch_generator(seed, batch.step, Stream.AUGMENTATION, torch.device("cpu"), view)
         if batch.log_mels is not None:
@@ -43,7 +44,11 @@ def make_views(
         else:
             assert batch.waveforms is not None
             crops = log_mel(batch.waveforms[view])
-        log_mels, _ = policy.augment_log_mels(crops, chosen, generator)  # (N, F, T)
+        chosen, part = of_all, None
+        if batch.rows is not None:
+            chosen = of_all[batch.rows[view].numpy()]
+            part = Part(len(of_all), batch.rows[view].to(crops.device))
+        log_mels, _ = policy.augment_log_mels(crops, chosen, generator, part)  # (N, F, T)
         views.append(statistics.normalise(log_mels).unsqueeze(1))
     return views
 

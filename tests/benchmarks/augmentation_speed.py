@@ -29,7 +29,8 @@ from echopair.pipeline.config import compose
 from echopair.pipeline.cores import available_cores
 from echopair.pipeline.run import run
 from echopair.pipeline.store import ClipStore
-from echopair.pipeline.training.crops import CropsConfig, PairCrops, crop_batches
+from echopair.pipeline.training.crop_loading import crop_batches
+from echopair.pipeline.training.crops import CropsConfig, PairCrops
 
 BATCH = 256
 ROUNDS = 7

@@ -213,6 +213,11 @@ def test_headings_with_nothing_below_say_nothing(tmp_path: Path) -> None:
         ),
         (["sweep.space.augment.strength=1"], r"sweep\.space\.augment\.strength=1 is one value; write a list"),
         (["sweep.space.probe.folds=[2, 3]"], r"sweep\.space\.probe\.folds: .* cannot be swept"),
+        (
+            ["sweep.space.pretrain.processes=[1, 2]"],
+            r"pretrain\.processes cannot be swept: a trial is trained by one",
+        ),
+        (["pretrain.processes=2"], r"^pretrain\.processes=2: a trial of a sweep is trained by one process"),
         (["objective.temprature=0.1"], r"unknown key 'objective\.temprature'; did you mean 'objective\.temp"),
         (["objective.temperature=-1"], r"^objective\.temperature=-1: input should be greater than 0"),
         (["corpora.more={name: folder}"], r"^corpora\.more\.root is missing; add corpora\.more\.root=VALUE"),

@@ -9,7 +9,8 @@ import torch
 from echopair.augment.policy import AugmentConfig, Policy, build_policy
 from echopair.pipeline.errors import UserError
 from echopair.pipeline.store import ClipStore
-from echopair.pipeline.training.crops import CropsConfig, PairCrops, SegmentIndex, crop_batches
+from echopair.pipeline.training.crop_loading import crop_batches
+from echopair.pipeline.training.crops import CropsConfig, PairCrops, SegmentIndex
 
 
 def policy(*names: str) -> Policy:
