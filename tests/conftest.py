@@ -11,10 +11,18 @@ from echopair.pipeline.tracking import client
 from echopair.pipeline.tracking.store import sqlite_file
 from tests.ray_nodes import ray_cluster  # noqa: F401  (a fixture)
 
+LONGEST = (
+    "tests/tuning/",
+    "tests/pipeline/training/test_ray_pretrain.py",
+    "tests/pipeline/test_ray_workers.py",
+    "tests/models/methods/test_shared_batches.py",
+    "tests/pipeline/explore/test_page.py",
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests, so that processes which share them end at about the same time."""
-    items.sort(key=lambda item: not item.nodeid.startswith("tests/tuning/"))
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)
