@@ -138,6 +138,7 @@ def _embedding_calls(training: Training) -> list[Callable[[], object]]:
     readout = encoder.encoder.readout
     encoder.encoder.readout = lambda log_mels: seen.append(log_mels) or readout(log_mels)  # type: ignore[assignment]
     ours()
+    encoder.encoder.readout = readout  # type: ignore[method-assign]
 
     def bare() -> None:
         with torch.inference_mode(), autocast(encoder.precision, encoder.device):
