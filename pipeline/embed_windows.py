@@ -70,7 +70,7 @@ def embed_windows(
     Returns:
         (N, D) in the order of `windows`.
     """
-    from echopair.models.audio_encoder import ClipPool, crop_starts
+    from echopair.models.clip_crops import ClipPool, crop_starts
 
     crop_samples, hop_samples = encoder.config.crop_samples, encoder.config.crop_hop_samples
     pool = ClipPool(len(windows), encoder.crop_embedding_dim)

@@ -1,7 +1,7 @@
 """All stages in order: the file to read first.
 
     prepare    recordings -> clips                     work/clips/
-    log-mels   clips -> log-mels, if crops.log_mel_of=clip    work/log_mels/
+    log-mels   clips -> log-mels (crops.log_mel_of)    work/log_mels/
     pretrain   clips -> encoder                        work/encoders/
     embed      clips + encoder -> embeddings           work/embeddings/
     evaluate   embeddings + labels -> summaries        work/evaluations/

@@ -64,10 +64,9 @@ class ClipStore:
     def __init__(self, folder: Path, sample_rate_hz: int) -> None:
         import pyarrow.parquet as pq
 
-        self.log_mels: LogMelClips | None = None
-
         self.folder = folder
         self.sample_rate_hz = sample_rate_hz
+        self.log_mels: LogMelClips | None = None
         self.manifest = pq.read_table(folder / MANIFEST_FILE, schema=manifest_schema())
         self.samples: NDArray[np.int64] = self.manifest["samples"].to_numpy()
         self._shard: NDArray[np.int32] = self.manifest["shard"].to_numpy()

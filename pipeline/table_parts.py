@@ -57,7 +57,7 @@ class Windows:
 
     def of(self, clip: int, samples: int) -> list[Window]:
         """The windows of a clip; the last one ends with it, and a shorter clip is one window."""
-        from echopair.models.audio_encoder import crop_starts
+        from echopair.models.clip_crops import crop_starts
 
         if self.length is None:
             return [Window(clip, 0, samples)]

@@ -50,7 +50,7 @@ class Encoder(nn.Module):
             (B, R), in the dtype of `log_mel` even under autocast.
         """
         self._check(log_mel)
-        return self.read_out(_as_channels_last(log_mel)).to(log_mel.dtype)  # (B, R)
+        return self.encode_readout(_as_channels_last(log_mel)).to(log_mel.dtype)  # (B, R)
 
     def features(self, log_mel: Tensor) -> Tensor:
         """The feature map before pooling, which `pool` turns into the embedding; see `feature_channels`.
@@ -71,7 +71,7 @@ class Encoder(nn.Module):
         """Embed checked log-mels (B, 1, F, T) as (B, D)."""
         return self.pool(self.convolve(log_mel))
 
-    def read_out(self, log_mel: Tensor) -> Tensor:
+    def encode_readout(self, log_mel: Tensor) -> Tensor:
         """The readout (B, R) of checked log-mels (B, 1, F, T)."""
         return self.encode(log_mel)
 

@@ -55,9 +55,9 @@ class ResNet(Encoder):
         features = self.stages(features)  # (B, D / 2, F / all strides, T / all strides)
         return features
 
-    def read_out(self, log_mel: Tensor) -> Tensor:
+    def encode_readout(self, log_mel: Tensor) -> Tensor:
         if self.config.depths == "last":
-            return super().read_out(log_mel)
+            return super().encode_readout(log_mel)
         features = self.stem(log_mel)
         pooled = [self.pool(features)]
         for number, block in enumerate(self.stages):

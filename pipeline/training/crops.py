@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from echopair.augment.policy import Policy
+    from echopair.pipeline.log_mel_clips import LogMelClips
     from echopair.pipeline.store import ClipStore
 
 
@@ -46,7 +47,6 @@ class CropsConfig(BaseModel, frozen=True, extra="forbid"):
         description="no step has two segments that are cut from one recording, or copies of one sound: "
         "they would be negatives",
     )
-
     log_mel_of: Literal["crop", "clip"] = Field(
         "crop",
         description="clip: the log-mels of whole clips are computed once, and crops are cut from them, which saves "
@@ -73,7 +73,7 @@ class CropBatch(NamedTuple):
         chosen: (V, N, K) bool: which of the policy's augmentations each view gets, those of log-mels included.
         clips: (N,) int64: the clip of the first view of each pair, counted over all stores.
         segments: (N,) int64: the segment of each pair, counted over all stores.
-        starts: (V, N) int64: first sample of each crop in its clip.
+        starts: (V, N) int64: first sample of each crop in its clip; a log-mel begins with the frame that holds it.
         labels: (N, C) bool: which of the labels of all stores each of these clips has; None unless asked for.
         recordings: (N,) int64: the recording that each of these clips is cut from; None unless asked for.
         log_mels: (V, N, T, F) float16, cut from those of the clips; None unless `log_mel_of` is "clip".
@@ -109,6 +109,7 @@ class PairCrops:
     Raises:
         UserError: labels are needed, and no two clips share one; or one segment, which has no other to be told from,
             or one recording where recordings matter.
+        ValueError: `log_mel_of` is "clip", and a store has no log-mels.
 
     Attributes:
         left_out: which clips are too short to be used, as a message; empty if none are.
@@ -159,7 +160,9 @@ class PairCrops:
         self._recordings = recordings_of(self.stores)[self.segments.clips] if reads_recordings else None
         kept_apart = self._recordings if config.recordings_apart else None
         self.order = SegmentOrder(len(self.segments), pairs, seed, kept_apart)
-        self._log_mel_clips = [store.log_mels for store in self.stores if store.log_mels]
+        self._log_mel_clips: list[LogMelClips] = []
+        if config.log_mel_of == "clip":
+            self._log_mel_clips = [_log_mels_of(store) for store in self.stores]
         self._labels = (
             LabelIndex(self.segments.table, [store.labels() for store in stores])
             if config.positives.NEEDS_LABELS
@@ -256,6 +259,12 @@ class PairCrops:
             start = int(places.start[source]) // first.hop_samples
             clips.read_into(log_mels[place], int(places.clip[source]), start)
         return log_mels
+
+
+def _log_mels_of(store: ClipStore) -> LogMelClips:
+    if store.log_mels is None:
+        raise ValueError(f"crops.log_mel_of=clip: the store {store.folder} has no log-mels; set `log_mels`")
+    return store.log_mels
 
 
 def _label_matrix(stores: Sequence[ClipStore]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from echopair.models.encoders.base import Encoder
 
 
-# Keys that trainings of before do not have: their defaults change nothing.
-
-
 class PretrainConfig(BaseModel, frozen=True, extra="forbid"):
     """How long and how fast the encoder learns. The budget is one of steps, epochs and minutes."""
 

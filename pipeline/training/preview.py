@@ -45,6 +45,7 @@ def _draw(stores: Sequence[ClipStore], config: LearningConfig, folder: Path, tar
     plan = load_plan(folder)
     assert plan is not None
     policy = build_policy(config.augment, config.log_mel.sample_rate_hz)
+    # Waveforms to listen to; those of log-mels of whole clips begin up to a frame earlier.
     audible = config.crops.model_copy(update={"log_mel_of": "crop"})
     crops = PairCrops(stores, audible, policy, config.pretrain.batch_pairs, config.seed)
     batch = crops[0]

@@ -108,11 +108,7 @@ def pretrain_together(
     callback = callback or TrainingCallback()
     callback.on_begin()
     _check_pairs(config.learning, stores)
-    for name in (REFUSAL_FILE, OUTPUT_FILE):
-        (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(
-        folder / STORAGE_FOLDER, ignore_errors=True
-    )  # the checkpoint is all that a training goes on from
+    _remove_own_files(folder)  # of a killed process; the checkpoint is all that a training goes on from
     work = config.work_folder.absolute()
     with connect(config.ray, work, TRAIN_ENVIRONMENT) as nodes:
         if config.ray.address is not None:
@@ -122,10 +118,14 @@ def pretrain_together(
         _follow(fitting, config.pretrain.processes, folder, callback)
     if fitting.error is not None:
         raise fitting.error
+    _remove_own_files(folder)
+    return fitting.figures
+
+
+def _remove_own_files(folder: Path) -> None:
     for name in (REFUSAL_FILE, OUTPUT_FILE):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / STORAGE_FOLDER, ignore_errors=True)
-    return fitting.figures
 
 
 def _check_pairs(config: LearningConfig, stores: Sequence[ClipStore]) -> None:
@@ -204,14 +204,14 @@ class _Fitting(threading.Thread):
 
 def _follow(fitting: _Fitting, processes: int, folder: Path, callback: TrainingCallback) -> None:
     """Show and record what the processes do, until they have ended."""
-    first = steps_done(folder)
+    shown = steps_done(folder)
     with console.status(f"pretrain: starting {processes} processes"):
         while fitting.is_alive() and load_plan(folder) is None:
             fitting.join(POLL_SECONDS)
             _raise_refusal(folder)
     plan = load_plan(folder)
     said = seen = 0
-    with progress_bar("pretrain", plan.steps if plan else 0, "steps", done=first) as advance:
+    with progress_bar("pretrain", plan.steps if plan else 0, "steps", done=shown) as advance:
         alive = True
         while alive:
             fitting.join(POLL_SECONDS)
@@ -221,8 +221,8 @@ def _follow(fitting: _Fitting, processes: int, folder: Path, callback: TrainingC
             if rows:
                 callback.on_metrics(rows)
                 seen = int(rows[-1]["step"])
-                advance(seen - max(first, 0), note=f"loss {rows[-1]['loss']:#.3g}")
-                first = seen
+                advance(seen - shown, note=f"loss {rows[-1]['loss']:#.3g}")
+                shown = seen
             _raise_refusal(folder)
 
 

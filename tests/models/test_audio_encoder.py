@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from echopair import AudioEncoder
-from echopair.models.audio_encoder import AudioEncoderConfig, ClipPool, crop_starts
+from echopair.models.audio_encoder import AudioEncoderConfig
 from echopair.models.encoders import (
     AnyEncoderConfig,
     CrnnConfig,
@@ -207,26 +207,22 @@ def test_an_unknown_key_is_refused(encoder: AudioEncoder, tmp_path: Path) -> Non
         AudioEncoder.load(tmp_path)
 
 
+def test_an_encoder_that_was_saved_before_there_were_depths_embeds_as_it_did(tmp_path: Path) -> None:
+    of_last = CONFIG.model_copy(update={"encoder": ResNetConfig(width=8, depths="last")})
+    encoder = AudioEncoder(of_last, device="cpu", precision="float32")
+    encoder.save(tmp_path)
+    file = tmp_path / "encoder.json"
+    saved = json.loads(file.read_text())
+    del saved["encoder"]["depths"]
+    file.write_text(json.dumps(saved))
+    loaded = AudioEncoder.load(tmp_path, device="cpu", precision="float32")
+    waveform = noise(2, 16000)
+    assert torch.equal(loaded.embed(waveform, 16000), encoder.embed(waveform, 16000))
+
+
 def test_a_folder_without_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"it has no encoder\.json"):
         AudioEncoder.load(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("samples", "starts"),
-    [(1, [0]), (10, [0]), (12, [0, 2]), (15, [0, 5]), (20, [0, 5, 10]), (23, [0, 5, 10, 13])],
-)
-def test_crops_cover_the_clip_and_end_with_it(samples: int, starts: list[int]) -> None:
-    assert crop_starts(samples, 10, 5).tolist() == starts
-
-
-def test_a_pool_may_be_filled_in_any_order() -> None:
-    crops = torch.randn(6, 4)
-    clips = torch.tensor([0, 1, 0, 1, 0, 1])
-    pool = ClipPool(2, 4)
-    pool.add(crops[:1], clips[:1])
-    pool.add(crops[1:], clips[1:])
-    torch.testing.assert_close(pool.result()[1], torch.cat([crops[1::2].mean(0), crops[1::2].amax(0)]))
 
 
 def test_resampling_keeps_a_tone_where_it_is() -> None:

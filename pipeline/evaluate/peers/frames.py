@@ -33,7 +33,7 @@ class FrameEncoder(Peer):
         return torch.stack([self._mean(one) for one in waveforms])
 
     def _mean(self, waveform: NDArray[np.float32]) -> torch.Tensor:
-        from echopair.models.audio_encoder import tile_to_length
+        from echopair.models.clip_crops import tile_to_length
 
         waveform = tile_to_length(waveform, math.ceil(SHORTEST_SECONDS * self.sample_rate_hz))
         parts = math.ceil(len(waveform) / (LONGEST_SECONDS * self.sample_rate_hz))

@@ -77,6 +77,16 @@ def lasso(page: Any, left: float, right: float) -> None:
     page.keyboard.up("Shift")
 
 
+def label_next(page: Any, *labels: str) -> None:
+    """Label the rows that are suggested, in turn, until a probe chooses them."""
+    for label in labels:
+        before = page.locator("#next").inner_html()
+        page.keyboard.type(label)
+        page.keyboard.press("Enter")
+        page.wait_for_function("before => document.getElementById('next').innerHTML !== before", arg=before)
+    page.locator("#next .guess", has_text="%").first.wait_for()
+
+
 def test_rows_are_drawn_seen_and_heard(page: Any, table: ExploredTable) -> None:
     assert coloured_pixels(page) > 90 * 20
     licence = (STATIC_FOLDER / "regl-scatterplot.LICENSE.txt").read_text()
@@ -116,12 +126,7 @@ def test_keys_go_to_a_neighbour_and_play_it(page: Any) -> None:
 def test_a_label_refits_the_probe_and_goes_on_to_the_next_row(page: Any, table: ExploredTable) -> None:
     page.locator("#next button").first.wait_for()
     page.locator("#next button").first.click()
-    for label in ("one", "two"):
-        before = page.locator("#next").inner_html()
-        page.keyboard.type(label)
-        page.keyboard.press("Enter")
-        page.wait_for_function("before => document.getElementById('next').innerHTML !== before", arg=before)
-    page.locator("#next .guess", has_text="%").first.wait_for()
+    label_next(page, "one", "two")
     assert sorted(Labels(table).given().values()) == ["one", "two"]
     assert page.locator("#labelled").inner_text() == "2 rows with a label, 2 labels"
     assert page.evaluate("document.activeElement.id") == "label"
@@ -200,12 +205,7 @@ def test_rows_and_their_labels_fit_on_small_screens(page: Any) -> None:
     page.set_viewport_size({"width": 1280, "height": 860})
     page.select_option("#colour", "label")
     page.locator("#next button").first.click()
-    for label in ("the very long name of a species", "another name of many words"):
-        before = page.locator("#next").inner_html()
-        page.keyboard.type(label)
-        page.keyboard.press("Enter")
-        page.wait_for_function("before => document.getElementById('next').innerHTML !== before", arg=before)
-    page.locator("#next .guess", has_text="%").first.wait_for()
+    label_next(page, "the very long name of a species", "another name of many words")
     lasso(page, 0, 1)
     page.locator("#selection", has_text="rows selected").wait_for()
     for name in ("#legend", "#map"):
